@@ -1,0 +1,38 @@
+# `make study` and `make test` set everything up by themselves: they need Python 3.11 or newer, and make.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+# one thread a process: the study and the tests run one process a core
+export OMP_NUM_THREADS ?= 1
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: study test test-long lint lab bench clean
+
+study: $(INSTALLED)  ## speak the embedded corpora, run the whole study on them, print its tables
+	$(BIN)/sercore speak
+	$(BIN)/sercore run parameters/demo.yaml
+
+test: $(INSTALLED) lint  ## every test that takes seconds
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+test-long: $(INSTALLED)  ## the tests that take minutes
+	$(BIN)/pytest -m long
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lab: $(INSTALLED)  ## JupyterLab on the notebooks
+	$(BIN)/jupyter lab notebooks
+
+bench: $(INSTALLED)  ## utterances per second, against a plain loop
+	env -u OMP_NUM_THREADS $(BIN)/python -m tests.benchmarks.throughput
+
+clean:  ## remove what `make study` made, and the environment
+	rm -rf outputs/demo outputs/cache outputs/corpora outputs/by-hand .venv
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"sercore needs Python 3.11 or newer, {sys.executable} is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[offline,test]'
+	@touch $@

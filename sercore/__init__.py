@@ -1,0 +1,1 @@
+"""Where should language enter a network that listens? A study of speech emotion recognition."""

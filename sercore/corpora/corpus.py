@@ -1,0 +1,93 @@
+"""What every reader returns: a corpus, and the defects that were met while it was read."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import pandas as pd
+
+from sercore import files, schema
+
+SIMULATED = "SIMULATED.txt"
+"""A file of this name in a corpus's root says that its speech is synthesised."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A defect of a release, and what was done about it."""
+
+    kind: str
+    count: int
+    examples: tuple[str, ...]
+    meaning: str
+
+    @classmethod
+    def of(cls, kind: str, offenders: Iterable[object], meaning: str) -> Self:
+        """The finding that `offenders` make; the first five are its examples."""
+        offenders = [str(offender) for offender in offenders]
+        return cls(kind=kind, count=len(offenders), examples=tuple(offenders[:5]), meaning=meaning)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One release as it lies on disk; the audio of a row is `root / row.file`."""
+
+    name: str
+    root: Path
+    scale: tuple[float, float]  # lowest and highest rating of arousal, valence and dominance
+    utterances: pd.DataFrame  # the utterance table, see schema.UTTERANCE_COLUMNS
+    findings: tuple[Finding, ...]
+    simulated: bool
+
+
+def assemble(
+    name: str, root: Path, scale: tuple[float, float], utterances: pd.DataFrame, findings: Iterable[Finding]
+) -> Corpus:
+    """The corpus of a reader's table: checked, in the order of the ids, without the findings that found nothing.
+
+    Raises ValueError as schema.check_utterances does.
+    """
+    utterances = schema.check_utterances(utterances, str(root))
+    return Corpus(
+        name=name,
+        root=root,
+        scale=scale,
+        utterances=utterances.sort_values("utterance", ignore_index=True),
+        findings=tuple(finding for finding in findings if finding.count),
+        simulated=(root / SIMULATED).is_file(),
+    )
+
+
+def locate(root: str | Path, expected: str) -> Path:
+    """`root` as an absolute path of something that exists; a relative one is relative to the project's folder.
+
+    Raises FileNotFoundError that says how far the path exists, what lies there, and what was `expected`.
+    """
+    path = files.resolve(root)
+    if path.exists():
+        return path.resolve()
+    nearest = next(folder for folder in path.parents if folder.exists())
+    raise FileNotFoundError(f"{path} does not exist; expected {expected}\n  {nearest} holds {contents(nearest)}")
+
+
+def contents(folder: Path, most: int = 8) -> str:
+    """The first few names in `folder`, for an error about what is not there."""
+    names = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir() if not entry.name.startswith("."))
+    return schema.first(names, most) if names else "nothing"
+
+
+def out_of_scale(utterances: pd.DataFrame, scale: tuple[float, float]) -> list[str]:
+    """`turn (dimension value)` of every rating outside `scale`; a missing rating is not outside."""
+    return [
+        f"{utterance} ({dimension} {rating:g})"
+        for dimension in schema.DIMENSIONS
+        for utterance, rating in zip(utterances["utterance"], utterances[dimension], strict=True)
+        if rating < scale[0] or rating > scale[1]
+    ]
+
+
+def check_tolerance(tolerance: float) -> None:
+    """Raise ValueError where `tolerance` is no share."""
+    if not 0 <= tolerance <= 1:
+        raise ValueError(f"tolerance is {tolerance}; expected a share of the labelled turns, 0 to 1")

@@ -1,0 +1,133 @@
+"""The only module that writes: atomic files, and where everything lies below the outputs folder.
+
+A file appears whole or not at all: it is written beside its place under a temporary name, flushed to the disk, and
+moved there in one step. So "the file is present" may be read as "the work behind it is complete".
+"""
+
+import contextlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+PARAMETERS = "parameters.yaml"
+PREDICTIONS = "predictions.parquet"  # written last: its presence means that the run is complete
+PROVENANCE = "provenance.json"
+HISTORY = "history.csv"
+NOTEBOOK = "notebook.ipynb"
+CHECKPOINT = "best.safetensors"
+FINGERPRINTED_PACKAGES = ("sercore", "torch", "torchaudio", "transformers", "numpy", "pandas", "scipy", "statsmodels")
+
+
+def project() -> Path:
+    """The project's folder: the nearest folder at or above the working directory that holds `notebooks` and `parameters`.
+
+    The working directory itself where there is none, so that the package also works outside a checkout.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "notebooks").is_dir() and (folder / "parameters").is_dir():
+            return folder
+    return here
+
+
+def resolve(path: str | Path) -> Path:
+    """`path` as an absolute path; a relative one is relative to the project's folder, and `~` is the home folder."""
+    path = Path(path).expanduser()
+    return path if path.is_absolute() else project() / path
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends without an error.
+
+    Two writers of one file do not tear it: each has a temporary of its own and the last one to finish wins.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part")
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` in UTF-8, whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write `table` to `path` as Parquet or CSV, by its suffix, whole or not at all; the index is not written."""
+    with atomic(path) as temporary:
+        if path.suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        elif path.suffix == ".csv":
+            table.to_csv(temporary, index=False)
+        else:
+            raise ValueError(f"{path}: a table is written as .parquet or .csv, not '{path.suffix}'")
+
+
+def write_yaml(path: Path, content: dict) -> None:
+    """Write `content` to `path` as YAML in the order that it has, whole or not at all."""
+    write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def read_yaml(path: Path) -> dict:
+    """The mapping in the YAML file `path`. Raises ValueError, naming the file and line, where it is none."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = ", ".join(sorted(str(other) for other in path.parent.glob("*.yaml"))) or "no .yaml file there"
+        raise FileNotFoundError(f"no parameters file {path}; found: {near}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected a mapping of names to values, found {type(content).__name__}")
+    return content
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write `content` to `path` as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2, default=str) + "\n")
+
+
+def read_json(path: Path) -> dict:
+    """The content of the JSON file `path`."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def provenance(**extra: object) -> dict:
+    """What is needed to tell how a result came about: commit, versions, machine, and whatever is given in `extra`."""
+    versions = {}
+    for package in FINGERPRINTED_PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return {"commit": commit(), "python": platform.python_version(), "platform": platform.platform(),
+            "versions": versions, "command": sys.argv[:1], **extra}  # fmt: skip
+
+
+def commit() -> str | None:
+    """The checkout's commit, with `-dirty` where files differ from it; None outside a checkout or without git."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,63 @@
+"""A learning curve that grows while a notebook trains, and leaves one picture in the executed copy."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Self
+
+import pandas as pd
+from IPython.display import DisplayHandle, display
+from matplotlib.figure import Figure
+
+SECONDS_BETWEEN_DRAWINGS = 10.0  # a drawing costs about a tenth of a second, an epoch of the embedded study one
+
+
+class LearningCurve:
+    """Loss in training and score on the development set over the epochs, one line a fold.
+
+    A context manager: `update` adds an epoch and redraws where the last drawing is old enough; leaving draws the
+    last state.
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.rows: list[Mapping[str, Any]] = []
+        self._handle: DisplayHandle | None = None
+        self._drawn = 0.0
+
+    def __enter__(self) -> Self:
+        """Start with nothing drawn."""
+        return self
+
+    def update(self, epoch: Mapping[str, Any]) -> None:
+        """Add `epoch`: a row of the history, with `fold`, `epoch`, `loss` and `development`."""
+        self.rows.append(epoch)
+        if time.monotonic() - self._drawn > SECONDS_BETWEEN_DRAWINGS:
+            self._draw()
+
+    def __exit__(self, *raised: object) -> None:
+        """Draw the last state, also after an error."""
+        if self.rows:
+            self._draw()
+
+    def _draw(self) -> None:
+        figure = self.figure()
+        if self._handle is None:
+            self._handle = display(figure, display_id=True)
+        else:
+            self._handle.update(figure)
+        self._drawn = time.monotonic()
+
+    def figure(self) -> Figure:
+        """The curve so far."""
+        figure = Figure(figsize=(8, 2.6), layout="constrained")
+        loss, score = figure.subplots(1, 2, sharex=True)
+        for fold, history in pd.DataFrame(self.rows).groupby("fold", sort=False):
+            (line,) = loss.plot(history["epoch"], history["loss"], marker=".")
+            score.plot(history["epoch"], history["development"], marker=".", color=line.get_color(), label=fold)
+            best = history.loc[history["development"].idxmax()]
+            score.plot(best["epoch"], best["development"], marker="o", fillstyle="none", markersize=9, color=line.get_color())
+        loss.set(xlabel="epoch", ylabel="training loss", title=self.title)
+        score.set(xlabel="epoch", ylabel="development score", title="the best epoch is kept")
+        if score.get_legend_handles_labels()[1]:
+            score.legend(title="fold", fontsize="small")
+        return figure

@@ -1,0 +1,178 @@
+"""The two tables that the study is made of, and the names that every part of it uses.
+
+Utterances come from a corpus on disk, one row each; predictions come from a run, one row per utterance and
+target. Whatever reads or writes either goes through the checks here, so that the halves of the study agree.
+"""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+
+import pandas as pd
+
+DIMENSIONS = ("arousal", "valence", "dominance")  # the order of every array of dimensions, whatever a corpus writes
+EMOTION = "emotion"
+TARGETS = (EMOTION, *DIMENSIONS)
+CLASSES = ("angry", "happy", "neutral", "sad")  # the paper's four (section 4.2), in the order of its figures
+
+EMOTION_NAMES = (
+    "angry", "contemptuous", "disgusted", "excited", "fearful", "frustrated", "happy", "neutral", "other", "sad",
+    "surprised",
+)  # fmt: skip
+FOUR_CLASSES: dict[str, tuple[str, ...]] = {
+    "angry": ("angry",),
+    "happy": ("happy", "excited"),
+    "neutral": ("neutral",),
+    "sad": ("sad",),
+}
+"""Class -> the corpus's emotions that count as it (section 4.2); all others are dropped for categories."""
+
+MODELS = ("bert", "cnn14", "lf", "sfcnn14", "mfcnn14")  # the order of rows and legends
+MODEL_LABELS = {"bert": "BERT", "cnn14": "CNN14", "lf": "LF", "sfcnn14": "SFCNN14", "mfcnn14": "MFCNN14"}
+MODEL_COLOURS = {
+    "bert": "#E69F00", "cnn14": "#0072B2", "lf": "#999999", "sfcnn14": "#009E73", "mfcnn14": "#CC79A7",
+}  # fmt: skip  # Okabe and Ito's palette: told apart by colour-blind readers
+CORPUS_LABELS = {"iemocap": "IEMOCAP", "msp-podcast": "MSP-Podcast"}
+
+PARTITIONS = ("train", "development", "test")
+STYLES = ("improvised", "scripted", "podcast")
+GENDERS = ("female", "male")
+
+UTTERANCE_COLUMNS = {
+    "utterance": "unique id",
+    "file": "audio file, relative to the corpus's root",
+    "speaker": "who talks; missing where the corpus does not know",
+    "gender": "female or male; missing where the corpus does not know",
+    "dialog": "recording or podcast that the utterance was cut from",
+    "style": "improvised, scripted or podcast",
+    "partition": "train, development or test; missing where the corpus has no official split",
+    "transcript": "what was said; missing where nothing is known, empty where nothing was said",
+    "emotion": "the raters' category in schema.EMOTION_NAMES; missing where they did not agree",
+    "arousal": "mean rating on the corpus's own scale",
+    "valence": "mean rating on the corpus's own scale",
+    "dominance": "mean rating on the corpus's own scale",
+    "seconds": "duration of the audio",
+}
+REQUIRED_UTTERANCE_COLUMNS = ("utterance", "file", "speaker")
+
+RUN_KEYS = ("section", "model", "train_corpus", "test_corpus", "fold", "seed")
+PREDICTION_COLUMNS = {
+    "section": "categories, dimensions, multitask",
+    "model": "schema.MODELS",
+    "train_corpus": "corpus that the model was trained on",
+    "test_corpus": "corpus that it is evaluated on",
+    "fold": "split of the training corpus: official, or the name of the left-out speaker",
+    "seed": "seed of the run",
+    "partition": "development or test",
+    "utterance": "id in the test corpus",
+    "speaker": "who talks; missing where unknown",
+    "gender": "female or male; missing where unknown",
+    "style": "improvised, scripted or podcast",
+    "target": "emotion, arousal, valence or dominance",
+    "truth": "class name, or the mean rating on the test corpus's scale",
+    "prediction": "class name, or the predicted rating on the training corpus's scale",
+    "simulated": "whether either corpus is made of synthesised speech",
+}
+PROBABILITY = "p_"  # prefix of one column a class, in predictions of emotions
+
+
+def first(items: Iterable[object], most: int = 5) -> str:
+    """The first few of `items`, for an error that names its offenders."""
+    items = [str(item) for item in items]
+    rest = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + rest
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` where a known name is close to `name`, else the list of known names."""
+    known = list(known)
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"
+
+
+def map_emotions(emotions: pd.Series, classes: Mapping[str, Iterable[str]]) -> pd.Series:
+    """Class of each utterance under `classes` (class -> emotions that count as it), missing where none fits.
+
+    Raises ValueError for an emotion that no corpus uses, and for one that is counted as two classes.
+    """
+    mapping: dict[str, str] = {}
+    for name, members in classes.items():
+        for member in members:
+            if member not in EMOTION_NAMES:
+                raise ValueError(f"class '{name}' counts an unknown emotion '{member}'{did_you_mean(member, EMOTION_NAMES)}")
+            if member in mapping:
+                raise ValueError(f"emotion '{member}' counts as both '{mapping[member]}' and '{name}': choose one class")
+            mapping[member] = name
+    return emotions.map(mapping).astype("str").where(emotions.isin(list(mapping)))
+
+
+def check_utterances(utterances: pd.DataFrame, source: str) -> pd.DataFrame:
+    """`utterances` with every column of the utterance table, in its order, its values checked.
+
+    Optional columns that are absent are added as missing. `source` (a file or folder) is named in errors.
+    Raises ValueError for an unknown or absent column, a duplicate or missing id, a value outside a column's names,
+    and a rating or duration that is not a number. Missing ratings and emotions are allowed.
+    """
+    for column in utterances.columns:
+        if column not in UTTERANCE_COLUMNS:
+            raise ValueError(f"{source}: unknown column '{column}'{did_you_mean(column, UTTERANCE_COLUMNS)}")
+    absent = [column for column in REQUIRED_UTTERANCE_COLUMNS if column not in utterances.columns]
+    if absent:
+        raise ValueError(f"{source}: no column {', '.join(absent)}; an utterance table needs {', '.join(REQUIRED_UTTERANCE_COLUMNS)}")
+    if not len(utterances):
+        raise ValueError(f"{source}: no utterances; expected one row per utterance")
+    table = utterances.reindex(columns=list(UTTERANCE_COLUMNS)).reset_index(drop=True)
+    for column in ("utterance", "file"):
+        missing = table.index[table[column].isna()]
+        if len(missing):
+            raise ValueError(f"{source}: {len(missing)} rows have no {column}, rows {first(missing)}; fill them or drop the rows")
+    twice = table["utterance"][table["utterance"].duplicated()].unique()
+    if len(twice):
+        raise ValueError(f"{source}: {len(twice)} utterances occur twice, {first(twice)}; every id must be unique")
+    names = {"gender": GENDERS, "style": STYLES, "partition": PARTITIONS, "emotion": EMOTION_NAMES}
+    for column, known in names.items():
+        wrong = table[column].dropna()
+        wrong = wrong[~wrong.isin(known)]
+        if len(wrong):
+            value = str(wrong.iloc[0])
+            where = first(table.loc[wrong.index, "utterance"])
+            raise ValueError(f"{source}: {column} is '{value}' at {where}{did_you_mean(value, known)}")
+    for column in (*DIMENSIONS, "seconds"):
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        wrong = table.index[numbers.isna() & table[column].notna()]
+        if len(wrong):
+            offenders = first(f"{table.at[i, 'utterance']} ('{table.at[i, column]}')" for i in wrong)
+            raise ValueError(f"{source}: {column} is not a number at {offenders}; leave it empty where it is not known")
+        table[column] = numbers.astype("float64")
+    for column in UTTERANCE_COLUMNS:
+        if column not in (*DIMENSIONS, "seconds"):
+            table[column] = table[column].astype("str").where(table[column].notna())
+    return table
+
+
+def probability_columns(predictions: pd.DataFrame) -> list[str]:
+    """The columns of `predictions` that hold one class's probability each."""
+    return [column for column in predictions.columns if column.startswith(PROBABILITY)]
+
+
+def check_predictions(predictions: pd.DataFrame, source: str) -> pd.DataFrame:
+    """`predictions` as they are, checked: columns, unique rows, known targets, numbers that are finite.
+
+    Raises ValueError naming `source` and the first offenders.
+    """
+    absent = [column for column in PREDICTION_COLUMNS if column not in predictions.columns]
+    if absent:
+        raise ValueError(f"{source}: no column {', '.join(absent)} in a predictions table")
+    unknown = [c for c in predictions.columns if c not in PREDICTION_COLUMNS and not c.startswith(PROBABILITY)]
+    if unknown:
+        raise ValueError(f"{source}: unknown columns {', '.join(unknown)} in a predictions table")
+    targets = set(predictions["target"]) - set(TARGETS)
+    if targets:
+        raise ValueError(f"{source}: unknown target {first(sorted(targets))}; known: {', '.join(TARGETS)}")
+    twice = predictions[predictions.duplicated([*RUN_KEYS, "partition", "utterance", "target"])]
+    if len(twice):
+        raise ValueError(f"{source}: {len(twice)} predictions are there twice, of {first(twice['utterance'].unique())}")
+    numbers = predictions[predictions["target"] != EMOTION]
+    infinite = numbers[pd.to_numeric(numbers["prediction"], errors="coerce").isna()]
+    if len(infinite):
+        raise ValueError(f"{source}: {len(infinite)} predictions are not finite, of {first(infinite['utterance'].unique())}")
+    return predictions

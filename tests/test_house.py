@@ -1,0 +1,58 @@
+"""What the project says of itself agrees with itself."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sercore import config, study
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def test_conda_installs_what_pip_installs(project):
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    python, _, pip = environment["dependencies"]
+    assert python == f"python{project['requires-python']}"
+    assert pip == {"pip": [f"--editable .[{','.join(project['optional-dependencies'])}]"]}
+    assert environment["name"] == project["name"]
+
+
+def test_requirements_are_ranges_but_for_what_carries_weights(project):
+    assert all(re.fullmatch(r"[a-z0-9-]+>=[\d.]+", package) for package in project["dependencies"])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "parameters").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_parameters_file_fits_its_notebooks(path):
+    plan = config.load(path)
+    assert plan.runs
+    for run in plan.runs:
+        values = study.asked(run)
+        config.training(values["model"], values["training"])
+        config.build(config.FeatureSettings, values["features"])
+        config.build(config.NetworkSettings, values["network"])
+        config.build(config.TextSettings, values["text"])
+    assert all(notebook.exists() for notebook in plan.analysis)
+
+
+def test_the_paper_grid_is_the_papers():
+    plan = config.load(ROOT / "parameters" / "paper.yaml")
+    runs = plan.section("categories")
+    assert len(runs) == 4 * 2 * 5  # models, corpora, seeds
+    for run in runs:
+        assert config.build(config.NetworkSettings, run.parameters["network"]) == config.NetworkSettings()
+        assert config.build(config.FeatureSettings, run.parameters["features"]) == config.FeatureSettings()
+        assert run.parameters["folds"] == []  # all ten
+
+
+def test_the_readme_maps_every_module():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in sorted((ROOT / "sercore").glob("*.py")):
+        assert path.name == "__init__.py" or f"{path.name} " in readme, f"{path.name} is not in the README's tree"

@@ -1,0 +1,86 @@
+"""The batch: runs a grid of real notebooks in real kernels, once each, past those that fail."""
+
+import nbformat
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_notebook
+
+from sercore import config, study
+
+PARAMETERS = 'model = "cnn14"\nseed = 0\ncorpora = {}\nfolder = ""\ncache = ""'
+RESULT = """
+import pathlib, yaml
+home = pathlib.Path(folder)
+with (home / "log.txt").open("a") as log:
+    log.write("executed ")
+if seed == 13:
+    raise ValueError("seed 13 brings bad luck")
+(home / "parameters.yaml").write_text(yaml.safe_dump({"model": model, "seed": seed}))
+if seed != 7:
+    (home / "predictions.parquet").write_text("done")
+"""
+
+
+@pytest.fixture
+def make(tmp_path):
+    def _make(seeds, **fixed):
+        cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), new_code_cell(RESULT)]
+        kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
+        nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), tmp_path / "n.ipynb")
+        content = {
+            "study": "small",
+            "corpora": {},
+            "outputs": str(tmp_path / "outputs"),
+            "sections": {"s": {"notebook": str(tmp_path / "n.ipynb"), "blocks": [{"grid": {"seed": seeds}, "fixed": fixed}]}},
+        }
+        (tmp_path / "small.yaml").write_text(yaml.safe_dump(content))
+        return config.load(tmp_path / "small.yaml")
+
+    return _make
+
+
+def run(plan):
+    return {outcome.name: outcome for outcome in study.execute(plan, workers=2)}
+
+
+def test_a_complete_run_is_not_executed_again(make):
+    plan = make([0, 1])
+    assert {o.state for o in run(plan).values()} == {"complete"}
+    assert {o.state for o in run(plan).values()} == {"skipped"}
+    assert (plan.runs[0].folder / "log.txt").read_text() == "executed "
+
+
+def test_the_rest_goes_on_past_a_run_that_fails(make):
+    plan = make([13, 7, 1])
+    outcomes = run(plan)
+    assert outcomes["s/seed=1"].state == "complete"
+    assert "ValueError: seed 13 brings bad luck" in outcomes["s/seed=13"].cause
+    assert "ended without a result" in outcomes["s/seed=7"].cause
+    assert study.failures(plan) == {name: outcomes[name].cause for name in ("s/seed=13", "s/seed=7")}
+
+
+def test_a_misspelt_parameter_is_an_error_before_anything_runs(make):
+    plan = make([0], modle="bert")
+    with pytest.raises(ValueError, match=r"n\.ipynb has no parameter 'modle'; did you mean 'model'"):
+        run(plan)
+    assert not plan.runs[0].folder.exists()
+
+
+def test_a_result_of_other_parameters_is_an_error_and_is_kept(make):
+    run(make([0]))
+    plan = make([0], model="bert")
+    with pytest.raises(ValueError, match=r"hold other parameters .* s/seed=0 \(model\)"):
+        run(plan)
+    assert plan.runs[0].complete
+
+
+def test_where_the_data_lies_is_no_part_of_a_run(make):
+    plan = make([0])
+    assert study.asked(plan.runs[0]) == {"model": "cnn14", "seed": 0}
+
+
+def test_a_missing_notebook_is_told(make, tmp_path):
+    plan = make([0])
+    (tmp_path / "n.ipynb").rename(tmp_path / "other.ipynb")
+    with pytest.raises(FileNotFoundError, match=r"no notebook .*n\.ipynb; found in that folder: other\.ipynb"):
+        run(plan)
