@@ -4,7 +4,6 @@ import argparse
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 from sercore import config, files, study
 
@@ -24,12 +23,17 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"sercore {asked.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\nsercore {asked.command}: interrupted; what is complete is kept, the same command goes on", file=sys.stderr)
+        print(
+            f"\nsercore {asked.command}: interrupted; what is complete is kept, the same command goes on",
+            file=sys.stderr,
+        )
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="sercore", description="A study of where language should enter a network that listens.")
+    parser = argparse.ArgumentParser(
+        prog="sercore", description="A study of where language should enter a network that listens."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
 
     speak = commands.add_parser("speak", help="make the embedded corpora: synthesised speech in the two native layouts")
@@ -94,7 +98,7 @@ def _run(asked: argparse.Namespace) -> int:
     print(f"study {plan.name}: {len(wanted)} runs, {sum(run.complete for run in wanted)} complete")
     for outcome in study.execute(plan, workers=asked.workers, sections=tuple(asked.section)):
         outcomes[outcome.state] += 1
-        _tell(outcome, f"[{outcomes['complete'] + outcomes['failed'] + outcomes['skipped']}/{len(wanted)}]")
+        _tell(outcome, f"[{outcomes.total()}/{len(wanted)}]")
     analysed = Counter[str]()
     if not outcomes["failed"] and all(run.complete for run in plan.runs):
         for outcome in study.analyse(plan, workers=asked.workers):
@@ -110,7 +114,7 @@ def _run(asked: argparse.Namespace) -> int:
         print(f"\nnothing to do: every run and analysis of study {plan.name} is complete ({_seconds(start)})")
     else:
         print(f"\nstudy {plan.name}: {outcomes['complete']} runs executed, {outcomes['skipped']} skipped, "
-              f"{outcomes['failed']} failed; {analysed['complete']} analyses executed, in {_seconds(start)}")  # fmt: skip
+              f"{outcomes['failed']} failed; {analysed['complete']} analyses executed, {_seconds(start)}")  # fmt: skip
     return 1 if outcomes["failed"] or analysed["failed"] else 0
 
 
@@ -121,7 +125,9 @@ def _status(asked: argparse.Namespace) -> int:
         runs = plan.section(section)
         complete = sum(run.complete for run in runs)
         broken = sum(f"{section}/{run.name}" in failed for run in runs)
-        print(f"{section}: {complete} complete, {len(runs) - complete - broken} waiting, {broken} failed, of {len(runs)}")
+        print(
+            f"{section}: {complete} complete, {len(runs) - complete - broken} waiting, {broken} failed, of {len(runs)}"
+        )
     for name, cause in failed.items():
         print(f"  failed {name}: {cause}")
     return 1 if failed else 0
@@ -134,7 +140,7 @@ def _tell(outcome: study.Outcome, count: str) -> None:
         print(f"{count} {outcome.name}: FAILED after {outcome.seconds:.0f} s: {outcome.cause}", flush=True)
 
 
-def _progress(what: str):  # noqa: ANN202
+def _progress(what: str):
     """A callable that draws a bar for (done, total, stage) in a terminal, and nothing elsewhere."""
     from tqdm import tqdm
 

@@ -39,7 +39,9 @@ class FeatureSettings:
         if self.mels < 32:
             raise ValueError(f"mels is {self.mels}; CNN14 halves them five times, so it needs at least 32")
         if not 0 <= self.low < self.high <= self.sample_rate / 2:
-            raise ValueError(f"bands from {self.low} to {self.high} Hz do not fit a sample rate of {self.sample_rate} Hz")
+            raise ValueError(
+                f"bands from {self.low} to {self.high} Hz do not fit a sample rate of {self.sample_rate} Hz"
+            )
         if not 0 < self.hop <= self.window:
             raise ValueError(f"hop is {self.hop} samples; it must be between 1 and the window's {self.window}")
 
@@ -48,12 +50,16 @@ class FeatureSettings:
 class TextSettings:
     """The text encoder whose token embeddings are averaged (section 3), and which is fine-tuned as `bert`."""
 
-    encoder: str = _setting("bert-base-uncased", "Hugging Face id, local folder, or a name of features.EMBEDDED_ENCODERS")
+    encoder: str = _setting(
+        "bert-base-uncased", "Hugging Face id, local folder, or a name of features.EMBEDDED_ENCODERS"
+    )
     tokens: int = _setting(128, "longest transcript [tokens]; what is longer is cut", "from memory")
 
     def __post_init__(self) -> None:
         if self.tokens < 3:
-            raise ValueError(f"tokens is {self.tokens}; a transcript needs room for at least one token between its two marks")
+            raise ValueError(
+                f"tokens is {self.tokens}; a transcript needs room for at least one token between its two marks"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +68,9 @@ class NetworkSettings:
 
     width: int = _setting(64, "feature maps of the first block; the sixth has 32 times as many")
     dropout: float = _setting(0.2, "after each block")
-    pretrained: str | None = _setting(None, "a published CNN14 checkpoint to start from; None: Xavier", "not stated; about 75 % sure")
+    pretrained: str | None = _setting(
+        None, "a published CNN14 checkpoint to start from; None: Xavier", "not stated; about 75 % sure"
+    )
 
     def __post_init__(self) -> None:
         if self.width < 1 or not 0 <= self.dropout < 1:
@@ -81,9 +89,15 @@ class TrainingSettings:
     weight_decay: float = _setting(0.0, "of adam, decoupled", "inferred (85 %)")
     warmup_steps: int = _setting(0, "steps in which the rate climbs from 0")
     total_steps: int | None = _setting(None, "step at which a linear schedule reaches 0; None: constant rate")
-    schedule: str = _setting("constant", "constant; steps: linear over total_steps; epochs: linear over epochs x batches")
-    crop_seconds: float | None = _setting(None, "longest random crop in training [s]; None: whole utterances", "not stated")
-    stop_when_worse: bool = _setting(False, "stop at the first epoch that is worse on the development set than the one before")
+    schedule: str = _setting(
+        "constant", "constant; steps: linear over total_steps; epochs: linear over epochs x batches"
+    )
+    crop_seconds: float | None = _setting(
+        None, "longest random crop in training [s]; None: whole utterances", "not stated"
+    )
+    stop_when_worse: bool = _setting(
+        False, "stop at the first epoch that is worse on the development set than the one before"
+    )
 
     def __post_init__(self) -> None:
         if self.optimiser not in ("sgd", "adam"):
@@ -98,7 +112,9 @@ class TrainingSettings:
                 "expected at least 1 epoch, at least 2 utterances a step (batch norm), a rate above 0"
             )
         if self.crop_seconds is not None and not self.crop_seconds > 0:
-            raise ValueError(f"crop_seconds is {self.crop_seconds}; expected seconds above 0, or none for whole utterances")
+            raise ValueError(
+                f"crop_seconds is {self.crop_seconds}; expected seconds above 0, or none for whole utterances"
+            )
 
     @classmethod
     def fine_tuning(cls) -> Self:
@@ -124,9 +140,8 @@ def build(kind: type[Settings], values: Mapping[str, Any], base: Settings | None
 
 def _typed(owner: str, name: str, value: Any, kind: Any) -> Any:
     """`value` if it fits the annotation `kind`; an int becomes a float where one is asked for."""
-    if kind is float or kind == float | None:
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+    if kind in (float, float | None) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
     ok = isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool)
     if not ok:
         raise ValueError(f"{owner}.{name} is {value!r}; expected {getattr(kind, '__name__', kind)}")
@@ -143,7 +158,9 @@ def training(model: str, values: Mapping[str, Any]) -> TrainingSettings:
 def check_model(model: str) -> None:
     """Raise ValueError, with the nearest known name, where `model` is none that is trained."""
     if model == "lf":
-        raise ValueError("late fusion is not trained: it is the mean of the predictions of bert and cnn14 (results.late_fusion)")
+        raise ValueError(
+            "late fusion is not trained: it is the mean of the predictions of bert and cnn14 (results.late_fusion)"
+        )
     if model not in TRAINED_MODELS:
         raise ValueError(f"unknown model '{model}'{did_you_mean(model, TRAINED_MODELS)}")
 
@@ -180,7 +197,9 @@ class Study:
 
     name: str
     path: Path
-    corpora: dict[str, dict[str, Any]]  # name -> where its release lies, and how to read it: corpora.read(name, **values)
+    corpora: dict[
+        str, dict[str, Any]
+    ]  # name -> where its release lies, and how to read it: corpora.read(name, **values)
     outputs: Path
     runs: tuple[Run, ...]
     analysis: tuple[Path, ...]
@@ -214,14 +233,22 @@ def load(path: str | Path) -> Study:
     content = files.read_yaml(path)
     _check_keys(content, STUDY_KEYS, {"study", "corpora", "sections"}, str(path))
     outputs = files.resolve(content.get("outputs", "outputs"))
-    runs = [run for name, section in content["sections"].items() for run in _expand(path, content["study"], outputs, name, section)]
+    runs = [
+        run
+        for name, section in content["sections"].items()
+        for run in _expand(path, content["study"], outputs, name, section)
+    ]
     names = [(run.section, run.name) for run in runs]
     twice = sorted({f"{section}/{name}" for section, name in names if names.count((section, name)) > 1})
     if twice:
-        raise ValueError(f"{path}: two blocks give the same run {twice[0]}; a value that tells them apart belongs into the grid")
+        raise ValueError(
+            f"{path}: two blocks give the same run {twice[0]}; a value that tells them apart belongs into the grid"
+        )
     analysis = tuple(files.resolve(notebook) for notebook in content.get("analysis", []))
     corpora = {name: located(values, f"{path}, corpus '{name}'") for name, values in content["corpora"].items()}
-    return Study(name=content["study"], path=path, corpora=corpora, outputs=outputs, runs=tuple(runs), analysis=analysis)
+    return Study(
+        name=content["study"], path=path, corpora=corpora, outputs=outputs, runs=tuple(runs), analysis=analysis
+    )
 
 
 def located(values: object, where: str) -> dict[str, Any]:

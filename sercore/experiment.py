@@ -5,7 +5,7 @@ then `finish`. A fold that is complete is not trained again, so an interrupted r
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,21 @@ from typing import Any
 import pandas as pd
 import torch
 
-from sercore import cache, config, corpora, datasets, files, models, schema, splits, training
+from sercore import config, files, models, schema, sources, splits, training
 from sercore.config import FeatureSettings, NetworkSettings, TextSettings, TrainingSettings
+from sercore.sources import Source
 
 BY_HAND = "outputs/by-hand"
 CACHE = "outputs/cache"
+EMBEDDED_CORPORA = {
+    "iemocap": {"root": "outputs/corpora/iemocap"},
+    "msp-podcast": {
+        "root": "outputs/corpora/msp-podcast",
+        "transcripts": "outputs/cache/msp-podcast/transcripts-whisper-tiny.en.csv",
+    },
+}
 OBJECTIVES = {"categories": "categories", "dimensions": "mse", "multitask": "ccc"}  # sections 5, 6.1 and 6.2
+TARGETS = {"categories": (schema.EMOTION,), "multitask": schema.DIMENSIONS}  # of `dimensions`, its parameter `target`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,32 +55,26 @@ class Experiment:
         return len(self.classes) if self.targets == (schema.EMOTION,) else len(self.targets)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """A corpus with what the models take of it, from the cache."""
-
-    corpus: corpora.Corpus
-    frames: cache.Frames | None  # of the acoustic models
-    embeddings: cache.Embeddings | None  # of the fusion models
-    tokens: cache.Tokens | None  # of the text model
-    target: pd.DataFrame  # the utterances that have a target, with their truths
-
-
-def define(section: str, targets: Iterable[str], **parameters: Any) -> Experiment:
+def define(section: str, **parameters: Any) -> Experiment:
     """The experiment that a notebook's parameters ask for, checked; records them in its folder.
 
     Raises ValueError for an unknown model, corpus, emotion or setting, with the nearest known name, and for a folder
     that holds a run of other parameters.
     """
     places = {name: parameters.pop(name) for name in ("corpora", "folder", "cache")}
+    places["corpora"] = places["corpora"] or EMBEDDED_CORPORA
     config.check_model(parameters["model"])
     if parameters["corpus"] not in places["corpora"]:
-        raise ValueError(f"no corpus '{parameters['corpus']}' among the corpora{schema.did_you_mean(parameters['corpus'], places['corpora'])}")
-    name = ",".join(f"{key}={parameters[key]}" for key in ("model", "corpus", "seed"))
+        near = schema.did_you_mean(parameters["corpus"], places["corpora"])
+        raise ValueError(f"no corpus '{parameters['corpus']}' among the corpora{near}")
+    if parameters.get("target", schema.DIMENSIONS[0]) not in schema.DIMENSIONS:
+        near = schema.did_you_mean(parameters["target"], schema.DIMENSIONS)
+        raise ValueError(f"no dimension '{parameters['target']}'{near}")
+    name = ",".join(f"{key}={parameters[key]}" for key in ("target", "model", "corpus", "seed") if key in parameters)
     folder = files.resolve(places["folder"] or f"{BY_HAND}/{section}/{name}")
     experiment = Experiment(
         section=section,
-        targets=tuple(targets),
+        targets=TARGETS.get(section) or (parameters["target"],),
         model=parameters["model"],
         corpus=parameters["corpus"],
         seed=parameters["seed"],
@@ -96,78 +99,56 @@ def _claim(folder: Path, parameters: Mapping[str, Any]) -> None:
         held = files.read_yaml(recorded)
         differs = sorted(key for key in held.keys() | parameters.keys() if held.get(key) != parameters.get(key))
         if differs:
-            raise ValueError(f"{folder} holds a run with another {', '.join(differs)}; name another folder, or remove that one")
+            raise ValueError(
+                f"{folder} holds a run with another {', '.join(differs)}; name another folder, or remove that one"
+            )
     else:
         files.write_yaml(recorded, dict(parameters))
 
 
 def describe(experiment: Experiment) -> pd.DataFrame:
     """Every setting of `experiment` that its model uses: value, meaning, and what confirms the paper's value."""
-    kinds: dict[str, Any] = {"training": experiment.training, "text": experiment.text}
-    if experiment.model == config.TEXT_MODEL:
-        pass
-    else:
-        kinds |= {"features": experiment.features, "network": experiment.network}
-    if experiment.model == "cnn14":
-        del kinds["text"]
+    kinds = ["training"]
+    if experiment.model != config.TEXT_MODEL:
+        kinds += ["network", "features"]
+    if experiment.model != "cnn14":
+        kinds += ["text"]
     rows = []
-    for kind, settings in kinds.items():
+    for kind in kinds:
+        settings = getattr(experiment, kind)
         doubts = config.unconfirmed(settings)
-        for field in fields(settings):
-            rows.append({"setting": f"{kind}.{field.name}", "value": getattr(settings, field.name),
-                         "meaning": field.metadata["meaning"],
-                         "the paper's text": f"does not confirm it: {doubts[field.name]}" if field.name in doubts else ""})  # fmt: skip
+        rows += [
+            {
+                "setting": f"{kind}.{field.name}",
+                "value": getattr(settings, field.name),
+                "meaning": field.metadata["meaning"],
+                "the paper's text": f"does not confirm it: {doubts[field.name]}" if field.name in doubts else "",
+            }
+            for field in fields(settings)
+        ]
     return pd.DataFrame(rows).set_index("setting")
 
 
-def load(experiment: Experiment, progress: cache.Progress | None = None) -> dict[str, Source]:
+def load(experiment: Experiment, progress: Callable[[int, int, str], None] | None = None) -> dict[str, Source]:
     """Name -> corpus with the features that the experiment's model takes of it; the training corpus comes first.
 
     What the cache lacks is computed and kept there.
     """
     names = [experiment.corpus, *(name for name in experiment.corpora if name != experiment.corpus)]
-    return {name: _source(experiment, name, progress) for name in names}
-
-
-def describe_data(experiment: Experiment, data: Mapping[str, Source]) -> pd.DataFrame:
-    """One row a corpus: whether it is simulated, its utterances, those with a target, and the classes or mean ratings."""
-    rows = {}
-    for name, source in data.items():
-        row = {"simulated": source.corpus.simulated, "utterances": len(source.corpus.utterances),
-               "with a target": len(source.target), "speakers": source.target["speaker"].nunique()}  # fmt: skip
-        if experiment.targets == (schema.EMOTION,):
-            row |= source.target["emotion"].value_counts().reindex(list(experiment.classes), fill_value=0).to_dict()
-        else:
-            row |= source.target[list(experiment.targets)].mean().round(2).to_dict()
-        rows[name] = row
-    return pd.DataFrame(rows).T.rename_axis("corpus")
-
-
-def overlaps(wanted: Iterable[splits.Split], source: Source) -> pd.DataFrame:
-    """What the partitions of each split share: speakers, dialogs, identical transcripts."""
-    return pd.concat({split.name: splits.overlap(split, source.target) for split in wanted}, names=["fold"])
-
-
-def _source(experiment: Experiment, name: str, progress: cache.Progress | None) -> Source:
-    corpus = corpora.read(name, **experiment.corpora[name])
-    folder = experiment.cache / name
-    frames = embeddings = tokens = None
-    if experiment.model == config.TEXT_MODEL:
-        tokens = cache.tokens(corpus, experiment.text, folder, progress)
-    else:
-        frames = cache.log_mels(corpus, experiment.features, folder, progress)
-        if config.CNN_MODELS[experiment.model]:
-            embeddings = cache.text_embeddings(corpus, experiment.text, folder, progress)
-    target = _with_targets(experiment, corpus)
-    return Source(corpus=corpus, frames=frames, embeddings=embeddings, tokens=tokens, target=target)
-
-
-def _with_targets(experiment: Experiment, corpus: corpora.Corpus) -> pd.DataFrame:
-    """The utterances of `corpus` that have what is to be predicted; for categories `emotion` becomes the class."""
-    utterances = corpus.utterances
-    if experiment.targets == (schema.EMOTION,):
-        utterances = utterances.assign(emotion=schema.map_emotions(utterances["emotion"], experiment.classes))
-    return utterances.dropna(subset=list(experiment.targets)).reset_index(drop=True)
+    return {
+        name: sources.read(
+            name,
+            experiment.corpora[name],
+            model=experiment.model,
+            targets=experiment.targets,
+            classes=experiment.classes,
+            features=experiment.features,
+            text=experiment.text,
+            folder=experiment.cache / name,
+            progress=progress,
+        )
+        for name in names
+    }
 
 
 def folds(experiment: Experiment, data: Mapping[str, Source]) -> list[splits.Split]:
@@ -175,10 +156,10 @@ def folds(experiment: Experiment, data: Mapping[str, Source]) -> list[splits.Spl
 
     Raises ValueError for a fold that the corpus does not have.
     """
-    target = data[experiment.corpus].target
-    if target["partition"].notna().any():
-        return [splits.official(target)]
-    found = {split.name: split for split in splits.leave_one_speaker_out(target)}
+    rows = data[experiment.corpus].rows
+    if rows["partition"].notna().any():
+        return [splits.official(rows)]
+    found = {split.name: split for split in splits.leave_one_speaker_out(rows)}
     for name in experiment.folds:
         if name not in found:
             raise ValueError(f"corpus '{experiment.corpus}' has no fold '{name}'{schema.did_you_mean(name, found)}")
@@ -196,8 +177,8 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
         return
     start = time.monotonic()
     source = data[experiment.corpus]
-    train = _dataset(experiment, source, split.train)
-    development = _dataset(experiment, source, split.development)
+    train = source.dataset(split.train)
+    development = source.dataset(split.development)
     model = _model(experiment, source)
     history = []
     crop = experiment.training.crop_seconds
@@ -217,7 +198,9 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
     files.write_table(folder / files.PREDICTIONS, predictions)
 
 
-def evaluate(experiment: Experiment, data: Mapping[str, Source], split: splits.Split, model: torch.nn.Module) -> pd.DataFrame:
+def evaluate(
+    experiment: Experiment, data: Mapping[str, Source], split: splits.Split, model: torch.nn.Module
+) -> pd.DataFrame:
     """The predictions of `model` for the development and test set of its corpus, and for the other corpora.
 
     Of another corpus it is the official test set where it has one, else all of it (section 4.2).
@@ -226,12 +209,12 @@ def evaluate(experiment: Experiment, data: Mapping[str, Source], split: splits.S
     asked = [(experiment.corpus, home, "development", split.development), (experiment.corpus, home, "test", split.test)]
     for name, source in data.items():
         if name != experiment.corpus:
-            official = source.target["partition"].notna().any()
-            rows = source.target[source.target["partition"] == "test"] if official else source.target
+            official = source.rows["partition"].notna().any()
+            rows = source.rows[source.rows["partition"] == "test"] if official else source.rows
             asked.append((name, source, "test", tuple(rows["utterance"])))
     parts = []
     for name, source, partition, utterances in asked:
-        dataset = _dataset(experiment, source, utterances)
+        dataset = source.dataset(utterances)
         keys = {"section": experiment.section, "model": experiment.model, "train_corpus": experiment.corpus,
                 "test_corpus": name, "fold": split.name, "seed": experiment.seed, "partition": partition,
                 "simulated": home.corpus.simulated or source.corpus.simulated}  # fmt: skip
@@ -250,42 +233,27 @@ def finish(experiment: Experiment, data: Mapping[str, Source]) -> pd.DataFrame:
     absent = [name for name, folder in parts.items() if not (folder / files.PREDICTIONS).exists()]
     if absent:
         raise ValueError(f"folds {schema.first(absent)} have no predictions yet: fit them before finish")
-    predictions = pd.concat([pd.read_parquet(folder / files.PREDICTIONS) for folder in parts.values()], ignore_index=True)
+    predictions = pd.concat(
+        [pd.read_parquet(folder / files.PREDICTIONS) for folder in parts.values()], ignore_index=True
+    )
     schema.check_predictions(predictions, str(experiment.folder))
     history = pd.concat([pd.read_csv(folder / files.HISTORY) for folder in parts.values()], ignore_index=True)
     stages = {name: files.read_json(folder / files.PROVENANCE) for name, folder in parts.items()}
-    doubts = {kind: config.unconfirmed(getattr(experiment, kind)) for kind in ("features", "text", "network", "training")}
+    doubts = {
+        kind: config.unconfirmed(getattr(experiment, kind)) for kind in ("features", "text", "network", "training")
+    }
     files.write_table(experiment.folder / files.HISTORY, history)
     files.write_json(
         experiment.folder / files.PROVENANCE,
         files.provenance(
             settings={kind: asdict(getattr(experiment, kind)) for kind in doubts},
             not_confirmed_by_the_paper=doubts,
-            corpora={name: fingerprint(source) for name, source in data.items()},
+            corpora={name: source.fingerprint() for name, source in data.items()},
             folds=stages,
         ),
     )
     files.write_table(experiment.folder / files.PREDICTIONS, predictions)
     return predictions
-
-
-def fingerprint(source: Source) -> dict[str, Any]:
-    """What tells the data that a run saw from others: the corpus's size, and the keys of its cached features."""
-    held = {"frames": source.frames, "embeddings": source.embeddings, "tokens": source.tokens}
-    return {"utterances": len(source.corpus.utterances), "with_target": len(source.target),
-            "simulated": source.corpus.simulated, **{name: part.key for name, part in held.items() if part is not None}}  # fmt: skip
-
-
-def _dataset(experiment: Experiment, source: Source, utterances: tuple[str, ...]) -> datasets.SpeechDataset | datasets.TextDataset:
-    """The rows `utterances` of `source` as the experiment's model takes them."""
-    rows = source.target.set_index("utterance", drop=False).loc[list(utterances)].reset_index(drop=True)
-    if experiment.targets == (schema.EMOTION,):
-        target = torch.tensor([list(experiment.classes).index(name) for name in rows["emotion"]])
-    else:
-        target = torch.tensor(rows[list(experiment.targets)].to_numpy("float32"))
-    if experiment.model == config.TEXT_MODEL:
-        return datasets.TextDataset(source.tokens, rows, target)
-    return datasets.SpeechDataset(source.frames, rows, target, source.embeddings)
 
 
 def _rebuild(experiment: Experiment, source: Source) -> dict[str, Any]:
@@ -299,7 +267,7 @@ def _rebuild(experiment: Experiment, source: Source) -> dict[str, Any]:
 
 
 def _model(experiment: Experiment, source: Source) -> torch.nn.Module:
-    """The experiment's model with the initial weights of its seed, or with the published ones where it asks for them."""
+    """The experiment's model with initial weights drawn from its seed, or the published ones."""
     generator = torch.Generator().manual_seed(experiment.seed)
     settings = _rebuild(experiment, source)
     model = models.build(settings, generator)

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import itertools
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -30,10 +31,6 @@ STREAMED = 0x7FFF_0000  # a length said to be this long was written by a program
 class AudioError(ValueError):
     """Audio that is absent, cannot be read, or holds nothing to listen to."""
 
-    def __init__(self, path: Path, problem: str) -> None:
-        """Say what is wrong with the file `path`, and what to do."""
-        super().__init__(f"{path}: {problem}; copy it from the release again, or drop the utterance")
-
 
 def read_audio(path: str | Path, sample_rate: int = PAPER.sample_rate) -> Float[Tensor, " samples"]:
     """The sound of the file `path` as float32 in [-1, 1]: channels averaged, resampled to `sample_rate` [Hz].
@@ -42,23 +39,27 @@ def read_audio(path: str | Path, sample_rate: int = PAPER.sample_rate) -> Float[
     """
     path = Path(path)
     if not path.is_file():
-        raise AudioError(path, "no such audio file")
+        raise _audio_error(path, "no such audio file")
     try:
         with soundfile.SoundFile(path) as audio:
             rate, log = audio.samplerate, audio.extra_info
             samples = audio.read(dtype="float32", always_2d=True)  # (samples, channels)
     except soundfile.LibsndfileError as error:
-        raise AudioError(path, f"cannot be read as audio ({error.error_string.strip()})") from None
+        raise _audio_error(path, f"cannot be read as audio ({error.error_string.strip()})") from None
     cut = CUT_OFF.search(log)
     if cut and int(cut[2]) < int(cut[1]) < STREAMED:
-        raise AudioError(path, f"cut off, {cut[1]} bytes of sound are promised and {cut[2]} are there")
+        raise _audio_error(path, f"cut off, {cut[1]} bytes of sound are promised and {cut[2]} are there")
     if not len(samples):
-        raise AudioError(path, "no samples in it")
+        raise _audio_error(path, "no samples in it")
     waveform = torch.from_numpy(samples).mean(1)
     wrong = len(waveform) - int(torch.isfinite(waveform).sum())
     if wrong:
-        raise AudioError(path, f"{wrong} of {len(waveform)} samples are not finite")
+        raise _audio_error(path, f"{wrong} of {len(waveform)} samples are not finite")
     return waveform if rate == sample_rate else _resampling(rate, sample_rate)(waveform)
+
+
+def _audio_error(path: Path, problem: str) -> AudioError:
+    return AudioError(f"{path}: {problem}; copy it from the release again, or drop the utterance")
 
 
 @lru_cache
@@ -123,7 +124,7 @@ PARTS = {
     "tokeniser": ("tokenizer.json", "vocab.txt", "vocab.json", "*.model"),
 }
 """What a model's folder must hold -> files, of which at least one."""
-OPTIONS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
+OPTIONS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", "*.index.json")
 
 
 class EncoderError(ValueError):
@@ -141,10 +142,6 @@ def encoder_folder(encoder: str) -> Path:
     local = files.resolve(encoder)
     if local.is_dir():
         return _whole(local)
-    if encoder.startswith((".", "/", "~")):
-        raise EncoderError(
-            f"text encoder '{encoder}': there is no folder {local}; expected one with {', '.join(PARTS)}"
-        )
     return _hub_folder(encoder)
 
 
@@ -170,12 +167,10 @@ def _hub_folder(encoder: str) -> Path:
     from huggingface_hub import snapshot_download  # not needed where the encoder is local
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    wanted = [*(pattern for patterns in PARTS.values() for pattern in patterns), *OPTIONS, "*.index.json"]
+    wanted = [*itertools.chain(*PARTS.values()), *OPTIONS]
     for cached in (True, False):
         try:
-            folder = snapshot_download(
-                encoder, allow_patterns=wanted, ignore_patterns=["*/*"], local_files_only=cached
-            )  # fmt: skip
+            folder = snapshot_download(encoder, allow_patterns=wanted, ignore_patterns="*/*", local_files_only=cached)
             return _whole(Path(folder))
         except (OSError, HfHubHTTPError, HFValidationError, EncoderError) as error:
             reason = str(error).splitlines()[0]
@@ -186,19 +181,11 @@ def _hub_folder(encoder: str) -> Path:
     )
 
 
-def _encoder_files(folder: Path) -> list[Path]:
-    """The files in `folder` that decide what the encoder gives."""
-    patterns = [*(pattern for patterns in PARTS.values() for pattern in patterns), *OPTIONS]
-    return sorted({path for pattern in patterns for path in folder.glob(pattern)})
-
-
 def _whole(folder: Path) -> Path:
     """`folder` itself. Raises EncoderError where it lacks a part of a model."""
     for part, patterns in PARTS.items():
-        if not any(path for pattern in patterns for path in folder.glob(pattern)):
-            raise EncoderError(
-                f"text encoder in {folder} has no {part}; expected {' or '.join(patterns)}, as save_pretrained writes it"
-            )
+        if not any(itertools.chain(*map(folder.glob, patterns))):
+            raise EncoderError(f"text encoder in {folder} has no {part}; expected {' or '.join(patterns)} there")
     return folder
 
 
@@ -207,24 +194,20 @@ def encoder_fingerprint(settings: TextSettings) -> str:
 
     Needs no transformers. Raises EncoderError as encoder_folder does.
     """
-    content = [f"{path.name} {_sha256(path)}" for path in _encoder_files(encoder_folder(settings.encoder))]
+    folder = encoder_folder(settings.encoder)
+    names = {path for pattern in itertools.chain(*PARTS.values(), OPTIONS) for path in folder.glob(pattern)}
+    content = [f"{path.name} {_sha256(path)}" for path in sorted(names)]
     return hashlib.blake2b("\n".join(content).encode(), digest_size=16).hexdigest()
 
 
-def _sha256(path: Path) -> str:
-    """Digest of the file `path`, computed once a process unless the file changes."""
-    held = path.stat()
-    return _sha256_of(path, held.st_size, held.st_mtime_ns)
-
-
 @lru_cache
-def _sha256_of(path: Path, _size: int, _changed: int) -> str:
+def _sha256(path: Path) -> str:
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def load_encoder(encoder: str) -> torch.nn.Module:
-    """The encoder's network with its weights, float32, in evaluation mode; nothing is drawn at random.
+    """The encoder's network with its weights, float32, in evaluation mode.
 
     Raises EncoderError where weights are missing, but for the pooling layer, which nothing here uses.
     """
@@ -281,16 +264,15 @@ class TextEncoder:
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, marks included, at most settings.tokens."""
-        if not texts:
-            return []
-        return self.tokenizer(list(texts), truncation=True, max_length=self.settings.tokens)["input_ids"]
+        cut = {"truncation": True, "max_length": self.settings.tokens}
+        return self.tokenizer(list(texts), **cut)["input_ids"] if texts else []
 
     def embed(
-        self, texts: Sequence[str], batch: int = 32, progress: Callable[[int, int], None] = lambda done, total: None
+        self, texts: Sequence[str], batch: int = 32, progress: Callable[[int, int], None] | None = None
     ) -> Float[Tensor, "texts width"]:
         """Embedding of each text, float32 on the CPU; a text that occurs twice is computed once.
 
-        The texts are sorted by length into batches, so that little is padded. `progress(done, total)` follows each.
+        The texts are sorted by length into batches, so that little is padded; `progress(done, total)` follows each.
         """
         distinct = list(dict.fromkeys(texts))
         tokens = self.tokenize(distinct)
@@ -299,14 +281,16 @@ class TextEncoder:
         for start in range(0, len(order), batch):
             rows = order[start : start + batch]
             embeddings[rows] = self._means([tokens[i] for i in rows]).cpu()
-            progress(start + len(rows), len(order))
+            if progress is not None:
+                progress(start + len(rows), len(order))
         place = {text: i for i, text in enumerate(distinct)}
         return embeddings[[place[text] for text in texts]]
 
-    @torch.inference_mode()
     def _means(self, tokens: Sequence[Sequence[int]]) -> Float[Tensor, "texts width"]:
         counts = torch.tensor([len(ids) for ids in tokens], device=self.device)
         padded = torch.nn.utils.rnn.pad_sequence([torch.tensor(ids) for ids in tokens], batch_first=True)
         real = torch.arange(padded.shape[1], device=self.device) < counts[:, None]  # (texts, tokens)
-        states = self.model(input_ids=padded.to(self.device), attention_mask=real.long()).last_hidden_state
-        return (states * real[..., None]).sum(1) / counts[:, None]
+        model = self.model  # loaded here, lest its weights become inference tensors
+        with torch.inference_mode():
+            states = model(input_ids=padded.to(self.device), attention_mask=real.long()).last_hidden_state
+            return (states * real[..., None]).sum(1) / counts[:, None]

@@ -8,15 +8,21 @@ import contextlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pandas as pd
 import yaml
+
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None
 
 PARAMETERS = "parameters.yaml"
 PREDICTIONS = "predictions.parquet"  # written last: its presence means that the run is complete
@@ -28,7 +34,7 @@ FINGERPRINTED_PACKAGES = ("sercore", "torch", "torchaudio", "transformers", "num
 
 
 def project() -> Path:
-    """The project's folder: the nearest folder at or above the working directory that holds `notebooks` and `parameters`.
+    """The project's folder: the nearest one at or above the working directory with `notebooks` and `parameters`.
 
     The working directory itself where there is none, so that the package also works outside a checkout.
     """
@@ -60,6 +66,66 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place when the block ends without an error.
+
+    Where another writer was quicker, its folder stays and this one is dropped: what is written is named by what is in
+    it. `move_folder` within the block gives it another name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part")
+    temporary.mkdir()
+    try:
+        yield temporary
+        if temporary.exists():
+            move_folder(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def move_folder(temporary: Path, path: Path) -> None:
+    """Flush the files in `temporary` to the disk and rename it to `path`, unless a folder with content is there."""
+    for entry in temporary.iterdir():
+        with entry.open("rb") as written:
+            os.fsync(written.fileno())
+    try:
+        temporary.rename(path)
+    except OSError:
+        if not path.is_dir():
+            raise
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporaries in `folder` of writers that were killed; only for who holds the folder's lock."""
+    for left in folder.glob(".*.part"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def lock(path: Path, wait: Callable[[], None]) -> Iterator[bool]:
+    """Hold the lock file `path`, so that of several processes one works and the others wait; `wait()` says so.
+
+    Yields whether it is held: not every system and file system has locks. Whoever writes must be safe without one.
+    A killed process holds nothing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = True
+        except BlockingIOError:
+            wait()
+            fcntl.flock(held, fcntl.LOCK_EX)
+            locked = True
+        except (OSError, AttributeError):  # a file system without locks; a system without fcntl
+            locked = False
+        yield locked
 
 
 def write_text(path: Path, text: str) -> None:

@@ -55,7 +55,9 @@ class LearningCurve:
             (line,) = loss.plot(history["epoch"], history["loss"], marker=".")
             score.plot(history["epoch"], history["development"], marker=".", color=line.get_color(), label=fold)
             best = history.loc[history["development"].idxmax()]
-            score.plot(best["epoch"], best["development"], marker="o", fillstyle="none", markersize=9, color=line.get_color())
+            score.plot(
+                best["epoch"], best["development"], marker="o", fillstyle="none", markersize=9, color=line.get_color()
+            )
         loss.set(xlabel="epoch", ylabel="training loss", title=self.title)
         score.set(xlabel="epoch", ylabel="development score", title="the best epoch is kept")
         if score.get_legend_handles_labels()[1]:

@@ -98,9 +98,13 @@ def map_emotions(emotions: pd.Series, classes: Mapping[str, Iterable[str]]) -> p
     for name, members in classes.items():
         for member in members:
             if member not in EMOTION_NAMES:
-                raise ValueError(f"class '{name}' counts an unknown emotion '{member}'{did_you_mean(member, EMOTION_NAMES)}")
+                raise ValueError(
+                    f"class '{name}' counts an unknown emotion '{member}'{did_you_mean(member, EMOTION_NAMES)}"
+                )
             if member in mapping:
-                raise ValueError(f"emotion '{member}' counts as both '{mapping[member]}' and '{name}': choose one class")
+                raise ValueError(
+                    f"emotion '{member}' counts as both '{mapping[member]}' and '{name}': choose one class"
+                )
             mapping[member] = name
     return emotions.map(mapping).astype("str").where(emotions.isin(list(mapping)))
 
@@ -117,14 +121,18 @@ def check_utterances(utterances: pd.DataFrame, source: str) -> pd.DataFrame:
             raise ValueError(f"{source}: unknown column '{column}'{did_you_mean(column, UTTERANCE_COLUMNS)}")
     absent = [column for column in REQUIRED_UTTERANCE_COLUMNS if column not in utterances.columns]
     if absent:
-        raise ValueError(f"{source}: no column {', '.join(absent)}; an utterance table needs {', '.join(REQUIRED_UTTERANCE_COLUMNS)}")
+        raise ValueError(
+            f"{source}: no column {', '.join(absent)}; an utterance table needs {', '.join(REQUIRED_UTTERANCE_COLUMNS)}"
+        )
     if not len(utterances):
         raise ValueError(f"{source}: no utterances; expected one row per utterance")
     table = utterances.reindex(columns=list(UTTERANCE_COLUMNS)).reset_index(drop=True)
     for column in ("utterance", "file"):
         missing = table.index[table[column].isna()]
         if len(missing):
-            raise ValueError(f"{source}: {len(missing)} rows have no {column}, rows {first(missing)}; fill them or drop the rows")
+            raise ValueError(
+                f"{source}: {len(missing)} rows have no {column}, rows {first(missing)}; fill them or drop the rows"
+            )
     twice = table["utterance"][table["utterance"].duplicated()].unique()
     if len(twice):
         raise ValueError(f"{source}: {len(twice)} utterances occur twice, {first(twice)}; every id must be unique")
@@ -174,5 +182,7 @@ def check_predictions(predictions: pd.DataFrame, source: str) -> pd.DataFrame:
     numbers = predictions[predictions["target"] != EMOTION]
     infinite = numbers[pd.to_numeric(numbers["prediction"], errors="coerce").isna()]
     if len(infinite):
-        raise ValueError(f"{source}: {len(infinite)} predictions are not finite, of {first(infinite['utterance'].unique())}")
+        raise ValueError(
+            f"{source}: {len(infinite)} predictions are not finite, of {first(infinite['utterance'].unique())}"
+        )
     return predictions

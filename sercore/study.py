@@ -48,13 +48,15 @@ def defaults(notebook: Path) -> dict[str, Any]:
     Raises FileNotFoundError for a notebook that is not there and ValueError for a parameter that is no literal.
     """
     if not notebook.exists():
-        raise FileNotFoundError(f"no notebook {notebook}; found in that folder: {first(sorted(p.name for p in notebook.parent.glob('*.ipynb')))}")
+        near = first(sorted(other.name for other in notebook.parent.glob("*.ipynb")))
+        raise FileNotFoundError(f"no notebook {notebook}; found in that folder: {near}")
     found = {}
     for name, parameter in papermill.inspect_notebook(str(notebook)).items():
         try:
             found[name] = ast.literal_eval(parameter["default"])
         except (ValueError, SyntaxError):
-            raise ValueError(f"{notebook}: parameter {name} = {parameter['default']} is no literal, so no run could be told from another") from None
+            value = parameter["default"]
+            raise ValueError(f"{notebook}: parameter {name} = {value} is no literal") from None
     return found
 
 
@@ -66,7 +68,9 @@ def asked(run: Run) -> dict[str, Any]:
     declared = defaults(run.notebook)
     for name in run.parameters:
         if name not in declared:
-            raise ValueError(f"{run.section}: {run.notebook.name} has no parameter '{name}'{did_you_mean(name, declared)}")
+            raise ValueError(
+                f"{run.section}: {run.notebook.name} has no parameter '{name}'{did_you_mean(name, declared)}"
+            )
     return {name: value for name, value in {**declared, **run.parameters}.items() if name not in PLACES}
 
 
@@ -85,8 +89,8 @@ def pending(runs: tuple[Run, ...]) -> list[Run]:
                 changed.append(f"{run.section}/{run.name} ({', '.join(differs)})")
     if changed:
         raise ValueError(
-            f"{len(changed)} run folders below {runs[0].folder.parent.parent} hold other parameters than the study asks for: "
-            f"{first(changed, 3)}; give the study another name, or remove these folders to run them again"
+            f"{len(changed)} run folders below {runs[0].folder.parent.parent} hold other parameters than "
+            f"the study asks for: {first(changed, 3)}; give the study another name, or remove these folders"
         )
     return [run for run in runs if not run.complete]
 
@@ -131,7 +135,9 @@ def _side_by_side(jobs: list[tuple[str, Callable[[], None]]], workers: int | Non
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(workers or cores, len(jobs))
     threads = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(max(1, cores // workers))  # inherited by the kernels: more threads than cores are many times slower
+    os.environ["OMP_NUM_THREADS"] = str(
+        max(1, cores // workers)
+    )  # inherited by the kernels: more threads than cores are many times slower
     try:
         with (
             LocalCluster(n_workers=1, threads_per_worker=workers, processes=False, dashboard_address=None) as cluster,
@@ -190,7 +196,11 @@ def _papermill(notebook: Path, output: Path, parameters: dict[str, Any]) -> None
         try:
             papermill.execute_notebook(str(notebook), str(output), parameters, progress_bar=False, log_output=False)
         except (DeadKernelError, RuntimeError):
-            started = any(cell.get("execution_count") for cell in nbformat.read(output, as_version=4).cells) if output.exists() else False
+            started = (
+                any(cell.get("execution_count") for cell in nbformat.read(output, as_version=4).cells)
+                if output.exists()
+                else False
+            )
             if attempt == TRIES or started:
                 raise
         else:

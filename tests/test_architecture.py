@@ -14,7 +14,7 @@ LAYERS = [
     {"corpora", "splits", "features", "transcripts"},
     {"cache"},
     {"datasets", "models", "losses", "optimisers"},
-    {"training"},
+    {"training", "sources"},
     {"experiment", "study", "results", "tables", "claims"},
     {"figures", "live"},
     {"widgets"},
@@ -26,7 +26,19 @@ WITHIN_A_LAYER = {
     ("transcripts", "features"), ("transcripts", "corpora"), ("training", "datasets"),
 }  # fmt: skip
 """Importer, imported: the few that stand on the same floor."""
-ANALYSIS = ["schema", "files", "config", "metrics", "significance", "residuals", "published", "results", "tables", "claims", "figures"]
+ANALYSIS = [
+    "schema",
+    "files",
+    "config",
+    "metrics",
+    "significance",
+    "residuals",
+    "published",
+    "results",
+    "tables",
+    "claims",
+    "figures",
+]
 
 
 def layer(module: str) -> int:
@@ -59,7 +71,9 @@ SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__
 def test_imports_point_downwards(path):
     importer = module_of(path)
     for imported in imports(path) - {importer}:
-        assert layer(imported) < layer(importer) or (importer, imported) in WITHIN_A_LAYER, f"{importer} imports {imported}"
+        assert layer(imported) < layer(importer) or (importer, imported) in WITHIN_A_LAYER, (
+            f"{importer} imports {imported}"
+        )
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -72,12 +86,20 @@ def test_the_study_runs_notebooks_and_never_trains_itself():
 
 
 def test_the_analysis_half_starts_without_torch():
-    program = f"import sys; import {', '.join(f'sercore.{name}' for name in ANALYSIS)}; sys.exit('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], cwd=PACKAGE.parent, capture_output=True, text=True)
+    program = (
+        f"import sys; import {', '.join(f'sercore.{name}' for name in ANALYSIS)}; sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], cwd=PACKAGE.parent, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr or "torch was imported"
 
 
 def test_only_the_command_line_prints():
     for path in SOURCES:
-        names = [n.func.id for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+        names = [
+            n.func.id
+            for n in ast.walk(ast.parse(path.read_text()))
+            if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+        ]
         assert "print" not in names or path.name == "cli.py", path

@@ -11,7 +11,9 @@ def write(path, **changes):
     content = {
         "study": "small",
         "corpora": {"iemocap": {"root": "data"}},
-        "sections": {"categories": {"notebook": "n.ipynb", "blocks": [{"grid": {"model": ["cnn14", "bert"], "seed": [0, 1]}}]}},
+        "sections": {
+            "categories": {"notebook": "n.ipynb", "blocks": [{"grid": {"model": ["cnn14", "bert"], "seed": [0, 1]}}]}
+        },
     } | changes
     path.write_text(yaml.safe_dump(content))
     return path
@@ -90,7 +92,7 @@ def test_a_value_is_either_fixed_or_in_the_grid(tmp_path):
 
 
 def test_a_corpus_needs_its_root(tmp_path):
-    with pytest.raises(ValueError, match="corpus 'iemocap'.*`root`"):
+    with pytest.raises(ValueError, match=r"corpus 'iemocap'.*`root`"):
         config.load(write(tmp_path / "x.yaml", corpora={"iemocap": {}}))
 
 

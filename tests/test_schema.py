@@ -56,7 +56,12 @@ def test_a_class_of_an_unknown_emotion_is_refused():
 
 
 def predictions(**columns):
-    row = dict.fromkeys(schema.PREDICTION_COLUMNS, "x") | {"target": "valence", "prediction": 1.0, "truth": 2.0, "simulated": False}
+    row = dict.fromkeys(schema.PREDICTION_COLUMNS, "x") | {
+        "target": "valence",
+        "prediction": 1.0,
+        "truth": 2.0,
+        "simulated": False,
+    }
     return pd.DataFrame([row]).assign(**columns)
 
 

@@ -31,7 +31,9 @@ def make(tmp_path):
             "study": "small",
             "corpora": {},
             "outputs": str(tmp_path / "outputs"),
-            "sections": {"s": {"notebook": str(tmp_path / "n.ipynb"), "blocks": [{"grid": {"seed": seeds}, "fixed": fixed}]}},
+            "sections": {
+                "s": {"notebook": str(tmp_path / "n.ipynb"), "blocks": [{"grid": {"seed": seeds}, "fixed": fixed}]}
+            },
         }
         (tmp_path / "small.yaml").write_text(yaml.safe_dump(content))
         return config.load(tmp_path / "small.yaml")

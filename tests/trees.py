@@ -10,7 +10,7 @@ import os
 import random
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 RATERS = """\
@@ -136,11 +136,12 @@ def write_consensus(path: Path, rows: Iterable[Row]) -> Path:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for row in rows:
-            writer.writerow([f"{row.name}.wav", row.emotion, row.act, row.val, row.dom, row.speaker, row.gender, row.split])
+            ratings = (row.act, row.val, row.dom)
+            writer.writerow([f"{row.name}.wav", row.emotion, *ratings, row.speaker, row.gender, row.split])
     return path
 
 
-# Public counts of IEMOCAP: turns of each speaker in all, and in the four classes (neutral, happy with excited, angry, sad).
+# Public counts of IEMOCAP: turns of each speaker in all, and neutral, happy or excited, angry, sad ones.
 SPEAKERS = {
     "1F": (873, 171, 132, 147, 78), "1M": (946, 213, 146, 82, 116), "2F": (859, 135, 166, 67, 113),
     "2M": (952, 227, 161, 70, 84), "3F": (1048, 130, 128, 92, 172), "3M": (1088, 190, 158, 148, 133),
@@ -196,7 +197,11 @@ def full_iemocap() -> list[Turn]:
             stem = f"{dialogs[place % len(dialogs)]}_{letter}"
             numbers[stem] = numbers.get(stem, -1) + 1
             name = f"{stem}{numbers[stem]:03d}"
-            turns.append(Turn(name, code, OUTSIDE.get(name, (2.5, 3.0, 3.5)), f"Line {place % 700} of it."))
+            turns.append(Turn(name, code, transcript=f"Line {place % 700} of it."))
+    for name, ratings in OUTSIDE.items():
+        last = max(place for place, turn in enumerate(turns) if turn.name[:-3] == name[:-3])
+        here = next((place for place, turn in enumerate(turns) if turn.name == name), last)
+        turns[here] = replace(turns[here], name=name, ratings=ratings)
     return turns
 
 
@@ -210,14 +215,14 @@ PARTITIONS_1_7 = {"Train": 38_179, "Validation": 7_538, "Test1": 12_902, "Test2"
 
 def write_full_msp(root: Path, sources: list[Path]) -> Path:
     """62,140 rows in the partitions of release 1.7, a wav and a transcript each, every fourth name of three parts."""
-    splits = [split for split, count in PARTITIONS_1_7.items() for _ in range(count)]
+    splits = [(split, place) for split, count in PARTITIONS_1_7.items() for place in range(count)]
     rows = []
-    for number, split in enumerate(splits):
+    for number, (split, place) in enumerate(splits):
         name = f"MSP-PODCAST_{number // 40:04d}_{number % 40:04d}" + ("_0001" if number % 4 == 0 else "")
-        speaker = f"{split}-{number // 200}".replace("Train-1", "Unknown-1").split("-1")[0]
-        speaker = "Unknown" if speaker == "Unknown" else str(number // 200 + 1)
-        emotion = "NHXUCASDFO"[number % 10]
-        rows.append(Row(name, emotion, speaker=speaker, gender=("Female", "Male")[number // 200 % 2], split=split))
+        talker = place // 200 + 1000 * list(PARTITIONS_1_7).index(split)
+        speaker = "Unknown" if split == "Train" and number % 6 == 0 else str(talker)
+        gender = ("Female", "Male")[talker % 2]
+        rows.append(Row(name, "NHXUCASDFO"[number % 10], speaker=speaker, gender=gender, split=split))
     write_consensus(root / "Labels" / "labels_concensus.csv", rows)
     texts = [write(sources[0].parent / f"{n}.txt", f"Words number {n}, and more of them.\n") for n in range(40)]
     for folder, suffix, origins in (("Audios", ".wav", sources), ("Transcripts", ".txt", texts)):

@@ -1,5 +1,6 @@
 """MSP-Podcast, releases 1.6 to 2.0, in the layout of each."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,7 +26,7 @@ OTHER_TESTS = ("test2", "test3")
 GENDERS: dict[str, str | None] = {"female": "female", "male": "male", "unknown": None, "": None}
 RATINGS = {"arousal": "EmoAct", "valence": "EmoVal", "dominance": "EmoDom"}
 NO_VALUE = ("", "nan", "na", "n/a", "none")
-NAME = r"(?i)MSP-PODCAST_(\d{4}|test3)_\d{4}(?:_\d{4})?"  # podcast, turn and, in a quarter of the turns, a part of it
+NAME = re.compile(r"MSP-PODCAST_(\d{4}|test3)_\d{4}(?:_\d{4})?$", re.IGNORECASE)  # podcast, turn, sometimes a part
 TEST3 = "msp-podcast_test3"  # audio of a challenge, whose labels were never published
 
 
@@ -92,7 +93,7 @@ def _interpret(cells: pd.DataFrame, source: Path) -> pd.DataFrame:
     """The utterance table of the label file's text cells, without audio and transcripts."""
     table = pd.DataFrame(index=cells.index, columns=list(UTTERANCE_COLUMNS), dtype="object")
     table["utterance"] = cells["utterance"]
-    podcasts = cells["utterance"].str.extract(f"^{NAME}$", expand=False)
+    podcasts = cells["utterance"].str.extract(NAME, expand=False)
     strange = cells["FileName"][podcasts.isna()]
     if len(strange) > 0.5 * len(cells):
         raise ValueError(

@@ -1,0 +1,130 @@
+"""What is planted: how emotions move the voice and the words, and what simulated raters make of them.
+
+A turn has an arousal, a valence and a dominance, each about 0 and mostly within -1 and 1. The voice shows arousal and
+dominance, the words show valence; the raters perceive all three, with noise of their own. So words alone cannot tell
+angry from sad, the voice alone cannot tell angry from happy, and both together can.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+EMOTIONS: dict[str, tuple[float, float, float]] = {
+    "angry": (1.0, -1.0, 0.7),
+    "happy": (0.9, 1.0, 0.4),
+    "excited": (1.3, 1.0, 0.5),
+    "sad": (-1.0, -1.0, -0.7),
+    "neutral": (-0.1, 0.0, 0.0),
+    "frustrated": (0.1, -0.9, 0.4),
+    "surprised": (0.9, 0.0, -0.4),
+    "fearful": (0.5, -0.9, -0.9),
+    "disgusted": (0.0, -1.1, 0.3),
+    "contemptuous": (-0.3, -0.8, 0.9),
+    "other": (-1.0, 0.8, 0.1),
+}
+"""Emotion -> its typical (arousal, valence, dominance)."""
+
+INTENTIONS: dict[tuple[float, float, float], float] = {
+    EMOTIONS["angry"]: 0.20,
+    (1.0, 1.0, 0.5): 0.22,
+    EMOTIONS["sad"]: 0.21,
+    EMOTIONS["neutral"]: 0.21,
+    (-0.9, 0.9, 0.2): 0.11,  # content: with it, arousal is as high in pleasant words as in unpleasant ones
+    (0.0, 0.0, 0.0): 0.05,  # anything, see `intend`
+}
+"""What talkers mean to show, (arousal, valence, dominance) -> share of the turns."""
+
+INTENTION_SPREAD = 0.3  # of a turn about what was meant, standard deviation in each dimension
+PORTRAYAL_SPREAD = 0.3  # of what the voice shows about what the turn has
+WORDING_SPREAD = 0.2  # of the valence that words are chosen for about what the turn has
+PERCEPTION_SPREAD = 0.3  # of a rater's impression, in each dimension
+RARE = 0.35  # how much closer to a rare emotion than to one of the four an impression must be, to be called that
+COMMON = ("angry", "happy", "sad", "neutral")
+NEUTRAL_LEVEL = -27.0  # of a voice's neutral speech, against a full-scale square wave [dB]
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What a turn has of the three dimensions."""
+
+    arousal: float
+    valence: float
+    dominance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speaker:
+    """A talker: a voice of the synthesiser and personal habits."""
+
+    name: str
+    gender: str
+    voice: str  # espeak-ng's accent+variant
+    pitch: float = 0.0  # added to the neutral pitch, espeak-ng's scale
+    rate: float = 1.0  # multiplies the neutral rate
+    expression: float = 1.0  # multiplies what the voice shows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prosody:
+    """The settings of the synthesiser that a portrayal comes to; units as in synthesiser.Job."""
+
+    rate: float
+    pitch: float
+    range: float
+    level: float
+    tilt: float
+    breath: float
+
+
+def intend(random: np.random.Generator) -> Intent:
+    """What the next turn has: one of INTENTIONS by its share, with its spread; the last one is uniform in [-1, 1]."""
+    centres = list(INTENTIONS)
+    chosen = random.choice(len(centres), p=list(INTENTIONS.values()))
+    if chosen == len(centres) - 1:
+        return Intent(*(float(x) for x in random.uniform(-1, 1, 3)))
+    return vary(Intent(*centres[chosen]), random)
+
+
+def vary(intent: Intent, random: np.random.Generator) -> Intent:
+    """`intent` as one performance of it comes out."""
+    shown = np.array([intent.arousal, intent.valence, intent.dominance]) + random.normal(0, INTENTION_SPREAD, 3)
+    return Intent(*(float(x) for x in shown))
+
+
+def voice(intent: Intent, speaker: Speaker, random: np.random.Generator) -> Prosody:
+    """How `speaker` sounds: the voice follows arousal and dominance, and does not know the valence."""
+    a, d = speaker.expression * (np.array([intent.arousal, intent.dominance]) + random.normal(0, PORTRAYAL_SPREAD, 2))
+    return Prosody(
+        rate=float(np.clip(160 * speaker.rate * 1.11**a, 115, 215)),
+        pitch=float(np.clip(45 + speaker.pitch + 13 * a - 5 * d, 5, 95)),
+        range=float(np.clip(50 + 14 * a, 5, 100)),
+        level=float(np.clip(NEUTRAL_LEVEL + 4 * a + 2 * d, -38, -17)),
+        tilt=float(np.clip(4.5 * a + 1.5 * d, -9, 9)),
+        breath=float(np.clip(0.25 - 0.35 * a, 0, 0.9)),
+    )
+
+
+def rate(value: float, scale: tuple[int, int], raters: int, random: np.random.Generator) -> list[int]:
+    """The whole-number ratings of `value` (about 0, mostly within -1 and 1) on `scale` by so many raters."""
+    low, high = scale
+    middle, reach = (low + high) / 2, 0.28 * (high - low)
+    seen = value + random.normal(0, PERCEPTION_SPREAD, raters)
+    return [int(rating) for rating in np.clip(np.round(middle + reach * seen), low, high)]
+
+
+def name(intent: Intent, known: Sequence[str], raters: int, random: np.random.Generator) -> list[str]:
+    """What so many raters call a turn: each the emotion out of `known` that is nearest to an impression of it."""
+    centres = np.array([EMOTIONS[emotion] for emotion in known])
+    reluctance = np.array([0.0 if emotion in COMMON else RARE for emotion in known])
+    turn = np.array([intent.arousal, intent.valence, intent.dominance])
+    seen = turn + random.normal(0, PERCEPTION_SPREAD, (raters, 3))
+    distance = np.sqrt((((seen[:, None] - centres) ** 2) * [1, 1, 0.5]).sum(axis=2)) + reluctance
+    return [known[nearest] for nearest in distance.argmin(axis=1)]
+
+
+def agree(named: Sequence[str], merged: Mapping[str, str] | None = None) -> str | None:
+    """The one name that more raters chose than any other, or None. `merged` names count as another one."""
+    counts = Counter((merged or {}).get(emotion, emotion) for emotion in named).most_common(2)
+    return None if len(counts) > 1 and counts[0][1] == counts[1][1] else counts[0][0]

@@ -1,0 +1,241 @@
+"""espeak-ng through ctypes, and what a room, a microphone and a podcast's channel do to its speech.
+
+The bytes that espeak-ng makes depend on everything that the same process said before, and some voices draw breath noise
+from a clock. So one process loads the library once and forks a child for every utterance; each child says its
+voice's calibration sentence, then its utterance, and ends. Bytes are thus the same in any order, whatever the number of
+processes. The program runs apart from its caller (`main`), because a process with threads must not fork.
+"""
+
+import ctypes
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from scipy import signal
+
+ESPEAK_RATE = 22_050  # of espeak-ng's waveforms [Hz]
+SAMPLE_RATE = 16_000  # of both corpora [Hz]
+ODD_RATE = 44_100  # of the one stereo file of an MSP-Podcast release [Hz]
+PADDING = 0.08  # of room around the speech, at either end [s]
+PEAK = 0.95  # loudest sample allowed; a louder utterance is turned down as a whole
+RATE, PITCH, RANGE = 1, 3, 4  # espeak_PARAMETER
+NEUTRAL = {"rate": 165, "pitch": 45, "range": 50}  # in which every voice's level is measured
+CALIBRATION = "The quick brown fox jumps over the lazy dog near the river bank."
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One utterance to be spoken, and the wav file that it becomes."""
+
+    file: str  # relative to the corpus
+    text: str
+    voice: str  # espeak-ng's accent+variant
+    rate: float  # [words/min]
+    pitch: float  # 0-100, espeak-ng's scale
+    range: float  # 0-100, of the pitch contour
+    level: float  # of the speech, against a full-scale square wave [dB]
+    tilt: float  # of the spectrum above 1.2 kHz [dB]
+    breath: float  # of noise in the voice, as a share of its envelope
+    low_cut: float  # of the channel [Hz]
+    high_cut: float  # of the channel [Hz]
+    noise: float  # of the channel, against a full-scale square wave [dB]
+    noise_colour: float  # 0 white, towards 1 darker
+    seed: int  # of breath and channel noise
+    odd: bool = False  # written in stereo at 44.1 kHz
+
+
+def speak(jobs: Sequence[Job], folder: Path, processes: int, progress: Callable[[int, int], None] | None) -> dict[str, float]:
+    """Write every job's wav below `folder` and return file -> duration [s].
+
+    `processes` utterances are spoken at a time; `progress` is called with (done, all) after each.
+    Raises ModuleNotFoundError where the synthesiser is not installed, RuntimeError where it fails.
+    """
+    locate()
+    for parent in {(folder / job.file).parent for job in jobs}:
+        parent.mkdir(parents=True, exist_ok=True)
+    program = f"from {__spec__.name if __spec__ else __name__} import main; main()"
+    command = [sys.executable, "-c", program, str(folder), str(processes)]
+    environment = {**os.environ, **dict.fromkeys(THREADS, "1"), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    seconds: dict[str, float] = {}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as child:
+        try:
+            child.stdin.write(json.dumps([asdict(job) for job in jobs]))
+            child.stdin.close()
+            for line in child.stdout:
+                file, samples = line.rstrip("\n").split("\t")
+                seconds[file] = float(samples)
+                if progress is not None:
+                    progress(len(seconds), len(jobs))
+            message = child.stderr.read()
+        finally:
+            child.kill()
+    absent = [job.file for job in jobs if job.file not in seconds]
+    if absent:
+        raise RuntimeError(f"espeak-ng spoke {len(seconds)} of {len(jobs)} utterances, not {absent[0]}: {message.strip()}")
+    return seconds
+
+
+def locate() -> tuple[Path, Path]:
+    """Where the shared library of espeak-ng and its data lie.
+
+    Raises ModuleNotFoundError, saying what to install, where there is no such package.
+    """
+    found = importlib.util.find_spec("espeakng_loader")
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError(
+            "speech is synthesised by espeak-ng, which comes with the package espeakng-loader: pip install 'sercore[offline]'"
+        )
+    package = Path(found.origin).parent
+    suffix = ".dylib" if sys.platform == "darwin" else ".so"
+    return package / f"libespeak-ng{suffix}", package / "espeak-ng-data"
+
+
+class Espeak:
+    """The loaded library. Only one per process: espeak-ng keeps its state in global variables."""
+
+    def __init__(self) -> None:
+        """Raises RuntimeError where the library does not start."""
+        library, data = locate()
+        self._library = ctypes.CDLL(str(library))
+        self._library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
+        rate = self._library.espeak_Initialize(2, 0, str(data).encode(), 0)  # 2: AUDIO_OUTPUT_SYNCHRONOUS
+        if rate != ESPEAK_RATE:
+            raise RuntimeError(f"{library} starts with a sample rate of {rate}; expected {ESPEAK_RATE}")
+        self._chunks: list[np.ndarray] = []
+        self._callback = Callback(self._collect)  # kept: the library holds a bare pointer to it
+        self._library.espeak_SetSynthCallback(self._callback)
+
+    def _collect(self, samples: "ctypes._Pointer", count: int, _events: int | None) -> int:
+        if samples and count > 0:
+            self._chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        return 0
+
+    def seed(self) -> None:
+        """Make the noise in breathy voices repeatable."""
+        self._library.espeak_ng_SetRandSeed(1)
+
+    def say(self, text: str, voice: str, rate: float, pitch: float, range: float) -> np.ndarray:
+        """The waveform (samples,) of `text` at 22,050 Hz in [-1, 1]. Raises ValueError for an unknown voice."""
+        if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise ValueError(f"espeak-ng has no voice '{voice}'")
+        for parameter, value in ((RATE, rate), (PITCH, pitch), (RANGE, range)):
+            self._library.espeak_SetParameter(parameter, round(value), 0)
+        self._chunks.clear()
+        content = text.encode() + b"\0"
+        self._library.espeak_Synth(content, len(content), 0, 1, 0, 1, None, None)  # 1: positions in characters; 1: UTF-8
+        self._library.espeak_Synchronize()
+        if not self._chunks:
+            raise RuntimeError(f"espeak-ng said nothing to '{text}'")
+        return np.concatenate(self._chunks) / 32_768
+
+
+def active_level(waveform: np.ndarray) -> float:
+    """Level of `waveform` (samples,) where somebody talks [dB]: over blocks of 20 ms within 30 dB of the loudest."""
+    block = ESPEAK_RATE // 50
+    power = (waveform[: len(waveform) // block * block].reshape(-1, block) ** 2).mean(axis=1)
+    return float(10 * np.log10(power[power > power.max() / 1000].mean()))
+
+
+def trim(waveform: np.ndarray) -> np.ndarray:
+    """`waveform` (samples,) without the silence before and after it (40 dB below its peak)."""
+    loud = np.flatnonzero(np.abs(waveform) > np.abs(waveform).max() / 100)
+    return waveform[loud[0] : loud[-1] + 1]
+
+
+def portray(waveform: np.ndarray, job: Job, random: np.random.Generator) -> np.ndarray:
+    """`waveform` (samples,) at 16 kHz with the voice quality of `job`: spectral tilt and breath."""
+    if job.breath > 0:
+        envelope = signal.lfilter([0.02], [1, -0.98], np.abs(waveform))
+        hiss = signal.lfilter([0.7, -0.7], [1, -0.4], random.standard_normal(len(waveform)))
+        waveform = waveform + job.breath * envelope * hiss
+    gain, corner = 10 ** (job.tilt / 20), np.tan(np.pi * 1_200 / SAMPLE_RATE)
+    high, low = np.array([1.0, -1.0]), corner * np.array([1.0, 1.0])
+    return signal.lfilter(gain * high + low, high + low, waveform)
+
+
+@cache
+def _band(low: float, high: float) -> np.ndarray:
+    return signal.butter(3, [low, high], btype="bandpass", fs=SAMPLE_RATE, output="sos")
+
+
+def transmit(waveform: np.ndarray, job: Job, random: np.random.Generator) -> np.ndarray:
+    """`waveform` (samples,) at 16 kHz in a room and through the channel of `job`, no sample above `PEAK`."""
+    padding = np.zeros(round(PADDING * SAMPLE_RATE))
+    waveform = np.concatenate([padding, waveform, padding])
+    noise = random.standard_normal(len(waveform))
+    noise = signal.lfilter([1.0], [1, -job.noise_colour], noise)
+    waveform = waveform + noise * 10 ** (job.noise / 20) / noise.std()
+    waveform = signal.sosfilt(_band(job.low_cut, job.high_cut), waveform)
+    return waveform * min(1.0, PEAK / np.abs(waveform).max())
+
+
+def render(espeak: Espeak, job: Job) -> np.ndarray:
+    """The finished waveform (samples,) of `job` at 16 kHz; the same bytes in every fresh child."""
+    espeak.seed()
+    reference = active_level(espeak.say(CALIBRATION, job.voice, **NEUTRAL))
+    waveform = trim(espeak.say(job.text, job.voice, job.rate, job.pitch, job.range))
+    waveform = signal.resample_poly(waveform, SAMPLE_RATE // 50, ESPEAK_RATE // 50)
+    random = np.random.default_rng(job.seed)
+    waveform = portray(waveform * 10 ** ((job.level - reference) / 20), job, random)
+    return transmit(waveform, job, random)
+
+
+def write(path: Path, waveform: np.ndarray, odd: bool) -> float:
+    """Write `waveform` (samples,) at 16 kHz as 16-bit wav and return its duration [s]; `odd`: stereo at 44.1 kHz."""
+    if odd:
+        wide = signal.resample_poly(waveform, ODD_RATE // 100, SAMPLE_RATE // 100)
+        soundfile.write(path, np.stack([wide, np.roll(wide, 3) * 0.8], axis=1), ODD_RATE, subtype="PCM_16")
+    else:
+        soundfile.write(path, waveform, SAMPLE_RATE, subtype="PCM_16")
+    return len(waveform) / SAMPLE_RATE
+
+
+def main() -> None:
+    """Speak the jobs on standard input into the folder given as first argument, so many at a time as the second says."""
+    folder, most = Path(sys.argv[1]), int(sys.argv[2])
+    jobs = [Job(**job) for job in json.load(sys.stdin)]
+    espeak = Espeak()
+    running: set[int] = set()
+    for job in jobs:
+        if len(running) >= most:
+            running.discard(_wait())
+        child = os.fork()
+        if child == 0:
+            _speak_and_end(espeak, job, folder)
+        running.add(child)
+    while running:
+        running.discard(_wait())
+
+
+def _wait() -> int:
+    child, status = os.wait()
+    if status != 0:
+        sys.exit(1)
+    return child
+
+
+def _speak_and_end(espeak: Espeak, job: Job, folder: Path) -> None:
+    """In a child: speak one job, report it, and end without the parent's cleaning up."""
+    status = 1
+    try:
+        seconds = write(folder / job.file, render(espeak, job), job.odd)
+        os.write(1, f"{job.file}\t{seconds}\n".encode())
+        status = 0
+    finally:
+        if status:
+            traceback.print_exc()
+            sys.stderr.flush()
+        os._exit(status)

@@ -1,0 +1,214 @@
+"""The paper's four measures (section 4.2) of two columns of a predictions table: UAR, CCC, PCC and MSE; and confusions.
+
+Arguments are any sequences of the same length, one value an utterance: lists, arrays, columns. No measure returns a
+number that the data do not support: what has no score is NaN, and what cannot be meant is a ValueError. All of them
+refuse an empty input, different lengths, and missing values; each says what else it refuses.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sercore.schema import did_you_mean, first
+
+Values = Sequence[Any] | np.ndarray | pd.Series
+
+
+def unweighted_average_recall(truth: Values, prediction: Values, labels: Sequence[Any]) -> float:
+    """Mean recall over `labels`, each class counting the same however rare it is; in [0, 1], chance is 1 / classes.
+
+        UAR = 1/K * sum over k of (utterances of class k that are predicted as k) / (utterances of class k)
+
+    A label that never occurs in `truth` has no recall, so the score is NaN: a fold that lacks a class must be
+    noticed, not averaged away. A label that is never predicted has recall 0. Raises ValueError for a value of
+    `truth` or `prediction` that is not in `labels`, for a label that is there twice, and for no labels.
+
+    >>> unweighted_average_recall(["sad", "sad", "happy"], ["sad"] * 3, ["happy", "sad"])
+    0.5
+    >>> unweighted_average_recall(["sad", "sad"], ["sad", "sad"], ["happy", "sad"])
+    nan
+    """
+    return float(recalls(truth, prediction, labels).mean(skipna=False))
+
+
+def recalls(truth: Values, prediction: Values, labels: Sequence[Any]) -> pd.Series:
+    """Recall of each of `labels`, in [0, 1]; NaN for a label that never occurs in `truth`. Raises as the UAR does.
+
+    >>> recalls(["sad", "sad", "happy"], ["sad"] * 3, ["happy", "sad"]).to_dict()
+    {'happy': 0.0, 'sad': 1.0}
+    """
+    shares = confusion(truth, prediction, labels, normalise=True)
+    return pd.Series(np.diag(shares), index=shares.index, name="recall")
+
+
+def confusion(truth: Values, prediction: Values, labels: Sequence[Any], normalise: bool = False) -> pd.DataFrame:
+    """How often each class (row) was taken for each class (column), both in the order of `labels`.
+
+    Counts, or with `normalise` the share of the row, which sums to 1; a label that never occurs in `truth` then has
+    a row of NaN. Raises ValueError for a value of `truth` or `prediction` that is not in `labels`, for a label that is
+    there twice, and for no labels.
+
+    >>> confusion(["sad", "sad", "happy"], ["sad"] * 3, ["happy", "sad"]).loc["happy"].to_dict()
+    {'happy': 0, 'sad': 1}
+    """
+    pairs = class_codes(truth, labels, "truth"), class_codes(prediction, labels, "prediction")
+    _check_lengths(*pairs)
+    size = len(labels)
+    counts = np.bincount(pairs[0] * size + pairs[1], minlength=size**2).reshape(size, size)
+    if normalise:
+        total = counts.sum(axis=1, keepdims=True)
+        counts = np.divide(counts, total, out=np.full((size, size), np.nan), where=total > 0)
+    return pd.DataFrame(counts, index=pd.Index(labels, name="truth"), columns=pd.Index(labels, name="prediction"))
+
+
+def concordance_correlation(truth: Values, prediction: Values) -> float:
+    """Concordance correlation coefficient, in [-1, 1]: 1 where every prediction is right, not merely on a line.
+
+        CCC = 2 cov(truth, prediction) / (var(truth) + var(prediction) + (mean(truth) - mean(prediction))^2)
+
+    with population moments (Lin 1989). Where only one of the two is constant, and where both are at different values,
+    it is 0. Where both are constant at the same value it is NaN, and so it is for fewer than two utterances.
+    Raises ValueError for a value that is not a finite number.
+
+    >>> round(concordance_correlation([1, 2, 3], [2, 3, 4]), 4)
+    0.5714
+    >>> concordance_correlation([2, 2, 2], [1, 2, 3])
+    0.0
+    >>> concordance_correlation([2, 2], [2, 2])
+    nan
+    """
+    return float(concordance_of(_moments(truth, prediction)))
+
+
+def pearson_correlation(truth: Values, prediction: Values) -> float:
+    """Pearson's correlation coefficient, in [-1, 1]; unlike the CCC it does not change with the scale of either.
+
+        PCC = cov(truth, prediction) / sqrt(var(truth) var(prediction))
+
+    NaN where either is constant, and for fewer than two utterances. Raises ValueError for a value that is not a
+    finite number.
+
+    >>> pearson_correlation([1, 2, 3], [20, 30, 40])
+    1.0
+    >>> pearson_correlation([1, 2, 3], [2, 2, 2])
+    nan
+    """
+    return float(pearson_of(_moments(truth, prediction)))
+
+
+def mean_squared_error(truth: Values, prediction: Values) -> float:
+    """Mean of (prediction - truth)^2, at least 0, in squared units of the scale; defined for a single utterance too.
+
+    Raises ValueError for a value that is not a finite number.
+
+    >>> mean_squared_error([1, 2], [1, 4])
+    2.0
+    """
+    truth, prediction = numbers(truth, "truth"), numbers(prediction, "prediction")
+    _check_lengths(truth, prediction)
+    return float(np.mean((prediction - truth) ** 2))
+
+
+class Moments(NamedTuple):
+    """Population moments of truth and prediction; numbers, or arrays of them that hold one sample each."""
+
+    count: Any
+    gap: Any  # mean of the prediction - mean of the truth
+    truth: Any  # variance
+    prediction: Any  # variance
+    together: Any  # covariance
+
+
+def concordance_of(moments: Moments) -> np.ndarray:
+    """`concordance_correlation` of samples that have these moments."""
+    size = np.asarray(moments.truth + moments.prediction + moments.gap**2)
+    known = (np.asarray(moments.count) > 1) & (size > 0)
+    return np.divide(2 * moments.together, size, out=np.full(size.shape, np.nan), where=known)
+
+
+def pearson_of(moments: Moments) -> np.ndarray:
+    """`pearson_correlation` of samples that have these moments."""
+    size = np.sqrt(np.asarray(moments.truth)) * np.sqrt(np.asarray(moments.prediction))
+    known = (np.asarray(moments.count) > 1) & (size > 0)
+    return np.clip(np.divide(moments.together, size, out=np.full(size.shape, np.nan), where=known), -1, 1)
+
+
+def squared_error_of(moments: Moments) -> np.ndarray:
+    """`mean_squared_error` of samples that have these moments."""
+    error = np.asarray(moments.truth + moments.prediction - 2 * moments.together + moments.gap**2)
+    return np.where(np.asarray(moments.count) > 0, np.maximum(error, 0), np.nan)
+
+
+def class_codes(values: Values, labels: Sequence[Any], name: str) -> np.ndarray:
+    """The place in `labels` of each of `values`, (utterances,) int64. `name` is what errors call the values.
+
+    Raises ValueError for no values, a value that is missing or not in `labels`, a label that is there twice, no labels.
+    """
+    labels = pd.Index(labels, dtype=object)
+    if not len(labels) or labels.has_duplicates:
+        raise ValueError(f"labels are {first(labels, 20) or 'empty'}; expected at least one, each once")
+    if not len(values):
+        raise ValueError(f"{name} is empty; expected at least one utterance")
+    if isinstance(getattr(values, "dtype", None), pd.CategoricalDtype):
+        kinds = pd.Categorical(values)
+        # One place more, for the code -1 of a missing value.
+        codes = np.append(labels.get_indexer(kinds.categories.astype(object)), -1)[kinds.codes]
+    else:
+        codes = labels.get_indexer(pd.Index(np.asarray(values, dtype=object)))
+    wrong = np.flatnonzero(codes < 0)
+    if len(wrong):
+        values = np.asarray(values, dtype=object)
+        unknown = list(dict.fromkeys(map(str, values[wrong])))
+        near = did_you_mean(unknown[0], map(str, labels))
+        raise ValueError(f"{len(wrong)} of {len(values)} in {name} are no labels: {first(unknown)}{near}")
+    return codes.astype("int64")
+
+
+def numbers(values: Values, name: str) -> np.ndarray:
+    """`values` as (utterances,) float64. `name` is what errors call them.
+
+    Raises ValueError for no values, for more than one a row, and for one that is missing or not a finite number.
+    """
+    try:
+        array = np.asarray(values, dtype="float64")
+    except (TypeError, ValueError):
+        array = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce").to_numpy(
+            dtype="float64", na_value=np.nan
+        )
+    if array.ndim != 1:
+        raise ValueError(
+            f"{name} has shape {array.shape}; expected one number an utterance: score each dimension apart"
+        )
+    if not len(array):
+        raise ValueError(f"{name} is empty; expected at least one utterance")
+    wrong = np.flatnonzero(~np.isfinite(array))
+    if len(wrong):
+        found = (
+            first(f"{values[place]} at {place}" for place in wrong)
+            if isinstance(values, list)
+            else f"at {first(wrong)}"
+        )
+        raise ValueError(
+            f"{len(wrong)} of {len(array)} in {name} are not finite numbers, {found}; drop these utterances"
+        )
+    return array
+
+
+def _moments(truth: Values, prediction: Values) -> Moments:
+    truth, prediction = numbers(truth, "truth"), numbers(prediction, "prediction")
+    _check_lengths(truth, prediction)
+    # Around the first value, so that what is constant has a variance of exactly 0.
+    truth_apart, prediction_apart = truth - truth[0], prediction - prediction[0]
+    gap = prediction_apart.mean() - truth_apart.mean() + (prediction[0] - truth[0])
+    truth_apart, prediction_apart = truth_apart - truth_apart.mean(), prediction_apart - prediction_apart.mean()
+    mean = np.mean([truth_apart**2, prediction_apart**2, truth_apart * prediction_apart], axis=1)
+    return Moments(len(truth), gap, *mean)
+
+
+def _check_lengths(truth: np.ndarray, prediction: np.ndarray) -> None:
+    if len(truth) != len(prediction):
+        raise ValueError(
+            f"truth has {len(truth)} values and prediction {len(prediction)}; expected one of each an utterance"
+        )

@@ -1,0 +1,158 @@
+"""Which utterances are trained on, which choose the epoch and which are tested on, and what leaks between them."""
+
+import itertools
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from sercore.schema import PARTITIONS, first
+
+OFFICIAL = "official"
+PAIRED = re.compile(r".*\d[FM]")  # a speaker named after a session and a gender, as IEMOCAP's Ses01F
+ATTEMPTS = 300  # random orders of the speakers that by_speaker chooses from
+
+
+@dataclass(frozen=True)
+class Split:
+    """Utterance ids of the three partitions, in the order of the utterance table."""
+
+    name: str
+    train: tuple[str, ...]
+    development: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def official(utterances: pd.DataFrame, allow_torn_speakers: bool = False) -> Split:
+    """The corpus's own partitions; utterances of none are in none.
+
+    Raises ValueError where a partition has no utterance, and where a speaker is in more than one of them, unless
+    `allow_torn_speakers`. An unknown speaker is nobody's, so it is not torn.
+    """
+    sizes = utterances["partition"].value_counts()
+    empty = [partition for partition in PARTITIONS if partition not in sizes]
+    if empty:
+        raise ValueError(
+            f"no utterance is in {' or '.join(empty)}: this corpus has no official split "
+            "(or its part was filtered away); split with splits.by_speaker() or splits.leave_one_speaker_out()"
+        )
+    split = _split(OFFICIAL, utterances, utterances["partition"])
+    torn = torn_speakers(split, utterances)
+    if torn and not allow_torn_speakers:
+        raise ValueError(
+            f"{len(torn)} speakers are in more than one partition, {first(torn)}; scores on seen speakers are "
+            "inflated: split with splits.by_speaker(), or say allow_torn_speakers=True to keep the corpus's partitions"
+        )
+    return split
+
+
+def leave_one_speaker_out(utterances: pd.DataFrame) -> list[Split]:
+    """One split a speaker, named after it: it is the test, the other speaker of its session the development partition.
+
+    Sessions are read from the names: Ses01F and Ses01M share one. A speaker whose name has no such partner is paired
+    with the next one in alphabetical order (the last with the first). Utterances of unknown speakers are in no
+    partition: they could be the test speaker's. Raises ValueError for fewer than three speakers.
+    """
+    speakers = _speakers(utterances)
+    splits = []
+    for place, speaker in enumerate(speakers):
+        mates = [mate for mate in speakers if mate != speaker and _session(mate) == _session(speaker)]
+        development = mates[0] if len(mates) == 1 else speakers[(place + 1) % len(speakers)]
+        homes = dict.fromkeys(speakers, "train") | {development: "development", speaker: "test"}
+        splits.append(_split(speaker, utterances, utterances["speaker"].map(homes)))
+    return splits
+
+
+def by_speaker(utterances: pd.DataFrame, shares: tuple[float, float, float] = (0.6, 0.2, 0.2), seed: int = 0) -> Split:
+    """A split whose partitions share no speaker, for a corpus that has none of its own.
+
+    `shares` are those of train, development and test in the utterances. Of many random orders of the speakers the one
+    is taken that comes nearest to the shares in every emotion. Utterances of unknown speakers are in no partition.
+    Raises ValueError for shares that do not add up to 1 and for fewer than three speakers.
+    """
+    if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(f"shares are {shares}; expected those of train, development and test, above 0 and 1 together")
+    speakers = _speakers(utterances)
+    counts = pd.crosstab(utterances["speaker"], utterances["emotion"].fillna("none")).loc[speakers].to_numpy()
+    wanted = np.outer(shares, counts.sum(0))  # (partitions, emotions)
+    random = np.random.default_rng(seed)
+    best, least = np.zeros(len(speakers), dtype=int), np.inf
+    for _ in range(ATTEMPTS):
+        homes = _deal(counts.sum(1), random.permutation(len(speakers)), shares)
+        given = np.stack([counts[homes == partition].sum(0) for partition in range(3)])
+        distance = np.abs(given - wanted).sum()
+        if distance < least:
+            best, least = homes, distance
+    names = {speaker: PARTITIONS[home] for speaker, home in zip(speakers, best, strict=True)}
+    return _split(f"by_speaker_{seed}", utterances, utterances["speaker"].map(names))
+
+
+def _deal(sizes: np.ndarray, order: np.ndarray, shares: tuple[float, float, float]) -> np.ndarray:
+    """Partition of each speaker: the first three go to one each, every other to the one that lacks most."""
+    homes = np.empty(len(sizes), dtype=int)
+    full = np.zeros(3)
+    for turn, speaker in enumerate(order):
+        home = turn if turn < 3 else int(np.argmax(np.asarray(shares) * sizes.sum() - full))
+        homes[speaker] = home
+        full[home] += sizes[speaker]
+    return homes
+
+
+def torn_speakers(split: Split, utterances: pd.DataFrame) -> list[str]:
+    """The speakers with utterances in more than one partition of `split`; unknown speakers are not one speaker."""
+    homes = _homes(split, utterances).groupby("speaker")["home"].nunique()  # leaves out missing speakers
+    return sorted(homes.index[homes > 1])
+
+
+def overlap(split: Split, utterances: pd.DataFrame) -> pd.DataFrame:
+    """What the partitions of `split` share, one row for each two of them.
+
+    Columns: `partition`, and `seen_in`, the one that comes before it in training; how many `speakers`, `dialogs` and
+    `transcripts` (the same words, whatever case and punctuation) are in both; `turns` of `partition` whose transcript
+    is in both, and their `share` of it. What is missing or empty is not shared. Under leave-one-speaker-out, test and
+    development share their dialogs by design: two people talk with each other.
+    """
+    homes = _homes(split, utterances)
+    homes["words"] = homes["transcript"].map(_words, na_action="ignore")
+    homes["words"] = homes["words"].where(homes["words"] != "")
+    rows = []
+    for before, partition in itertools.combinations(PARTITIONS, 2):
+        ours, theirs = homes[homes["home"] == partition], homes[homes["home"] == before]
+        said = ours["words"].isin(theirs["words"].dropna())
+        row = {"partition": partition, "seen_in": before}
+        for column, name in (("speaker", "speakers"), ("dialog", "dialogs"), ("words", "transcripts")):
+            row[name] = len(set(ours[column].dropna()) & set(theirs[column].dropna()))
+        rows.append({**row, "turns": int(said.sum()), "share": said.mean() if len(said) else 0.0})
+    return pd.DataFrame(rows)
+
+
+def _homes(split: Split, utterances: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `utterances` that are in `split`, with the column `home`: their partition."""
+    home = {utterance: partition for partition in PARTITIONS for utterance in getattr(split, partition)}
+    table = utterances.assign(home=utterances["utterance"].map(home))
+    return table[table["home"].notna()].copy()
+
+
+def _split(name: str, utterances: pd.DataFrame, homes: pd.Series) -> Split:
+    train, development, test = (tuple(utterances["utterance"][homes == partition]) for partition in PARTITIONS)
+    return Split(name=name, train=train, development=development, test=test)
+
+
+def _speakers(utterances: pd.DataFrame) -> list[str]:
+    speakers = sorted(utterances["speaker"].dropna().unique())
+    if len(speakers) < 3:
+        raise ValueError(
+            f"{len(speakers)} known speakers ({first(speakers)}); expected at least three, one each to train on, to "
+            "choose the epoch with and to test on"
+        )
+    return speakers
+
+
+def _session(speaker: str) -> str:
+    """What the names of two speakers of one session have in common; the whole name where it tells of no session."""
+    return speaker[:-1] if PAIRED.fullmatch(speaker) else speaker
+
+
+def _words(transcript: str) -> str:
+    return " ".join(re.findall(r"[\w']+", transcript.lower()))
