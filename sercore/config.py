@@ -83,7 +83,7 @@ class TrainingSettings:
 
     epochs: int = _setting(60, "passes over the training set", "from memory (85 %)")
     batch: int = _setting(32, "utterances a step", "from memory (60 %)")
-    learning_rate: float = _setting(0.01, "", "from memory (75 %)")
+    learning_rate: float = _setting(0.01, "highest of the schedule", "from memory (75 %)")
     optimiser: str = _setting("sgd", "sgd: Nesterov momentum; adam: decoupled decay, no bias correction")
     momentum: float = _setting(0.9, "of sgd", "inferred")
     weight_decay: float = _setting(0.0, "of adam, decoupled", "inferred (85 %)")

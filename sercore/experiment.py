@@ -23,7 +23,7 @@ EMBEDDED_CORPORA = {
     "iemocap": {"root": "outputs/corpora/iemocap"},
     "msp-podcast": {
         "root": "outputs/corpora/msp-podcast",
-        "transcripts": "outputs/cache/msp-podcast/transcripts-whisper-tiny.en.csv",
+        "transcripts": "outputs/transcripts/msp-podcast.csv",
     },
 }
 OBJECTIVES = {"categories": "categories", "dimensions": "mse", "multitask": "ccc"}  # sections 5, 6.1 and 6.2
@@ -144,7 +144,7 @@ def load(experiment: Experiment, progress: Callable[[int, int, str], None] | Non
             classes=experiment.classes,
             features=experiment.features,
             text=experiment.text,
-            folder=experiment.cache / name,
+            cache_folder=experiment.cache,
             progress=progress,
         )
         for name in names

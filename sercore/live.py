@@ -1,11 +1,12 @@
 """A learning curve that grows while a notebook trains, and leaves one picture in the executed copy."""
 
+import io
 import time
 from collections.abc import Mapping
 from typing import Any, Self
 
 import pandas as pd
-from IPython.display import DisplayHandle, display
+from IPython.display import DisplayHandle, Image, display
 from matplotlib.figure import Figure
 
 SECONDS_BETWEEN_DRAWINGS = 10.0  # a drawing costs about a tenth of a second, an epoch of the embedded study one
@@ -40,11 +41,13 @@ class LearningCurve:
             self._draw()
 
     def _draw(self) -> None:
-        figure = self.figure()
+        picture = io.BytesIO()
+        self.figure().savefig(picture, format="png", dpi=100)
+        image = Image(picture.getvalue())
         if self._handle is None:
-            self._handle = display(figure, display_id=True)
+            self._handle = display(image, display_id=True)
         else:
-            self._handle.update(figure)
+            self._handle.update(image)
         self._drawn = time.monotonic()
 
     def figure(self) -> Figure:

@@ -14,6 +14,7 @@ import pandas as pd
 from sercore.schema import did_you_mean, first
 
 Values = Sequence[Any] | np.ndarray | pd.Series
+METRICS = ("uar", "ccc", "pcc", "mse")  # as the tables name them
 
 
 def unweighted_average_recall(truth: Values, prediction: Values, labels: Sequence[Any]) -> float:

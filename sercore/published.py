@@ -12,7 +12,7 @@ import pandas as pd
 from sercore import significance
 from sercore.schema import DIMENSIONS, MODEL_LABELS, MODELS
 
-SEEDS = 5  # trainings behind every mean (sd) of Tables 1 to 3; not stated, but no other number fits the markers
+SEEDS = 5  # behind every mean (sd) of Tables 1 to 3; derived: 4 or 6 would give 35 of the 38 markers, 5 gives 37
 COLUMNS = (
     "table", "section", "model", "train_corpus", "test_corpus", "target", "metric", "mean", "sd", "star", "dagger",
 )  # fmt: skip
@@ -57,9 +57,9 @@ EXCEPTIONS = (
      "results of fold and seed are taken as the sample"),
     (3, "sfcnn14", "bert", MSP, MSP, "valence",
      "printed as different from BERT (and the text calls it significantly worse), but .497 (.013) against .503 (.003) "
-     "of 5 seeds is p = .41, and .17 at the least that the rounding allows"),
+     "of 5 seeds is p = .39, and .30 at the least that the rounding allows"),
 )  # fmt: skip
-"""(table, model, against, training corpus, test corpus, target, why): the printed markers that the printed numbers do not give."""
+"""The printed markers that the printed numbers do not give: table, model, against, corpora, target, why."""
 
 BEYOND = (
     ("arousal", "ccc", 0.762, 0.678, MSP, "v1.7, test-1", "WavLM and wav2vec 2.0 ensemble", "arXiv 2408.13920"),
@@ -82,46 +82,47 @@ CERTAINTY = {
     "-": "not stated",
 }
 FACTS = """
-    corpora    | IEMOCAP               | 10,039 utterances, 10 speakers, 5 sessions, scale 1-5, gold transcripts        | S |
-    corpora    | IEMOCAP 4 classes     | angry 1103, happy + excited 1636, neutral 1708, sad 1084: 5,531                | S |
-    corpora    | IEMOCAP folds         | 10: test one speaker, validation the other of the session, train 4 sessions    | S |
-    corpora    | MSP-Podcast v1.7      | train 38,179, development 7,538, test-1 12,902 segments                        | M | sums agree
-    corpora    | MSP-Podcast           | scale 1-7, development 44 speakers, test-1 60 (30 F, 30 M), transcripts by ASR | S |
-    corpora    | classes               | angry, happy, neutral, sad; excited counts as happy; all kept for dimensions   | S |
-    corpora    | class weights         | inverse frequency in the training set                                          | S |
-    models     | log-mel               | 16 kHz, window 512, hop 160, 64 Slaney mels, 50-8000 Hz, dB                    | I | strong
-    models     | CNN14                 | 6 blocks of 2 convolutions, 64 to 2048 maps; mean over frequency, max + mean over time | S |
-    models     | trunk size            | 79,673,792 parameters before the output layer                                  | D |
-    models     | initial weights       | Xavier-uniform, not AudioSet                                                   | I | 75 %
-    models     | text encoder          | bert-base-uncased, mean over the last layer's tokens                           | S |
-    models     | text encoder, trained | frozen in the fusion models                                                    | I |
-    models     | conditioning          | added after the block's second ReLU, before pooling; linear, one number a map  | I | 75 %
-    models     | MFCNN14               | all 6 blocks                                                                   | S |
-    models     | MFCNN14 projections   | 3,100,608 parameters                                                           | D |
-    models     | SFCNN14               | the last block                                                                 | S |
-    models     | SFCNN14 projection    | 1,574,912 parameters                                                           | D |
-    models     | late fusion           | mean of the predictions of CNN14 and BERT, trained apart                       | S |
-    models     | BERT                  | fine-tuned with a linear layer; categories and multitask only                  | S |
-    training   | optimiser             | SGD with Nesterov momentum                                                     | S |
-    training   | momentum              | .9                                                                             | I |
-    training   | learning rate         | .01                                                                            | M | 75 %
-    training   | batch                 | 32                                                                             | M | 60 %
-    training   | epochs                | 60, the best on validation is kept                                             | M | 85 %
-    training   | losses                | weighted cross-entropy; MSE (one dimension); mean of 1 - CCC (all three)       | S |
-    training   | training crops        | none                                                                           | I | not stated
-    training   | seeds                 | 5                                                                              | D |
-    BERT       | optimiser             | Adam, decoupled decay 0, betas .9 and .999, eps 1e-6, no bias correction       | I | 85 %
-    BERT       | schedule              | linear, 100 warm-up and 1000 total steps                                       | I | 70 %
-    BERT       | learning rate, length | 2e-5, batch 32, 128 tokens, 4 epochs                                           | M | 50 %
-    evaluation | categories            | UAR [%]; confusion matrices of the models best on validation                   | S |
-    evaluation | dimensions            | CCC in-domain, PCC across corpora                                              | S |
-    evaluation | MSP-Podcast -> IEMOCAP | the one model on all of IEMOCAP                                               | S |
-    evaluation | IEMOCAP -> MSP-Podcast | each fold's model on test-1, the metric averaged over folds                   | S |
-    evaluation | IEMOCAP in-domain     | predictions pooled, or the folds' mean                                         | - | both are reported
-    evaluation | markers               | two-sided independent-samples t-test over seeds, alpha .05                     | I | certain
-    evaluation | printed sd            | ddof 0: it gives 37 of the 38 markers against CNN14                            | D |
-    evaluation | MSE of Table 4        | on the 1-7 scale                                                               | I |
+    corpora | IEMOCAP | S | 10,039 utterances, 10 speakers, 5 sessions, scale 1-5, gold transcripts
+    corpora | IEMOCAP 4 classes | S | angry 1103, happy + excited 1636, neutral 1708, sad 1084: 5,531
+    corpora | IEMOCAP folds | S | 10: test one speaker, validation the other of the session, train 4 sessions
+    corpora | MSP-Podcast v1.7 | M | train 38,179, development 7,538, test-1 12,902 segments | sums agree
+    corpora | MSP-Podcast | S | scale 1-7, development 44 speakers, test-1 60 (30 F, 30 M), transcripts by ASR
+    corpora | classes | S | angry, happy, neutral, sad; excited counts as happy; all kept for dimensions
+    corpora | class weights | S | inverse frequency in the training set
+    models | log-mel | I | 16 kHz, window 512, hop 160, 64 Slaney mels, 50-8000 Hz, dB | strong
+    models | CNN14 | S | 6 blocks of 2 convolutions, 64 to 2048 maps; mean over mels, max + mean over time
+    models | trunk size | D | 79,673,792 parameters before the output layer
+    models | initial weights | I | Xavier-uniform, not AudioSet | 75 %
+    models | text encoder | S | bert-base-uncased, mean over the last layer's tokens
+    models | text encoder, trained | I | frozen in the fusion models
+    models | conditioning | I | added after the block's second ReLU, before pooling; linear, one number a map | 75 %
+    models | MFCNN14 | S | all 6 blocks
+    models | MFCNN14 projections | D | 3,100,608 parameters
+    models | SFCNN14 | S | the last block
+    models | SFCNN14 projection | D | 1,574,912 parameters
+    models | late fusion | S | mean of the predictions of CNN14 and BERT, trained apart
+    models | BERT | S | fine-tuned with a linear layer; categories and multitask only
+    training | optimiser | S | SGD with Nesterov momentum
+    training | momentum | I | .9
+    training | learning rate | M | .01 | 75 %
+    training | batch | M | 32 | 60 %
+    training | epochs | M | 60, the best on validation is kept | 85 %
+    training | losses | S | weighted cross-entropy; MSE (one dimension); mean of 1 - CCC (all three)
+    training | training crops | I | not stated; related work of the author crops 2.5-5 s at random, evaluates whole
+    training | seeds | D | 5
+    BERT | optimiser | I | Adam, decoupled decay 0, betas .9 and .999, eps 1e-6, no bias correction | 85 %
+    BERT | schedule | I | linear, 100 warm-up and 1000 total steps | 70 %
+    BERT | learning rate, length | M | 2e-5, batch 32, 128 tokens, 4 epochs | 50 %
+    evaluation | categories | S | UAR [%]; confusion matrices of the models best on validation
+    evaluation | dimensions | S | CCC in-domain, PCC across corpora
+    evaluation | MSP-Podcast -> IEMOCAP | S | the one model on all of IEMOCAP
+    evaluation | IEMOCAP -> MSP-Podcast | S | each fold's model on test-1, the metric averaged over folds
+    evaluation | IEMOCAP in-domain | - | predictions pooled, or the folds' mean | both are reported
+    evaluation | markers | I | two-sided independent-samples t-test over seeds, alpha .05 | certain
+    evaluation | printed sd | D | ddof 0: it gives 37 of the 38 markers against CNN14
+    evaluation | MSE of Table 4 | I | on the 1-7 scale
 """
+"""Part, fact, certainty, value and perhaps a note."""
 
 
 @cache
@@ -143,9 +144,9 @@ def _results() -> pd.DataFrame:
 def results(table: int | None = None) -> pd.DataFrame:
     """The numbers of the paper's Tables 1 to 4, or of one of them; one row a cell.
 
-    Columns: table, section, model, train_corpus, test_corpus, target, metric (`uar` in %, `ccc`, `pcc`, `mse` on the 1-7
-    scale), mean and sd over seeds, star (differs from CNN14) and dagger (from fine-tuned BERT). Table 4 is one model, the
-    best on validation: its `mean` is that model's score, it has no sd (NaN), and nothing was tested.
+    Columns: table, section, model, train_corpus, test_corpus, target, metric (`uar` in %, `ccc`, `pcc`, `mse` on the
+    1-7 scale), mean and sd over seeds, star (differs from CNN14) and dagger (from fine-tuned BERT). Table 4 is one
+    model, the best on validation: its `mean` is that model's score, it has no sd (NaN), and nothing was tested.
     Raises ValueError for a table that the paper does not have.
 
     >>> results(3).query("model == 'mfcnn14' and target == 'valence'")[["mean", "sd", "star"]].values.tolist()
@@ -160,9 +161,10 @@ def results(table: int | None = None) -> pd.DataFrame:
 def markers_recomputed(alpha: float = significance.ALPHA, seeds: int = SEEDS) -> pd.DataFrame:
     """Every marker that the paper could have set, tested again from the printed mean (sd, ddof 0) of `seeds` seeds.
 
-    One row per fusion model, cell and reference (`against`: cnn14, bert). Columns: those of CELL, model, against, printed
-    (the marker is there), p, p_low and p_high (what the rounding of the printed numbers allows), recomputed (p < alpha),
-    agrees. At the defaults 37 of 38 agree against CNN14 and 13 of 14 against BERT; EXCEPTIONS says which do not.
+    One row per fusion model, cell and reference (`against`: cnn14, bert). Columns: those of CELL, model, against,
+    printed (the marker is there), p, p_low and p_high (what the rounding of the printed numbers allows), recomputed
+    (p < alpha), agrees. At the defaults 37 of 38 agree against CNN14 and 13 of 14 against BERT; `exceptions` says
+    which do not.
     """
     table = results()
     table = table[table["sd"].notna()]
@@ -174,12 +176,22 @@ def markers_recomputed(alpha: float = significance.ALPHA, seeds: int = SEEDS) ->
             for model in [name for name in ("sfcnn14", "mfcnn14") if against in cell.index]:
                 ours = (*cell.loc[model, ["mean", "sd"]], seeds)
                 theirs = (*cell.loc[against, ["mean", "sd"]], seeds)
-                low, high = significance.rounding_range(ours, theirs, digits)
+                low, high = _rounding_range(ours, theirs, digits)
                 rows.append((*place, model, against, bool(cell.loc[model, column]),
                              significance.compare_printed(ours, theirs).p, low, high))  # fmt: skip
     found = pd.DataFrame(rows, columns=[*CELL, "model", "against", "printed", "p", "p_low", "p_high"])
     recomputed = found["p"] < alpha
     return found.assign(recomputed=recomputed, agrees=recomputed == found["printed"])
+
+
+def _rounding_range(a: significance.Printed, b: significance.Printed, digits: int) -> tuple[float, float]:
+    """The lowest and highest p of numbers that would be printed, with `digits` decimals, as `a` and `b`."""
+    ends = []
+    for half in (0.5 * 10**-digits, -0.5 * 10**-digits):
+        gap = max(abs(a[0] - b[0]) + 2 * half, 0.0)
+        wide, narrow = ((max(sd - half, 0.0), n) for _, sd, n in (a, b))
+        ends.append(significance.compare_printed((gap, *wide), (0.0, *narrow)).p)
+    return ends[0], ends[1]
 
 
 def exceptions() -> pd.DataFrame:
@@ -199,13 +211,14 @@ def beyond() -> pd.DataFrame:
 
 
 def facts() -> pd.DataFrame:
-    """What the paper fixes and what it does not. Columns: part, fact, value, certainty (S, D, I, M, -), meaning, note.
+    """What the paper fixes and what it does not. Columns: part, fact, certainty (S, D, I, M, -), meaning, value, note.
 
-    What is I or M is a parameter of the study, to be reported as not confirmed by the paper's text.
+    What is I or M is a parameter of the study, to be reported as not confirmed by the paper's text. A note says how
+    sure an I or M is, or what was done about a "-".
     """
-    rows = [[part.strip() for part in line.split("|")] for line in FACTS.strip().splitlines()]
-    table = pd.DataFrame(rows, columns=["part", "fact", "value", "certainty", "note"])
-    table.insert(4, "meaning", table["certainty"].map(CERTAINTY))
+    rows = [[cell.strip() for cell in f"{line} | ".split("|")][:5] for line in FACTS.strip().splitlines()]
+    table = pd.DataFrame(rows, columns=["part", "fact", "certainty", "value", "note"])
+    table.insert(3, "meaning", table["certainty"].map(CERTAINTY))
     return table
 
 

@@ -58,21 +58,21 @@ def read(
     classes: Mapping[str, tuple[str, ...]],
     features: FeatureSettings,
     text: TextSettings,
-    folder: Path,
+    cache_folder: Path,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Source:
-    """The corpus `name`, read with `options`, and what `model` takes of it; the cache in `folder` is completed.
+    """The corpus `name`, read with `options`, and what `model` takes of it; the cache is completed.
 
     Raises ValueError where no utterance has the targets.
     """
     corpus = corpora.read(name, options["root"], **{key: value for key, value in options.items() if key != "root"})
     frames = embeddings = tokens = None
     if model == config.TEXT_MODEL:
-        tokens = cache.tokens(corpus, text, folder, progress)
+        tokens = cache.tokens(corpus, text, cache_folder, progress)
     else:
-        frames = cache.log_mels(corpus, features, folder, progress)
+        frames = cache.log_mels(corpus, features, cache_folder, progress)
         if config.CNN_MODELS[model]:
-            embeddings = cache.text_embeddings(corpus, text, folder, progress)
+            embeddings = cache.text_embeddings(corpus, text, cache_folder, progress)
     rows = corpus.utterances
     if targets == CATEGORIES:
         rows = rows.assign(emotion=schema.map_emotions(rows[schema.EMOTION], classes))

@@ -103,11 +103,15 @@ def predict(run: config.Run, corpora: dict[str, pd.DataFrame]) -> pd.DataFrame:
     for fold in ["official"] if corpus == "msp-podcast" else FOLDS:
         official = fold == "official"
         partitions = {
-            "development": home[home["partition"] == "development"] if official else home[home["speaker"] == FOLDS[fold]],
+            "development": home[home["partition"] == "development"]
+            if official
+            else home[home["speaker"] == FOLDS[fold]],
             "test": home[home["partition"] == "test"] if official else home[home["speaker"] == fold],
         }
         asked = [(corpus, partition, rows, 0.0) for partition, rows in partitions.items()]
-        asked.append((other, "test", away if away["partition"].isna().all() else away[away["partition"] == "test"], 0.3))
+        asked.append(
+            (other, "test", away if away["partition"].isna().all() else away[away["partition"] == "test"], 0.3)
+        )
         for test_corpus, partition, rows, loss in asked:
             part = answer(run, rows, rng, np.array(SKILL[model]) * (1 - loss), SCALES[corpus])
             keys = {"section": run.section, "model": model, "train_corpus": corpus, "test_corpus": test_corpus, "fold": fold,
@@ -116,7 +120,9 @@ def predict(run: config.Run, corpora: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def answer(run: config.Run, rows: pd.DataFrame, rng: np.random.Generator, skill: np.ndarray, scale: tuple[int, int]) -> pd.DataFrame:
+def answer(
+    run: config.Run, rows: pd.DataFrame, rng: np.random.Generator, skill: np.ndarray, scale: tuple[int, int]
+) -> pd.DataFrame:
     """What a model of `skill` says of `rows`, on the scale of its training corpus."""
     skill = np.clip(skill + rng.normal(0, 0.01, 3), 0, 1)
     latent = rows[[f"latent_{dimension}" for dimension in DIMENSIONS]].to_numpy()
@@ -125,7 +131,9 @@ def answer(run: config.Run, rows: pd.DataFrame, rng: np.random.Generator, skill:
     if run.section == "categories":
         centres = np.array(list(CENTRES.values()))
         closeness = np.exp(-np.sum((said[:, None, :2] - centres) ** 2, axis=2))
-        probabilities = pd.DataFrame(closeness / closeness.sum(1, keepdims=True), columns=[f"p_{name}" for name in CENTRES])
+        probabilities = pd.DataFrame(
+            closeness / closeness.sum(1, keepdims=True), columns=[f"p_{name}" for name in CENTRES]
+        )
         prediction = np.array(list(CENTRES))[closeness.argmax(1)]
         truth = rows["emotion"].to_numpy()
         return pd.concat([who.assign(target="emotion", truth=truth, prediction=prediction), probabilities], axis=1)

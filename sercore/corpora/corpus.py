@@ -1,6 +1,7 @@
 """What every reader returns: a corpus, and the defects that were met while it was read."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -75,6 +76,20 @@ def contents(folder: Path, most: int = 8) -> str:
     """The first few names in `folder`, for an error about what is not there."""
     names = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir() if not entry.name.startswith("."))
     return schema.first(names, most) if names else "nothing"
+
+
+def walk(top: Path, depth: int) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Each folder from `top` down to `depth` levels below it: its path relative to `top`, its subfolders and its files.
+
+    Sorted; links are followed, and the depth keeps a circle of them finite. A caller may take names out of the list of
+    subfolders to leave them out. Hidden folders are left out.
+    """
+    for folder, subfolders, names in os.walk(top, followlinks=True):
+        relative = Path(os.path.relpath(folder, top))
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        yield relative.as_posix(), subfolders, sorted(names)
+        if len(relative.parts) >= depth:
+            subfolders.clear()
 
 
 def out_of_scale(utterances: pd.DataFrame, scale: tuple[float, float]) -> list[str]:

@@ -103,7 +103,7 @@ def _attempt(path: str) -> Header | str:
     try:
         return read_header(path)
     except FileNotFoundError:
-        return "no such file"
+        return "no such file (a broken link?)"
     except (OSError, ValueError) as error:
         return str(error)
 

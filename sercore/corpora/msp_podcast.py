@@ -22,7 +22,7 @@ PARTITIONS: dict[str, str | None] = {
     "train": "train", "validation": "development", "development": "development", "test": "test", "test1": "test",
     "test2": None, "test3": None, "": None,
 }  # fmt: skip
-OTHER_TESTS = ("test2", "test3")
+UNUSED = {"test2": "of Test2", "test3": "of Test3", "": "without partition"}
 GENDERS: dict[str, str | None] = {"female": "female", "male": "male", "unknown": None, "": None}
 RATINGS = {"arousal": "EmoAct", "valence": "EmoVal", "dominance": "EmoDom"}
 NO_VALUE = ("", "nan", "na", "n/a", "none")
@@ -51,15 +51,14 @@ def read(root: str | Path, *, transcripts: str | Path | None = None, tolerance: 
     if len(twice):
         raise ValueError(f"{source}: {len(twice)} turns are labelled twice, {first(twice)}; expected one row a turn")
     table = _interpret(cells, source)
-    split = cells["Split_Set"].str.strip().str.lower()
     keys = table["utterance"].str.lower()
     table["file"] = keys.map(release.wavs)
     findings = _compare(release, source, table, keys, tolerance)
+    split = cells["Split_Set"].str.strip().str.lower().where(table["file"].notna())
     findings += [
-        Finding.of(f"turn of {name.capitalize()}", table["utterance"][split == name], "kept, in no partition")
-        for name in OTHER_TESTS
+        Finding.of(f"turn {which}", table["utterance"][split == name], "kept, in no partition")
+        for name, which in UNUSED.items()
     ]
-    findings.append(Finding.of("turn without partition", table["utterance"][split == ""], "kept, in no partition"))
     table = table[table["file"].notna()].reset_index(drop=True)
     headers = read_headers(root, list(table["file"]))
     table["seconds"] = headers["seconds"]
@@ -83,6 +82,9 @@ def read_transcripts(path: str | Path) -> dict[str, str]:
     for column in ("utterance", "transcript"):
         if column not in cells:
             raise ValueError(f"{path}: no column '{column}'{did_you_mean(column, cells.columns)}")
+    nameless = cells.index[cells["utterance"].str.strip() == ""]
+    if len(nameless):
+        raise ValueError(f"{path}: {len(nameless)} lines name no utterance, {first(nameless + 2)}; fill or drop them")
     twice = cells["utterance"][cells["utterance"].duplicated()].unique()
     if len(twice):
         raise ValueError(f"{path}: {len(twice)} utterances have two transcripts, {first(twice)}; expected one row each")
@@ -100,7 +102,7 @@ def _interpret(cells: pd.DataFrame, source: Path) -> pd.DataFrame:
             f"{source}: {len(strange)} of {len(cells)} names such as '{strange.iloc[0]}' are not those of "
             "releases 1.6 to 2.0 (MSP-PODCAST_0001_0008.wav); earlier releases cannot be read"
         )
-    table["dialog"] = ("MSP-PODCAST_" + podcasts).where(podcasts.str.isdigit().fillna(False).astype(bool))
+    table["dialog"] = ("MSP-PODCAST_" + podcasts).where(podcasts.str.isdigit().eq(True))
     table["style"] = "podcast"
     table["emotion"] = _named(cells, "EmoClass", {code.lower(): name for code, name in EMOTIONS.items()}, source)
     table["gender"] = _named(cells, "Gender", GENDERS, source)

@@ -5,14 +5,13 @@ every part is looked for by name, in any case and at any depth, and nothing depe
 """
 
 import json
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
-from sercore.corpora.corpus import Finding, contents
+from sercore.corpora.corpus import Finding, contents, walk
 from sercore.schema import did_you_mean, first
 
 EXPECTED = "a release as unpacked: Labels/labels_consensus.csv (or labels.txt), Audios/MSP-PODCAST_*.wav"
@@ -27,6 +26,7 @@ KINDS = {
     "speakers": re.compile(r"speaker_ids\.txt"),
 }
 OLD_RELEASE = re.compile(r"(?:publish|podcast|release|v)[-_ ]?v?1\.[0-5](?!\d)")
+DEPTH = 5  # levels below the release's folder in which anything lies
 PREVIOUS = ("previous_release", "files_removed")  # beginnings of folders that hold other releases' labels and audio
 BLOCK = re.compile(r"(MSP-PODCAST_\S+?)\s*;\s*([^;]*?)\s*;(.*)", re.IGNORECASE)
 BLOCK_RATING = re.compile(r"([AVD]):\s*([^;]*)")
@@ -76,17 +76,14 @@ def find_root(given: Path) -> Path:
     """
     if given.is_file():
         raise FileNotFoundError(f"{given} is a file; expected {EXPECTED}")
-    root, level = given, [given]
-    for _ in range(2):
-        if _looks_like_release(given):
-            break
-        level = [entry for folder in level for entry in sorted(folder.iterdir()) if _is_msp_folder(entry)]
+    root = given
+    if not _looks_like_release(given):
+        level = _msp_folders([given])
+        level += _msp_folders(level)
         found = list(dict.fromkeys(folder.resolve() for folder in level if _looks_like_release(folder)))
         if len(found) > 1:
             raise ValueError(f"{given} holds {len(found)} releases, {first(found)}; they must not be mixed: give one")
-        if found:
-            root = found[0]
-            break
+        root = found[0] if found else given
     if OLD_RELEASE.search(root.name.lower()):
         raise ValueError(
             f"{root}: releases 1.0 to 1.5 have other label files and cannot be read; use release 1.6 or later"
@@ -94,8 +91,9 @@ def find_root(given: Path) -> Path:
     return root
 
 
-def _is_msp_folder(entry: Path) -> bool:
-    return entry.name.lower().startswith("msp") and entry.is_dir()
+def _msp_folders(folders: list[Path]) -> list[Path]:
+    entries = [entry for folder in folders for entry in sorted(folder.iterdir())]
+    return [entry for entry in entries if entry.name.lower().startswith("msp") and entry.is_dir()]
 
 
 def _looks_like_release(folder: Path) -> bool:
@@ -108,14 +106,13 @@ def survey(root: Path) -> Release:
     of one name."""  # fmt: skip
     release = Release(root)
     audio: list[tuple[str, str, bool]] = []  # stem, path, whether it lies in a folder called audio
-    for folder, subfolders, names in os.walk(root):
-        relative = os.path.relpath(folder, root)
-        below = "" if relative == "." else Path(relative).as_posix() + "/"
+    for folder, subfolders, names in walk(root, DEPTH):
+        below = "" if folder == "." else folder + "/"
         parts = below.lower().split("/")
         release.previous += [below + name for name in subfolders if name.lower().startswith(PREVIOUS)]
-        subfolders[:] = sorted(name for name in subfolders if not name.lower().startswith((*PREVIOUS, ".")))
+        subfolders[:] = [name for name in subfolders if not name.lower().startswith(PREVIOUS)]
         in_audio, in_transcripts = "audio" in parts or "audios" in parts, "transcripts" in parts
-        for name in sorted(names):
+        for name in names:
             lower = name.lower()
             if lower.startswith("."):
                 release.hidden.append(name)
@@ -136,10 +133,10 @@ def survey(root: Path) -> Release:
     for stem, path, inside in audio:
         if proper and not inside:
             release.elsewhere.append(path)
-        elif stem in release.wavs:
-            raise ValueError(f"{root}: two wavs of one name, {release.wavs[stem]} and {path}; keep one")
-        else:
+        elif stem not in release.wavs:
             release.wavs[stem] = path
+        elif not (root / path).samefile(root / release.wavs[stem]):
+            raise ValueError(f"{root}: two wavs of one name, {release.wavs[stem]} and {path}; keep one")
     return release
 
 
@@ -160,15 +157,19 @@ def read_labels(release: Release) -> tuple[pd.DataFrame, Path]:
     cells.insert(0, "utterance", stems)
     if "Split_Set" not in cells:
         path = release.one("partitions")
-        cells["Split_Set"] = stems.str.lower().map(_read_partitions(path) if path else {}).fillna("")
+        cells["Split_Set"] = _look_up(stems.str.lower(), _read_partitions(path) if path else {})
     if "SpkrID" not in cells or "Gender" not in cells:
         path = release.one("speakers")
         speakers, genders = _read_speakers(path) if path else ({}, {})
         if "SpkrID" not in cells:
-            cells["SpkrID"] = stems.str.lower().map(speakers).fillna("")
+            cells["SpkrID"] = _look_up(stems.str.lower(), speakers)
         if "Gender" not in cells:
-            cells["Gender"] = cells["SpkrID"].map(genders).fillna("")
+            cells["Gender"] = _look_up(cells["SpkrID"], genders)
     return cells[["utterance", *COLUMNS, "where"]], source
+
+
+def _look_up(keys: pd.Series, values: dict[str, str]) -> pd.Series:
+    return pd.Series([values.get(key, "") for key in keys], index=keys.index, dtype="object")
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -189,13 +190,19 @@ def _read_json(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(content, dict) or not all(isinstance(entry, dict) for entry in content.values()):
         raise ValueError(f'{path}: expected {{"MSP-PODCAST_0001_0008.wav": {{"EmoClass": ...}}, ...}}')
-    rows = [{"FileName": name, **entry, "where": f"entry {name}"} for name, entry in content.items()]
-    return pd.DataFrame(rows, dtype="object").fillna("").astype("str")
+    return _cells([{"FileName": name, **entry, "where": f"entry {name}"} for name, entry in content.items()])
+
+
+def _cells(rows: list[dict[str, object]]) -> pd.DataFrame:
+    """Text in every cell, empty where a row has no value."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    texts = [["" if row.get(column) is None else str(row[column]) for column in columns] for row in rows]
+    return pd.DataFrame(texts, columns=columns, dtype="object")
 
 
 def _read_txt(path: Path) -> pd.DataFrame:
     """The first line of each block of labels.txt; the raters' lines below it are passed over."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for number, line in enumerate(_lines(path), 1):
         match = BLOCK.fullmatch(line.strip())
         if match:
@@ -205,7 +212,7 @@ def _read_txt(path: Path) -> pd.DataFrame:
         raise ValueError(
             f"{path}: no turn in it; expected blocks that begin 'MSP-PODCAST_0001_0139.wav; N; A:2.4; V:4.0; D:2.8;'"
         )
-    return pd.DataFrame(rows, dtype="str").fillna("")
+    return _cells(rows)
 
 
 def _lines(path: Path) -> list[str]:

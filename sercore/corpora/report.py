@@ -86,8 +86,8 @@ def _ratings(corpus: Corpus) -> list[str]:
 
 
 def _defects(findings: Iterable[Finding]) -> list[str]:
-    lines = [f"{f.count:>7,}  {f.kind}: {f.meaning}; {', '.join(f.examples[:2])}" for f in findings]
-    return ["defects met, and what was done", *lines] if lines else ["no defects met"]
+    lines = [f"{f.count:>7,}  " + "; ".join([f"{f.kind}: {f.meaning}", *f.examples[:1]]) for f in findings]
+    return ["defects and oddities met, and what was done", *lines] if lines else ["no defects met"]
 
 
 def _published(corpus: Corpus) -> list[str]:
@@ -99,7 +99,7 @@ def _published(corpus: Corpus) -> list[str]:
     agree = [count for count in counts if count.agrees]
     lines = [f"published counts ({release}): {len(agree)} of {len(counts)} agree"]
     if 0 < len(agree) <= DIFFERENCES:
-        lines += [f"  agrees   {c.what} {c.found:,.5g}{_source(c.from_memory)}" for c in agree]
+        lines += [f"  agrees   {c.what} {c.found:,.12g}{_source(c.from_memory)}" for c in agree]
     differ = [count for count in counts if not count.agrees]
     lines += [
         f"  differs  {c.what}: found {c.found:,.12g}, published {c.published:,.12g}{_source(c.from_memory)}"

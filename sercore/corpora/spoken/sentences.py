@@ -55,7 +55,9 @@ class Grammar:
             if WORDS[0] <= len(text.split()) <= WORDS[1] and text not in self._said:
                 self._said.add(text)
                 return Sentence(text, level)
-        raise RuntimeError(f"no new sentence of valence {level} in {', '.join(pools)} after {len(self._said)} sentences")
+        raise RuntimeError(
+            f"no new sentence of valence {level} in {', '.join(pools)} after {len(self._said)} sentences"
+        )
 
 
 def _compose(level: float, pool: str, random: np.random.Generator) -> str:
@@ -73,6 +75,30 @@ def _compose(level: float, pool: str, random: np.random.Generator) -> str:
         core = f"{who} {did}"
     text = f"{opener}{core}{tail}."
     return text[0].upper() + text[1:]
+
+
+class Rated:
+    """Draws rated sentences of a CSV, none of them twice."""
+
+    def __init__(self, path: str | Path, random: np.random.Generator) -> None:
+        """Raises ValueError as `read_sentences` does."""
+        self._path = path
+        self._left = {
+            partition: random.permutation(found).tolist() for partition, found in read_sentences(path).items()
+        }
+
+    def draw(self, partition: str | None) -> Sentence:
+        """The next sentence of `partition`, of any where it is None; the file's ratings say what is in the voice.
+
+        Raises ValueError where none is left.
+        """
+        fitting = [partition] if partition in self._left else list(self._left)
+        for name in fitting:
+            if self._left[name]:
+                return self._left[name].pop()
+        raise ValueError(
+            f"{self._path} has too few sentences of {WORDS[0]} to {WORDS[1]} words for {partition or 'the corpus'}"
+        )
 
 
 def read_sentences(path: str | Path) -> dict[str, list[Sentence]]:
@@ -94,13 +120,17 @@ def read_sentences(path: str | Path) -> dict[str, list[Sentence]]:
     numbers = table[list(schema.DIMENSIONS)].apply(pd.to_numeric, errors="coerce")
     wrong = table.index[~np.isfinite(numbers).all(axis=1)]
     if len(wrong):
-        raise ValueError(f"{path}: {len(wrong)} sentences have a rating that is no number, lines {schema.first(wrong + 2)}")
+        raise ValueError(
+            f"{path}: {len(wrong)} sentences have a rating that is no number, lines {schema.first(wrong + 2)}"
+        )
     if PARTITION not in table.columns:
         table[PARTITION] = "train"
     strange = table.index[~table[PARTITION].isin(schema.PARTITIONS)]
     if len(strange):
         found = str(table.at[strange[0], PARTITION])
-        raise ValueError(f"{path}: line {strange[0] + 2} is of partition '{found}'{schema.did_you_mean(found, schema.PARTITIONS)}")
+        raise ValueError(
+            f"{path}: line {strange[0] + 2} is of partition '{found}'{schema.did_you_mean(found, schema.PARTITIONS)}"
+        )
     spread = numbers.std(ddof=0)
     if (spread == 0).any():
         raise ValueError(f"{path}: every sentence has the same {spread.idxmin()}; expected ratings that differ")

@@ -55,7 +55,9 @@ class Job:
     odd: bool = False  # written in stereo at 44.1 kHz
 
 
-def speak(jobs: Sequence[Job], folder: Path, processes: int, progress: Callable[[int, int], None] | None) -> dict[str, float]:
+def speak(
+    jobs: Sequence[Job], folder: Path, processes: int, progress: Callable[[int, int], None] | None
+) -> dict[str, float]:
     """Write every job's wav below `folder` and return file -> duration [s].
 
     `processes` utterances are spoken at a time; `progress` is called with (done, all) after each.
@@ -84,7 +86,9 @@ def speak(jobs: Sequence[Job], folder: Path, processes: int, progress: Callable[
             child.kill()
     absent = [job.file for job in jobs if job.file not in seconds]
     if absent:
-        raise RuntimeError(f"espeak-ng spoke {len(seconds)} of {len(jobs)} utterances, not {absent[0]}: {message.strip()}")
+        raise RuntimeError(
+            f"espeak-ng spoke {len(seconds)} of {len(jobs)} utterances, not {absent[0]}: {message.strip()}"
+        )
     return seconds
 
 
@@ -135,7 +139,9 @@ class Espeak:
             self._library.espeak_SetParameter(parameter, round(value), 0)
         self._chunks.clear()
         content = text.encode() + b"\0"
-        self._library.espeak_Synth(content, len(content), 0, 1, 0, 1, None, None)  # 1: positions in characters; 1: UTF-8
+        self._library.espeak_Synth(
+            content, len(content), 0, 1, 0, 1, None, None
+        )  # 1: positions in characters; 1: UTF-8
         self._library.espeak_Synchronize()
         if not self._chunks:
             raise RuntimeError(f"espeak-ng said nothing to '{text}'")

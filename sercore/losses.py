@@ -1,0 +1,112 @@
+"""What training minimises (section 4.2): weighted cross-entropy for categories, MSE and CCC for dimensions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sercore import metrics
+from sercore.schema import did_you_mean, first
+
+
+def weighted_cross_entropy(
+    logits: Float[Tensor, "batch classes"], truth: Int[Tensor, " batch"], weights: Float[Tensor, " classes"]
+) -> Float[Tensor, ""]:
+    """Cross-entropy in which each sample counts as its class does (section 4.2).
+
+        L = sum over i of w[truth_i] * -log softmax(logits_i)[truth_i] / sum over i of w[truth_i]
+
+    It is a weighted mean, so a common factor of the weights has no influence. `truth` are codes into the classes.
+    """
+    return F.cross_entropy(logits, truth, weights.to(logits))
+
+
+def inverse_frequency(codes: Int[Tensor, " samples"], classes: int) -> Float[Tensor, " classes"]:
+    """Weight of each class, 1 / its share of `codes`, scaled such that the mean weight of the samples is 1.
+
+        w[k] = samples / (classes * samples of class k)
+
+    Raises ValueError for a class that no sample has, whose weight would be infinite, and for a code that is no class.
+    """
+    if len(codes) and not 0 <= codes.min() <= codes.max() < classes:
+        raise ValueError(f"codes are between {codes.min()} and {codes.max()}; expected 0 to {classes - 1}")
+    counts = torch.bincount(codes.cpu(), minlength=classes)
+    absent = (counts == 0).nonzero().flatten().tolist()
+    if absent:
+        raise ValueError(
+            f"{len(absent)} of {classes} classes have no sample in the training set, codes {first(absent)}; leave them "
+            "out, or train on a set that has them"
+        )
+    return len(codes) / (classes * counts.float())
+
+
+def mse_loss(
+    prediction: Float[Tensor, "batch dimensions"], truth: Float[Tensor, "batch dimensions"]
+) -> Float[Tensor, ""]:
+    """Mean of (prediction - truth)^2 over samples and dimensions (section 6.1), in squared units of the scale."""
+    return F.mse_loss(prediction, truth)
+
+
+def ccc_loss(
+    prediction: Float[Tensor, "batch dimensions"], truth: Float[Tensor, "batch dimensions"]
+) -> Float[Tensor, ""]:
+    """Mean over the dimensions of 1 - CCC (section 6.2), between 0 and 2; one CCC a dimension, population moments.
+
+        CCC = 2 cov(prediction, truth) / (var(prediction) + var(truth) + (mean(prediction) - mean(truth))^2)
+
+    Where prediction and truth are both constant and equal, the quotient is 0 / 0. Its value there is taken as 0, a
+    loss of 1: a constant truth has no covariance with anything, so 0 is also the limit from every side. The gradient
+    is then 0, and finite in all cases.
+    """
+    truth_mean, prediction_mean = truth.mean(0), prediction.mean(0)
+    truth_part, prediction_part = truth - truth_mean, prediction - prediction_mean
+    covariance = (truth_part * prediction_part).mean(0)
+    distance = truth_part.square().mean(0) + prediction_part.square().mean(0) + (truth_mean - prediction_mean).square()
+    concordance = 2 * covariance / torch.where(distance > 0, distance, 1)
+    return (1 - concordance).mean()
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a model is trained for: the loss to be minimised, and the score by which the best epoch is chosen."""
+
+    name: str
+    loss: Callable[[Tensor, Tensor], Tensor]  # of (batch, outputs) logits and the batch's target
+    score: Callable[[np.ndarray, np.ndarray], float]  # of truth and (n, outputs) logits; higher is better
+    outputs: int
+
+
+def objective(name: str, target: Tensor, outputs: int) -> Objective:
+    """The paper's objective `name` for a training set with this `target` (section 4.2).
+
+    - categories: cross-entropy weighted by inverse class frequency, scored by UAR; target (n,) int64 codes
+    - mse, ccc: that loss, scored by the mean CCC over the dimensions; target (n, outputs) float32 ratings
+
+    Raises ValueError for another name, a target of another shape, and a class without a sample.
+    """
+    if name not in ("categories", "mse", "ccc"):
+        raise ValueError(f"unknown objective '{name}'{did_you_mean(name, ('categories', 'mse', 'ccc'))}")
+    expected = (len(target),) if name == "categories" else (len(target), outputs)
+    if target.shape != expected or target.is_floating_point() == (name == "categories"):
+        kind = "int64 codes" if name == "categories" else "float32 ratings"
+        raise ValueError(
+            f"objective '{name}' with {outputs} outputs needs a target of shape {expected}, {kind}; found "
+            f"{tuple(target.shape)}, {target.dtype}"
+        )
+    if name == "categories":
+        weights = inverse_frequency(target, outputs)
+        return Objective(name, partial(weighted_cross_entropy, weights=weights), _recall, outputs)
+    return Objective(name, mse_loss if name == "mse" else ccc_loss, _concordance, outputs)
+
+
+def _recall(truth: np.ndarray, logits: np.ndarray) -> float:
+    return metrics.unweighted_average_recall(truth, logits.argmax(1), range(logits.shape[1]))
+
+
+def _concordance(truth: np.ndarray, logits: np.ndarray) -> float:
+    return float(np.mean([metrics.concordance_correlation(truth[:, i], logits[:, i]) for i in range(truth.shape[1])]))

@@ -1,0 +1,123 @@
+"""Any corpus that a table describes is read, and a table that is wrong says where."""
+
+import pandas as pd
+import pytest
+import trees
+from trees import write
+
+from sercore import corpora, schema
+
+HEADER = "utterance,file,speaker,emotion,arousal,transcript"
+ROWS = ("one,wav/one.wav,03,happy,1.5,Hello", "two,wav/two.wav,04,,,")
+
+
+@pytest.fixture
+def root(tmp_path):
+    write(tmp_path / "utterances.csv", "\n".join([HEADER, *ROWS]))
+    for name in ("one", "two"):
+        write(tmp_path / "wav" / f"{name}.wav", trees.wav(samples=8000))
+    return tmp_path
+
+
+def read(root, **options) -> corpora.Corpus:
+    return corpora.read("table", root, **options)
+
+
+@pytest.mark.parametrize("name", [".", "utterances.csv"])
+def test_the_root_may_be_the_table_or_its_folder(root, name):
+    corpus = read(root / name)
+    assert corpus.root == root
+    assert list(corpus.utterances) == list(schema.UTTERANCE_COLUMNS)
+
+
+def test_cells_are_taken_as_written_and_empty_ones_are_missing(root):
+    one, two = read(root).utterances.itertuples()
+    assert (one.speaker, one.emotion, one.arousal, one.transcript) == ("03", "happy", 1.5, "Hello")
+    assert pd.isna([two.emotion, two.arousal, two.transcript, two.gender]).all()
+
+
+def test_durations_that_the_table_lacks_are_those_of_the_audio(root):
+    assert read(root).utterances["seconds"].tolist() == [0.5, 0.5]
+
+
+def test_a_duration_that_is_not_the_audio_s_is_reported(root):
+    write(root / "utterances.csv", "utterance,file,speaker,seconds\none,wav/one.wav,03,9\ntwo,wav/two.wav,04,0.5\n")
+    corpus = read(root)
+    assert corpus.utterances["seconds"].tolist() == [9, 0.5]
+    assert [(f.kind, f.examples) for f in corpus.findings] == [("duration that is not the audio's", ("one",))]
+
+
+def test_parquet_says_the_same_as_csv(root):
+    expected = read(root).utterances
+    expected.to_parquet(root / "utterances.parquet")
+    (root / "utterances.csv").unlink()
+    pd.testing.assert_frame_equal(read(root).utterances, expected)
+
+
+def test_two_tables_in_one_folder_are_refused(root):
+    read(root).utterances.to_parquet(root / "utterances.parquet")
+    with pytest.raises(ValueError, match=r"both utterances\.csv and utterances\.parquet; give the one to read"):
+        read(root)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("emotion", "emotoin", r"utterances\.csv: unknown column 'emotoin'; did you mean 'emotion'"),
+        ("speaker", "gender", r"utterances\.csv: no column speaker"),
+        ("happy", "hapy", "emotion is 'hapy' at one; did you mean 'happy'"),
+        ("1.5", "high", r"arousal is not a number at one \('high'\)"),
+        ("1.5", "inf", r"1 ratings outside 1 to 5, one \(arousal inf\)"),
+        ("1.5", "6", r"1 ratings outside 1 to 5, one \(arousal 6\); give the corpus's own scale, as scale=\(1, 7\)"),
+        ("two,", "one,", "1 utterances occur twice, one"),
+        ("two,", ",", "1 rows have no utterance"),
+        ("wav/two.wav", "wav/three.wav", "1 of 2 audio files are not there, wav/three.wav; expected them below"),
+        ("wav/two.wav", "/wav/two.wav", "1 absolute paths, /wav/two.wav; write them relative to"),
+    ],
+)
+def test_a_wrong_table_says_what_is_wrong(root, old, new, message):
+    path = root / "utterances.csv"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(ValueError, match=message):
+        read(root)
+
+
+def test_a_table_without_rows_is_refused(root):
+    write(root / "utterances.csv", HEADER)
+    with pytest.raises(ValueError, match="no utterances"):
+        read(root)
+
+
+def test_the_scale_is_an_option(root):
+    path = root / "utterances.csv"
+    path.write_text(path.read_text().replace("1.5", "7"))
+    assert read(root, scale=(1, 7)).scale == (1.0, 7.0)
+    with pytest.raises(ValueError, match=r"scale is \(5, 1\)"):
+        read(root, scale=(5, 1))
+
+
+def test_the_corpus_may_be_given_a_name(root):
+    assert read(root).name == "table"
+    assert read(root, name="emodb").name == "emodb"
+
+
+def test_audio_that_cannot_be_read_is_named(root):
+    write(root / "wav" / "two.wav", b"RIFF, but not really")
+    with pytest.raises(ValueError, match=r"1 of 2 audio files .*\n.*wav/two\.wav: not an audio file"):
+        read(root)
+
+
+def test_a_folder_without_table_says_what_was_expected(tmp_path):
+    write(tmp_path / "labels.csv", "")
+    with pytest.raises(
+        FileNotFoundError, match=r"(?s)no table in .*utterances\.csv or utterances\.parquet.*it holds labels\.csv"
+    ):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("labels.txt", "found a '.txt' file"), ("labels.csv", "is not a CSV table")]
+)
+def test_a_file_that_is_no_table_is_refused(tmp_path, name, message):
+    with pytest.raises(ValueError, match=message):
+        read(write(tmp_path / name, b""))
