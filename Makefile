@@ -29,7 +29,7 @@ bench: $(INSTALLED)  ## utterances per second, against a plain loop
 	env -u OMP_NUM_THREADS $(BIN)/python -m tests.benchmarks.throughput
 
 clean:  ## remove what `make study` made, and the environment
-	rm -rf outputs/demo outputs/cache outputs/corpora outputs/by-hand .venv
+	rm -rf outputs/demo outputs/cache outputs/corpora outputs/transcripts outputs/by-hand .venv
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"sercore needs Python 3.11 or newer, {sys.executable} is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11")'

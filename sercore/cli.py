@@ -8,7 +8,7 @@ from collections import Counter
 from sercore import config, files, study
 
 EMBEDDED_CORPORA = "outputs/corpora"
-CACHE = "outputs/cache"
+TRANSCRIPTS = "outputs/transcripts"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,8 +73,10 @@ def _speak(asked: argparse.Namespace) -> int:
         if name == "msp-podcast":
             start = time.monotonic()
             corpus = corpora.read(name, root)
-            folder = files.resolve(CACHE) / name
-            path = transcripts.transcribe(corpus, folder, progress=_progress("transcripts"))
+            folder = files.resolve(TRANSCRIPTS)
+            heard = transcripts.transcribe(corpus, folder, progress=_progress("transcripts"))
+            path = folder / f"{name}.csv"
+            files.write_bytes(path, heard.read_bytes())
             print(f"{name}: transcripts by ASR in {_seconds(start)}: {path}")
     return 0
 

@@ -10,31 +10,35 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from sercore import notes, resampling, significance
+from sercore import notes, resampling, residuals, significance
 from sercore.results import Results
 from sercore.schema import EMOTION, MODEL_LABELS, MODELS
-from sercore.scores import PERCENT, classes, scores
-from sercore.tables import DIGITS, Table, cell_text, incomplete, number_text, sorted_rows
+from sercore.scores import PERCENT, classes, of_best, scores
+from sercore.tables import Table, cell_text, incomplete, number_text, sorted_rows
 
-PAIRS = (
+Pairs = tuple[tuple[str, str], ...]
+PAIRS: Pairs = (
     ("bert", "cnn14"), ("lf", "cnn14"), ("sfcnn14", "cnn14"), ("mfcnn14", "cnn14"), ("sfcnn14", "bert"),
     ("mfcnn14", "bert"), ("sfcnn14", "lf"), ("mfcnn14", "lf"), ("mfcnn14", "sfcnn14"),
 )  # fmt: skip
 """(model, against) of every comparison: the paper's, the fusions with late fusion, multistage with single-stage."""
 DRAWS = 1000  # resamples of the speakers
 SEED = 0  # of the resampling
+FEWEST_SPEAKERS = 5  # with fewer, resampling says nothing about other speakers, and nothing is given
+MULTISTAGE = (("mfcnn14", "sfcnn14"),)
 GROUPS = ("style", "gender")
 KEYS = ["train_corpus", "test_corpus", "target", "metric"]
 
 
-def differences(results: Results, draws: int = DRAWS, seed: int = SEED) -> pd.DataFrame:
-    """Every pair of models in PAIRS on every test set and target, compared over seeds and over speakers, one row each.
+def differences(results: Results, pairs: Pairs = PAIRS, draws: int = DRAWS, seed: int = SEED) -> pd.DataFrame:
+    """Every one of `pairs` of models on every test set and target, compared over seeds and over speakers, one row each.
 
     Columns: train_corpus, test_corpus, target, metric, model, against, difference (of the mean scores; UAR in %); over
     seeds: seeds, low and high (t-interval at .95), p, p_holm, hedges_g, seeds_needed (per model, to find this
     difference in 4 of 5 studies); over speakers, the models taken as given: speakers, speakers_low and speakers_high
-    (clustered bootstrap), p_speakers and p_wilcoxon (paired over the speakers' own scores), p_speakers_holm,
-    speakers_needed (of the kind at hand, for the bootstrap to tell). Holm's correction is over the whole table.
+    (clustered bootstrap; NaN with fewer than FEWEST_SPEAKERS), p_speakers and p_wilcoxon (paired over the speakers' own
+    scores), p_speakers_holm, speakers_needed (of the kind at hand, for the bootstrap to tell). Holm's correction is
+    over the whole table.
     In-domain the folds are pooled, across corpora the folds' scores are averaged.
     """
     generator = np.random.default_rng(seed)
@@ -49,11 +53,12 @@ def differences(results: Results, draws: int = DRAWS, seed: int = SEED) -> pd.Da
         unit = PERCENT if metric == "uar" else 1
         of_speakers = significance.speaker_scores(table, metric, runs, labels)
         sums = {model: resampling.sums(part, metric, runs=runs, labels=labels) for model, part in parts.items()}
-        for model, other in [pair for pair in PAIRS if set(pair) <= set(by_model)]:
+        for model, other in [pair for pair in pairs if set(pair) <= set(by_model)]:
             ours, theirs = by_model[model], by_model[other]
             seeds = significance.compare_seeds(ours, theirs)
             spread = np.sqrt((ours.var(ddof=1) + theirs.var(ddof=1)) / 2) if min(len(ours), len(theirs)) > 1 else np.nan
             people = _resampled(sums[model], sums[other], generator, draws)
+            needed = significance.sample_needed(people.score, people.error, people.clusters)
             paired = significance.compare_speakers(of_speakers, model, other)
             rows.append({
                 **dict(zip(KEYS, key, strict=True)), "model": model, "against": other, "difference": seeds.difference,
@@ -62,15 +67,15 @@ def differences(results: Results, draws: int = DRAWS, seed: int = SEED) -> pd.Da
                 "seeds_needed": significance.seeds_needed(seeds.difference, spread),
                 "speakers": people.clusters, "speakers_low": unit * people.low, "speakers_high": unit * people.high,
                 "p_speakers": paired.p_t, "p_wilcoxon": paired.p_wilcoxon,
-                "speakers_needed": significance.sample_needed(people.score, people.error, people.clusters),
+                "speakers_needed": np.maximum(needed, 2),
             })  # fmt: skip
     found = pd.DataFrame(rows)
     return found.assign(p_holm=significance.holm(found["p"]), p_speakers_holm=significance.holm(found["p_speakers"]))
 
 
-def difference_table(results: Results, name: str, draws: int = DRAWS, seed: int = SEED) -> Table:
+def difference_table(results: Results, name: str, pairs: Pairs = PAIRS, draws: int = DRAWS, seed: int = SEED) -> Table:
     """`differences` to be read."""
-    numbers = differences(results, draws, seed)
+    numbers = differences(results, pairs, draws, seed)
     rows = []
     for row in numbers.itertuples():
         where = f"{notes.corpus(row.train_corpus)} → {notes.corpus(row.test_corpus)}"
@@ -154,6 +159,34 @@ def speaker_table(results: Results, name: str) -> Table:
     return Table(name, f"Scores by speaker{incomplete(results)}", sorted_rows(frame), numbers, below)
 
 
+def slope_table(results: Results, name: str) -> Table:
+    """Behind figure 3: slope of prediction - truth on truth of each best model, and tests of the spread.
+
+    The slope has its interval at .95 and, beside it, what a model as well correlated would have were it right on
+    average wherever it says x; Breusch-Pagan and White test the spread around the line.
+    """
+    test = of_best(results.predictions[results.predictions["partition"] == "test"], results.best)
+    inside = test[test["train_corpus"].astype(object) == test["test_corpus"].astype(object)]
+    numbers = residuals.fit_lines(residuals.residual_table(inside))
+    rows = [
+        (f"{notes.corpus(row.train_corpus)} → {notes.corpus(row.test_corpus)}", row.target, MODEL_LABELS[row.model],
+         signed(row.slope, "ccc"), interval(row.slope_low, row.slope_high, "ccc"), signed(row.ideal_slope, "ccc"),
+         signed(row.intercept, "mse"), probability(row.breusch_pagan_p), probability(row.white_p))
+        for row in numbers.itertuples()
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows).set_index([0, 1, 2]).rename_axis(["corpora", "of", "model"])
+    columns = [("slope", "here"), ("slope", "95 %"), ("slope", "if well calibrated"), ("residual", "at truth 0"),
+               ("spread, p", "Breusch-Pagan"), ("spread, p", "White")]  # fmt: skip
+    frame.columns = pd.MultiIndex.from_tuples(columns)
+    below = (
+        "A residual is prediction - truth. Slope 0: no regression towards the mean; -1: always the same answer. "
+        "If well calibrated: the slope of a model as well correlated with the truth that is right on average wherever "
+        "it says x. The tests take utterances as independent, which those of one speaker are not.",
+        notes.best(results), *notes.simulated(results), *notes.missing(results),
+    )  # fmt: skip
+    return Table(name, f"Residuals against truth{incomplete(results)}", sorted_rows(frame), numbers, below)
+
+
 def interval(low: float, high: float, metric: str) -> str:
     """An interval in the metric's decimals."""
     return f"{signed(low, metric)} to {signed(high, metric)}" if np.isfinite([low, high]).all() else "not known"
@@ -161,7 +194,8 @@ def interval(low: float, high: float, metric: str) -> str:
 
 def signed(value: float, metric: str) -> str:
     """A difference in the metric's decimals, always with its sign."""
-    return f"{value:+.{DIGITS[metric]}f}".replace("-", "−")
+    text = number_text(value, metric)
+    return text if text.startswith("−") else f"+{text}"
 
 
 def probability(p: float) -> str:
@@ -199,10 +233,12 @@ def _is(table: pd.DataFrame, columns: list[str], values: list[str]) -> pd.Series
 
 def _resampled(ours: resampling.Sums, theirs: resampling.Sums, generator: np.random.Generator,
                draws: int) -> resampling.Interval:  # fmt: skip
-    """The difference of two models on the same resamples of the same speakers, see significance.bootstrap_difference."""
+    """The difference of two models on the same resamples of the same speakers."""
     alone = ours.clusters.symmetric_difference(theirs.clusters)
     if len(alone):
         raise ValueError(f"{len(alone)} speakers were predicted by only one of two models, such as {alone[0]}")
     places = ours.clusters.get_indexer(theirs.clusters)
-    return resampling.resample(lambda weights: ours.resampled(weights) - theirs.resampled(weights[:, places]),
+    found = resampling.resample(lambda weights: ours.resampled(weights) - theirs.resampled(weights[:, places]),
                                len(ours.clusters), generator, draws, level=1 - significance.ALPHA)  # fmt: skip
+    few = len(ours.clusters) < FEWEST_SPEAKERS
+    return found._replace(low=np.nan, high=np.nan, error=np.nan) if few else found

@@ -184,11 +184,13 @@ class Run:
     notebook: Path
     parameters: dict[str, Any]  # what the notebook is given; no paths of the data
     folder: Path
+    result: str = files.PREDICTIONS  # the file that its notebook writes last
+    needs: tuple[str, ...] = ()  # sections whose results its notebook reads
 
     @property
     def complete(self) -> bool:
         """Whether the run has ended with a result."""
-        return (self.folder / files.PREDICTIONS).exists()
+        return (self.folder / self.result).exists()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,7 +220,7 @@ class Study:
 
 
 STUDY_KEYS = {"study", "corpora", "outputs", "sections", "analysis"}
-SECTION_KEYS = {"notebook", "blocks"}
+SECTION_KEYS = {"notebook", "blocks", "result", "needs"}
 BLOCK_KEYS = {"fixed", "grid"}
 PATH_OPTIONS = ("root", "transcripts")  # of a corpus: relative to the project's folder
 
@@ -261,7 +263,7 @@ def located(values: object, where: str) -> dict[str, Any]:
 def _expand(path: Path, study: str, outputs: Path, name: str, section: Mapping[str, Any]) -> list[Run]:
     """The runs of one section of a parameters file."""
     where = f"{path}, section '{name}'"
-    _check_keys(section, SECTION_KEYS, SECTION_KEYS, where)
+    _check_keys(section, SECTION_KEYS, {"notebook", "blocks"}, where)
     runs = []
     for number, block in enumerate(section["blocks"], 1):
         _check_keys(block, BLOCK_KEYS, {"grid"}, f"{where}, block {number}")
@@ -275,8 +277,18 @@ def _expand(path: Path, study: str, outputs: Path, name: str, section: Mapping[s
         for point in itertools.product(*grid.values()):
             values = dict(zip(grid, point, strict=True))
             run = ",".join(f"{key}={value}" for key, value in values.items())
-            runs.append(Run(study=study, section=name, name=run, notebook=files.resolve(section["notebook"]),
-                            parameters={**values, **fixed}, folder=outputs / study / name / run))  # fmt: skip
+            runs.append(
+                Run(
+                    study=study,
+                    section=name,
+                    name=run,
+                    notebook=files.resolve(section["notebook"]),
+                    parameters={**values, **fixed},
+                    folder=outputs / study / name / run,
+                    result=section.get("result", files.PREDICTIONS),
+                    needs=tuple(section.get("needs", ())),
+                )
+            )
     return runs
 
 

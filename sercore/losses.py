@@ -61,13 +61,13 @@ def ccc_loss(
 
     Where prediction and truth are both constant and equal, the quotient is 0 / 0. Its value there is taken as 0, a
     loss of 1: a constant truth has no covariance with anything, so 0 is also the limit from every side. The gradient
-    is then 0, and finite in all cases.
+    is 0 there (and where the denominator is less than the least normal number), and finite everywhere.
     """
     truth_mean, prediction_mean = truth.mean(0), prediction.mean(0)
     truth_part, prediction_part = truth - truth_mean, prediction - prediction_mean
     covariance = (truth_part * prediction_part).mean(0)
     distance = truth_part.square().mean(0) + prediction_part.square().mean(0) + (truth_mean - prediction_mean).square()
-    concordance = 2 * covariance / torch.where(distance > 0, distance, 1)
+    concordance = 2 * covariance / torch.where(distance > torch.finfo(distance.dtype).tiny, distance, 1)
     return (1 - concordance).mean()
 
 

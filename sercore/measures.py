@@ -26,12 +26,13 @@ def measures(results: Results) -> pd.DataFrame:
     """Every measure of every model and seed on the test utterances; columns: COLUMNS.
 
     `uar` [%], `ccc`, `pcc` (folds pooled in-domain, averaged across corpora) and `mse`. `drop`: in-domain score - score
-    on the other corpus. In-domain confusions [%]: `happy as angry` is the share of happy utterances taken for angry,
-    `happy as happy` the recall; `tilt` is the mean recall of happy and neutral - that of angry and sad; `lesser` and
-    `others` serve the claim about the most frequent confusions (see `_confusions`). `words` and `voice`: UAR [%] of
-    telling happy from angry or sad, and angry from sad, among the utterances that are one of them. In-domain residuals:
-    `steepness` is -1 times the slope of prediction - truth on the truth (0: no regression towards the mean, 1: always
-    the same answer), `low` and `high` the size of the mean error in the lowest and highest third of the truths' range.
+    on the other corpus; `lead`: score of bert - that of cnn14 of the same seed. In-domain confusions [%]: `happy as
+    angry` is the share of happy utterances taken for angry, `happy as happy` the recall; `tilt` is the mean recall of
+    happy and neutral - that of angry and sad; `lesser` and `others` serve the claim about the most frequent confusions
+    (see `_confusions`). `words` and `voice`: UAR [%] of telling happy from angry or sad, and angry from sad, among the
+    utterances that are one of them. In-domain residuals: `steepness` is -1 times the slope of prediction - truth on
+    the truth (0: no regression towards the mean, 1: always the same answer), `low` and `high` the size of the mean
+    error in the lowest and highest third of the truths' range.
     """
     scored = results.scores[results.scores["partition"] == "test"]
     inside = scored["train_corpus"] == scored["test_corpus"]
@@ -40,7 +41,8 @@ def measures(results: Results) -> pd.DataFrame:
     table = table[(table["partition"] == "test") & (table["train_corpus"].astype(object) == table["test_corpus"])]
     rows = [*_of_emotions(table[table["target"] == EMOTION]), *_of_residuals(table[table["target"] != EMOTION])]
     parts = [scored[list(COLUMNS)].astype(dict.fromkeys(COLUMNS[:4], object)), pd.DataFrame(rows, columns=COLUMNS)]
-    return pd.concat([*(part for part in [*parts, _drops(parts[0])] if len(part))], ignore_index=True)
+    parts += [_drops(parts[0]), _leads(parts[0])]
+    return pd.concat([part for part in parts if len(part)], ignore_index=True)
 
 
 def _drops(scored: pd.DataFrame) -> pd.DataFrame:
@@ -50,6 +52,14 @@ def _drops(scored: pd.DataFrame) -> pd.DataFrame:
     across = main[main["train_corpus"] != main["test_corpus"]]
     pairs = across.merge(inside, on=["model", "train_corpus", "target", "seed"], suffixes=("", "_inside"))
     return pairs.assign(metric="drop", value=pairs["value_inside"] - pairs["value"])[list(COLUMNS)]
+
+
+def _leads(scored: pd.DataFrame) -> pd.DataFrame:
+    """What bert is ahead of cnn14, seed by seed."""
+    main = scored[scored["metric"].isin(MAIN)]
+    text, voice = (main[main["model"] == model] for model in ("bert", "cnn14"))
+    pairs = text.merge(voice, on=["train_corpus", "test_corpus", "target", "metric", "seed"], suffixes=("", "_voice"))
+    return pairs.assign(metric="lead", value=pairs["value"] - pairs["value_voice"])[list(COLUMNS)]
 
 
 def _of_emotions(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
@@ -63,7 +73,7 @@ def _of_emotions(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
 
 
 def _confusions(shares: pd.DataFrame) -> dict[str, float]:
-    """`tilt`, and `lesser`: the less frequent of happy as angry and neutral as sad; `others`: the most frequent other."""
+    """`tilt`; `lesser`, the rarer of happy as angry and neutral as sad; `others`, the most frequent of the others."""
     recall = pd.Series(np.diag(shares), index=shares.index)
     wrong = shares.stack()
     wrong = wrong[wrong.index.get_level_values(0) != wrong.index.get_level_values(1)]

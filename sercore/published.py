@@ -10,7 +10,7 @@ from functools import cache
 import pandas as pd
 
 from sercore import significance
-from sercore.schema import DIMENSIONS, MODEL_LABELS, MODELS
+from sercore.schema import DIMENSIONS, MODEL_LABELS
 
 SEEDS = 5  # behind every mean (sd) of Tables 1 to 3; derived: 4 or 6 would give 35 of the 38 markers, 5 gives 37
 COLUMNS = (
@@ -220,8 +220,3 @@ def facts() -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["part", "fact", "certainty", "value", "note"])
     table.insert(3, "meaning", table["certainty"].map(CERTAINTY))
     return table
-
-
-def in_order(models: pd.Series) -> pd.Series:
-    """The place of each model in the paper's order of rows; a key for `sort_values`."""
-    return models.map({model: place for place, model in enumerate(MODELS)})

@@ -112,7 +112,7 @@ def heteroscedasticity(truth: Sequence[float], residual: Sequence[float]) -> Het
     The first asks for a spread that rises or falls with the truth, the second also for one that does so towards both
     ends: "errors grow away from the middle" is White's. Both take utterances as independent. NaN with a constant truth,
     residuals that lie on the line, or fewer than three utterances; White's also with fewer than three different truths
-    or four utterances. Raises as `fit_line` does.
+    or four utterances. Residuals that are all as far from the line are even: 0 and p 1. Raises as `fit_line` does.
     """
     truth, residual = _pair(truth, residual)
     if len(truth) < 3 or np.ptp(truth) == 0:
@@ -120,10 +120,15 @@ def heteroscedasticity(truth: Sequence[float], residual: Sequence[float]) -> Het
     around = np.asarray(OLS(residual, _design(truth)).fit().resid)
     if np.abs(around).max() <= 1e-9 * max(np.abs(residual).max(), np.ptp(truth)):
         return Heteroscedasticity(*[math.nan] * 4)
-    breusch_pagan, breusch_pagan_p, _, _ = het_breuschpagan(around, _design(truth))
-    white, white_p = math.nan, math.nan
-    if len(truth) > 3 and len(np.unique(truth)) > 2:
-        white, white_p, _, _ = het_white(around, _design(truth))
+    even = np.ptp(around**2) <= 1e-9 * np.max(around**2)
+    breusch_pagan, breusch_pagan_p, white, white_p = 0.0, 1.0, 0.0, 1.0
+    with np.errstate(divide="ignore", invalid="ignore"):  # in F statistics that are not used
+        if not even:
+            breusch_pagan, breusch_pagan_p, _, _ = het_breuschpagan(around, _design(truth))
+        if len(truth) < 4 or len(np.unique(truth)) < 3:
+            white, white_p = math.nan, math.nan
+        elif not even:
+            white, white_p, _, _ = het_white(around, _design(truth))
     return Heteroscedasticity(*map(float, (breusch_pagan, breusch_pagan_p, white, white_p)))
 
 

@@ -128,7 +128,8 @@ def sample_needed(difference: float, error: float, size: int, power: float = 0.8
     """Speakers (or utterances) of the kind at hand that would tell `difference`, where `size` of them leave `error`.
 
     `error` is the standard error of the difference, as in `Interval.error`; it falls with the root of the size:
-    size ((z(1 - alpha / 2) + z(power)) error / difference)^2. Infinite for no difference, NaN where either is.
+    size ((z(1 - alpha / 2) + z(power)) error / difference)^2, at least 2. Infinite for no difference, NaN where
+    either is.
 
     >>> sample_needed(difference=0.02, error=0.01, size=60)
     118.0
@@ -136,7 +137,7 @@ def sample_needed(difference: float, error: float, size: int, power: float = 0.8
     if math.isnan(difference) or math.isnan(error):
         return math.nan
     z = stats.norm.isf(alpha / 2) + stats.norm.ppf(power)
-    return float(math.ceil(size * (z * error / difference) ** 2)) if difference else math.inf
+    return float(max(2, math.ceil(size * (z * error / difference) ** 2))) if difference else math.inf
 
 
 def bootstrap_interval(predictions: pd.DataFrame, metric: str, generator: np.random.Generator,
@@ -251,8 +252,7 @@ def _over(difference: float, spread: float, none: float) -> float:
     return math.copysign(math.inf, difference) if difference else none
 
 
-def _needed(difference: float, sd: float, power: float, alpha: float, test: TTestIndPower | TTestPower,
-            groups: int) -> float:  # fmt: skip
+def _needed(difference: float, sd: float, power: float, alpha: float, test: TTestIndPower | TTestPower) -> float:
     if sd < 0 or not 0 < power < 1:
         raise ValueError(f"sd {sd}, power {power}: expected an sd of at least 0 and a power between 0 and 1")
     if math.isnan(difference) or math.isnan(sd):
@@ -262,8 +262,8 @@ def _needed(difference: float, sd: float, power: float, alpha: float, test: TTes
     effect = abs(difference) / sd
 
     def enough(size: float) -> bool:
-        # The right side alone: the wrong one adds next to nothing, and statsmodels gives NaN for it at large effects.
-        return test.power(effect, size, alpha / 2, alternative="larger") >= power
+        # On the right side alone: the wrong one adds next to nothing. NaN is how the library says 1 at large effects.
+        return not test.power(effect, size, alpha / 2, alternative="larger") < power
 
     low, high = 1.0, 2.0
     while not enough(high):

@@ -27,7 +27,7 @@ from sercore import files
 from sercore.config import Run, Study
 from sercore.schema import did_you_mean, first
 
-PLACES = ("corpora", "folder", "cache")  # parameters that say where things lie: no part of what a run is
+PLACES = ("study", "corpora", "folder", "cache")  # parameters that say where things lie: no part of what a run is
 FAILURE = "failure.json"
 TRIES = 2  # a kernel that does not start is started once more
 
@@ -107,9 +107,22 @@ def execute(study: Study, workers: int | None = None, sections: tuple[str, ...] 
     for run in wanted:
         if (run.section, run.name) not in waiting:
             yield Outcome(f"{run.section}/{run.name}", "skipped")
-    if todo:
-        jobs = [(f"{run.section}/{run.name}", lambda run=run: _train(study, run)) for run in todo]
-        yield from _side_by_side(jobs, workers)
+    for group in _in_order(todo):
+        unmet = [need for need in group[0].needs if not all(run.complete for run in study.section(need))]
+        if unmet:
+            cause = f"waits for section '{unmet[0]}', which is not complete"
+            yield from (Outcome(f"{run.section}/{run.name}", "failed", cause=cause) for run in group)
+        else:
+            jobs = [(f"{run.section}/{run.name}", lambda run=run: _train(study, run)) for run in group]
+            yield from _side_by_side(jobs, workers)
+
+
+def _in_order(runs: list[Run]) -> list[list[Run]]:
+    """`runs` in groups that can run side by side: first those that need no other section, then each that does."""
+    groups: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.section, *run.needs) if run.needs else (), []).append(run)
+    return sorted(groups.values(), key=lambda group: len(group[0].needs))
 
 
 def analyse(study: Study, workers: int | None = None) -> Iterator[Outcome]:
@@ -172,11 +185,19 @@ def _cause(error: Exception) -> str:
 
 def _train(study: Study, run: Run) -> None:
     """Execute the notebook of `run`. Raises RuntimeError where it ends without a result."""
-    places = {"corpora": study.corpora, "folder": str(run.folder), "cache": str(study.outputs / "cache")}
+    places = {
+        "study": str(study.path),
+        "corpora": study.corpora,
+        "folder": str(run.folder),
+        "cache": str(study.outputs / "cache"),
+    }
+    declared = defaults(run.notebook)
     try:
-        _papermill(run.notebook, run.folder / files.NOTEBOOK, {**run.parameters, **places})
+        files.write_yaml(run.folder / files.PARAMETERS, asked(run))
+        given = run.parameters | {name: place for name, place in places.items() if name in declared}
+        _papermill(run.notebook, run.folder / files.NOTEBOOK, given)
         if not run.complete:
-            raise RuntimeError(f"{run.notebook.name} ended without a result; expected {run.folder / files.PREDICTIONS}")
+            raise RuntimeError(f"{run.notebook.name} ended without a result; expected {run.folder / run.result}")
     except Exception as error:
         _record(run.folder / FAILURE, error)
         raise
@@ -231,7 +252,7 @@ def _inputs(study: Study, notebook: Path) -> str:
     for source in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(source.read_bytes())
     for run in study.runs:
-        result = run.folder / files.PREDICTIONS
+        result = run.folder / run.result
         if result.exists():
             status = result.stat()
             digest.update(f"{result}:{status.st_size}:{status.st_mtime_ns}".encode())

@@ -31,12 +31,13 @@ class Table:
     frame: pd.DataFrame  # text; the index and the columns are what its rows and columns are called
     numbers: pd.DataFrame  # tidy
     notes: tuple[str, ...]
+    align: str = "r"  # of the cells: r, or l for sentences
 
     def markdown(self) -> str:
         """The table and its notes in Markdown, as a notebook and the command line show it."""
-        rows = self.frame.index.nlevels
-        head = [*self.frame.index.names, *(" ".join(column) for column in self.frame.columns)]
-        lines = [f"**{self.title}**", "", _line(head), _line(["---"] * rows + ["---:"] * self.frame.shape[1])]
+        rows, rule = self.frame.index.nlevels, {"r": "---:", "l": "---"}[self.align]
+        head = [*self.frame.index.names, *(" ".join(column).strip() for column in self.frame.columns)]
+        lines = [f"**{self.title}**", "", _line(head), _line(["---"] * rows + [rule] * self.frame.shape[1])]
         lines += [_line([*names, *cells]) for names, cells in self._rows()]
         return "\n".join([*lines, "", *(f"- {_md(note)}" for note in self.notes), ""])
 
@@ -46,13 +47,14 @@ class Table:
         groups = self.frame.columns.get_level_values(0)
         starts = [place for place in range(columns) if place == 0 or groups[place] != groups[place - 1]]
         spans = list(zip(starts, [*starts[1:], columns], strict=True))
+        cells = "r" * columns if self.align == "r" else rf"p{{{0.9 / columns:.2f}\linewidth}}" * columns
         over = " & ".join(rf"\multicolumn{{{end - start}}}{{c}}{{{_tex(groups[start])}}}" for start, end in spans)
         rules = " ".join(rf"\cmidrule(lr){{{rows + start + 1}-{rows + end}}}" for start, end in spans)
         leaves = " & ".join([*map(_tex, self.frame.index.names), *(_tex(column[1]) for column in self.frame.columns)])
         body = [" & ".join(map(_tex, [*names, *cells])) + r" \\" for names, cells in self._rows()]
         lines = [
             r"\begin{table}", r"\centering", rf"\caption{{{_tex(self.title)}}}", rf"\label{{{self.name}}}",
-            rf"\begin{{tabular}}{{{'l' * rows}{'r' * columns}}}", r"\toprule",
+            rf"\begin{{tabular}}{{{'l' * rows}{cells}}}", r"\toprule",
             "& " * rows + over + r" \\", rules, leaves + r" \\", r"\midrule", *body, r"\bottomrule",
             r"\end{tabular}", *(rf"\par\footnotesize {_tex(note)}" for note in self.notes), r"\end{table}",
         ]  # fmt: skip
@@ -186,7 +188,7 @@ def _frame(rows: list[tuple[str, ...]], names: list[str], columns: list[tuple[st
 
 
 def sorted_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """`frame` with its rows by their names: models and corpora in the paper's order, its own row after those of here."""
+    """`frame` with its rows by their names: models and corpora in the paper's order, the paper after what is here."""
     places = [[_rank(name) for name in frame.index.get_level_values(level)] for level in range(frame.index.nlevels)]
     return frame.iloc[np.lexsort(places[::-1])]
 
@@ -221,7 +223,9 @@ def cell_text(mean: float, sd: float, marker: str, metric: str) -> str:
 def number_text(value: float, metric: str) -> str:
     """`value` as the paper prints it: 48.9 in %, .664 for a correlation, 1.352 for an error."""
     text = f"{value:.{DIGITS[metric]}f}"
-    return text.replace("0.", ".", 1) if metric in ("ccc", "pcc") and abs(value) < 1 else text
+    if metric in ("ccc", "pcc") and abs(value) < 1:
+        text = text.replace("0.", ".", 1)
+    return text.replace("-", "−" if text.strip("-.0") else "")
 
 
 def _line(cells: list[str]) -> str:

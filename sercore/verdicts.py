@@ -19,9 +19,9 @@ from sercore.significance import ALPHA, Comparison, Printed
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot tell"
 ABOVE, CLEARLY_ABOVE, NOT_TESTABLY_ABOVE, LEVEL = "above", "clearly above", "above, not significantly", "level with"
 """What a comparison may claim, see `judge`."""
-MARGINS = {"ccc": 0.02, "pcc": 0.02, "mse": 0.05, "steepness": 0.05, "low": 0.1, "high": 0.1}
-MARGIN = 2.0  # of everything in %
-"""Differences below these do not matter: two models whose whole interval lies inside are level. Ours, not the paper's."""
+MARGINS = {"uar": 1.0, "ccc": 0.01, "pcc": 0.01, "mse": 0.05, "steepness": 0.05, "low": 0.1, "high": 0.1}
+MARGIN = 2.0  # of all else, which is in %
+"""Differences below these do not matter: what differs by less, with all of its interval, is level. Not the paper's."""
 FINE = ("ccc", "pcc", "mse", "steepness", "low", "high")  # in three decimals; all else is in %
 ZERO = "zero"
 
@@ -49,7 +49,7 @@ class Claim:
     """Something that the paper says, or that the embedded corpora were made to show."""
 
     number: str
-    section: str  # of the study: categories, dimensions, multitask
+    place: str  # the table or figure of the paper that it belongs to, or the study's section
     text: str
     parts: tuple[Part, ...]
 
@@ -69,8 +69,8 @@ Lookup = Callable[[Cell], Printed | None]
 def judge(part: Part, lookup: Lookup) -> Finding:
     """The verdict on one comparison, by the two-sided t-test over seeds at alpha .05.
 
-    `above` holds where the left mean is significantly higher, does not hold where it is significantly lower or where the
-    whole interval of the difference is inside the margin (level), and is open otherwise. `clearly above` also asks
+    `above` holds where the left mean is significantly higher, does not hold where it is significantly lower or where
+    the whole interval of the difference is inside the margin (level), and is open otherwise. `clearly above` also asks
     for a difference larger than the two standard deviations over seeds (ddof 1) together. `above, not significantly`
     is what the paper says of some differences: holds where the left mean is higher and the test finds nothing, does not
     hold where it finds something. `level with` holds where the whole interval is inside the margin, does not hold
@@ -87,7 +87,8 @@ def judge(part: Part, lookup: Lookup) -> Finding:
 def _verdict(part: Part, left: Printed, right: Printed, found: Comparison) -> str:
     if math.isnan(found.p):
         return OPEN
-    margin = MARGINS.get(part.left.metric, _drop_margin(part.left))
+    difference_of = {"drop": "uar" if part.left.target == EMOTION else "ccc", "lead": "uar"}
+    margin = MARGINS.get(difference_of.get(part.left.metric, part.left.metric), MARGIN)
     level = -margin < found.low and found.high < margin
     higher, lower = (found.p < ALPHA and sign * found.difference > 0 for sign in (1, -1))
     if part.relation == LEVEL:
@@ -120,22 +121,18 @@ def from_study(measured: pd.DataFrame) -> Lookup:
     return lookup
 
 
-def from_paper() -> Lookup:
-    """Looks a cell up in the paper's Tables 1 to 3; what the paper does not print with an sd is missing."""
-    printed = published.results().query("table != 4").set_index(list(Cell._fields))
+def from_paper(section: str) -> Lookup:
+    """Looks a cell of `section` up in the paper's Tables 1 to 3; what it does not print with an sd is missing."""
+    printed = published.results()
+    printed = printed[(printed["table"] != 4) & (printed["section"] == section)].set_index(list(Cell._fields))
 
     def lookup(cell: Cell) -> Printed | None:
+        metric = "uar" if cell.target == EMOTION else "ccc"
         if cell.metric == "drop":
-            metrics = ("uar", "uar") if cell.target == EMOTION else ("ccc", "pcc")
-            inside = lookup(cell._replace(test_corpus=cell.train_corpus, metric=metrics[0]))
-            across = lookup(cell._replace(metric=metrics[1]))
-            if inside is None or across is None:
-                return None
-            return (
-                inside[0] - across[0],
-                math.hypot(inside[1], across[1]),
-                published.SEEDS,
-            )  # seeds taken as independent
+            other = cell._replace(metric="pcc" if metric == "ccc" else metric)
+            return _less(lookup(cell._replace(test_corpus=cell.train_corpus, metric=metric)), lookup(other))
+        if cell.metric == "lead":
+            return _less(lookup(cell._replace(metric=metric)), lookup(cell._replace(metric=metric, model="cnn14")))
         if tuple(cell) not in printed.index:
             return None
         row = printed.loc[tuple(cell)]
@@ -144,48 +141,57 @@ def from_paper() -> Lookup:
     return lookup
 
 
-def in_words(part: Part, finding: Finding) -> str:
-    """A finding in one line: what was compared, the difference with its interval, p."""
-    names = [_named(cell, other) for cell, other in ((part.left, part.right), (part.right, part.left))]
-    where = f"{notes.corpus(part.left.train_corpus)} → {notes.corpus(part.left.test_corpus)}"
-    if part.left.target != EMOTION:
-        where += f", {part.left.target}"
-    if part.left.metric == part.right.metric and part.left.metric not in ("uar", "ccc", "pcc"):
-        where += f", {part.left.metric}"
+def _less(one: Printed | None, other: Printed | None) -> Printed | None:
+    """Mean and sd of a difference, seeds taken as independent."""
+    if one is None or other is None:
+        return None
+    return one[0] - other[0], math.hypot(one[1], other[1]), one[2]
+
+
+def in_words(parts: tuple[Part, ...], findings: list[Finding]) -> str:
+    """The findings in words: what was compared where, the difference with its interval, p."""
+    places: dict[str, list[str]] = {}
+    for part, finding in zip(parts, findings, strict=True):
+        places.setdefault(_common(part), []).append(_compared(part, finding))
+    return "; ".join(f"{place}: {', '.join(told)}" if place else ", ".join(told) for place, told in places.items())
+
+
+def _compared(part: Part, finding: Finding) -> str:
+    names = [_named(part.left, part.right), _named(part.right, part.left)]
     if finding.comparison is None:
-        absent = " and ".join(name for name, side in zip(names, finding[1:3], strict=True) if side is None)
-        return f"{where}: no {absent} here"
+        absent = [name for name, side in zip(names, (finding.left, finding.right), strict=True) if side is None]
+        return f"no {' and no '.join(absent)} here"
     fine = part.left.metric in FINE or (part.left.metric == "drop" and part.left.target != EMOTION)
-    values = [_shown(side, fine) for side in (finding.left, finding.right)]
-    test = finding.comparison
+    digits, test = 3 if fine else 1, finding.comparison
+    told = f"{names[0]} {_shown(finding.left, digits)} against {names[1]} {_shown(finding.right, digits)}"
+    if part.right.model == ZERO:
+        told = f"{names[0]} {_shown(finding.left, digits)}"
     if math.isnan(test.p):
-        return f"{where}: {names[0]} {values[0]}, {names[1]} {values[1]}; one seed, no test"
-    digits = 3 if fine else 1
-    return (
-        f"{where}: {names[0]} {values[0]}, {names[1]} {values[1]}; difference {test.difference:+.{digits}f} "
-        f"[{test.low:+.{digits}f}, {test.high:+.{digits}f}], p {'< .001' if test.p < 0.001 else f'= {test.p:.3f}'}"
-    )
+        return f"{told}, one seed and no test"
+    p = "< .001" if test.p < 0.001 else "= " + f"{test.p:.3f}".removeprefix("0")
+    return f"{told}: {test.difference:+.{digits}f} [{test.low:+.{digits}f}, {test.high:+.{digits}f}], p {p}"
+
+
+def _common(part: Part) -> str:
+    """Corpora, target and measure, where both sides have the same."""
+    left, right = part.left, part.right
+    same = [f"{notes.corpus(left.train_corpus)} → {notes.corpus(left.test_corpus)}"] if left[1:3] == right[1:3] else []
+    same += [left.target] if left.target == right.target != EMOTION else []
+    same += [left.metric] if left.metric == right.metric and left.metric not in ("uar", "ccc", "pcc") else []
+    return ", ".join(same)
 
 
 def _named(cell: Cell, other: Cell) -> str:
     """What `cell` is called beside `other`: by its model, and by its measure, target or corpora where these differ."""
-    if cell.model == ZERO:
-        return ZERO
-    told = [MODEL_LABELS[cell.model]]
-    told += [cell.metric] if cell.metric != other.metric and other.model != ZERO else []
+    told = [MODEL_LABELS.get(cell.model, cell.model)]
+    told += [cell.metric] if cell.metric != other.metric else []
     told += [cell.target] if cell.target != other.target else []
-    if cell[1:3] != other[1:3]:
-        told.append(f"{notes.corpus(cell.train_corpus)} → {notes.corpus(cell.test_corpus)}")
+    told += [f"{notes.corpus(cell.train_corpus)} → {notes.corpus(cell.test_corpus)}"] if cell[1:3] != other[1:3] else []
     return " ".join(told)
 
 
-def _shown(side: Printed, fine: bool) -> str:
-    digits = 3 if fine else 1
+def _shown(side: Printed, digits: int) -> str:
     return f"{side[0]:.{digits}f} ({side[1]:.{digits}f})"
-
-
-def _drop_margin(cell: Cell) -> float:
-    return MARGINS["ccc"] if cell.metric == "drop" and cell.target != EMOTION else MARGIN
 
 
 def _sd(side: Printed) -> float:

@@ -287,6 +287,13 @@ def test_within_the_tolerance_turns_without_wav_are_dropped_and_reported(root):
     assert finding(corpus, "labelled turn without wav").examples == ("Ses01F_impro01_F000",)
 
 
+def test_labels_without_any_of_their_wavs_are_an_error_whatever_the_tolerance(root):
+    for path in root.rglob("*.wav"):
+        path.unlink()
+    with pytest.raises(ValueError, match="42 of 42 labelled turns have no wav"):
+        read(root, tolerance=1.0)
+
+
 def test_wavs_that_no_label_names_are_reported(root):
     write(root / WAVS / "Ses01F_impro01_F099.wav", trees.wav())
     corpus = read(root)

@@ -74,7 +74,9 @@ def test_defects_are_listed_with_what_was_done(corpus):
 
 
 def test_synthesised_speech_is_called_simulated_and_compared_with_nothing(corpus):
-    text = describe(replace(corpus, name="iemocap", simulated=True))
+    simulated = replace(corpus, name="iemocap", simulated=True)
+    text = describe(simulated)
+    assert compare(simulated) == ("", [])
     assert "SIMULATED" in text.splitlines()[1]
     assert "published counts do not apply: the speech is simulated" in text
 

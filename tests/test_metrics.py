@@ -61,6 +61,7 @@ def test_where_we_leave_audmetric_is_the_missing_class_and_nothing_else():
     assert math.isnan(metrics.unweighted_average_recall(*pair, ["happy", "sad"]))
     for truth, prediction in (
         [[3], [3]],
+        [[3], [4]],
         [[2, 2], [2, 2]],
         [[2, 2], [3, 3]],
         [[2, 2, 2], [1, 2, 3]],

@@ -102,9 +102,10 @@ def test_rounding_surrounds_the_recomputed_p():
 
 
 def test_five_is_the_number_of_seeds_that_fits_the_markers_best():
-    agreeing = {
-        n: published.markers_recomputed(seeds=n).query("against == 'cnn14'")["agrees"].sum() for n in range(2, 21)
-    }
+    agreeing = {}
+    for seeds in (3, 4, 5, 6, 7, 10):
+        found = published.markers_recomputed(seeds=seeds)
+        agreeing[seeds] = found.loc[found["against"] == "cnn14", "agrees"].sum()
     assert max(agreeing, key=agreeing.get) == published.SEEDS
     assert sorted(agreeing.values())[-2] == 35
 

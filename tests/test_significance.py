@@ -140,15 +140,31 @@ def test_effect_sizes_agree_with_statsmodels(seed):
     assert significance.cohens_d(a, b) == pytest.approx(t / math.sqrt(size), abs=1e-9)
 
 
-@pytest.mark.parametrize("effect", [0.01, 0.1, 0.3, 0.8, 1.5, 3.0, 20.0])
+@pytest.mark.parametrize("effect", [0.01, 0.1, 0.3, 0.8, 1.5, 3.0, 7.0])
 @pytest.mark.parametrize("power", [0.5, 0.8, 0.95])
 def test_the_seeds_and_speakers_needed_are_the_fewest_that_have_the_power(effect, power):
     for function, test in ((significance.seeds_needed, TTestIndPower()), (significance.speakers_needed, TTestPower())):
         needed = function(effect * 0.02, sd=0.02, power=power)
         assert needed == int(needed)
-        assert test.power(effect, needed, 0.05) >= power
-        assert needed == 2 or test.power(effect, needed - 1, 0.05) < power
+        assert test.power(effect, needed, 0.025, alternative="larger") >= power
+        assert needed == 2 or test.power(effect, needed - 1, 0.025, alternative="larger") < power
         assert function(-effect, sd=1.0, power=power) == needed
+
+
+def test_the_largest_and_the_smallest_effects_have_an_answer():
+    for function in (significance.seeds_needed, significance.speakers_needed):
+        assert [function(effect, 1.0) for effect in (100, 1e3, 1e6)] == [2, 2, 2]
+    # 2 ((1.960 + 0.842) / effect)^2
+    assert significance.seeds_needed(1e-6, 1.0) == pytest.approx(2 * 7.849e12, rel=1e-3)
+
+
+@pytest.mark.parametrize("effect", [0.1, 0.3, 0.8, 1.5])
+def test_the_seeds_needed_agree_with_statsmodels(effect):
+    expected = TTestIndPower().solve_power(effect, power=0.8, alpha=0.05)
+    assert significance.seeds_needed(effect, 1.0) == math.ceil(expected)
+    assert significance.speakers_needed(effect, 1.0) == math.ceil(
+        TTestPower().solve_power(effect, power=0.8, alpha=0.05)
+    )
 
 
 def test_the_power_that_is_promised_is_the_power_that_is_had():
@@ -166,6 +182,7 @@ def test_how_much_it_takes_where_there_is_nothing_to_tell():
         assert math.isnan(function(math.nan, 0.1))
         assert math.isnan(function(0.1, math.nan))
     assert significance.sample_needed(0.0, 0.01, 60) == math.inf
+    assert significance.sample_needed(0.5, 0.01, 60) == 2
     assert math.isnan(significance.sample_needed(math.nan, 0.01, 60))
     # half the difference takes four times the speakers
     ratio = significance.sample_needed(0.001, 0.01, 60) / significance.sample_needed(0.002, 0.01, 60)
@@ -258,8 +275,10 @@ def test_paired_tests_over_speakers_agree_with_scipy(seed):
     table = voices(np.random.default_rng(seed), 18, 12, ("cnn14", "bert"))
     long = significance.speaker_scores(table, "ccc")
     found = significance.compare_speakers(long, "bert", "cnn14")
-    a, b = ([metrics.concordance_correlation(own["truth"], own["prediction"])
-             for _, own in table[table["model"] == model].groupby("speaker")] for model in ("bert", "cnn14"))  # fmt: skip
+    a, b = (
+        [metrics.concordance_correlation(own["truth"], own["prediction"]) for _, own in side.groupby("speaker")]
+        for side in (table[table["model"] == "bert"], table[table["model"] == "cnn14"])
+    )
     assert found.difference == pytest.approx(np.mean(a) - np.mean(b), abs=1e-9)
     assert found.p_t == pytest.approx(stats.ttest_rel(a, b).pvalue, abs=1e-9)
     assert found.p_wilcoxon == pytest.approx(stats.wilcoxon(a, b).pvalue, abs=1e-9)

@@ -91,7 +91,7 @@ def _face(name: str, seed: int, size: float, sentences: Path | None) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
     return (
         f"SIMULATED: nobody said any of this. A miniature in the layout of {TITLES[name]}, made by sercore.\n\n"
-        f"The speech is synthesised by espeak-ng {engine or ''} (GPL-3, a program that is used here, no part of the result).\n"
+        f"The speech is synthesised by espeak-ng {engine or ''} (GPL-3; a program that was used, no part of this).\n"
         f"The sentences come from {source}. Emotions, their portrayal by voice and words, raters, talkers, rooms and\n"
         "channels are simulated with random numbers: the voice shows arousal and dominance, the words show valence.\n"
         f"Nothing of the real {TITLES[name]} is in it, and no result on it says anything about people.\n"

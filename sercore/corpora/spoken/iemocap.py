@@ -19,9 +19,9 @@ SCALE = (1, 5)
 TURNS = 13  # of a dialog at full size
 SESSIONS = range(1, 6)
 VOICES = {
-    "F": ("en-us+f2", "en-us+steph", "en-us+f3", "en-us+Annie", "en-us+grandma"),
-    "M": ("en-us+sandro", "en-us+robert", "en-us+Nguyen", "en-us+edward2", "en-us+quincy"),
-}  # variant of each session's female and male talker
+    "F": ("en-us+f1", "en-us+f4", "en-us+anika", "en-us+belinda", "en-us+aunty"),
+    "M": ("en-us+m3", "en-us+Nguyen", "en-us+antonio", "en-us+quincy", "en-us+david"),
+}  # of each session's female and male talker
 DIALOGS = (
     "F_impro01", "F_impro02", "M_impro05", "M_impro07", "F_script01_1", "M_script01_1", "F_script02_1", "M_script03_1",
 )  # fmt: skip

@@ -13,35 +13,35 @@ import numpy as np
 
 EMOTIONS: dict[str, tuple[float, float, float]] = {
     "angry": (1.0, -1.0, 0.7),
-    "happy": (0.9, 1.0, 0.4),
-    "excited": (1.3, 1.0, 0.5),
+    "happy": (0.7, 1.0, 0.3),
+    "excited": (1.3, 0.9, 0.6),
     "sad": (-1.0, -1.0, -0.7),
     "neutral": (-0.1, 0.0, 0.0),
     "frustrated": (0.1, -0.9, 0.4),
-    "surprised": (0.9, 0.0, -0.4),
+    "surprised": (0.9, 0.0, -0.3),
     "fearful": (0.5, -0.9, -0.9),
-    "disgusted": (0.0, -1.1, 0.3),
-    "contemptuous": (-0.3, -0.8, 0.9),
-    "other": (-1.0, 0.8, 0.1),
+    "disgusted": (-0.1, -1.2, 0.6),
+    "contemptuous": (-0.5, -0.7, 0.8),
+    "other": (-1.1, 1.0, 0.1),
 }
 """Emotion -> its typical (arousal, valence, dominance)."""
 
 INTENTIONS: dict[tuple[float, float, float], float] = {
     EMOTIONS["angry"]: 0.20,
-    (1.0, 1.0, 0.5): 0.22,
-    EMOTIONS["sad"]: 0.21,
-    EMOTIONS["neutral"]: 0.21,
-    (-0.9, 0.9, 0.2): 0.11,  # content: with it, arousal is as high in pleasant words as in unpleasant ones
-    (0.0, 0.0, 0.0): 0.05,  # anything, see `intend`
+    (0.9, 1.0, 0.4): 0.20,
+    EMOTIONS["sad"]: 0.20,
+    EMOTIONS["neutral"]: 0.18,
+    (-0.8, 0.7, 0.2): 0.10,  # content: with it, pleasant words are as calm as unpleasant ones
 }
-"""What talkers mean to show, (arousal, valence, dominance) -> share of the turns."""
+"""What talkers mean to show, (arousal, valence, dominance) -> share of the turns; the rest is anything."""
 
+ANYTHING = 1.2  # such turns are uniform between minus this and this, in each dimension
 INTENTION_SPREAD = 0.3  # of a turn about what was meant, standard deviation in each dimension
 PORTRAYAL_SPREAD = 0.3  # of what the voice shows about what the turn has
 WORDING_SPREAD = 0.2  # of the valence that words are chosen for about what the turn has
-PERCEPTION_SPREAD = 0.3  # of a rater's impression, in each dimension
-RARE = 0.35  # how much closer to a rare emotion than to one of the four an impression must be, to be called that
-COMMON = ("angry", "happy", "sad", "neutral")
+PERCEPTION_SPREAD = 0.35  # of a rater's impression, in each dimension
+RARE = 0.25  # how much closer to a rare emotion than to a common one an impression must be, to be called that
+COMMON = ("angry", "happy", "excited", "sad", "neutral")
 NEUTRAL_LEVEL = -27.0  # of a voice's neutral speech, against a full-scale square wave [dB]
 
 
@@ -79,11 +79,11 @@ class Prosody:
 
 
 def intend(random: np.random.Generator) -> Intent:
-    """What the next turn has: one of INTENTIONS by its share, with its spread; the last one is uniform in [-1, 1]."""
-    centres = list(INTENTIONS)
-    chosen = random.choice(len(centres), p=list(INTENTIONS.values()))
-    if chosen == len(centres) - 1:
-        return Intent(*(float(x) for x in random.uniform(-1, 1, 3)))
+    """What the next turn has: one of INTENTIONS by its share, with its spread, or anything."""
+    centres, shares = list(INTENTIONS), list(INTENTIONS.values())
+    chosen = random.choice(len(centres) + 1, p=[*shares, 1 - sum(shares)])
+    if chosen == len(centres):
+        return Intent(*(float(x) for x in random.uniform(-ANYTHING, ANYTHING, 3)))
     return vary(Intent(*centres[chosen]), random)
 
 
@@ -100,9 +100,9 @@ def voice(intent: Intent, speaker: Speaker, random: np.random.Generator) -> Pros
         rate=float(np.clip(160 * speaker.rate * 1.11**a, 115, 215)),
         pitch=float(np.clip(45 + speaker.pitch + 13 * a - 5 * d, 5, 95)),
         range=float(np.clip(50 + 14 * a, 5, 100)),
-        level=float(np.clip(NEUTRAL_LEVEL + 4 * a + 2 * d, -38, -17)),
-        tilt=float(np.clip(4.5 * a + 1.5 * d, -9, 9)),
-        breath=float(np.clip(0.25 - 0.35 * a, 0, 0.9)),
+        level=float(np.clip(NEUTRAL_LEVEL + 3.5 * a + 2 * d, -36, -17)),
+        tilt=float(np.clip(3 * a + 1 * d, -6, 6)),
+        breath=float(np.clip(0.08 - 0.16 * a, 0, 0.35)),
     )
 
 

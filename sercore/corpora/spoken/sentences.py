@@ -115,7 +115,7 @@ def read_sentences(path: str | Path) -> dict[str, list[Sentence]]:
     unknown = [column for column in table.columns if column not in (*COLUMNS, PARTITION)]
     if absent or unknown:
         raise ValueError(
-            f"{path}: columns are {', '.join(table.columns)}; expected {', '.join(COLUMNS)} and, optionally, {PARTITION}"
+            f"{path}: columns {', '.join(table.columns)}; expected {', '.join(COLUMNS)} and, optionally, {PARTITION}"
         )
     numbers = table[list(schema.DIMENSIONS)].apply(pd.to_numeric, errors="coerce")
     wrong = table.index[~np.isfinite(numbers).all(axis=1)]

@@ -100,7 +100,7 @@ def locate() -> tuple[Path, Path]:
     found = importlib.util.find_spec("espeakng_loader")
     if found is None or found.origin is None:
         raise ModuleNotFoundError(
-            "speech is synthesised by espeak-ng, which comes with the package espeakng-loader: pip install 'sercore[offline]'"
+            "speech is synthesised by espeak-ng, of the package espeakng-loader: pip install 'sercore[offline]'"
         )
     package = Path(found.origin).parent
     suffix = ".dylib" if sys.platform == "darwin" else ".so"
@@ -210,7 +210,7 @@ def write(path: Path, waveform: np.ndarray, odd: bool) -> float:
 
 
 def main() -> None:
-    """Speak the jobs on standard input into the folder given as first argument, so many at a time as the second says."""
+    """Speak the jobs on standard input into the folder of the first argument, as many at a time as the second says."""
     folder, most = Path(sys.argv[1]), int(sys.argv[2])
     jobs = [Job(**job) for job in json.load(sys.stdin)]
     espeak = Espeak()

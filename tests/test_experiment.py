@@ -1,0 +1,143 @@
+"""One run, from a corpus on disk to its predictions: what a notebook of sections 5 and 6 does."""
+
+import pandas as pd
+import pytest
+
+from sercore import experiment, files, models, schema, sources
+
+SMALL = {
+    "features": {"mels": 32, "hop": 512},
+    "text": {"encoder": "all-minilm-l6-v2", "tokens": 16},
+    "network": {"width": 2},
+    "training": {"epochs": 2, "crop_seconds": 1.5},
+}
+
+
+@pytest.fixture
+def define(embedded, tmp_path, tmp_path_factory):
+    def _define(section="categories", **changes):
+        parameters = {"model": "cnn14", "corpus": "msp-podcast", "seed": 0, "folds": [], "corpora": embedded,
+                      "folder": str(tmp_path / "run"), "cache": str(tmp_path_factory.getbasetemp() / "cache"),
+                      **SMALL, **changes}  # fmt: skip
+        return experiment.define(section, **parameters)
+
+    return _define
+
+
+def execute(run):
+    data = experiment.load(run)
+    for split in experiment.folds(run, data):
+        list(experiment.fit(run, data, split))
+    return experiment.finish(run, data)
+
+
+def test_a_run_predicts_its_own_development_and_test_set_and_the_other_corpus(define):
+    predictions = execute(define(model="mfcnn14"))
+    parts = predictions.groupby(["test_corpus", "partition"]).size()
+    assert set(parts.index) == {("msp-podcast", "development"), ("msp-podcast", "test"), ("iemocap", "test")}
+    source = experiment.load(define(model="mfcnn14"))["iemocap"]
+    assert parts["iemocap", "test"] == len(source.rows)  # the whole corpus: it has no official partitions
+    assert predictions["simulated"].all()
+    assert predictions[schema.probability_columns(predictions)].sum(axis=1).round(6).eq(1).all()
+
+
+def test_the_predictions_are_written_last(define, tmp_path):
+    run = define()
+    data = experiment.load(run)
+    with pytest.raises(ValueError, match="folds official have no predictions yet"):
+        experiment.finish(run, data)
+    assert not (tmp_path / "run" / files.PREDICTIONS).exists()
+    execute(run)
+    written = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run").iterdir() if path.is_file()}
+    assert max(written, key=written.get) == files.PREDICTIONS
+
+
+def test_a_fold_that_is_complete_is_not_trained_again(define, monkeypatch):
+    run = define(corpus="iemocap", folds=["Ses01F", "Ses02M"])
+    data = experiment.load(run)
+    first, second = experiment.folds(run, data)
+    history = list(experiment.fit(run, data, first))
+    predictions = pd.read_parquet(run.folder / "fold=Ses01F" / files.PREDICTIONS)
+    monkeypatch.setattr(experiment.training, "fit", lambda *_, **__: pytest.fail("trained again"))
+    assert [row["loss"] for row in experiment.fit(run, data, first)] == [row["loss"] for row in history]
+    monkeypatch.undo()
+    list(experiment.fit(run, data, second))
+    everything = experiment.finish(run, data)
+    assert everything[everything["fold"] == "Ses01F"].reset_index(drop=True).equals(predictions)
+    assert set(everything["fold"]) == {"Ses01F", "Ses02M"}
+
+
+def test_the_speaker_that_is_left_out_is_the_only_one_tested(define):
+    run = define(corpus="iemocap", folds=["Ses03M"])
+    predictions = execute(run)
+    home = predictions[predictions["test_corpus"] == "iemocap"]
+    assert set(home.loc[home["partition"] == "test", "speaker"]) == {"Ses03M"}
+    assert set(home.loc[home["partition"] == "development", "speaker"]) == {"Ses03F"}
+
+
+def test_the_same_seed_gives_the_same_predictions(define, tmp_path):
+    probabilities = ["p_angry", "p_sad"]
+    once = execute(define(folder=str(tmp_path / "a")))[probabilities]
+    again = execute(define(folder=str(tmp_path / "b")))[probabilities]
+    other = execute(define(folder=str(tmp_path / "c"), seed=1))[probabilities]
+    assert once.equals(again)
+    assert not once.equals(other)
+
+
+def test_three_dimensions_are_learned_at_once(define):
+    predictions = execute(define("multitask"))
+    assert set(predictions["target"]) == set(schema.DIMENSIONS)
+    assert predictions["prediction"].dtype == predictions["truth"].dtype
+
+
+def test_one_dimension_is_learned_alone(define):
+    predictions = execute(define("dimensions", target="valence"))
+    assert set(predictions["target"]) == {"valence"}
+
+
+def test_the_best_model_is_kept_and_predicts_the_same(define):
+    run = define()
+    predictions = execute(run)
+    model, _ = models.load(run.folder / "fold=official" / files.CHECKPOINT)
+    data = experiment.load(run)
+    (split,) = experiment.folds(run, data)
+    again = experiment.evaluate(run, data, split, model)
+    assert again["p_angry"].to_numpy() == pytest.approx(predictions["p_angry"].to_numpy(), abs=1e-6)
+
+
+def test_a_folder_of_another_run_is_not_written_over(define):
+    define(seed=0)
+    with pytest.raises(ValueError, match="holds a run with another seed; name another folder"):
+        define(seed=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"model": "mfcn14"}, "unknown model 'mfcn14'; did you mean 'mfcnn14'"),
+        ({"corpus": "iemocp"}, "no corpus 'iemocp' among the corpora; did you mean 'iemocap'"),
+        ({"training": {"epoch": 3}}, "TrainingSettings has no 'epoch'; did you mean 'epochs'"),
+        ({"classes": {"angry": ["angri"]}}, "unknown emotion 'angri'; did you mean 'angry'"),
+    ],
+)
+def test_a_misspelt_parameter_is_told_with_what_was_meant(define, changes, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        experiment.load(define(**changes))
+
+
+def test_a_fold_that_the_corpus_does_not_have_is_told(define):
+    run = define(corpus="iemocap", folds=["Ses1F"])
+    with pytest.raises(ValueError, match="has no fold 'Ses1F'; did you mean 'Ses01F'"):
+        experiment.folds(run, experiment.load(run))
+
+
+def test_unconfirmed_settings_are_marked(define):
+    table = experiment.describe(define())
+    assert "from memory" in table.loc["training.learning_rate", "the paper's text"]
+    assert "text.encoder" not in table.index  # cnn14 does not read
+
+
+def test_the_data_of_a_run_is_described(define):
+    table = sources.describe(experiment.load(define()))
+    assert table["simulated"].all()
+    assert (table[["angry", "happy", "neutral", "sad"]].sum(axis=1) == table["with a target"]).all()
