@@ -12,7 +12,7 @@ import pandas as pd
 from sercore.measures import measures
 from sercore.notes import missing, simulated
 from sercore.results import Results
-from sercore.schema import DIMENSIONS, EMOTION, did_you_mean
+from sercore.schema import DIMENSIONS, EMOTION
 from sercore.tables import Table, incomplete
 from sercore.verdicts import (
     ABOVE,
@@ -199,7 +199,7 @@ def check(results: Results, place: str) -> Table:
     """
     if place not in PLACES or PLACES[place] != results.section:
         known = [name for name, section in PLACES.items() if section == results.section]
-        raise ValueError(f"no claims of {place} about section '{results.section}'{did_you_mean(place, known)}")
+        raise ValueError(f"no claims of {place} about section '{results.section}'; it has those of {', '.join(known)}")
     claims = [claim for claim in PAPER if claim.place == place]
     return _table(
         results, claims, f"claims_{place}", f"The paper's claims beside {place.replace('_', ' ')}", PAPER_SAYS

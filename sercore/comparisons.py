@@ -160,7 +160,7 @@ def speaker_table(results: Results, name: str) -> Table:
 
 
 def slope_table(results: Results, name: str) -> Table:
-    """Behind figure 3: slope of prediction - truth on truth of each best model, and tests of the spread.
+    """Behind figure 3: slope of prediction - truth on truth of each best model, and tests of its spread.
 
     The slope has its interval at .95 and, beside it, what a model as well correlated would have were it right on
     average wherever it says x; Breusch-Pagan and White test the spread around the line.

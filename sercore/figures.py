@@ -48,6 +48,8 @@ def drawing(columns: int, rows: int, size: tuple[float, float], simulated: bool)
             yield figure, axes
             if simulated:
                 figure.supxlabel("simulated speech", x=0.99, ha="right", color="#B3001B", fontsize=14, weight="bold")
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # its places are found; every later drawing is quicker
         finally:
             plt.close(figure)
 

@@ -110,9 +110,10 @@ def best(results: Results) -> str:
 def settings(results: Results) -> tuple[str, ...]:
     """How the settings differ from the paper's, and which of the paper's its text does not confirm."""
     differ, doubted = [], []
-    runs = {run.parameters["model"]: run.parameters for run in results.study.section(results.section)}
-    for model in [model for model in MODELS if model in runs]:
-        for name, value, paper, doubt in _compared(model, runs[model]):
+    runs = sorted(results.study.section(results.section), key=lambda run: MODELS.index(run.parameters["model"]))
+    for run in runs:
+        model = run.parameters["model"]
+        for name, value, paper, doubt in _compared(model, run.parameters):
             if value != paper:
                 differ.append((MODEL_LABELS[model], f"{name} {value}", f"the paper: {paper}"))
             elif doubt:
@@ -141,7 +142,7 @@ def _doubt(model: str, name: str, doubt: str) -> str:
 
 def _by_models(rows: list[tuple[str, str, str]]) -> str:
     """(model, setting, remark) in words, settings of the same models together, and of the same remark."""
-    table = pd.DataFrame(rows, columns=["models", "setting", "remark"])
+    table = pd.DataFrame(rows, columns=["models", "setting", "remark"]).drop_duplicates()
     table = table.groupby(["setting", "remark"], sort=False)["models"].agg(", ".join).reset_index()
     told = []
     for models, group in table.groupby("models", sort=False):

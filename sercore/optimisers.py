@@ -18,9 +18,9 @@ class DecoupledAdam(Adam):
         p = p - lr m / (sqrt(v) + eps)
         p = p - lr decay p
 
-    PyTorch's Adam divides m by c1 = 1 - b1^step and v by c2 = 1 - b2^step, and cannot be asked not to. But with the rate
-    lr c1 / sqrt(c2) and eps / sqrt(c2) these cancel, and its fused update is five times as fast as one in single steps.
-    Without the correction the first steps are three to seven times as long, which warming up makes up for.
+    PyTorch's Adam divides m by c1 = 1 - b1^step and v by c2 = 1 - b2^step, and cannot be asked not to. But with the
+    rate lr c1 / sqrt(c2) and eps / sqrt(c2) these cancel, and its fused update is five times as fast as one in single
+    operations. Without the correction the first steps are three to seven times as long: hence the warm-up.
     """
 
     def __init__(

@@ -66,7 +66,7 @@ def read(study: config.Study | str | Path, section: str, incomplete: str = "refu
         pa.concat_tables(tables, promote_options="default").unify_dictionaries().to_pandas(ignore_metadata=True)
     )
     source = f"section '{section}' of {_shown(study.path)}"
-    predictions = check_predictions(_with_class_order(everything, source), source)
+    predictions = check_predictions(_with_class_order(_with_same_corpora(everything), source), source)
     return Results(study=study, section=section, predictions=with_late_fusion(predictions), missing=missing)
 
 
@@ -168,6 +168,13 @@ def _read_run(run: config.Run) -> pa.Table:
 
 def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _with_same_corpora(predictions: pd.DataFrame) -> pd.DataFrame:
+    """`predictions` whose two columns of corpora are categories of one type, so that they can be compared."""
+    columns = ["train_corpus", "test_corpus"]
+    known = pd.CategoricalDtype(sorted(set().union(*(predictions[column].unique() for column in columns))))
+    return predictions.assign(**{column: predictions[column].astype(known) for column in columns})
 
 
 def _with_class_order(predictions: pd.DataFrame, source: str) -> pd.DataFrame:

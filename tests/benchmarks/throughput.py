@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     for name in asked.models:
         source = sources.read(
             asked.corpus, options, model=name, targets=(schema.EMOTION,), classes=schema.FOUR_CLASSES,
-            features=sound, text=text, cache_folder=files.resolve(asked.cache) / asked.corpus,
+            features=sound, text=text, cache_folder=files.resolve(asked.cache),
         )  # fmt: skip
         wanted = _chosen(source, asked.utterances)
         build = {"kind": "text", "encoder": asked.encoder, "outputs": 4}

@@ -9,10 +9,8 @@ import hashlib
 import json
 import os
 import shutil
-import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -26,18 +24,9 @@ LAYOUTS = {"iemocap": iemocap, "msp-podcast": msp_podcast}
 TITLES = {"iemocap": "IEMOCAP", "msp-podcast": "MSP-Podcast"}
 RECIPE = 1  # counted up whenever the same settings would give other bytes
 DIGEST = "settings: "
+UNFINISHED = ".part"
 
-__all__ = ["LAYOUTS", "Spoken", "speak"]
-
-
-@dataclass(frozen=True)
-class Spoken:
-    """A miniature corpus on disk."""
-
-    folder: Path
-    made: bool  # False: it was there already, made with the same settings, and was kept
-    utterances: int
-    seconds: float  # that it took
+__all__ = ["LAYOUTS", "speak"]
 
 
 def speak(
@@ -48,18 +37,18 @@ def speak(
     processes: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     size: float = 1.0,
-) -> Spoken:
+) -> bool:
     """Write the miniature corpus `name` ("iemocap", "msp-podcast") as `folder`, whole or not at all.
 
+    Returns whether it was made: a corpus that is there already and was made with the same settings is kept.
     The same `seed`, `sentences` and `size` give the same bytes, whatever the number of `processes` (all cores by
     default). `sentences` is a CSV of rated text to be spoken in place of our own, with the columns text, valence,
     arousal, dominance and optionally partition. `size` scales the number of turns. `progress` is called with
-    (utterances done, all of them). A corpus that is there already and was made with the same settings is kept.
+    (utterances done, all of them).
 
     Raises ValueError for an unknown name or a size or number of processes that is not above 0, FileExistsError where
     `folder` holds anything else, and ModuleNotFoundError where the synthesiser is not installed.
     """
-    started = time.monotonic()
     if name not in LAYOUTS:
         raise ValueError(f"unknown corpus '{name}'{did_you_mean(name, LAYOUTS)}")
     if not size > 0 or (processes is not None and processes < 1):
@@ -71,10 +60,10 @@ def speak(
     made = not _is_there(folder, face)
     if made:
         with _whole(folder) as unfinished:
-            seconds = synthesiser.speak(plan.jobs, unfinished, processes or len(os.sched_getaffinity(0)), progress)
+            seconds = synthesiser.speak(plan.jobs, unfinished, processes or os.cpu_count() or 1, progress)
             LAYOUTS[name].write(unfinished, plan, seconds)
             (unfinished / SIMULATED).write_text(face, encoding="utf-8")
-    return Spoken(folder, made, len(plan.jobs), time.monotonic() - started)
+    return made
 
 
 def _face(name: str, seed: int, size: float, sentences: Path | None) -> str:
@@ -83,15 +72,15 @@ def _face(name: str, seed: int, size: float, sentences: Path | None) -> str:
     if sentences is not None:
         source, words = f"rated text of {sentences.name}, under whatever licence that has", sentences.read_bytes()
     try:
-        engine = version("espeakng-loader")
+        engine = f"espeak-ng (espeakng-loader {version('espeakng-loader')})"
     except PackageNotFoundError:
-        engine = None
-    settings = {"corpus": name, "seed": seed, "size": size, "recipe": RECIPE, "engine": engine,
+        engine = "espeak-ng"
+    settings = {"corpus": name, "seed": seed, "size": size, "recipe": RECIPE,
                 "sentences": hashlib.sha256(words).hexdigest()}  # fmt: skip
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
     return (
         f"SIMULATED: nobody said any of this. A miniature in the layout of {TITLES[name]}, made by sercore.\n\n"
-        f"The speech is synthesised by espeak-ng {engine or ''} (GPL-3; a program that was used, no part of this).\n"
+        f"The speech is synthesised by {engine} (GPL-3; a program that was used, no part of this).\n"
         f"The sentences come from {source}. Emotions, their portrayal by voice and words, raters, talkers, rooms and\n"
         "channels are simulated with random numbers: the voice shows arousal and dominance, the words show valence.\n"
         f"Nothing of the real {TITLES[name]} is in it, and no result on it says anything about people.\n"
@@ -123,10 +112,23 @@ def _is_there(folder: Path, face: str) -> bool:
 def _whole(folder: Path) -> Iterator[Path]:
     """A temporary folder beside `folder` that takes its place when the block ends without an error."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part")
+    for left in folder.parent.glob(f".{folder.name}.*{UNFINISHED}"):
+        if not _alive(int(left.name.split(".")[-2].split("-")[0])):  # a killed process's
+            shutil.rmtree(left, ignore_errors=True)
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}{UNFINISHED}")
     try:
         unfinished.mkdir()
         yield unfinished
         unfinished.replace(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # no signal: asks only
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is somebody else's
+    return True

@@ -30,17 +30,17 @@ INTENTIONS: dict[tuple[float, float, float], float] = {
     EMOTIONS["angry"]: 0.20,
     (0.9, 1.0, 0.4): 0.20,
     EMOTIONS["sad"]: 0.20,
-    EMOTIONS["neutral"]: 0.18,
+    EMOTIONS["neutral"]: 0.21,
     (-0.8, 0.7, 0.2): 0.10,  # content: with it, pleasant words are as calm as unpleasant ones
 }
 """What talkers mean to show, (arousal, valence, dominance) -> share of the turns; the rest is anything."""
 
 ANYTHING = 1.2  # such turns are uniform between minus this and this, in each dimension
-INTENTION_SPREAD = 0.3  # of a turn about what was meant, standard deviation in each dimension
-PORTRAYAL_SPREAD = 0.3  # of what the voice shows about what the turn has
-WORDING_SPREAD = 0.2  # of the valence that words are chosen for about what the turn has
-PERCEPTION_SPREAD = 0.35  # of a rater's impression, in each dimension
-RARE = 0.25  # how much closer to a rare emotion than to a common one an impression must be, to be called that
+INTENTION_SPREAD = 0.26  # of a turn about what was meant, standard deviation in each dimension
+PORTRAYAL_SPREAD = 0.27  # of what the voice shows about what the turn has
+WORDING_SPREAD = 0.15  # of the valence that words are chosen for about what the turn has
+PERCEPTION_SPREAD = 0.42  # of a rater's impression, in each dimension
+RARE = 0.2  # how much closer to a rare emotion than to a common one an impression must be, to be called that
 COMMON = ("angry", "happy", "excited", "sad", "neutral")
 NEUTRAL_LEVEL = -27.0  # of a voice's neutral speech, against a full-scale square wave [dB]
 
@@ -97,7 +97,7 @@ def voice(intent: Intent, speaker: Speaker, random: np.random.Generator) -> Pros
     """How `speaker` sounds: the voice follows arousal and dominance, and does not know the valence."""
     a, d = speaker.expression * (np.array([intent.arousal, intent.dominance]) + random.normal(0, PORTRAYAL_SPREAD, 2))
     return Prosody(
-        rate=float(np.clip(160 * speaker.rate * 1.11**a, 115, 215)),
+        rate=float(np.clip(155 * speaker.rate * 1.11**a, 120, 210)),
         pitch=float(np.clip(45 + speaker.pitch + 13 * a - 5 * d, 5, 95)),
         range=float(np.clip(50 + 14 * a, 5, 100)),
         level=float(np.clip(NEUTRAL_LEVEL + 3.5 * a + 2 * d, -36, -17)),

@@ -13,12 +13,12 @@ from sercore import schema
 from sercore.corpora.spoken.portrayal import Intent
 
 LEXICON = Path(__file__).parent / "lexicon.json"
-WORDS = (5, 9)  # shortest and longest sentence, so that it is spoken in 1.2 to 3.5 s
+WORDS = (5, 8)  # shortest and longest sentence, so that it is spoken in 1.2 to 3.5 s
 LEVELS = (-1.0, -0.5, 0.0, 0.5, 1.0)  # of valence that the lexicon has
-QUALITY = 0.25  # share of sentences that say what something is like; the others say what somebody did
-OPENER, TAIL = 0.35, 0.4  # shares of sentences with either
+QUALITY = 0.3  # share of sentences that say what something is like; the others say what somebody did
+EXCLAMATION, OPENER, TAIL = 0.35, 0.25, 0.35  # shares of sentences with each; never with both of the first two
 TRIES = 200
-PLURAL = ("we", "they", "the students")
+PLURAL = ("we",)
 COLUMNS = ("text", *schema.DIMENSIONS)
 PARTITION = "partition"
 
@@ -34,7 +34,7 @@ class Sentence:
 
 @cache
 def lexicon() -> dict:
-    """The words: people, openers, tails, things, links, and per level of valence and pool, qualities and events."""
+    """The words: people, openers, ...; by level of valence, exclamations; by level and pool, qualities and events."""
     return json.loads(LEXICON.read_text(encoding="utf-8"))
 
 
@@ -62,7 +62,11 @@ class Grammar:
 
 def _compose(level: float, pool: str, random: np.random.Generator) -> str:
     words = lexicon()
-    opener = f"{random.choice(words['openers'])} " if random.random() < OPENER else ""
+    beginning, opener = random.random(), ""
+    if beginning < EXCLAMATION:
+        opener = f"{random.choice(words['exclamations'][str(level)])}, "
+    elif beginning < EXCLAMATION + OPENER:
+        opener = f"{random.choice(words['openers'])} "
     tail = f" {random.choice(words['tails'])}" if random.random() < TAIL else ""
     if random.random() < QUALITY:
         core = " ".join(str(random.choice(words[part])) for part in ("things", "links"))

@@ -1,17 +1,21 @@
 """espeak-ng through ctypes, and what a room, a microphone and a podcast's channel do to its speech.
 
 The bytes that espeak-ng makes depend on everything that the same process said before, and some voices draw breath noise
-from a clock. So one process loads the library once and forks a child for every utterance; each child says its
-voice's calibration sentence, then its utterance, and ends. Bytes are thus the same in any order, whatever the number of
-processes. The program runs apart from its caller (`main`), because a process with threads must not fork.
+from a clock. So one process loads the library once and forks a child for every utterance; each child says its voice's
+calibration sentence, then its utterance, and ends. Bytes are thus the same in any order, whatever the number of
+processes. It runs as a program of its own (`main`), because a process with threads must not fork, and imports nothing
+of the package, because the less a process holds, the faster it forks.
 """
 
+import contextlib
 import ctypes
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from scipy import signal
+from scipy.signal import butter, lfilter, resample_poly, sosfilt
 
 ESPEAK_RATE = 22_050  # of espeak-ng's waveforms [Hz]
 SAMPLE_RATE = 16_000  # of both corpora [Hz]
@@ -66,29 +70,29 @@ def speak(
     locate()
     for parent in {(folder / job.file).parent for job in jobs}:
         parent.mkdir(parents=True, exist_ok=True)
-    program = f"from {__spec__.name if __spec__ else __name__} import main; main()"
-    command = [sys.executable, "-c", program, str(folder), str(processes)]
-    environment = {**os.environ, **dict.fromkeys(THREADS, "1"), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
     seconds: dict[str, float] = {}
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as child:
-        try:
-            child.stdin.write(json.dumps([asdict(job) for job in jobs]))
-            child.stdin.close()
-            for line in child.stdout:
-                file, samples = line.rstrip("\n").split("\t")
-                seconds[file] = float(samples)
-                if progress is not None:
-                    progress(len(seconds), len(jobs))
-            message = child.stderr.read()
-        finally:
-            child.kill()
+    command = [sys.executable, "-P", __file__, str(folder), str(processes)]
+    with tempfile.TemporaryFile("w+") as order, tempfile.TemporaryFile("w+") as complaint:
+        json.dump([asdict(job) for job in jobs], order)
+        order.seek(0)
+        child = subprocess.Popen(command, stdin=order, stdout=subprocess.PIPE, stderr=complaint, text=True,
+                                 env=environment, start_new_session=True)  # fmt: skip
+        with child:
+            try:
+                for line in child.stdout:
+                    file, duration = line.rstrip("\n").split("\t")
+                    seconds[file] = float(duration)
+                    if progress is not None:
+                        progress(len(seconds), len(jobs))
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+        complaint.seek(0)
+        message = complaint.read().strip()
     absent = [job.file for job in jobs if job.file not in seconds]
     if absent:
-        raise RuntimeError(
-            f"espeak-ng spoke {len(seconds)} of {len(jobs)} utterances, not {absent[0]}: {message.strip()}"
-        )
+        raise RuntimeError(f"espeak-ng spoke {len(seconds)} of {len(jobs)} utterances, not {absent[0]}: {message}")
     return seconds
 
 
@@ -164,17 +168,17 @@ def trim(waveform: np.ndarray) -> np.ndarray:
 def portray(waveform: np.ndarray, job: Job, random: np.random.Generator) -> np.ndarray:
     """`waveform` (samples,) at 16 kHz with the voice quality of `job`: spectral tilt and breath."""
     if job.breath > 0:
-        envelope = signal.lfilter([0.02], [1, -0.98], np.abs(waveform))
-        hiss = signal.lfilter([0.7, -0.7], [1, -0.4], random.standard_normal(len(waveform)))
+        envelope = lfilter([0.02], [1, -0.98], np.abs(waveform))
+        hiss = lfilter([0.7, -0.7], [1, -0.4], random.standard_normal(len(waveform)))
         waveform = waveform + job.breath * envelope * hiss
     gain, corner = 10 ** (job.tilt / 20), np.tan(np.pi * 1_200 / SAMPLE_RATE)
     high, low = np.array([1.0, -1.0]), corner * np.array([1.0, 1.0])
-    return signal.lfilter(gain * high + low, high + low, waveform)
+    return lfilter(gain * high + low, high + low, waveform)
 
 
 @cache
 def _band(low: float, high: float) -> np.ndarray:
-    return signal.butter(3, [low, high], btype="bandpass", fs=SAMPLE_RATE, output="sos")
+    return butter(3, [low, high], btype="bandpass", fs=SAMPLE_RATE, output="sos")
 
 
 def transmit(waveform: np.ndarray, job: Job, random: np.random.Generator) -> np.ndarray:
@@ -182,9 +186,9 @@ def transmit(waveform: np.ndarray, job: Job, random: np.random.Generator) -> np.
     padding = np.zeros(round(PADDING * SAMPLE_RATE))
     waveform = np.concatenate([padding, waveform, padding])
     noise = random.standard_normal(len(waveform))
-    noise = signal.lfilter([1.0], [1, -job.noise_colour], noise)
+    noise = lfilter([1.0], [1, -job.noise_colour], noise)
     waveform = waveform + noise * 10 ** (job.noise / 20) / noise.std()
-    waveform = signal.sosfilt(_band(job.low_cut, job.high_cut), waveform)
+    waveform = sosfilt(_band(job.low_cut, job.high_cut), waveform)
     return waveform * min(1.0, PEAK / np.abs(waveform).max())
 
 
@@ -193,7 +197,7 @@ def render(espeak: Espeak, job: Job) -> np.ndarray:
     espeak.seed()
     reference = active_level(espeak.say(CALIBRATION, job.voice, **NEUTRAL))
     waveform = trim(espeak.say(job.text, job.voice, job.rate, job.pitch, job.range))
-    waveform = signal.resample_poly(waveform, SAMPLE_RATE // 50, ESPEAK_RATE // 50)
+    waveform = resample_poly(waveform, SAMPLE_RATE // 50, ESPEAK_RATE // 50)
     random = np.random.default_rng(job.seed)
     waveform = portray(waveform * 10 ** ((job.level - reference) / 20), job, random)
     return transmit(waveform, job, random)
@@ -202,7 +206,7 @@ def render(espeak: Espeak, job: Job) -> np.ndarray:
 def write(path: Path, waveform: np.ndarray, odd: bool) -> float:
     """Write `waveform` (samples,) at 16 kHz as 16-bit wav and return its duration [s]; `odd`: stereo at 44.1 kHz."""
     if odd:
-        wide = signal.resample_poly(waveform, ODD_RATE // 100, SAMPLE_RATE // 100)
+        wide = resample_poly(waveform, ODD_RATE // 100, SAMPLE_RATE // 100)
         soundfile.write(path, np.stack([wide, np.roll(wide, 3) * 0.8], axis=1), ODD_RATE, subtype="PCM_16")
     else:
         soundfile.write(path, waveform, SAMPLE_RATE, subtype="PCM_16")
@@ -245,3 +249,7 @@ def _speak_and_end(espeak: Espeak, job: Job, folder: Path) -> None:
             traceback.print_exc()
             sys.stderr.flush()
         os._exit(status)
+
+
+if __name__ == "__main__":
+    main()
