@@ -18,11 +18,11 @@ import pandas as pd
 import torch
 
 from sercore import files
-from sercore.config import FeatureSettings, TextSettings
 from sercore.corpora import Corpus
 from sercore.features import AudioError, TextEncoder, encoder_fingerprint, log_mel, read_audio
 from sercore.packed import LOCK, Embeddings, Frames, Packed, Progress, Task, Tokens, digest, fetch
 from sercore.schema import first
+from sercore.settings import FeatureSettings, TextSettings
 
 __all__ = ["Embeddings", "Frames", "Packed", "Progress", "Tokens", "log_mels", "text_embeddings", "tokens"]
 

@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 import torch
 
-from sercore import config, files, models, schema, sources, splits, training
-from sercore.config import FeatureSettings, NetworkSettings, TextSettings, TrainingSettings
+from sercore import config, files, models, schema, settings, sources, splits, training
+from sercore.settings import FeatureSettings, NetworkSettings, TextSettings, TrainingSettings
 from sercore.sources import Source
 
 BY_HAND = "outputs/by-hand"
@@ -63,7 +63,7 @@ def define(section: str, **parameters: Any) -> Experiment:
     """
     places = {name: parameters.pop(name) for name in ("corpora", "folder", "cache")}
     places["corpora"] = places["corpora"] or EMBEDDED_CORPORA
-    config.check_model(parameters["model"])
+    settings.check_model(parameters["model"])
     if parameters["corpus"] not in places["corpora"]:
         near = schema.did_you_mean(parameters["corpus"], places["corpora"])
         raise ValueError(f"no corpus '{parameters['corpus']}' among the corpora{near}")
@@ -80,10 +80,10 @@ def define(section: str, **parameters: Any) -> Experiment:
         seed=parameters["seed"],
         folds=tuple(parameters["folds"]),
         classes={name: tuple(members) for name, members in parameters.get("classes", schema.FOUR_CLASSES).items()},
-        features=config.build(FeatureSettings, parameters["features"]),
-        text=config.build(TextSettings, parameters["text"]),
-        network=config.build(NetworkSettings, parameters["network"]),
-        training=config.training(parameters["model"], parameters["training"]),
+        features=settings.build(FeatureSettings, parameters["features"]),
+        text=settings.build(TextSettings, parameters["text"]),
+        network=settings.build(NetworkSettings, parameters["network"]),
+        training=settings.training(parameters["model"], parameters["training"]),
         corpora={key: config.located(values, f"corpus '{key}'") for key, values in places["corpora"].items()},
         folder=folder,
         cache=files.resolve(places["cache"] or CACHE),
@@ -109,22 +109,22 @@ def _claim(folder: Path, parameters: Mapping[str, Any]) -> None:
 def describe(experiment: Experiment) -> pd.DataFrame:
     """Every setting of `experiment` that its model uses: value, meaning, and what confirms the paper's value."""
     kinds = ["training"]
-    if experiment.model != config.TEXT_MODEL:
+    if experiment.model != settings.TEXT_MODEL:
         kinds += ["network", "features"]
     if experiment.model != "cnn14":
         kinds += ["text"]
     rows = []
     for kind in kinds:
-        settings = getattr(experiment, kind)
-        doubts = config.unconfirmed(settings)
+        values = getattr(experiment, kind)
+        doubts = settings.unconfirmed(values)
         rows += [
             {
                 "setting": f"{kind}.{field.name}",
-                "value": getattr(settings, field.name),
+                "value": getattr(values, field.name),
                 "meaning": field.metadata["meaning"],
                 "the paper's text": f"does not confirm it: {doubts[field.name]}" if field.name in doubts else "",
             }
-            for field in fields(settings)
+            for field in fields(values)
         ]
     return pd.DataFrame(rows).set_index("setting")
 
@@ -240,7 +240,7 @@ def finish(experiment: Experiment, data: Mapping[str, Source]) -> pd.DataFrame:
     history = pd.concat([pd.read_csv(folder / files.HISTORY) for folder in parts.values()], ignore_index=True)
     stages = {name: files.read_json(folder / files.PROVENANCE) for name, folder in parts.items()}
     doubts = {
-        kind: config.unconfirmed(getattr(experiment, kind)) for kind in ("features", "text", "network", "training")
+        kind: settings.unconfirmed(getattr(experiment, kind)) for kind in ("features", "text", "network", "training")
     }
     files.write_table(experiment.folder / files.HISTORY, history)
     files.write_json(
@@ -258,10 +258,10 @@ def finish(experiment: Experiment, data: Mapping[str, Source]) -> pd.DataFrame:
 
 def _rebuild(experiment: Experiment, source: Source) -> dict[str, Any]:
     """What `models.load` needs to build the experiment's model again."""
-    if experiment.model == config.TEXT_MODEL:
+    if experiment.model == settings.TEXT_MODEL:
         return {"kind": "text", "encoder": experiment.text.encoder, "outputs": experiment.outputs}
     width = source.embeddings.array.shape[1] if source.embeddings is not None else 0
-    return {"kind": "cnn14", "outputs": experiment.outputs, "text_stages": list(config.CNN_MODELS[experiment.model]),
+    return {"kind": "cnn14", "outputs": experiment.outputs, "text_stages": list(settings.CNN_MODELS[experiment.model]),
             "text_width": width, "width": experiment.network.width, "mels": experiment.features.mels,
             "dropout": experiment.network.dropout}  # fmt: skip
 
@@ -269,8 +269,7 @@ def _rebuild(experiment: Experiment, source: Source) -> dict[str, Any]:
 def _model(experiment: Experiment, source: Source) -> torch.nn.Module:
     """The experiment's model with initial weights drawn from its seed, or the published ones."""
     generator = torch.Generator().manual_seed(experiment.seed)
-    settings = _rebuild(experiment, source)
-    model = models.build(settings, generator)
-    if experiment.model != config.TEXT_MODEL and experiment.network.pretrained:
+    model = models.build(_rebuild(experiment, source), generator)
+    if experiment.model != settings.TEXT_MODEL and experiment.network.pretrained:
         models.load_published(model, files.resolve(experiment.network.pretrained))
     return model

@@ -17,8 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sercore import files
-from sercore.config import FeatureSettings, TextSettings
 from sercore.schema import did_you_mean, first
+from sercore.settings import FeatureSettings, TextSettings
 
 PAPER = FeatureSettings()
 LEAST_FRAMES = 32  # CNN14 halves time five times

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from sercore import config
+from sercore import settings
 from sercore.results import LATE_FUSION, Results
 from sercore.schema import CORPUS_LABELS, MODEL_LABELS, MODELS, first
 from sercore.scores import OFFICIAL
@@ -30,7 +30,7 @@ FINE_TUNING_DOUBTS = {
     **dict.fromkeys(("optimiser", "weight_decay"), "inferred (85 %)"),
 }  # of what the paper says about BERT, its numbers were lost
 UNUSED = {"sgd": ("weight_decay", "warmup_steps", "total_steps"), "adam": ("momentum", "crop_seconds")}
-KINDS = {"features": config.FeatureSettings, "text": config.TextSettings, "network": config.NetworkSettings}
+KINDS = {"features": settings.FeatureSettings, "text": settings.TextSettings, "network": settings.NetworkSettings}
 
 
 def corpus(name: str) -> str:
@@ -59,7 +59,12 @@ def missing(results: Results) -> tuple[str, ...]:
     if not results.missing:
         return ()
     names = first((run.name for run in results.missing), most=8)
-    return (f"Incomplete: {len(results.missing)} runs are missing ({names}); the scores are over the others.",)
+    return (f"Incomplete: {how_many(results)} ({names}); the scores are over the others.",)
+
+
+def how_many(results: Results) -> str:
+    """How many runs are missing, in words."""
+    return "1 run is missing" if len(results.missing) == 1 else f"{len(results.missing)} runs are missing"
 
 
 def markers(results: Results) -> tuple[str, ...]:
@@ -125,8 +130,8 @@ def settings(results: Results) -> tuple[str, ...]:
 def _compared(model: str, parameters: Mapping[str, Any]) -> list[tuple[str, Any, Any, str]]:
     """Name, value, the paper's value and the doubt about that, of every setting that `model` uses."""
     used = {"bert": ("text",), "cnn14": ("features", "network")}.get(model, ("features", "text", "network"))
-    pairs = [(config.build(KINDS[kind], parameters.get(kind, {})), KINDS[kind]()) for kind in used]
-    ours, paper = config.training(model, parameters.get("training", {})), config.training(model, {})
+    pairs = [(settings.build(KINDS[kind], parameters.get(kind, {})), KINDS[kind]()) for kind in used]
+    ours, paper = settings.training(model, parameters.get("training", {})), settings.training(model, {})
     unused = UNUSED[ours.optimiser]
     return [
         (f.name, getattr(mine, f.name), getattr(theirs, f.name), _doubt(model, f.name, f.metadata["unconfirmed"]))
@@ -137,7 +142,7 @@ def _compared(model: str, parameters: Mapping[str, Any]) -> list[tuple[str, Any,
 
 
 def _doubt(model: str, name: str, doubt: str) -> str:
-    return FINE_TUNING_DOUBTS.get(name, doubt) if model == config.TEXT_MODEL else doubt
+    return FINE_TUNING_DOUBTS.get(name, doubt) if model == settings.TEXT_MODEL else doubt
 
 
 def _by_models(rows: list[tuple[str, str, str]]) -> str:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer
 
-from sercore.config import TrainingSettings
+from sercore.settings import TrainingSettings
 
 
 class DecoupledAdam(Adam):

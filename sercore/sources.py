@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import torch
 
-from sercore import cache, config, corpora, datasets, schema, splits
-from sercore.config import FeatureSettings, TextSettings
+from sercore import cache, corpora, datasets, schema, settings, splits
+from sercore.settings import FeatureSettings, TextSettings
 
 CATEGORIES = (schema.EMOTION,)
 
@@ -67,11 +67,11 @@ def read(
     """
     corpus = corpora.read(name, options["root"], **{key: value for key, value in options.items() if key != "root"})
     frames = embeddings = tokens = None
-    if model == config.TEXT_MODEL:
+    if model == settings.TEXT_MODEL:
         tokens = cache.tokens(corpus, text, cache_folder, progress)
     else:
         frames = cache.log_mels(corpus, features, cache_folder, progress)
-        if config.CNN_MODELS[model]:
+        if settings.CNN_MODELS[model]:
             embeddings = cache.text_embeddings(corpus, text, cache_folder, progress)
     rows = corpus.utterances
     if targets == CATEGORIES:

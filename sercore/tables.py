@@ -178,7 +178,7 @@ def _mean_table(results: Results, number: int, title: str, names: list[str], num
             inside = f", {POOLING_LABELS[row.pooling]}" if train == test and row.pooling != "single" else ""
             column, start, source = (train, f"→ {test}{inside}"), (label,), HERE
             columns[column] = (notes.place(row.train_corpus), train != test, list(POOLING_LABELS).index(row.pooling))
-        fewer = f" [{row.seeds} seeds]" if row.seeds < numbers["seeds"].max() else ""
+        fewer = f" [{row.seeds} seed{'s' if row.seeds > 1 else ''}]" if row.seeds < numbers["seeds"].max() else ""
         rows.append((*start, source, *column, cell_text(row.mean, row.sd, row.marker, row.metric) + fewer))
         if pd.notna(row.paper_mean):
             rows.append((*start, PAPER, *column, cell_text(row.paper_mean, row.paper_sd, row.paper_marker, row.metric)))
@@ -220,7 +220,7 @@ def _title(results: Results, number: int, title: str) -> str:
 def incomplete(results: Results) -> str:
     """The end of every title: that the speech is simulated, that runs are missing."""
     simulated = ", simulated speech" if results.simulated else ""
-    return simulated + (f", INCOMPLETE: {len(results.missing)} runs are missing" if results.missing else "")
+    return simulated + (f", INCOMPLETE: {notes.how_many(results)}" if results.missing else "")
 
 
 def cell_text(mean: float, sd: float, marker: str, metric: str) -> str:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from sercore import optimisers, schema
-from sercore.config import TrainingSettings
 from sercore.datasets import Dataset
 from sercore.losses import Objective, objective
+from sercore.settings import TrainingSettings
 
 __all__ = ["Epoch", "Objective", "fit", "objective", "pick_device", "predict", "predictions_table"]
 

@@ -15,9 +15,9 @@ import soundfile
 import torch
 
 from sercore import cache, files, packed, schema
-from sercore.config import FeatureSettings, TextSettings
 from sercore.corpora import Corpus
 from sercore.features import AudioError, TextEncoder, log_mel, read_audio
+from sercore.settings import FeatureSettings, TextSettings
 
 RATE = 16_000
 SMALL = FeatureSettings(mels=32, hop=320)

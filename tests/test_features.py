@@ -12,8 +12,8 @@ import soundfile
 import torch
 
 from sercore import features
-from sercore.config import FeatureSettings, TextSettings
 from sercore.features import AudioError, EncoderError, TextEncoder, log_mel, read_audio
+from sercore.settings import FeatureSettings, TextSettings
 
 MINILM = TextSettings(encoder="all-minilm-l6-v2")
 RATE = 16_000
@@ -285,7 +285,7 @@ def test_an_encoder_that_lacks_weights_is_refused(tmp_path):
 
 def test_a_fingerprint_needs_neither_transformers_nor_a_network():
     program = (
-        "import sys; from sercore import cache, features; from sercore.config import TextSettings;"
+        "import sys; from sercore import cache, features; from sercore.settings import TextSettings;"
         f"features.encoder_fingerprint(TextSettings(encoder='{MINILM.encoder}'));"
         "sys.exit('transformers' in sys.modules or 'huggingface_hub' in sys.modules)"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sercore import config, study
+from sercore import config, settings, study
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,10 +35,10 @@ def test_every_parameters_file_fits_its_notebooks(path):
     assert plan.runs
     for run in plan.runs:
         values = study.asked(run)
-        config.training(values["model"], values["training"])
-        config.build(config.FeatureSettings, values["features"])
-        config.build(config.NetworkSettings, values["network"])
-        config.build(config.TextSettings, values["text"])
+        settings.training(values["model"], values["training"])
+        settings.build(settings.FeatureSettings, values["features"])
+        settings.build(settings.NetworkSettings, values["network"])
+        settings.build(settings.TextSettings, values["text"])
     assert all(notebook.exists() for notebook in plan.analysis)
 
 
@@ -47,8 +47,8 @@ def test_the_paper_grid_is_the_papers():
     runs = plan.section("categories")
     assert len(runs) == 4 * 2 * 5  # models, corpora, seeds
     for run in runs:
-        assert config.build(config.NetworkSettings, run.parameters["network"]) == config.NetworkSettings()
-        assert config.build(config.FeatureSettings, run.parameters["features"]) == config.FeatureSettings()
+        assert settings.build(settings.NetworkSettings, run.parameters["network"]) == settings.NetworkSettings()
+        assert settings.build(settings.FeatureSettings, run.parameters["features"]) == settings.FeatureSettings()
         assert run.parameters["folds"] == []  # all ten
 
 

@@ -384,6 +384,12 @@ def test_the_text_model_takes_the_mean_of_the_true_tokens(encoder):
     assert together.logits.shape == (2, 3)
 
 
+def test_every_weight_of_the_text_model_is_trained(encoder):
+    model = models.TextModel(encoder, 3, generator()).train()
+    model(torch.tensor([[2, 7, 9, 3]]), torch.ones(1, 4, dtype=torch.bool)).logits.sum().backward()
+    assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
+
+
 def test_a_saved_text_model_needs_no_encoder(encoder, tmp_path):
     settings = {"kind": "text", "encoder": encoder, "outputs": 3}
     model = models.build(settings, generator()).eval()

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sercore.config import TrainingSettings
 from sercore.optimisers import DecoupledAdam, optimiser, rate, total_steps
+from sercore.settings import TrainingSettings
 
 
 def test_adam_follows_its_formula():

@@ -133,9 +133,9 @@ class TestTheNotes:
         plan = config.load(made_up.write_study(tmp_path, seeds=2, sections=("multitask",), utterances=8))
         (plan.section("multitask")[-1].folder / files.PREDICTIONS).unlink()
         table = tables.table_3(results.read(plan, "multitask", incomplete="show"))
-        assert "INCOMPLETE: 1 runs are missing" in table.title
+        assert "INCOMPLETE: 1 run is missing" in table.title
         assert any("model=mfcnn14,corpus=msp-podcast,seed=1" in note for note in table.notes)
-        assert cell(table, ("MSP-Podcast", "MFCNN14", "here"), ("in-domain CCC", "arousal")).endswith("[1 seeds]")
+        assert cell(table, ("MSP-Podcast", "MFCNN14", "here"), ("in-domain CCC", "arousal")).endswith("[1 seed]")
 
     def test_training_selection_and_test_are_told_of_every_column(self, categories):
         told = notes.protocol(categories, tables.summary(categories))

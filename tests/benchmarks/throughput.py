@@ -18,8 +18,8 @@ import pandas as pd
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from sercore import config, features, files, models, optimisers, schema, sources, training
-from sercore.config import FeatureSettings, TextSettings, TrainingSettings
+from sercore import features, files, models, optimisers, schema, settings, sources, training
+from sercore.settings import FeatureSettings, TextSettings, TrainingSettings
 
 DEVELOPMENT = 16  # utterances: a fit wants some
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     small = device.type == "cpu"
     sound = FeatureSettings(mels=32, hop=320) if small else FeatureSettings()
     text = TextSettings(encoder=asked.encoder, tokens=asked.tokens)
-    settings = TrainingSettings(epochs=1 + asked.repeats)
+    schedule = TrainingSettings(epochs=1 + asked.repeats)
     width = asked.width or (8 if small else 64)
     options = {"root": asked.root, **({"transcripts": asked.transcripts} if asked.transcripts else {})}
     rows = {}
@@ -44,12 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         )  # fmt: skip
         wanted = _chosen(source, asked.utterances)
         build = {"kind": "text", "encoder": asked.encoder, "outputs": 4}
-        if name != config.TEXT_MODEL:
+        if name != settings.TEXT_MODEL:
             text_width = source.embeddings.array.shape[1] if source.embeddings is not None else 0
-            build = {"kind": "cnn14", "outputs": 4, "text_stages": config.CNN_MODELS[name], "text_width": text_width,
+            build = {"kind": "cnn14", "outputs": 4, "text_stages": settings.CNN_MODELS[name], "text_width": text_width,
                      "width": width, "mels": sound.mels}  # fmt: skip
-        ours = _ours(source, wanted, build, settings)
-        plain = _Plain(source, wanted, build, settings, sound, text, device)
+        ours = _ours(source, wanted, build, schedule)
+        plain = _Plain(source, wanted, build, schedule, sound, text, device)
         rates: dict[str, list[float]] = {"ours": [], "plain": []}
         for repeat in range(1 + asked.repeats):
             for key, rate in (("ours", next(ours)), ("plain", plain.epoch())):
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(), "torch": torch.__version__, "corpus": asked.corpus,
         "utterances": len(wanted), "width": width, "mels": sound.mels, "hop_seconds": frame,
-        "encoder": asked.encoder, "training": asdict(settings), "utterances_per_second": rows,
+        "encoder": asked.encoder, "training": asdict(schedule), "utterances_per_second": rows,
     }  # fmt: skip
     files.write_json(files.resolve(asked.output), found)
     print(f"{found['utterances']} utterances of {asked.corpus}, width {width}, {sound.mels} mels, a frame every "
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--root", default="outputs/corpora/msp-podcast")
     parser.add_argument("--transcripts", help="a CSV of transcripts, for a release that has none")
     parser.add_argument("--cache", default="outputs/cache")
-    parser.add_argument("--models", nargs="+", default=list(config.TRAINED_MODELS), choices=config.TRAINED_MODELS)
+    parser.add_argument("--models", nargs="+", default=list(settings.TRAINED_MODELS), choices=settings.TRAINED_MODELS)
     parser.add_argument("--utterances", type=int, default=256, help="at most as many are trained on")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--width", type=int, help="of CNN14 (default: 8 on a CPU, 64 on a GPU)")
@@ -97,13 +97,13 @@ def _chosen(source: sources.Source, most: int) -> pd.DataFrame:
     return rows.sample(n=min(most, len(rows)), random_state=0)
 
 
-def _ours(source: sources.Source, wanted: pd.DataFrame, build: dict, settings: TrainingSettings) -> Iterator[float]:
+def _ours(source: sources.Source, wanted: pd.DataFrame, build: dict, schedule: TrainingSettings) -> Iterator[float]:
     """Utterances per second of each epoch of a fit."""
     train = source.dataset(wanted["utterance"])
     few = source.rows.groupby(schema.EMOTION).head(DEVELOPMENT // 4)
     goal = training.objective("categories", train.target, 4)
     model = models.build(build, torch.Generator().manual_seed(0))
-    for epoch in training.fit(model, goal, train, source.dataset(few["utterance"]), settings, 0):
+    for epoch in training.fit(model, goal, train, source.dataset(few["utterance"]), schedule, 0):
         yield epoch.utterances_per_second
 
 
@@ -115,20 +115,20 @@ class _Plain:
         source: sources.Source,
         wanted: pd.DataFrame,
         build: dict,
-        settings: TrainingSettings,
+        schedule: TrainingSettings,
         sound: FeatureSettings,
         text: TextSettings,
         device: torch.device,
     ) -> None:
         self.model = models.build(build, torch.Generator().manual_seed(0)).to(device).train()
-        self.optimiser = optimisers.optimiser(self.model.parameters(), settings)
+        self.optimiser = optimisers.optimiser(self.model.parameters(), schedule)
         self.paths = [source.corpus.root / file for file in wanted["file"]]
         self.transcripts = list(wanted["transcript"].fillna(""))
         codes = {name: code for code, name in enumerate(source.classes)}
         self.target = torch.tensor([codes[name] for name in wanted[schema.EMOTION]])
         self.reads, self.hears = bool(build.get("text_stages")), build["kind"] == "cnn14"
         self.encoder = None if self.hears and not self.reads else features.TextEncoder(text, device)
-        self.sound, self.device, self.batch = sound, device, settings.batch
+        self.sound, self.device, self.batch = sound, device, schedule.batch
 
     def epoch(self) -> float:
         """Train on every utterance once. Utterances per second."""

