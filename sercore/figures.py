@@ -107,17 +107,23 @@ def plot_confusion_differences(
 
 
 def plot_residuals(results: Results, corpus: str = "msp-podcast", seed: int = 0) -> Figure:
-    """Figure 3: least-squares line of prediction - truth on truth, of the best model of each architecture.
-
-    The band is the line's own, at .95; behind it POINTS utterances of each model, drawn by `seed`. The legend gives the
-    slope: 0 is no regression towards the mean, -1 a model that always says the same.
-    """
+    """Figure 3: `plot_residual_lines` of the model of each architecture that is best on validation."""
     table = results.predictions
     table = of_best(table[(table["partition"] == "test") & (table["test_corpus"] == corpus)], results.best)
     errors = residuals.residual_table(table[table["train_corpus"].astype(object) == table["test_corpus"]])
+    return plot_residual_lines(errors, f"{_pair((corpus, corpus))}, best on validation", results.simulated, seed)
+
+
+def plot_residual_lines(errors: pd.DataFrame, title: str, simulated: bool, seed: int = 0) -> Figure:
+    """Least-squares lines of prediction - truth on truth, one a model, in a panel a dimension.
+
+    `errors`: a table of residuals.residual_table, one run a model. The band is the line's own, at .95; behind it POINTS
+    utterances of each model, drawn by `seed`. The legend gives the slope: 0 is no regression towards the mean, -1 is
+    a model that always says the same.
+    """
     generator = np.random.default_rng(seed)
-    with drawing(len(DIMENSIONS), 1, (5.4, 6.4), results.simulated) as (figure, axes):
-        figure.suptitle(f"{_pair((corpus, corpus))}, best on validation")
+    with drawing(len(DIMENSIONS), 1, (5.4, 6.4), simulated) as (figure, axes):
+        figure.suptitle(title)
         reach = errors["residual"].abs().quantile(0.99)  # the most extreme points would flatten the lines
         for axis, target in zip(axes.flat, DIMENSIONS, strict=True):
             of_target = errors[errors["target"] == target]

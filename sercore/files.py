@@ -26,6 +26,7 @@ except ImportError:  # Windows has none
 
 PARAMETERS = "parameters.yaml"
 PREDICTIONS = "predictions.parquet"  # written last: its presence means that the run is complete
+RESIDUALS = "residuals.parquet"  # of a run that reads others: likewise
 PROVENANCE = "provenance.json"
 HISTORY = "history.csv"
 NOTEBOOK = "notebook.ipynb"

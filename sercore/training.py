@@ -97,7 +97,7 @@ def fit(
         autocast=_autocast(device, precision),
     )
     train.to(device)
-    best, before, kept = -np.inf, -np.inf, None
+    best, kept = -np.inf, None
     try:
         for epoch in range(1, settings.epochs + 1):
             start = time.perf_counter()
@@ -117,9 +117,8 @@ def fit(
                 seconds=time.perf_counter() - start,
                 utterances_per_second=seen / (trained - start),
             )
-            if (settings.stop_when_worse and score < before) or course.step == total:
+            if (settings.stop_when_worse and score < best) or course.step == total:
                 return
-            before = score
     finally:
         if kept is not None:
             model.load_state_dict(kept)
@@ -241,8 +240,10 @@ def _seed(seed: int, *use: int) -> int:
 
 @contextlib.contextmanager
 def _own_chance(device: torch.device, seed: int) -> Iterator[None]:
-    """PyTorch's global random numbers (dropout draws from them) start at `seed` inside, and go on as before outside; cuDNN's sums
-    are the same in every run."""
+    """PyTorch's global random numbers start at `seed` inside (dropout draws from them), and go on as before outside.
+
+    Inside, cuDNN takes only algorithms whose sums are the same in every run.
+    """
     devices = [device.index] if device.type == "cuda" else []
     deterministic = torch.backends.cudnn.deterministic
     with torch.random.fork_rng(devices=devices):

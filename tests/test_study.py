@@ -86,3 +86,16 @@ def test_a_missing_notebook_is_told(make, tmp_path):
     (tmp_path / "n.ipynb").rename(tmp_path / "other.ipynb")
     with pytest.raises(FileNotFoundError, match=r"no notebook .*n\.ipynb; found in that folder: other\.ipynb"):
         run(plan)
+
+
+def test_a_section_waits_for_those_that_it_needs(make, tmp_path):
+    plan = make([0, 13])
+    content = yaml.safe_load(plan.path.read_text())
+    content["sections"]["later"] = content["sections"]["s"] | {"needs": ["s"], "blocks": [{"grid": {"seed": [1]}}]}
+    plan.path.write_text(yaml.safe_dump(content))
+    plan = config.load(plan.path)
+    outcomes = run(plan)
+    assert outcomes["later/seed=1"].cause == "waits for section 's', which is not complete"
+    content["sections"]["s"]["blocks"] = [{"grid": {"seed": [0]}}]
+    plan.path.write_text(yaml.safe_dump(content))
+    assert run(config.load(plan.path))["later/seed=1"].state == "complete"

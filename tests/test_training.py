@@ -76,6 +76,21 @@ def test_the_same_seed_gives_the_same_model():
     assert not same(state, different)
 
 
+def first_loss(seed, dropout, batch):
+    """Loss of the first epoch of one model, which does not learn."""
+    data = made_up(worded=False)
+    model = Cnn14(3, width=2, mels=32, dropout=dropout, generator=torch.Generator().manual_seed(0))
+    settings = TrainingSettings(epochs=1, batch=batch, learning_rate=1e-12)
+    return next(fit(model, objective("categories", data.target, 3), data, data, settings, seed)).loss
+
+
+def test_order_and_dropout_both_follow_the_seed():
+    assert first_loss(0, 0.5, batch=24) == first_loss(0, 0.5, batch=24)
+    assert abs(first_loss(0, 0.5, batch=24) - first_loss(1, 0.5, batch=24)) > 1e-3  # one batch: only dropout differs
+    assert first_loss(0, 0.0, batch=24) == pytest.approx(first_loss(1, 0.0, batch=24), abs=1e-5)
+    assert abs(first_loss(0, 0.0, batch=8) - first_loss(1, 0.0, batch=8)) > 1e-3  # batches of others
+
+
 def test_training_neither_touches_nor_heeds_the_global_random_state():
     history, state = train()
     torch.manual_seed(5)

@@ -18,8 +18,8 @@ import pandas as pd
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from sercore import features, files, models, optimisers, schema, settings, sources, training
-from sercore.settings import FeatureSettings, TextSettings, TrainingSettings
+from sercore import features, files, models, optimisers, schema, sources, training
+from sercore.settings import CNN_MODELS, TEXT_MODEL, TRAINED_MODELS, FeatureSettings, TextSettings, TrainingSettings
 
 DEVELOPMENT = 16  # utterances: a fit wants some
 
@@ -44,9 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         )  # fmt: skip
         wanted = _chosen(source, asked.utterances)
         build = {"kind": "text", "encoder": asked.encoder, "outputs": 4}
-        if name != settings.TEXT_MODEL:
+        if name != TEXT_MODEL:
             text_width = source.embeddings.array.shape[1] if source.embeddings is not None else 0
-            build = {"kind": "cnn14", "outputs": 4, "text_stages": settings.CNN_MODELS[name], "text_width": text_width,
+            build = {"kind": "cnn14", "outputs": 4, "text_stages": CNN_MODELS[name], "text_width": text_width,
                      "width": width, "mels": sound.mels}  # fmt: skip
         ours = _ours(source, wanted, build, schedule)
         plain = _Plain(source, wanted, build, schedule, sound, text, device)
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--root", default="outputs/corpora/msp-podcast")
     parser.add_argument("--transcripts", help="a CSV of transcripts, for a release that has none")
     parser.add_argument("--cache", default="outputs/cache")
-    parser.add_argument("--models", nargs="+", default=list(settings.TRAINED_MODELS), choices=settings.TRAINED_MODELS)
+    parser.add_argument("--models", nargs="+", default=list(TRAINED_MODELS), choices=TRAINED_MODELS)
     parser.add_argument("--utterances", type=int, default=256, help="at most as many are trained on")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--width", type=int, help="of CNN14 (default: 8 on a CPU, 64 on a GPU)")

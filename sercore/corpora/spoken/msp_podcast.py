@@ -50,7 +50,7 @@ WORDS = {
 }  # fmt: skip
 SECOND = {"angry": "Angry,Annoyed", "sad": "Sad,Depressed", "happy": "Happy,Amused", "neutral": ""}
 THREE_PARTS = 0.24  # share of names with a third number
-BANDS = (3_600, 4_500, 5_500, 7_000, 7_600)  # upper edges of the podcasts' channels [Hz]
+BANDS = (4_500, 5_500, 6_500, 7_200, 7_600)  # upper edges of the podcasts' channels [Hz]
 SNR = (20.0, 38.0)  # of neutral speech in the podcasts [dB]
 MISSING_FROM = 101  # rows, from which on one of them has no wav: fewer would exceed what a reader tolerates
 COLUMNS = ("FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gender", "Split_Set")
@@ -130,7 +130,7 @@ def _channel(random: np.random.Generator) -> Channel:
         high_cut=float(random.choice(BANDS)),
         noise=NEUTRAL_LEVEL - random.uniform(*SNR),
         noise_colour=random.uniform(0.6, 0.97),
-        gain=random.normal(0, 1.5),
+        gain=random.normal(0, 0.7),
     )
 
 
