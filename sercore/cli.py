@@ -67,8 +67,9 @@ def _speak(asked: argparse.Namespace) -> int:
 
     for name in [asked.name] if asked.name else ["iemocap", "msp-podcast"]:
         root = files.resolve(asked.folder) / name
-        spoke = spoken.speak(name, root, seed=asked.seed, sentences=asked.sentences, progress=_progress(name))
-        print(f"{name}: {f'spoken in {spoke.seconds:.1f} s' if spoke.made else 'already spoken'}: {root}")
+        start = time.monotonic()
+        made = spoken.speak(name, root, seed=asked.seed, sentences=asked.sentences, progress=_progress(name))
+        print(f"{name}: {'spoken in ' + _seconds(start) if made else 'already spoken'}: {root}")
         if name == "msp-podcast":
             start = time.monotonic()
             corpus = corpora.read(name, root)

@@ -45,7 +45,7 @@ def place(name: str) -> int:
 
 def below(results: Results, shown: pd.DataFrame) -> tuple[str, ...]:
     """The notes that every table of `results` carries; `shown` are its numbers, with the corpora's columns."""
-    return (*simulated(results), *missing(results), *protocol(results, shown), best(results), *settings(results))
+    return (*simulated(results), *missing(results), *protocol(results, shown), best(results), *departures(results))
 
 
 def simulated(results: Results) -> tuple[str, ...]:
@@ -112,7 +112,7 @@ def best(results: Results) -> str:
     )
 
 
-def settings(results: Results) -> tuple[str, ...]:
+def departures(results: Results) -> tuple[str, ...]:
     """How the settings differ from the paper's, and which of the paper's its text does not confirm."""
     differ, doubted = [], []
     runs = sorted(results.study.section(results.section), key=lambda run: MODELS.index(run.parameters["model"]))

@@ -16,6 +16,8 @@ from sercore.schema import EMOTION, PROBABILITY, RUN_KEYS, check_predictions, fi
 from sercore.scores import best_on_validation, classes, scores
 
 TEXT, VOICE, LATE_FUSION = "bert", "cnn14", "lf"
+BY_HAND = "outputs/by-hand/residuals"  # of a notebook that no study runs
+LINES = "lines.csv"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def read(study: config.Study | str | Path, section: str, incomplete: str = "refu
 
     `study` is a study or its parameters file. Where runs are missing, `incomplete="refuse"` raises FileNotFoundError
     that names them and the command that makes them; `"show"` reads the others and carries the missing ones, which
-    every table names under itself. Text columns come as categories: about 40 bytes a prediction, three times as much
+    every table names under itself. Text columns come as categories: about 40 bytes a prediction, some 400
     while reading.
     """
     if incomplete not in ("refuse", "show"):
@@ -89,6 +91,36 @@ def read_history(study: config.Study | str | Path, section: str) -> pd.DataFrame
         history = pd.read_csv(run.folder / files.HISTORY, dtype={"fold": "str"})
         histories.append(pd.DataFrame({"run": run.name, **grid}, index=history.index).join(history))
     return pd.concat(histories, ignore_index=True)
+
+
+def of_run(results: Results, model: str, corpus: str, seed: int) -> pd.DataFrame:
+    """The predictions of one model and seed, trained on `corpus`, for its own corpus's test utterances.
+
+    `model` may be `lf`. Raises ValueError, with what there is, where there is no such run.
+    """
+    table = results.predictions
+    table = table[(table["partition"] == "test") & (table["train_corpus"] == table["test_corpus"])]
+    found = table[(table["model"] == model) & (table["train_corpus"] == corpus) & (table["seed"] == seed)]
+    if found.empty:
+        there = table[["model", "train_corpus", "seed"]].drop_duplicates().sort_values(["model", "seed"])
+        names = first((f"{row.model} of {row.train_corpus} with seed {row.seed}" for row in there.itertuples()), most=8)
+        raise ValueError(f"no complete run of {model} of {corpus} with seed {seed}; there are {names}")
+    return found
+
+
+def write_residuals(
+    errors: pd.DataFrame, lines: pd.DataFrame, folder: str | Path, model: str, corpus: str, seed: int
+) -> Path:
+    """Write a run's residuals and their lines into `folder`, the residuals last; returns the path of these.
+
+    `errors` and `lines` are tables of residuals.residual_table and residuals.fit_lines; an empty `folder` means one
+    below outputs/by-hand, named after the run.
+    """
+    folder = files.resolve(folder or f"{BY_HAND}/model={model},corpus={corpus},seed={seed}")
+    files.write_table(folder / LINES, lines)
+    files.write_json(folder / files.PROVENANCE, files.provenance(model=model, corpus=corpus, seed=seed))
+    files.write_table(folder / files.RESIDUALS, errors)
+    return folder / files.RESIDUALS
 
 
 def with_late_fusion(predictions: pd.DataFrame) -> pd.DataFrame:

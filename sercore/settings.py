@@ -92,6 +92,7 @@ class TrainingSettings:
     crop_seconds: float | None = _setting(
         None, "longest random crop in training [s]; None: whole utterances", "not stated"
     )
+    precision: str = _setting("auto", "float32, bfloat16 (autocast), or auto: bfloat16 on a GPU that has it")
     stop_when_worse: bool = _setting(
         False, "stop at the first epoch that is worse on the development set than the one before"
     )
@@ -99,6 +100,8 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if self.optimiser not in ("sgd", "adam"):
             raise ValueError(f"optimiser is '{self.optimiser}'; known: sgd, adam")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f"precision is '{self.precision}'; known: auto, float32, bfloat16")
         if self.schedule not in ("constant", "steps", "epochs"):
             raise ValueError(f"schedule is '{self.schedule}'; known: constant, steps, epochs")
         if (self.schedule == "steps") != (self.total_steps is not None):

@@ -22,7 +22,7 @@ __all__ = ["Epoch", "Objective", "fit", "objective", "pick_device", "predict", "
 
 DEVICE = "SERCORE_DEVICE"  # environment variable that names a device in place of the one picked
 LOSSES_CHECKED = 32  # steps; at each step, a GPU would have to wait
-WEIGHTS, ORDER, CHANCE = range(3)  # what a seed is used for: each use has a stream of random numbers of its own
+ORDER, CHANCE = 1, 2  # what a seed is used for: each use has a stream of random numbers of its own
 
 
 class Epoch(NamedTuple):
@@ -63,7 +63,6 @@ def fit(
     seed: int,
     crop_frames: int | None = None,
     device: str | torch.device | None = None,
-    precision: str = "auto",
 ) -> Iterator[Epoch]:
     """Train `model` in place and yield each epoch, until `settings.epochs` or an early stop (section 4.2).
 
@@ -73,8 +72,7 @@ def fit(
 
     All chance (order, crops, dropout) comes from `seed`; PyTorch's global state is left as it was between epochs, and
     the same seed on the same device gives the same weights. `crop_frames`: see Dataset.plan. `device`: see pick_device.
-    `precision`: "float32", "bfloat16" (autocast), or "auto", which is bfloat16 on a GPU that has it. The evaluation is
-    in float32 always.
+    `settings.precision` "auto" is bfloat16 on a GPU that has it, else float32. The evaluation is in float32 always.
 
     Raises ValueError for settings that do not fit the data and a development set that has no score, such as one that
     lacks a class, and FloatingPointError, naming epoch and step, for a loss that is not finite.
@@ -94,7 +92,7 @@ def fit(
         objective=objective,
         optimiser=optimisers.optimiser(model.parameters(), settings),
         rate=partial(optimisers.rate, settings=settings, total=total),
-        autocast=_autocast(device, precision),
+        autocast=_autocast(device, settings.precision),
     )
     train.to(device)
     best, kept = -np.inf, None
@@ -256,8 +254,6 @@ def _own_chance(device: torch.device, seed: int) -> Iterator[None]:
 
 
 def _autocast(device: torch.device, precision: str) -> Callable[[], contextlib.AbstractContextManager]:
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise ValueError(f"precision is '{precision}'; known: auto, float32, bfloat16")
     if precision == "auto":
         precision = "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
     if precision == "float32":

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sercore import config, files, results, schema, scores
+from sercore import config, files, residuals, results, schema, scores
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +112,27 @@ class TestReading:
             (run.folder / files.HISTORY).unlink()
         with pytest.raises(FileNotFoundError, match="sercore run"):
             results.read_history(fresh, "categories")
+
+
+class TestOneRun:
+    def test_it_is_the_test_set_of_its_own_corpus(self, study):
+        found = results.of_run(results.read(study, "multitask"), model="lf", corpus="msp-podcast", seed=1)
+        assert set(found["seed"]) == {1}
+        assert set(found["test_corpus"]) == {"msp-podcast"}
+        assert len(found) == 3 * 8 * 16  # dimensions, speakers, utterances
+
+    def test_a_run_that_is_not_there_is_told_with_those_that_are(self, study):
+        with pytest.raises(ValueError, match="no complete run of bert of iemocap with seed 0; there are bert of msp-p"):
+            results.of_run(results.read(study, "multitask"), model="bert", corpus="iemocap", seed=0)
+
+    def test_residuals_are_written_where_they_are_asked_for(self, study, tmp_path):
+        found = results.of_run(results.read(study, "multitask"), model="cnn14", corpus="msp-podcast", seed=0)
+        errors = residuals.residual_table(found)
+        lines = residuals.fit_lines(errors)
+        path = results.write_residuals(errors, lines, tmp_path / "run", model="cnn14", corpus="msp-podcast", seed=0)
+        assert path == tmp_path / "run" / files.RESIDUALS
+        assert pd.read_parquet(path)["residual"].to_numpy() == pytest.approx(errors["residual"].to_numpy())
+        assert set(pd.read_csv(path.parent / results.LINES)["target"]) == set(schema.DIMENSIONS)
 
 
 class TestLateFusion:

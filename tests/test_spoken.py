@@ -292,7 +292,7 @@ def test_rated_sentences_keep_to_their_partition(tmp_path):
     table.to_csv(tmp_path / "rated.csv", index=False)
     found = sentences.read_sentences(tmp_path / "rated.csv")
     assert {partition: len(texts) for partition, texts in found.items()} == {"train": 20, "development": 20, "test": 19}
-    with pytest.raises(ValueError, match=r"rated\.csv has too few sentences of 5 to 8 words for train"):
+    with pytest.raises(ValueError, match=r"rated\.csv has too few sentences of 4 to 10 words and .* for train"):
         spoken.speak("msp-podcast", tmp_path / "corpus", sentences=tmp_path / "rated.csv", size=0.01)
 
 
@@ -307,7 +307,7 @@ def test_rated_sentences_keep_to_their_partition(tmp_path):
         (lambda table: table.assign(valence=["good", *table["valence"][1:]]), "rating that is no number, lines 2"),
         (lambda table: table.assign(partition="tset"), "line 2 is of partition 'tset'; did you mean 'test'"),
         (lambda table: table.assign(dominance=3), "every sentence has the same dominance"),
-        (lambda table: table.assign(text="Hm."), "no sentence of 5 to 8 words among 9"),
+        (lambda table: table.assign(text="Hm."), "no sentence of 4 to 10 words and at most 55 letters among 9"),
     ],
 )
 def test_a_file_of_sentences_that_cannot_be_used_is_refused(change, message, tmp_path):

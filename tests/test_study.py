@@ -88,7 +88,7 @@ def test_a_missing_notebook_is_told(make, tmp_path):
         run(plan)
 
 
-def test_a_section_waits_for_those_that_it_needs(make, tmp_path):
+def test_a_section_waits_for_those_that_it_needs(make):
     plan = make([0, 13])
     content = yaml.safe_load(plan.path.read_text())
     content["sections"]["later"] = content["sections"]["s"] | {"needs": ["s"], "blocks": [{"grid": {"seed": [1]}}]}

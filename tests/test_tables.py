@@ -149,7 +149,7 @@ class TestTheNotes:
         assert re.search("highest UAR on the development .* lowest seed", notes.best(categories))
 
     def test_settings_that_differ_and_settings_that_are_doubted_are_told_apart(self, categories):
-        differ, doubted = notes.settings(categories)
+        differ, doubted = notes.departures(categories)
         assert "CNN14, SFCNN14, MFCNN14: mels 32, width 8 (the paper: 64), epochs 3 (the paper: 60)" in differ
         assert "BERT: epochs 3 (the paper: 4)" in differ
         assert "learning_rate 0.01 (from memory (75 %))" in doubted

@@ -5,21 +5,21 @@ files and whose text embeddings from the transcripts, each time. Both train the 
 the same utterances, taking turns; the first epoch of each warms up and is not counted. Medians over the repeats.
 
     make bench
-    python -m tests.benchmarks.throughput --corpus msp-podcast --root outputs/corpora/msp-podcast
+    python -m tests.benchmarks.throughput --corpus iemocap --root /data/IEMOCAP_full_release --width 64
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 
 import pandas as pd
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from sercore import features, files, models, optimisers, schema, sources, training
+from sercore import config, experiment, features, files, models, optimisers, schema, sources, training
 from sercore.settings import CNN_MODELS, TEXT_MODEL, TRAINED_MODELS, FeatureSettings, TextSettings, TrainingSettings
+from sercore.settings import training as settings_of
 
 DEVELOPMENT = 16  # utterances: a fit wants some
 
@@ -33,11 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     small = device.type == "cpu"
     sound = FeatureSettings(mels=32, hop=320) if small else FeatureSettings()
     text = TextSettings(encoder=asked.encoder, tokens=asked.tokens)
-    schedule = TrainingSettings(epochs=1 + asked.repeats)
+    # each model's own optimiser; at a constant rate, because a schedule may end before the repeats do
+    course = {"epochs": 1 + asked.repeats, "schedule": "constant", "total_steps": None, "warmup_steps": 0,
+              "stop_when_worse": False}  # fmt: skip
     width = asked.width or (8 if small else 64)
-    options = {"root": asked.root, **({"transcripts": asked.transcripts} if asked.transcripts else {})}
+    release = {"root": asked.root, **({"transcripts": asked.transcripts} if asked.transcripts else {})}
+    options = config.located(release if asked.root else experiment.EMBEDDED_CORPORA[asked.corpus], asked.corpus)
     rows = {}
     for name in asked.models:
+        schedule = settings_of(name, course)
         source = sources.read(
             asked.corpus, options, model=name, targets=(schema.EMOTION,), classes=schema.FOUR_CLASSES,
             features=sound, text=text, cache_folder=files.resolve(asked.cache),
@@ -64,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(), "torch": torch.__version__, "corpus": asked.corpus,
         "utterances": len(wanted), "width": width, "mels": sound.mels, "hop_seconds": frame,
-        "encoder": asked.encoder, "training": asdict(schedule), "utterances_per_second": rows,
+        "encoder": asked.encoder, "batch": schedule.batch, "utterances_per_second": rows,
     }  # fmt: skip
     files.write_json(files.resolve(asked.output), found)
     print(f"{found['utterances']} utterances of {asked.corpus}, width {width}, {sound.mels} mels, a frame every "
@@ -75,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.throughput", description=__doc__)
     parser.add_argument("--corpus", default="msp-podcast")
-    parser.add_argument("--root", default="outputs/corpora/msp-podcast")
+    parser.add_argument("--root", help="the release's folder (default: what `sercore speak` made)")
     parser.add_argument("--transcripts", help="a CSV of transcripts, for a release that has none")
     parser.add_argument("--cache", default="outputs/cache")
     parser.add_argument("--models", nargs="+", default=list(TRAINED_MODELS), choices=TRAINED_MODELS)

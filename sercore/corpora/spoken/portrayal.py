@@ -37,7 +37,7 @@ INTENTIONS: dict[tuple[float, float, float], float] = {
 
 ANYTHING = 1.2  # such turns are uniform between minus this and this, in each dimension
 INTENTION_SPREAD = 0.26  # of a turn about what was meant, standard deviation in each dimension
-PORTRAYAL_SPREAD = 0.24  # of what the voice shows about what the turn has
+PORTRAYAL_SPREAD = 0.28  # of what the voice shows about what the turn has
 WORDING_SPREAD = 0.15  # of the valence that words are chosen for about what the turn has
 PERCEPTION_SPREAD = 0.42  # of a rater's impression, in each dimension
 RARE = 0.2  # how much closer to a rare emotion than to a common one an impression must be, to be called that
@@ -102,7 +102,7 @@ def voice(intent: Intent, speaker: Speaker, random: np.random.Generator) -> Pros
         range=float(np.clip(50 + 14 * a, 5, 100)),
         level=float(np.clip(NEUTRAL_LEVEL + 4 * a + 2 * d, -36, -17)),
         tilt=float(np.clip(3 * a + 1 * d, -6, 6)),
-        breath=float(np.clip(0.08 - 0.16 * a, 0, 0.35)),
+        breath=float(np.clip(0.06 - 0.1 * a, 0, 0.25)),
     )
 
 

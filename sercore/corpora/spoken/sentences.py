@@ -13,10 +13,12 @@ from sercore import schema
 from sercore.corpora.spoken.portrayal import Intent
 
 LEXICON = Path(__file__).parent / "lexicon.json"
-WORDS = (5, 8)  # shortest and longest sentence, so that it is spoken in 1.2 to 3.5 s
+WORDS, LETTERS = (5, 8), 42  # of our sentences: fewest and most words, most letters; they take 1.2 to 3.5 s
+RATED_WORDS, RATED_LETTERS = (4, 10), 55  # of a CSV's
+LENGTH = f"{RATED_WORDS[0]} to {RATED_WORDS[1]} words and at most {RATED_LETTERS} letters"
 LEVELS = (-1.0, -0.5, 0.0, 0.5, 1.0)  # of valence that the lexicon has
 QUALITY = 0.3  # share of sentences that say what something is like; the others say what somebody did
-EXCLAMATION, OPENER, TAIL = 0.3, 0.3, 0.35  # shares of sentences with each; never with both of the first two
+EXCLAMATION, OPENER, TAIL = 0.4, 0.2, 0.3  # shares of sentences with each; never with both of the first two
 TRIES = 200
 PLURAL = ("we",)
 COLUMNS = ("text", *schema.DIMENSIONS)
@@ -52,12 +54,17 @@ class Grammar:
         level = min(LEVELS, key=lambda known: abs(known - valence))
         for _ in range(TRIES):
             text = _compose(level, str(random.choice(list(pools))), random)
-            if WORDS[0] <= len(text.split()) <= WORDS[1] and text not in self._said:
+            if fits(text, WORDS, LETTERS) and text not in self._said:
                 self._said.add(text)
                 return Sentence(text, level)
         raise RuntimeError(
             f"no new sentence of valence {level} in {', '.join(pools)} after {len(self._said)} sentences"
         )
+
+
+def fits(text: str, words: tuple[int, int], letters: int) -> bool:
+    """Whether `text` has so many words (fewest, most) and at most so many letters, spaces and all."""
+    return words[0] <= len(text.split()) <= words[1] and len(text) <= letters
 
 
 def _compose(level: float, pool: str, random: np.random.Generator) -> str:
@@ -100,18 +107,16 @@ class Rated:
         for name in fitting:
             if self._left[name]:
                 return self._left[name].pop()
-        raise ValueError(
-            f"{self._path} has too few sentences of {WORDS[0]} to {WORDS[1]} words for {partition or 'the corpus'}"
-        )
+        raise ValueError(f"{self._path} has too few sentences of {LENGTH} for {partition or 'the corpus'}")
 
 
 def read_sentences(path: str | Path) -> dict[str, list[Sentence]]:
     """Partition -> the sentences of a CSV with columns text, valence, arousal, dominance and, optionally, partition.
 
-    Ratings may be on any scale: each dimension is standardised over the file. Sentences with fewer or more words than
-    `WORDS` are left out. Without a partition column all sentences are under "train", and so serve every partition.
-    Raises ValueError for a column that is absent or unknown, a rating that is no number, an empty text, an unknown
-    partition, and where nothing is left.
+    Ratings may be on any scale: each dimension is standardised over the file. Sentences that are shorter or longer
+    than RATED_WORDS and RATED_LETTERS say are left out. Without a partition column all sentences are under "train",
+    and serve every partition. Raises ValueError for a column that is absent or unknown, a rating that is no number,
+    an unknown partition, a dimension that never changes, and where no sentence is left.
     """
     path = Path(path)
     table = pd.read_csv(path, keep_default_na=False)
@@ -142,9 +147,9 @@ def read_sentences(path: str | Path) -> dict[str, list[Sentence]]:
     found: dict[str, list[Sentence]] = {}
     for text, partition, score in zip(table["text"], table[PARTITION], scores.itertuples(index=False), strict=True):
         text = " ".join(str(text).split())
-        if WORDS[0] <= len(text.split()) <= WORDS[1] and any(letter.isalpha() for letter in text):
+        if fits(text, RATED_WORDS, RATED_LETTERS) and any(letter.isalpha() for letter in text):
             rated = Intent(arousal=score.arousal, valence=score.valence, dominance=score.dominance)
             found.setdefault(partition, []).append(Sentence(text, rated.valence, rated))
     if not found:
-        raise ValueError(f"{path}: no sentence of {WORDS[0]} to {WORDS[1]} words among {len(table)}")
+        raise ValueError(f"{path}: no sentence of {LENGTH} among {len(table)}")
     return found
