@@ -6,11 +6,16 @@ INSTALLED := .venv/installed
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: study test test-long lint lab bench clean
+.PHONY: study smoke test test-long lint lab bench clean
 
 study: $(INSTALLED)  ## speak the embedded corpora, run the whole study on them, print its tables
 	$(BIN)/sercore speak
 	$(BIN)/sercore run parameters/demo.yaml
+
+smoke: $(INSTALLED)  ## one seed of everything, and whether it scores what it should
+	$(BIN)/sercore speak
+	$(BIN)/sercore run parameters/smoke.yaml
+	$(BIN)/python -m tests.smoke
 
 test: $(INSTALLED) lint  ## every test that takes seconds
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
@@ -26,10 +31,11 @@ lab: $(INSTALLED)  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
 bench: $(INSTALLED)  ## utterances per second, against a plain loop
+	$(BIN)/sercore speak
 	env -u OMP_NUM_THREADS $(BIN)/python -m tests.benchmarks.throughput
 
 clean:  ## remove what `make study` made, and the environment
-	rm -rf outputs/demo outputs/cache outputs/corpora outputs/transcripts outputs/by-hand .venv
+	rm -rf outputs/demo outputs/smoke outputs/cache outputs/corpora outputs/transcripts outputs/by-hand .venv
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"sercore needs Python 3.11 or newer, {sys.executable} is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11")'

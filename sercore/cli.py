@@ -1,9 +1,10 @@
-"""The command line: `sercore speak · check · run · status`. The only module that prints."""
+"""The command line: `sercore speak · check · transcribe · plan · run · status`. The only module that prints."""
 
 import argparse
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 from sercore import config, files, study
 
@@ -49,6 +50,15 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--transcripts", help="a CSV of transcripts (utterance, transcript) for a release that has none")
     check.set_defaults(do=_check)
 
+    transcribe = commands.add_parser("transcribe", help="recognise the speech of a corpus that has no transcripts")
+    transcribe.add_argument("name", help="msp-podcast or table")
+    transcribe.add_argument("root", help="the release's folder")
+    transcribe.set_defaults(do=_transcribe)
+
+    plan = commands.add_parser("plan", help="how many runs and trainings a parameters file stands for")
+    plan.add_argument("parameters", help="the study's parameters file")
+    plan.set_defaults(do=_plan)
+
     run = commands.add_parser("run", help="run what a study still lacks, then its analysis notebooks")
     run.add_argument("parameters", help="the study's parameters file")
     run.add_argument("--section", action="append", default=[], help="only this section (may be given again)")
@@ -62,7 +72,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _speak(asked: argparse.Namespace) -> int:
-    from sercore import corpora, transcripts
     from sercore.corpora import spoken
 
     for name in [asked.name] if asked.name else ["iemocap", "msp-podcast"]:
@@ -70,14 +79,38 @@ def _speak(asked: argparse.Namespace) -> int:
         start = time.monotonic()
         made = spoken.speak(name, root, seed=asked.seed, sentences=asked.sentences, progress=_progress(name))
         print(f"{name}: {'spoken in ' + _seconds(start) if made else 'already spoken'}: {root}")
-        if name == "msp-podcast":
-            start = time.monotonic()
-            corpus = corpora.read(name, root)
-            folder = files.resolve(TRANSCRIPTS)
-            heard = transcripts.transcribe(corpus, folder, progress=_progress("transcripts"))
-            path = folder / f"{name}.csv"
-            files.write_bytes(path, heard.read_bytes())
-            print(f"{name}: transcripts by ASR in {_seconds(start)}: {path}")
+        if name == "msp-podcast":  # IEMOCAP comes with transcripts
+            _hear(name, root)
+    return 0
+
+
+def _transcribe(asked: argparse.Namespace) -> int:
+    _hear(asked.name, asked.root)
+    return 0
+
+
+def _hear(name: str, root: str | Path) -> None:
+    """Transcribe a corpus into the file that its parameters files name."""
+    from sercore import corpora, transcripts
+
+    start = time.monotonic()
+    folder = files.resolve(TRANSCRIPTS)
+    heard = transcripts.transcribe(corpora.read(name, root), folder, progress=_progress("transcripts"))
+    path = folder / f"{name}.csv"
+    files.write_bytes(path, heard.read_bytes())
+    print(f"{name}: transcripts by speech recognition, {_seconds(start)}: {path}")
+
+
+def _plan(asked: argparse.Namespace) -> int:
+    plan = config.load(asked.parameters)
+    runs, trainings = Counter[str](), Counter[str]()
+    for run in plan.runs:
+        values = study.asked(run)
+        runs[run.section] += 1
+        trainings[run.section] += 0 if run.needs else len(values["folds"]) or 10 if values["corpus"] == "iemocap" else 1
+    for section in runs:
+        print(f"{section}: {runs[section]} runs, {trainings[section]} trainings")
+    print(f"study {plan.name}: {runs.total()} runs, {trainings.total()} trainings")
     return 0
 
 

@@ -1,0 +1,46 @@
+"""Does the smallest study still score what it scored? `make smoke` runs it, then this compares; `--write` renews.
+
+A tolerance, because sums in another order (another processor, another version of a library) make other roundings, and
+a model that is hardly trained amplifies them. What a mistake does is larger: labels shuffled, text not read, a wrong
+corpus.
+"""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from sercore import results
+
+STUDY = "parameters/smoke.yaml"
+EXPECTED = Path(__file__).with_name("smoke_expected.csv")
+KEYS = ["section", "model", "train_corpus", "test_corpus", "target", "metric", "pooling"]
+TOLERANCE = {"uar": 15.0, "ccc": 0.25, "pcc": 0.25}  # UAR in %
+
+
+def found() -> pd.DataFrame:
+    parts = [results.read(STUDY, section).scores for section in ("categories", "dimensions", "multitask")]
+    scores = pd.concat([part[(part["partition"] == "test") & part["metric"].isin(TOLERANCE)] for part in parts])
+    return scores[[*KEYS, "score"]].astype({key: "str" for key in KEYS}).sort_values(KEYS, ignore_index=True).round(4)
+
+
+def main() -> int:
+    scores = found()
+    if "--write" in sys.argv:
+        scores.to_csv(EXPECTED, index=False)
+        print(f"{len(scores)} expected scores written to {EXPECTED}")
+        return 0
+    both = pd.read_csv(EXPECTED, dtype={key: "str" for key in KEYS}).merge(
+        scores, on=KEYS, how="outer", suffixes=("_expected", "_found"), indicator=True
+    )
+    both["difference"] = both["score_found"] - both["score_expected"]
+    limit = both["metric"].map(TOLERANCE)
+    wrong = both[(both["_merge"] != "both") | ~(both["difference"].abs() <= limit)]
+    print(f"{len(both)} scores, largest difference {(both['difference'].abs() / limit).max():.0%} of the tolerance")
+    if len(wrong):
+        print(f"{len(wrong)} scores are not what was expected:\n{wrong.to_string(index=False)}")
+    return 1 if len(wrong) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
