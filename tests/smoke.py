@@ -21,7 +21,7 @@ TOLERANCE = {"uar": 15.0, "ccc": 0.25, "pcc": 0.25}  # UAR in %
 def found() -> pd.DataFrame:
     parts = [results.read(STUDY, section).scores for section in ("categories", "dimensions", "multitask")]
     scores = pd.concat([part[(part["partition"] == "test") & part["metric"].isin(TOLERANCE)] for part in parts])
-    return scores[[*KEYS, "score"]].astype({key: "str" for key in KEYS}).sort_values(KEYS, ignore_index=True).round(4)
+    return scores[[*KEYS, "score"]].astype(dict.fromkeys(KEYS, "str")).sort_values(KEYS, ignore_index=True).round(4)
 
 
 def main() -> int:
@@ -30,7 +30,7 @@ def main() -> int:
         scores.to_csv(EXPECTED, index=False)
         print(f"{len(scores)} expected scores written to {EXPECTED}")
         return 0
-    both = pd.read_csv(EXPECTED, dtype={key: "str" for key in KEYS}).merge(
+    both = pd.read_csv(EXPECTED, dtype=dict.fromkeys(KEYS, "str")).merge(
         scores, on=KEYS, how="outer", suffixes=("_expected", "_found"), indicator=True
     )
     both["difference"] = both["score_found"] - both["score_expected"]
