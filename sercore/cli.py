@@ -10,6 +10,7 @@ from sercore import config, files, study
 
 EMBEDDED_CORPORA = "outputs/corpora"
 TRANSCRIPTS = "outputs/transcripts"
+SHOWN = ("planted_*.md", "claims_*.md", "table_?.md")  # the tables that a study ends with; the others are longer
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -139,8 +140,9 @@ def _run(asked: argparse.Namespace) -> int:
         for outcome in study.analyse(plan, workers=asked.workers):
             analysed[outcome.state] += 1
             _tell(outcome, "")
-        for table in sorted((plan.folder / "tables").glob("*.md")):
-            print(f"\n{table.read_text(encoding='utf-8')}")
+        for pattern in SHOWN:
+            for table in sorted((plan.folder / "tables").glob(pattern)):
+                print(f"\n{table.read_text(encoding='utf-8')}")
         for figure in sorted((plan.folder / "figures").glob("*.png")):
             print(f"figure: {figure}")
     elif plan.analysis:

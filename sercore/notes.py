@@ -24,11 +24,6 @@ SELECTED_BY = {
     "dimensions": "CCC of its dimension",
     "multitask": "mean CCC of the three dimensions",
 }
-FINE_TUNING_DOUBTS = {
-    **dict.fromkeys(("epochs", "batch", "learning_rate"), "from memory (50 %)"),
-    **dict.fromkeys(("schedule", "warmup_steps", "total_steps"), "inferred (70 %)"),
-    **dict.fromkeys(("optimiser", "weight_decay"), "inferred (85 %)"),
-}  # of what the paper says about BERT, its numbers were lost
 UNUSED = {"sgd": ("weight_decay", "warmup_steps", "total_steps"), "adam": ("momentum", "crop_seconds")}
 KINDS = {"features": settings.FeatureSettings, "text": settings.TextSettings, "network": settings.NetworkSettings}
 
@@ -134,15 +129,11 @@ def _compared(model: str, parameters: Mapping[str, Any]) -> list[tuple[str, Any,
     ours, paper = settings.training(model, parameters.get("training", {})), settings.training(model, {})
     unused = UNUSED[ours.optimiser]
     return [
-        (f.name, getattr(mine, f.name), getattr(theirs, f.name), _doubt(model, f.name, f.metadata["unconfirmed"]))
+        (f.name, getattr(mine, f.name), getattr(theirs, f.name), settings.doubts(mine).get(f.name, ""))
         for mine, theirs in [*pairs, (ours, paper)]
         for f in fields(mine)
         if f.name not in unused
     ]
-
-
-def _doubt(model: str, name: str, doubt: str) -> str:
-    return FINE_TUNING_DOUBTS.get(name, doubt) if model == settings.TEXT_MODEL else doubt
 
 
 def _by_models(rows: list[tuple[str, str, str]]) -> str:

@@ -179,7 +179,7 @@ def check_predictions(predictions: pd.DataFrame, source: str) -> pd.DataFrame:
     twice = predictions[predictions.duplicated([*RUN_KEYS, "partition", "utterance", "target"])]
     if len(twice):
         raise ValueError(f"{source}: {len(twice)} predictions are there twice, of {first(twice['utterance'].unique())}")
-    numbers = predictions[predictions["target"] != EMOTION]
+    numbers = predictions.loc[predictions["target"] != EMOTION, ["utterance", "prediction"]]
     infinite = numbers[pd.to_numeric(numbers["prediction"], errors="coerce").isna()]
     if len(infinite):
         raise ValueError(

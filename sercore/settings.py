@@ -165,10 +165,24 @@ def check_model(model: str) -> None:
         raise ValueError(f"unknown model '{model}'{did_you_mean(model, TRAINED_MODELS)}")
 
 
-def unconfirmed(settings: object) -> dict[str, str]:
-    """Names of the fields of `settings` that hold the paper's value without its text confirming it -> the evidence."""
-    found = {}
-    for f in fields(settings):  # type: ignore[arg-type]
-        if f.metadata.get("unconfirmed") and getattr(settings, f.name) == f.default:
-            found[f.name] = f.metadata["unconfirmed"]
-    return found
+FINE_TUNING_DOUBTS = {
+    **dict.fromkeys(("epochs", "batch", "learning_rate"), "from memory (50 %)"),
+    **dict.fromkeys(("schedule", "warmup_steps", "total_steps"), "inferred (70 %)"),
+    **dict.fromkeys(("optimiser", "weight_decay"), "inferred (85 %)"),
+}
+"""What the paper says about fine-tuning BERT is in its text, but its numbers were lost."""
+
+
+def doubts(values: object) -> dict[str, str]:
+    """Field of the settings `values` -> why the paper's value of it is not confirmed by the paper's text."""
+    told = {f.name: f.metadata["unconfirmed"] for f in fields(values)}  # type: ignore[arg-type]
+    if isinstance(values, TrainingSettings) and values.optimiser == "adam":
+        told |= FINE_TUNING_DOUBTS
+    return {name: doubt for name, doubt in told.items() if doubt}
+
+
+def unconfirmed(values: object) -> dict[str, str]:
+    """`doubts` of those fields that hold the paper's value."""
+    tuning = isinstance(values, TrainingSettings) and values.optimiser == "adam"
+    paper = TrainingSettings.fine_tuning() if tuning else type(values)()
+    return {name: doubt for name, doubt in doubts(values).items() if getattr(values, name) == getattr(paper, name)}

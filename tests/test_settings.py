@@ -45,6 +45,7 @@ def test_too_few_mels_for_five_halvings_are_refused():
 def test_unconfirmed_settings_are_named_only_while_they_are_the_papers():
     assert "learning_rate" in settings.unconfirmed(TrainingSettings())
     assert "learning_rate" not in settings.unconfirmed(TrainingSettings(learning_rate=0.5))
+    assert settings.unconfirmed(settings.training("bert", {}))["learning_rate"] == "from memory (50 %)"
 
 
 def test_an_unknown_model_is_told_with_the_one_that_was_meant():
