@@ -2,11 +2,15 @@
 
 import itertools
 
+import nbformat
 import pytest
+import yaml
 from jaxtyping import install_import_hook
+from nbformat.v4 import new_code_cell, new_notebook
 
 install_import_hook(["sercore.cnn14", "sercore.models", "sercore.losses"], "beartype.beartype")
 
+from sercore import config  # noqa: E402
 from sercore.corpora import read, spoken  # noqa: E402  (after the hook, which must see the modules first)
 
 
@@ -27,3 +31,39 @@ def embedded(tmp_path_factory):
     (root / "heard.csv").write_text("\n".join(["utterance,transcript", *rows]) + "\n", encoding="utf-8")
     corpora["msp-podcast"]["transcripts"] = str(root / "heard.csv")
     return corpora
+
+
+PARAMETERS = 'model = "cnn14"\nseed = 0\ncorpora = {}\nfolder = ""\ncache = ""'
+RESULT = """
+import pathlib, yaml
+home = pathlib.Path(folder)
+with (home / "log.txt").open("a") as log:
+    log.write("executed ")
+if seed == 13:
+    raise ValueError("seed 13 brings bad luck")
+(home / "parameters.yaml").write_text(yaml.safe_dump({"model": model, "seed": seed}))
+if seed != 7:
+    (home / "predictions.parquet").write_text("done")
+"""
+
+
+@pytest.fixture
+def make(tmp_path):
+    """A study of one section, whose runs train nothing: seed 13 fails, seed 7 ends without a result."""
+
+    def _make(seeds, **fixed):
+        cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), new_code_cell(RESULT)]
+        kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
+        nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), tmp_path / "n.ipynb")
+        content = {
+            "study": "small",
+            "corpora": {},
+            "outputs": str(tmp_path / "outputs"),
+            "sections": {
+                "s": {"notebook": str(tmp_path / "n.ipynb"), "blocks": [{"grid": {"seed": seeds}, "fixed": fixed}]}
+            },
+        }
+        (tmp_path / "small.yaml").write_text(yaml.safe_dump(content))
+        return config.load(tmp_path / "small.yaml")
+
+    return _make

@@ -1,44 +1,9 @@
 """The batch: runs a grid of real notebooks in real kernels, once each, past those that fail."""
 
-import nbformat
 import pytest
 import yaml
-from nbformat.v4 import new_code_cell, new_notebook
 
 from sercore import config, study
-
-PARAMETERS = 'model = "cnn14"\nseed = 0\ncorpora = {}\nfolder = ""\ncache = ""'
-RESULT = """
-import pathlib, yaml
-home = pathlib.Path(folder)
-with (home / "log.txt").open("a") as log:
-    log.write("executed ")
-if seed == 13:
-    raise ValueError("seed 13 brings bad luck")
-(home / "parameters.yaml").write_text(yaml.safe_dump({"model": model, "seed": seed}))
-if seed != 7:
-    (home / "predictions.parquet").write_text("done")
-"""
-
-
-@pytest.fixture
-def make(tmp_path):
-    def _make(seeds, **fixed):
-        cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), new_code_cell(RESULT)]
-        kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
-        nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), tmp_path / "n.ipynb")
-        content = {
-            "study": "small",
-            "corpora": {},
-            "outputs": str(tmp_path / "outputs"),
-            "sections": {
-                "s": {"notebook": str(tmp_path / "n.ipynb"), "blocks": [{"grid": {"seed": seeds}, "fixed": fixed}]}
-            },
-        }
-        (tmp_path / "small.yaml").write_text(yaml.safe_dump(content))
-        return config.load(tmp_path / "small.yaml")
-
-    return _make
 
 
 def run(plan):
