@@ -128,11 +128,13 @@ def plot_residual_lines(errors: pd.DataFrame, title: str, simulated: bool, seed:
         for axis, target in zip(axes.flat, DIMENSIONS, strict=True):
             of_target = errors[errors["target"] == target]
             axis.axhline(0, color="black", linewidth=1)
-            for model in [model for model in MODELS if (of_target["model"] == model).any()]:
+            models = [model for model in MODELS if (of_target["model"] == model).any()]
+            size, alpha = (5, 0.25) if len(models) > 1 else (14, 0.5)  # points of one model may be seen
+            for model in models:
                 of_model = of_target[of_target["model"] == model]
                 shown = of_model.iloc[generator.permutation(len(of_model))[:POINTS]]
                 colour, line = MODEL_COLOURS[model], residuals.fit_line(of_model["truth"], of_model["residual"])
-                axis.scatter(shown["truth"], shown["residual"], s=5, color=colour, alpha=0.25, linewidths=0)
+                axis.scatter(shown["truth"], shown["residual"], s=size, color=colour, alpha=alpha, linewidths=0)
                 label = f"{MODEL_LABELS[model]} {line.slope:+.2f}".replace("-", "−")
                 axis.plot(
                     line.band["truth"], line.band["residual"], DASHES[model], color=colour, linewidth=2.5, label=label
