@@ -1,4 +1,7 @@
-"""A learning curve that grows while a notebook trains, and leaves one picture in the executed copy."""
+"""What moves while a notebook works: a count while a cache fills, a learning curve while a model trains.
+
+Each is one output that is updated, so that the executed copy keeps its last state and no more.
+"""
 
 import io
 import time
@@ -6,10 +9,30 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import pandas as pd
-from IPython.display import DisplayHandle, Image, display
+from IPython.display import DisplayHandle, Image, Pretty, display
 from matplotlib.figure import Figure
 
+SECONDS_BETWEEN_COUNTS = 1.0
 SECONDS_BETWEEN_DRAWINGS = 10.0  # a drawing costs about a tenth of a second, an epoch of the embedded study one
+
+
+class Count:
+    """How far each stage of filling a cache has come: call it with (done, total, stage), as the cache does."""
+
+    def __init__(self) -> None:
+        self._handles: dict[str, DisplayHandle] = {}
+        self._told: dict[str, float] = {}
+
+    def __call__(self, done: int, total: int, stage: str) -> None:
+        """Show `done` of `total`, at most once a second and when all is done."""
+        if done < total and time.monotonic() - self._told.get(stage, 0.0) < SECONDS_BETWEEN_COUNTS:
+            return
+        self._told[stage] = time.monotonic()
+        text = Pretty(f"{stage}: {done:,} of {total:,}")
+        if stage in self._handles:
+            self._handles[stage].update(text)
+        else:
+            self._handles[stage] = display(text, display_id=True)
 
 
 class LearningCurve:

@@ -49,3 +49,10 @@ def test_the_last_state_is_drawn_also_when_training_fails(drawn):
         curve.update(epoch(2, 0.5))
         raise FloatingPointError
     assert len(drawn) == 2
+
+
+def test_a_stage_is_counted_in_one_output_that_ends_complete(drawn):
+    count = live.Count()
+    for done in range(1, 101):
+        count(done, 100, "log-mel of iemocap")
+    assert [picture.data for picture in drawn] == ["log-mel of iemocap: 1 of 100", "log-mel of iemocap: 100 of 100"]
