@@ -7,7 +7,7 @@ leaves is never read. Any folder may be deleted: it is computed again when it is
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -78,14 +78,7 @@ def text_embeddings(
         step = None if progress is None else lambda done, total: progress(done, total, what)
         return encoder.embed([texts[utterance] for utterance in utterances], progress=step)[:, None].numpy()
 
-    task = Task(
-        kind=Embeddings,
-        name="text",
-        dtype="float32",
-        settings=_text_key(settings),
-        digests={utterance: digest(text.encode()) for utterance, text in texts.items()},
-        compute=compute,
-    )
+    task = _text_task(Embeddings, "text", "float32", settings, texts, compute)
     return fetch(task, Path(folder) / corpus.name, _waiting(what, progress))
 
 
@@ -100,20 +93,26 @@ def tokens(corpus: Corpus, settings: TextSettings, folder: str | Path, progress:
         ids = TextEncoder(settings).tokenize([texts[utterance] for utterance in utterances])
         return _counted(map(np.array, ids), len(ids), what, progress)
 
-    task = Task(
-        kind=Tokens,
-        name="tokens",
-        dtype="int32",
-        settings=_text_key(settings),
-        digests={utterance: digest(text.encode()) for utterance, text in texts.items()},
-        compute=compute,
-    )
+    task = _text_task(Tokens, "tokens", "int32", settings, texts, compute)
     return fetch(task, Path(folder) / corpus.name, _waiting(what, progress))
 
 
 def _texts(corpus: Corpus) -> dict[str, str]:
     """Utterance -> transcript, empty where it is missing."""
     return dict(zip(corpus.utterances["utterance"], corpus.utterances["transcript"].fillna(""), strict=True))
+
+
+def _text_task(
+    kind: type[Packed],
+    name: str,
+    dtype: str,
+    settings: TextSettings,
+    texts: Mapping[str, str],
+    compute: Callable[[Sequence[str]], Iterable[np.ndarray]],
+) -> Task:
+    """What is to be computed of the transcripts `texts`, keyed by them and the encoder."""
+    digests = {utterance: digest(text.encode()) for utterance, text in texts.items()}
+    return Task(kind=kind, name=name, dtype=dtype, settings=_text_key(settings), digests=digests, compute=compute)
 
 
 def _text_key(settings: TextSettings) -> dict[str, Any]:

@@ -6,6 +6,7 @@ utterances a tenth.) Padded frames hold digital silence (-100 dB) and padded tok
 and masks the rest.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Self
 from weakref import WeakKeyDictionary
@@ -40,7 +41,7 @@ class Plan(NamedTuple):
     padded: int  # rows that each utterance has after padding
 
 
-class Dataset:
+class Dataset(ABC):
     """Utterances with their features and targets; its children say what a model is given of them."""
 
     multiple: int  # padded lengths are multiples of it
@@ -118,8 +119,9 @@ class Dataset:
     def _padded(self, count: np.ndarray) -> np.ndarray:
         return -(-count // self.multiple) * self.multiple
 
+    @abstractmethod
     def _inputs(self, plan: Plan) -> tuple[Tensor | None, ...]:
-        raise NotImplementedError
+        """What the model's forward takes of the rows of `plan`."""
 
     def _gather(self, plan: Plan, dtype: torch.dtype) -> Tensor:
         """The plan's rows (batch, padded, ...) on the dataset's device, padding behind them."""

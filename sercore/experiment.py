@@ -40,6 +40,7 @@ class Experiment:
     corpus: str
     seed: int
     folds: tuple[str, ...]
+    allow_torn_speakers: bool  # of an official split whose partitions share speakers
     classes: dict[str, tuple[str, ...]]
     features: FeatureSettings
     text: TextSettings
@@ -79,6 +80,7 @@ def define(section: str, **parameters: Any) -> Experiment:
         corpus=parameters["corpus"],
         seed=parameters["seed"],
         folds=tuple(parameters["folds"]),
+        allow_torn_speakers=parameters.get("allow_torn_speakers", False),
         classes={name: tuple(members) for name, members in parameters.get("classes", schema.FOUR_CLASSES).items()},
         features=settings.build(FeatureSettings, parameters["features"]),
         text=settings.build(TextSettings, parameters["text"]),
@@ -93,17 +95,13 @@ def define(section: str, **parameters: Any) -> Experiment:
 
 
 def _claim(folder: Path, parameters: Mapping[str, Any]) -> None:
-    """Record `parameters` in `folder`, or check that they are those that it was made with."""
-    recorded = folder / files.PARAMETERS
-    if recorded.exists():
-        held = files.read_yaml(recorded)
-        differs = sorted(key for key in held.keys() | parameters.keys() if held.get(key) != parameters.get(key))
-        if differs:
-            raise ValueError(
-                f"{folder} holds a run with another {', '.join(differs)}; name another folder, or remove that one"
-            )
-    else:
-        files.write_yaml(recorded, dict(parameters))
+    """Record `parameters` in `folder`, unless it holds results of others."""
+    differs = files.other_parameters(folder, parameters)
+    if differs:
+        raise ValueError(
+            f"{folder} holds results with another {', '.join(differs)}; name another folder, or remove that one"
+        )
+    files.write_yaml(folder / files.PARAMETERS, dict(parameters))
 
 
 def describe(experiment: Experiment) -> pd.DataFrame:
@@ -158,7 +156,7 @@ def folds(experiment: Experiment, data: Mapping[str, Source]) -> list[splits.Spl
     """
     rows = data[experiment.corpus].rows
     if rows["partition"].notna().any():
-        return [splits.official(rows)]
+        return [splits.official(rows, experiment.allow_torn_speakers)]
     found = {split.name: split for split in splits.leave_one_speaker_out(rows)}
     for name in experiment.folds:
         if name not in found:

@@ -12,9 +12,10 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -169,6 +170,18 @@ def read_yaml(path: Path) -> dict:
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a mapping of names to values, found {type(content).__name__}")
     return content
+
+
+def other_parameters(folder: Path, parameters: Mapping[str, Any]) -> list[str]:
+    """Names of the parameters in which the results in `folder` differ from `parameters`; none where it has no results.
+
+    A run that failed, or was interrupted in its first fold, has no results: its parameters may be mended.
+    """
+    recorded = folder / PARAMETERS
+    if not recorded.exists() or not any(folder.glob("**/*.parquet")):
+        return []
+    held = read_yaml(recorded)
+    return sorted(key for key in held.keys() | parameters.keys() if held.get(key) != parameters.get(key))
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F  # noqa: N812 -- its name everywhere
 from jaxtyping import Float, Int
 from torch import Tensor
 

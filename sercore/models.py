@@ -118,7 +118,7 @@ def load(path: str | Path) -> tuple[Cnn14 | TextModel, dict[str, Any]]:
     try:
         with safe_open(path, "pt") as content:
             metadata = content.metadata() or {}
-            state = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+            state = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 -- safe_open cannot be iterated
     except SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file: {error}") from error
     if SETTINGS not in metadata:

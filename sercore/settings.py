@@ -129,7 +129,7 @@ def build(kind: type[Settings], values: Mapping[str, Any], base: Settings | None
     Raises ValueError for a name that `kind` does not have (with the nearest one that it has) and for a value of
     another type than the field's.
     """
-    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
+    known = {f.name: f for f in fields(kind)}
     start = asdict(base) if base is not None else {}
     for name, value in values.items():
         if name not in known:
@@ -175,7 +175,7 @@ FINE_TUNING_DOUBTS = {
 
 def doubts(values: object) -> dict[str, str]:
     """Field of the settings `values` -> why the paper's value of it is not confirmed by the paper's text."""
-    told = {f.name: f.metadata["unconfirmed"] for f in fields(values)}  # type: ignore[arg-type]
+    told = {f.name: f.metadata["unconfirmed"] for f in fields(values)}
     if isinstance(values, TrainingSettings) and values.optimiser == "adam":
         told |= FINE_TUNING_DOUBTS
     return {name: doubt for name, doubt in told.items() if doubt}

@@ -77,12 +77,9 @@ def pending(runs: tuple[Run, ...]) -> list[Run]:
     """
     changed = []
     for run in runs:
-        wanted, recorded = asked(run), run.folder / files.PARAMETERS
-        if recorded.exists():
-            held = files.read_yaml(recorded)
-            differs = sorted(key for key in held.keys() | wanted.keys() if held.get(key) != wanted.get(key))
-            if differs:
-                changed.append(f"{run.section}/{run.name} ({', '.join(differs)})")
+        differs = files.other_parameters(run.folder, asked(run))
+        if differs:
+            changed.append(f"{run.section}/{run.name} ({', '.join(differs)})")
     if changed:
         raise ValueError(
             f"{len(changed)} run folders below {runs[0].folder.parent.parent} hold other parameters than "
@@ -145,9 +142,8 @@ def _side_by_side(jobs: list[tuple[str, Callable[[], None]]], workers: int | Non
     workers = min(workers or cores, len(jobs))
     kernels.allow()
     threads = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(
-        max(1, cores // workers)
-    )  # inherited by the kernels: more threads than cores are many times slower
+    # inherited by the kernels: more threads than cores are many times slower
+    os.environ["OMP_NUM_THREADS"] = str(max(1, cores // workers))
     try:
         with (
             LocalCluster(

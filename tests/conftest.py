@@ -10,7 +10,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 install_import_hook(["sercore.cnn14", "sercore.models", "sercore.losses"], "beartype.beartype")
 
-from sercore import config  # noqa: E402
+from sercore import config, results  # noqa: E402  (likewise)
 from sercore.corpora import read, spoken  # noqa: E402  (after the hook, which must see the modules first)
 
 
@@ -67,3 +67,21 @@ def make(tmp_path):
         return config.load(tmp_path / "small.yaml")
 
     return _make
+
+
+@pytest.fixture(scope="module")
+def categories(study):
+    """Section 5 of the made-up study that the test's module writes."""
+    return results.read(study, "categories")
+
+
+@pytest.fixture(scope="module")
+def dimensions(study):
+    """Section 6.1 of the made-up study that the test's module writes."""
+    return results.read(study, "dimensions")
+
+
+@pytest.fixture(scope="module")
+def multitask(study):
+    """Section 6.2 of the made-up study that the test's module writes."""
+    return results.read(study, "multitask")

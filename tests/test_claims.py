@@ -31,16 +31,6 @@ def study(tmp_path_factory):
     return config.load(made_up.write_study(folder, seeds=3, sections=("categories", "multitask"), utterances=40))
 
 
-@pytest.fixture(scope="module")
-def categories(study):
-    return results.read(study, "categories")
-
-
-@pytest.fixture(scope="module")
-def multitask(study):
-    return results.read(study, "multitask")
-
-
 def judged(relation, left, right, metric="ccc"):
     cells = {LEFT._replace(metric=metric): left, RIGHT._replace(metric=metric): right}
     part = Part(LEFT._replace(metric=metric), relation, RIGHT._replace(metric=metric))

@@ -106,9 +106,28 @@ def test_the_best_model_is_kept_and_predicts_the_same(define):
 
 
 def test_a_folder_of_another_run_is_not_written_over(define):
-    define(seed=0)
-    with pytest.raises(ValueError, match="holds a run with another seed; name another folder"):
+    execute(define(seed=0))
+    with pytest.raises(ValueError, match="holds results with another seed; name another folder"):
         define(seed=1)
+
+
+def test_a_folder_without_results_may_be_given_other_parameters(define, tmp_path):
+    define(seed=0)
+    define(seed=1)
+    assert files.read_yaml(tmp_path / "run" / files.PARAMETERS)["seed"] == 1
+
+
+def test_speakers_in_two_partitions_are_an_error_unless_asked_for(define):
+    run = define()
+    data = experiment.load(run)
+    rows = data["msp-podcast"].rows
+    rows.loc[rows["partition"] == "test", "speaker"] = (
+        rows.loc[rows["partition"] == "train", "speaker"].dropna().iloc[0]
+    )
+    with pytest.raises(ValueError, match="partition"):
+        experiment.folds(run, data)
+    (split,) = experiment.folds(define(allow_torn_speakers=True), data)
+    assert split.name == "official"
 
 
 @pytest.mark.parametrize(

@@ -27,16 +27,6 @@ def study(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def categories(study):
-    return results.read(study, "categories")
-
-
-@pytest.fixture(scope="module")
-def multitask(study):
-    return results.read(study, "multitask")
-
-
-@pytest.fixture(scope="module")
 def history(study):
     return results.read_history(study, "categories")
 

@@ -9,7 +9,7 @@ from types import FunctionType, SimpleNamespace
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F  # noqa: N812 -- its name everywhere
 from torch import nn
 
 from sercore import models

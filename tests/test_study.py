@@ -41,6 +41,12 @@ def test_a_result_of_other_parameters_is_an_error_and_is_kept(make):
     assert plan.runs[0].complete
 
 
+def test_a_run_that_failed_may_be_given_other_parameters(make):
+    run(make([13]))
+    plan = make([13], model="bert")
+    assert run(plan)["s/seed=13"].state == "failed"  # it was executed again, and not refused
+
+
 def test_where_the_data_lies_is_no_part_of_a_run(make):
     plan = make([0])
     assert study.asked(plan.runs[0]) == {"model": "cnn14", "seed": 0}

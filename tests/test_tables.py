@@ -15,21 +15,6 @@ def study(tmp_path_factory):
     return config.load(made_up.write_study(tmp_path_factory.mktemp("study"), seeds=3, utterances=24))
 
 
-@pytest.fixture(scope="module")
-def categories(study):
-    return results.read(study, "categories")
-
-
-@pytest.fixture(scope="module")
-def dimensions(study):
-    return results.read(study, "dimensions")
-
-
-@pytest.fixture(scope="module")
-def multitask(study):
-    return results.read(study, "multitask")
-
-
 def cell(table, row, column):
     return table.frame.loc[row, column]
 
