@@ -1,6 +1,7 @@
 """One notebook in one kernel: started safely beside others, stopped at once when nobody waits for it any more."""
 
 import contextlib
+import contextvars
 import sys
 import uuid
 from pathlib import Path
@@ -78,9 +79,8 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
         if _stopped:
             raise StoppedError(f"{notebook.name} was stopped")
         try:
-            papermill.execute_notebook(
-                str(notebook), str(output), parameters, progress_bar=False, kernel_manager_class=_Kernel
-            )
+            # nbclient keeps its event loop in the context; Dask's threads get copies of one, and would share its loop
+            contextvars.Context().run(_execute, notebook, output, parameters)
         except (DeadKernelError, RuntimeError) as error:
             if _stopped:
                 raise StoppedError(f"{notebook.name} was stopped") from error
@@ -88,8 +88,15 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
                 raise
         else:
             return
-        finally:
-            ensure_event_loop().close()  # of this thread, which nbclient opens and leaves open
+
+
+def _execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
+    try:
+        papermill.execute_notebook(
+            str(notebook), str(output), parameters, progress_bar=False, kernel_manager_class=_Kernel
+        )
+    finally:
+        ensure_event_loop().close()  # which nbclient opens and leaves open
 
 
 def _has_begun(output: Path) -> bool:

@@ -1,0 +1,27 @@
+"""Kernels in threads that were started from one context, as Dask starts its own."""
+
+import contextvars
+from concurrent.futures import ThreadPoolExecutor
+
+import nbformat
+from jupyter_core.utils import ensure_event_loop
+
+from sercore import kernels
+
+
+def test_notebooks_side_by_side_do_not_share_an_event_loop(make, tmp_path):
+    plan = make([0])
+    plan.runs[0].folder.mkdir(parents=True)
+    loop = ensure_event_loop()  # as any earlier notebook in this thread leaves one in the context
+    kernels.allow()
+
+    def execute(number):
+        given = {"folder": str(plan.runs[0].folder), "seed": number}
+        kernels.execute(plan.runs[0].notebook, tmp_path / f"{number}.ipynb", given)
+
+    with ThreadPoolExecutor(2) as threads:
+        started = [threads.submit(contextvars.copy_context().run, execute, number) for number in (0, 1)]
+    assert [future.result() for future in started] == [None, None]
+    assert not loop.is_closed()
+    loop.close()
+    assert all(nbformat.read(tmp_path / f"{n}.ipynb", as_version=4).cells[-1].execution_count for n in (0, 1))
