@@ -1,0 +1,30 @@
+"""The commands of the command line, a module for each part of the work. Only they print.
+
+Each module has `add(commands)`, which registers its commands; a command takes its arguments and returns the exit
+status: 0, or 1 where it ran and something in it failed. What was asked wrongly is raised; `cli.main` tells it.
+"""
+
+import time
+from collections.abc import Callable
+
+
+def progress(what: str) -> Callable[..., None]:
+    """A callable that draws a bar for (done, total, stage) in a terminal, and nothing elsewhere."""
+    from tqdm import tqdm
+
+    bars: dict[str, tqdm] = {}
+
+    def draw(done: int, total: int, stage: str = "") -> None:
+        key = stage or what
+        if key not in bars:
+            bars[key] = tqdm(total=total, desc=key, leave=False, disable=None)
+        bars[key].update(done - bars[key].n)
+        if done >= total:
+            bars[key].close()
+
+    return draw
+
+
+def seconds(start: float) -> str:
+    """The time since `start` of time.monotonic, to be printed."""
+    return f"{time.monotonic() - start:.1f} s"
