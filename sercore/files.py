@@ -32,6 +32,11 @@ PROVENANCE = "provenance.json"
 HISTORY = "history.csv"
 NOTEBOOK = "notebook.ipynb"
 CHECKPOINT = "best.safetensors"
+FAILURE = "failure.json"  # of a run whose last execution failed: time, cause, cell, trace
+HEARTBEAT = "heartbeat"  # touched by a run that makes progress: its age says whether the run hangs
+RUNNING = "running.json"  # of a run that is executed now: host, pid, worker, started, attempt
+EXECUTIONS = "executions.json"  # every execution that a run has had: started, seconds, host, worker, attempt, outcome
+BATCH = "batch.json"  # of a study that is executed now: host, pid, workers, started, dashboard
 FINGERPRINTED_PACKAGES = ("sercore", "torch", "torchaudio", "transformers", "numpy", "pandas", "scipy", "statsmodels")
 
 

@@ -25,7 +25,6 @@ from sercore.config import Run, Study
 from sercore.schema import did_you_mean, first
 
 PLACES = ("study", "corpora", "folder", "cache")  # parameters that say where things lie: no part of what a run is
-FAILURE = "failure.json"
 
 
 @dataclass(frozen=True)
@@ -197,9 +196,9 @@ def _train(study: Study, run: Run) -> None:
     except kernels.StoppedError:
         raise
     except Exception as error:
-        _record(run.folder / FAILURE, error)
+        _record(run.folder / files.FAILURE, error)
         raise
-    (run.folder / FAILURE).unlink(missing_ok=True)
+    (run.folder / files.FAILURE).unlink(missing_ok=True)
 
 
 def _analyse(study: Study, notebook: Path, output: Path, key: str) -> None:
@@ -218,7 +217,7 @@ def failures(study: Study) -> dict[str, str]:
     """Name -> cause of the runs whose last execution failed."""
     found = {}
     for run in study.runs:
-        record = run.folder / FAILURE
+        record = run.folder / files.FAILURE
         if record.exists() and not run.complete:
             found[f"{run.section}/{run.name}"] = json.loads(record.read_text(encoding="utf-8"))["cause"]
     return found
