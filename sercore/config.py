@@ -24,6 +24,11 @@ class Run:
     needs: tuple[str, ...] = ()  # sections whose results its notebook reads
 
     @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from the study's other runs: section and name."""
+        return self.section, self.name
+
+    @property
     def complete(self) -> bool:
         """Whether the run has ended with a result."""
         return (self.folder / self.result).exists()
@@ -93,7 +98,13 @@ def located(values: object, where: str) -> dict[str, Any]:
     """How to read a corpus, its paths made absolute; `root` is needed, the rest are options of the corpus's reader."""
     if not isinstance(values, Mapping) or "root" not in values:
         raise ValueError(f"{where}: expected a mapping with the release's folder as `root`, found {values!r}")
-    return {key: str(files.resolve(value)) if key in PATH_OPTIONS else value for key, value in values.items()}
+    found = {key: str(files.resolve(value)) if key in PATH_OPTIONS else value for key, value in values.items()}
+    others = found.get("other_transcripts")
+    if others is not None:
+        if not isinstance(others, Mapping):
+            raise ValueError(f"{where}: expected other_transcripts as a mapping of names to files, found {others!r}")
+        found["other_transcripts"] = {name: str(files.resolve(path)) for name, path in others.items()}
+    return found
 
 
 def _expand(path: Path, study: str, outputs: Path, name: str, section: Mapping[str, Any]) -> list[Run]:

@@ -33,6 +33,7 @@ HISTORY = "history.csv"
 NOTEBOOK = "notebook.ipynb"
 CHECKPOINT = "best.safetensors"
 FAILURE = "failure.json"  # of a run whose last execution failed: time, cause, cell, trace
+PREPARED = "prepared.json"  # of a notebook that filled a cache: the entries
 HEARTBEAT = "heartbeat"  # touched by a run that makes progress: its age says whether the run hangs
 RUNNING = "running.json"  # of a run that is executed now: host, pid, worker, started, attempt
 EXECUTIONS = "executions.json"  # every execution that a run has had: started, seconds, host, worker, attempt, outcome
@@ -133,6 +134,25 @@ def lock(path: Path, wait: Callable[[], None]) -> Iterator[bool]:
         except (OSError, AttributeError):  # a file system without locks; a system without fcntl
             locked = False
         yield locked
+
+
+@contextlib.contextmanager
+def claim(path: Path, wait: bool = False) -> Iterator[tuple[int, ...] | None]:
+    """Hold the lock file `path` while the block runs; None where another process holds it, unless `wait` waits for it.
+
+    Yields the file descriptors of the lock: who inherits one holds it too, and it is free when all of them are dead.
+    On a file system without locks there is nothing to hold, and nobody to be kept out: ().
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as held:
+        descriptors: tuple[int, ...] | None = (held.fileno(),)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            descriptors = None
+        except (OSError, AttributeError):  # a file system without locks; a system without fcntl
+            descriptors = ()
+        yield descriptors
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,15 +1,18 @@
-"""One notebook in one kernel: started safely beside others, stopped at once when nobody waits for it any more."""
+"""One notebook in one kernel: started safely beside others, watched, and ended when nobody waits for it any more."""
 
 import contextlib
 import contextvars
+import signal
+import subprocess
 import sys
+import threading
+import time
 import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
 from typing import Any
-from weakref import WeakSet
 
-import nbformat
 import papermill
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.paths import jupyter_runtime_dir
@@ -18,20 +21,32 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets import default
 
-TRIES = 2  # a kernel that dies before its first cell is started once more
+SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class StoppedError(RuntimeError):
     """The notebook was stopped from outside: it did not fail."""
 
 
+class KernelLostError(RuntimeError):
+    """The kernel died or was ended because it hung: its notebook may go on in another."""
+
+
+@dataclass
+class Watch:
+    """How a kernel is started, and when it is given up."""
+
+    owner: str = ""  # who may stop it
+    inherit: tuple[int, ...] = ()  # file descriptors that stay open while it lives
+    environment: Mapping[str, str] = field(default_factory=dict)  # variables in place of this process's
+    alive: Callable[[], float] = time.time  # when it last made progress, in seconds since the epoch
+    patience: float = 0.0  # seconds without progress after which it is ended; 0: never
+    process: subprocess.Popen | None = None
+    given_up: str = ""  # why it was ended
+
+
 class _Kernel(AsyncKernelManager):
     """A kernel that is reached through sockets in the file system, under a name of its own: ports can be taken."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        with _lock:
-            _running.add(self)
 
     @default("transport")
     def _default_transport(self) -> str:
@@ -43,54 +58,55 @@ class _Kernel(AsyncKernelManager):
         folder.mkdir(parents=True, exist_ok=True)
         return str(folder / f"sercore-{uuid.uuid4().hex}.json")
 
+    async def _async_launch_kernel(self, kernel_cmd: list[str], **kw: Any) -> None:
+        watch = _watch.get()
+        kw["env"] = {**kw.get("env", {}), **watch.environment}
+        if watch.inherit and sys.platform != "win32":
+            kw["pass_fds"] = watch.inherit
+        await super()._async_launch_kernel(kernel_cmd, **kw)
+        watch.process = getattr(self.provisioner, "process", None)
+        with _lock:
+            if watch.owner in _stopped:  # while it started
+                _end(watch)
 
-_running: WeakSet[_Kernel] = WeakSet()
-_lock = Lock()
-_stopped = False
+
+_watch: contextvars.ContextVar[Watch] = contextvars.ContextVar("watch")
+_running: list[Watch] = []
+_stopped: set[str] = set()
+_lock = threading.Lock()
 
 
-def allow() -> None:
-    """Let kernels start, as they may until `stop`."""
-    global _stopped
-    _stopped = False
-
-
-def stop() -> None:
-    """End every kernel of this process and start none: the notebooks raise StoppedError where they wait."""
-    global _stopped
-    _stopped = True
+def stop(owner: str = "") -> None:
+    """End the kernels of `owner` in this process and start none: its notebooks raise StoppedError where they wait."""
     with _lock:
-        kernels = list(_running)
-    for kernel in kernels:
-        process = getattr(kernel.provisioner, "process", None)
-        if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+        _stopped.add(owner)
+        for watch in _running:
+            if watch.owner == owner:
+                _end(watch)
 
 
-def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
-    """Execute `notebook` with `parameters` into `output`, cell by cell.
+def execute(notebook: Path, output: Path, parameters: dict[str, Any], watch: Watch | None = None) -> None:
+    """Execute `notebook` with `parameters` into `output`, cell by cell, in a kernel of its own.
 
-    Raises PapermillExecutionError for a cell that fails, DeadKernelError for a kernel that dies, and StoppedError where
-    `stop` was called.
+    Raises PapermillExecutionError for a cell that fails, KernelLostError for a kernel that dies or makes no progress
+    for `watch.patience` seconds, and StoppedError where `stop` was called.
     """
+    watch = watch or Watch()
+    if watch.owner in _stopped:
+        raise StoppedError(f"{notebook.name} was stopped")
     output.parent.mkdir(parents=True, exist_ok=True)
-    for attempt in range(1, TRIES + 1):
-        if _stopped:
-            raise StoppedError(f"{notebook.name} was stopped")
+    with _watched(watch):
         try:
             # nbclient keeps its event loop in the context; Dask's threads get copies of one, and would share its loop
-            contextvars.Context().run(_execute, notebook, output, parameters)
+            contextvars.Context().run(_execute, notebook, output, parameters, watch)
         except (DeadKernelError, RuntimeError) as error:
-            if _stopped:
+            if watch.owner in _stopped:
                 raise StoppedError(f"{notebook.name} was stopped") from error
-            if attempt == TRIES or _has_begun(output):
-                raise
-        else:
-            return
+            raise KernelLostError(watch.given_up or _death(watch, error)) from error
 
 
-def _execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
+def _execute(notebook: Path, output: Path, parameters: dict[str, Any], watch: Watch) -> None:
+    _watch.set(watch)
     try:
         papermill.execute_notebook(
             str(notebook), str(output), parameters, progress_bar=False, kernel_manager_class=_Kernel
@@ -99,13 +115,57 @@ def _execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
         ensure_event_loop().close()  # which nbclient opens and leaves open
 
 
-def _has_begun(output: Path) -> bool:
-    """Whether a cell of the notebook `output` was executed."""
-    return output.exists() and any(cell.get("execution_count") for cell in nbformat.read(output, as_version=4).cells)
+@contextlib.contextmanager
+def _watched(watch: Watch) -> Iterator[None]:
+    """Let `stop` find `watch` inside, and end its kernel where it makes no progress."""
+    done = threading.Event()
+    started = time.time()
+
+    def look() -> None:
+        while not done.wait(min(SECONDS_BETWEEN_LOOKS, watch.patience)):
+            silent = time.time() - max(started, watch.alive())
+            if silent > watch.patience:
+                watch.given_up = f"no sign of life for {silent:.0f} s: the kernel was ended"
+                _end(watch)
+                return
+
+    with _lock:
+        _running.append(watch)
+    looker = threading.Thread(target=look, daemon=True)
+    try:
+        if watch.patience:
+            looker.start()
+        yield
+    finally:
+        done.set()
+        if watch.patience:
+            looker.join()
+        with _lock:
+            _running.remove(watch)
+
+
+def _end(watch: Watch) -> None:
+    if watch.process is not None:
+        with contextlib.suppress(ProcessLookupError):
+            watch.process.kill()
+
+
+def _death(watch: Watch, error: Exception) -> str:
+    """What a kernel died of, as far as its exit status tells."""
+    status = watch.process.poll() if watch.process is not None else None
+    if status is None:
+        return f"the kernel was lost: {error}"
+    if status == -signal.SIGKILL:
+        return "the kernel was killed (SIGKILL): by hand, or by the system when memory ran out"
+    if status < 0:
+        return f"the kernel was killed by signal {-status} ({signal.Signals(-status).name})"
+    return f"the kernel ended by itself with status {status}"
 
 
 def cause(error: Exception) -> str:
     """What went wrong in one line: of a notebook the exception of the cell that failed."""
     if isinstance(error, PapermillExecutionError):
         return f"cell {error.cell_index}: {error.ename}: {error.evalue}"
+    if isinstance(error, KernelLostError):
+        return str(error)
     return f"{type(error).__name__}: {error}"

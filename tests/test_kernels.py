@@ -13,7 +13,6 @@ def test_notebooks_side_by_side_do_not_share_an_event_loop(make, tmp_path):
     plan = make([0])
     plan.runs[0].folder.mkdir(parents=True)
     loop = ensure_event_loop()  # as any earlier notebook in this thread leaves one in the context
-    kernels.allow()
 
     def execute(number):
         given = {"folder": str(plan.runs[0].folder), "seed": number}

@@ -1,0 +1,168 @@
+"""Many jobs on a cluster: those that others need before them, else the longest first; no loss but of what runs.
+
+Jobs are handed to Dask one a worker, so that the order is decided when a worker is free, and workers may come and go.
+A worker that dies is replaced, and its job given to another; a job that has killed several workers fails.
+"""
+
+import contextlib
+import os
+import queue
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dask.distributed import Client, Future, KilledWorker
+
+from sercore import files
+from sercore.attempts import Outcome
+from sercore.clusters import Cluster
+
+SECONDS_BETWEEN_LOOKS = 1.0  # for workers that have joined
+SECONDS_WITHOUT_SCHEDULER = 60.0
+NO_SPACE = "No space left on device"
+
+Call = Callable[[Sequence[Outcome], bool], Outcome]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Something to do on a worker: `call(outcomes of what it needs, whether to wait for another batch)`."""
+
+    name: str
+    call: Call
+    needs: tuple[str, ...] = ()  # names of jobs
+    cost: float = 0.0  # expected seconds
+    trains: bool = True  # and so must have a GPU where some workers have one
+
+
+def perform(jobs: Sequence[Job], cluster: Cluster) -> Iterator[Outcome]:
+    """Do `jobs` on the workers of `cluster` and yield each outcome as it comes.
+
+    What another batch has claimed is left until all else is done, and then waited for. However the iteration ends, no
+    job goes on unseen. Raises OSError where the scheduler is lost or the disk is full, ValueError for needs that go
+    round in a circle.
+    """
+    course = _Course(jobs, cluster)
+    try:
+        while course.open:
+            yield from course.step()
+    except BaseException:  # Ctrl-C, or the caller has enough: kernels must not train on unseen
+        course.abandon()
+        raise
+
+
+class _Course:
+    """The state of `perform`."""
+
+    def __init__(self, jobs: Sequence[Job], cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.waiting = sorted(jobs, key=lambda job: -job.cost)
+        self.known = {job.name for job in jobs}
+        self.done: dict[str, Outcome] = {}
+        self.claimed: list[Job] = []
+        self.patient = False  # what is left is waited for
+        self.running: dict[str, tuple[Job, Future]] = {}
+        self.ended: queue.Queue[str] = queue.Queue()
+        self.lost_at = 0.0
+
+    @property
+    def open(self) -> bool:
+        """Whether something is left to do."""
+        return bool(self.waiting or self.running or self.claimed)
+
+    @property
+    def client(self) -> Client:
+        return self.cluster.client
+
+    def step(self) -> Iterator[Outcome]:
+        """Give free workers something to do, and wait a while for what ends."""
+        self._hand_out()
+        if not self.running:
+            if not self.claimed and self.waiting:
+                stuck = ", ".join(job.name for job in self.waiting[:3])
+                raise ValueError(f"{stuck} need each other: nothing can begin")
+            self.waiting, self.claimed, self.patient = self.claimed + self.waiting, [], True
+            return
+        try:
+            name = self.ended.get(timeout=SECONDS_BETWEEN_LOOKS)
+        except queue.Empty:
+            self._check_scheduler()
+            return
+        job, future = self.running.pop(name)
+        outcome = self._outcome(job, future)
+        if outcome.state == "claimed":
+            self.claimed.append(job)
+            return
+        self.done[name] = outcome
+        yield outcome
+        if outcome.state == "failed" and NO_SPACE in outcome.cause:
+            raise OSError(f"{outcome.name}: {outcome.cause}; free some space: what is complete is kept")
+
+    def _hand_out(self) -> None:
+        free = self._workers() - len(self.running)
+        for job in [job for job in self.waiting if free > 0 and self._ready(job)][: max(free, 0)]:
+            self.waiting.remove(job)
+            resources = self.cluster.resources() if job.trains else {}
+            needed = [self.done[name] for name in job.needs if name in self.done]
+            future = self.client.submit(job.call, needed, self.patient, pure=False, resources=resources or None)
+            self.running[job.name] = (job, future)
+            future.add_done_callback(lambda _, name=job.name: self.ended.put(name))
+
+    def _ready(self, job: Job) -> bool:
+        return all(name in self.done or name not in self.known for name in job.needs)
+
+    def _workers(self) -> int:
+        """Notebooks that can be executed at once; one where workers are still awaited, so that it waits at Dask."""
+        return max(1, sum(self.client.nthreads().values()))
+
+    def _outcome(self, job: Job, future: Future) -> Outcome:
+        if future.status == "cancelled":
+            raise OSError(f"the scheduler at {self.cluster.address} was lost; what is complete is kept")
+        try:
+            return replace(future.result(), name=job.name)
+        except KilledWorker as error:
+            return Outcome(job.name, "failed", cause=f"its worker died, {error.allowed_failures + 1} times")
+        except Exception as error:  # noqa: BLE001 - a worker that cannot even begin: its job has failed, others go on
+            return Outcome(job.name, "failed", cause=f"{type(error).__name__}: {error}")
+
+    def _check_scheduler(self) -> None:
+        if self.client.status == "running":
+            self.lost_at = 0.0
+        elif not self.lost_at:
+            self.lost_at = time.monotonic()
+        elif time.monotonic() - self.lost_at > SECONDS_WITHOUT_SCHEDULER:
+            raise OSError(f"the scheduler at {self.cluster.address} does not answer; what is complete is kept")
+
+    def abandon(self) -> None:
+        """Stop what runs."""
+        self.cluster.stop()
+        with contextlib.suppress(Exception):  # a lost scheduler has nothing to cancel
+            self.client.cancel([future for _, future in self.running.values()], force=True)
+
+
+@contextlib.contextmanager
+def announced(folder: Path, cluster: Cluster) -> Iterator[Path]:
+    """Tell in `folder`, while the block runs, that a batch is under way; yields a file that its workers must see."""
+    token = folder / f".batch-{cluster.owner}"
+    path = folder / files.BATCH
+    content: dict[str, Any] = {
+        "owner": cluster.owner,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "workers": sum(cluster.client.nthreads().values()),
+        "started": time.time(),
+        "dashboard": cluster.dashboard,
+        "address": cluster.address,
+    }
+    files.write_text(token, cluster.owner)
+    files.write_json(path, content)
+    try:
+        yield token
+    finally:
+        token.unlink(missing_ok=True)
+        with contextlib.suppress(OSError, ValueError):
+            if files.read_json(path)["owner"] == cluster.owner:
+                path.unlink(missing_ok=True)
