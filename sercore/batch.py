@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dask.distributed import Client, Future, KilledWorker
+from distributed.comm import CommClosedError
 
 from sercore import files
 from sercore.attempts import Outcome
@@ -49,6 +50,9 @@ def perform(jobs: Sequence[Job], cluster: Cluster) -> Iterator[Outcome]:
     try:
         while course.open:
             yield from course.step()
+    except CommClosedError as error:
+        course.abandon()
+        raise OSError(course.lost) from error
     except BaseException:  # Ctrl-C, or the caller has enough: kernels must not train on unseen
         course.abandon()
         raise
@@ -67,6 +71,7 @@ class _Course:
         self.running: dict[str, tuple[Job, Future]] = {}
         self.ended: queue.Queue[str] = queue.Queue()
         self.lost_at = 0.0
+        self.lost = f"the scheduler at {cluster.address} was lost; what is complete is kept, the same command goes on"
 
     @property
     def open(self) -> bool:
@@ -120,13 +125,15 @@ class _Course:
 
     def _outcome(self, job: Job, future: Future) -> Outcome:
         if future.status == "cancelled":
-            raise OSError(f"the scheduler at {self.cluster.address} was lost; what is complete is kept")
+            raise OSError(self.lost)
         try:
             return replace(future.result(), name=job.name)
         except KilledWorker as error:
             return Outcome(job.name, "failed", cause=f"its worker died, {error.allowed_failures + 1} times")
         except Exception as error:  # noqa: BLE001 - a worker that cannot even begin: its job has failed, others go on
             return Outcome(job.name, "failed", cause=f"{type(error).__name__}: {error}")
+        finally:
+            future.release()  # else Dask would do a job again whose worker leaves after it
 
     def _check_scheduler(self) -> None:
         if self.client.status == "running":
@@ -134,7 +141,7 @@ class _Course:
         elif not self.lost_at:
             self.lost_at = time.monotonic()
         elif time.monotonic() - self.lost_at > SECONDS_WITHOUT_SCHEDULER:
-            raise OSError(f"the scheduler at {self.cluster.address} does not answer; what is complete is kept")
+            raise OSError(self.lost)
 
     def abandon(self) -> None:
         """Stop what runs."""
