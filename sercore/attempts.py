@@ -58,6 +58,7 @@ class Task:
     token: Path | None = None  # a file of the batch: a worker that does not see it is on another file system
     retries: int = 1  # of a kernel that was lost
     patience: float = 0.0  # seconds without a sign of life after which a kernel is ended; 0: for ever
+    warm: bool = True  # whether its kernel is forked from one that has imported everything
 
     @property
     def folder(self) -> Path:
@@ -87,7 +88,7 @@ def run(task: Task, needed: Sequence[Outcome] = (), wait: bool = False) -> Outco
                 return Outcome(task.name, "skipped", worker=worker)
             if held is None:
                 return Outcome(task.name, "claimed", cause="another batch executes it", worker=worker)
-            _try(task, kernels.Watch(owner=task.owner, inherit=held, patience=task.patience), worker)
+            _try(task, kernels.Watch(owner=task.owner, inherit=held, patience=task.patience, warm=task.warm), worker)
     except kernels.StoppedError:
         return Outcome(task.name, "stopped", time.monotonic() - start, worker=worker)
     except Exception as error:  # noqa: BLE001 - a notebook may fail in any way, and its cause is what is wanted
@@ -138,6 +139,7 @@ def _execute(task: Task, watch: kernels.Watch, attempt: int, worker: str, starte
         now = {"host": socket.gethostname(), "pid": os.getpid(), "worker": worker, "started": started,
                "attempt": attempt}  # fmt: skip
         files.write_json(task.folder / files.RUNNING, now)
+        watch.started = lambda kernel: files.write_json(task.folder / files.RUNNING, {**now, "kernel": kernel})
     kernels.execute(task.notebook, task.output, task.parameters, watch)
     if task.mark:
         files.write_text(task.result, task.mark)

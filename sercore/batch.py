@@ -153,6 +153,7 @@ class _Course:
 @contextlib.contextmanager
 def announced(folder: Path, cluster: Cluster) -> Iterator[Path]:
     """Tell in `folder`, while the block runs, that a batch is under way; yields a file that its workers must see."""
+    start = time.monotonic()
     token = folder / f".batch-{cluster.owner}"
     path = folder / files.BATCH
     content: dict[str, Any] = {
@@ -169,7 +170,16 @@ def announced(folder: Path, cluster: Cluster) -> Iterator[Path]:
     try:
         yield token
     finally:
+        _remember(folder / files.BATCHES, content | {"seconds": round(time.monotonic() - start, 2)})
         token.unlink(missing_ok=True)
         with contextlib.suppress(OSError, ValueError):
             if files.read_json(path)["owner"] == cluster.owner:
                 path.unlink(missing_ok=True)
+
+
+def _remember(path: Path, content: dict[str, Any]) -> None:
+    """Add `content` to the batches that the study has had."""
+    kept = ("host", "workers", "started", "seconds")
+    with contextlib.suppress(OSError, ValueError):  # a full disk: no reason to hide why the batch ended
+        earlier = files.read_json(path)["batches"] if path.exists() else []
+        files.write_json(path, {"batches": [*earlier, {key: content[key] for key in kept}]})

@@ -11,8 +11,10 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -27,18 +29,24 @@ except ImportError:  # Windows has none
 
 PARAMETERS = "parameters.yaml"
 PREDICTIONS = "predictions.parquet"  # written last: its presence means that the run is complete
+MISMATCHED = "mismatched.parquet"  # predictions of a run's models for other transcripts than they were trained with
 RESIDUALS = "residuals.parquet"  # of a run that reads others: likewise
 PROVENANCE = "provenance.json"
 HISTORY = "history.csv"
 NOTEBOOK = "notebook.ipynb"
 CHECKPOINT = "best.safetensors"
+STATE = "state.safetensors"  # of a fold in training: what it goes on from after an interruption
 FAILURE = "failure.json"  # of a run whose last execution failed: time, cause, cell, trace
 PREPARED = "prepared.json"  # of a notebook that filled a cache: the entries
 HEARTBEAT = "heartbeat"  # touched by a run that makes progress: its age says whether the run hangs
 RUNNING = "running.json"  # of a run that is executed now: host, pid, worker, started, attempt
 EXECUTIONS = "executions.json"  # every execution that a run has had: started, seconds, host, worker, attempt, outcome
+BATCHES = "batches.json"  # of a study: every batch that it has had: host, workers, started, seconds
 BATCH = "batch.json"  # of a study that is executed now: host, pid, workers, started, dashboard
-FINGERPRINTED_PACKAGES = ("sercore", "torch", "torchaudio", "transformers", "numpy", "pandas", "scipy", "statsmodels")
+FINGERPRINTED_PACKAGES = ("sercore", "torch", "torchaudio", "transformers", "tokenizers", "safetensors", "soundfile",
+                          "numpy", "pandas", "pyarrow", "scipy", "statsmodels")  # fmt: skip
+DIRTY = "-dirty"  # ends a commit that files differed from
+SECONDS_BETWEEN_BEATS = 2.0
 
 
 def project() -> Path:
@@ -219,19 +227,65 @@ def read_json(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+class Heartbeat:
+    """Touches the heartbeat of the run in `folder` whenever it is called, but at most every two seconds.
+
+    To be called by what makes progress, and by that alone: a run that hangs calls nothing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """The file appears with the first call."""
+        self._path = folder / HEARTBEAT
+        self._next = 0.0
+
+    def __call__(self) -> None:
+        """Tell that something has been done. A disk that is full, or away, is found out by what is written to it."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + SECONDS_BETWEEN_BEATS
+            with contextlib.suppress(OSError):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._path.touch()
+
+    def beside(self, progress: Callable[[int, int, str], None] | None) -> Callable[[int, int, str], None]:
+        """What tells `progress` how far a stage has come, and beats."""
+
+        def step(done: int, total: int, stage: str) -> None:
+            self()
+            if progress is not None:
+                progress(done, total, stage)
+
+        return step
+
+
 def provenance(**extra: object) -> dict:
-    """What is needed to tell how a result came about: commit, versions, machine, and whatever is given in `extra`."""
+    """What is needed to tell how a result came about: commit, code, versions, system, and whatever `extra` adds.
+
+    `commit` as `commit()` has it, `dirty` whether files differed from it, `source` a digest of the package's code.
+    """
     versions = {}
     for package in FINGERPRINTED_PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
             versions[package] = version(package)
-    return {"commit": commit(), "python": platform.python_version(), "platform": platform.platform(),
+    at = commit()
+    return {"commit": at, "dirty": None if at is None else at.endswith(DIRTY), "source": source(),
+            "python": platform.python_version(), "platform": platform.platform(),
             "versions": versions, "command": sys.argv[:1], **extra}  # fmt: skip
+
+
+def source() -> str:
+    """A digest of the package's code: the same for two checkouts whose modules are, whatever their commits are."""
+    digest = blake2b(digest_size=8)
+    top = Path(__file__).parent
+    for path in sorted(top.rglob("*.py")):
+        digest.update(f"{path.relative_to(top).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def commit() -> str | None:
     """The checkout's commit, with `-dirty` where files differ from it; None outside a checkout or without git."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    describe = ["describe", "--always", f"--dirty={DIRTY}", "--abbrev=40", "--exclude=*"]
+    command = ["git", "-C", str(Path(__file__).parent), *describe]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

@@ -15,11 +15,14 @@ from typing import Any
 
 import papermill
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning import LocalProvisioner
 from jupyter_core.paths import jupyter_runtime_dir
 from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets import default
+
+from sercore.nursery import LAUNCHER, Child, Nursery
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
@@ -41,8 +44,28 @@ class Watch:
     environment: Mapping[str, str] = field(default_factory=dict)  # variables in place of this process's
     alive: Callable[[], float] = time.time  # when it last made progress, in seconds since the epoch
     patience: float = 0.0  # seconds without progress after which it is ended; 0: never
-    process: subprocess.Popen | None = None
+    warm: bool = False  # whether it is forked from a process that has imported torch and the like
+    started: Callable[[int], None] = lambda _: None  # told its process id
+    process: subprocess.Popen | Child | None = None
     given_up: str = ""  # why it was ended
+
+
+class _Forked(LocalProvisioner):
+    """A kernel process that is forked from this worker's nursery, or started anew where that is gone."""
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> dict[str, Any]:
+        watch = _watch.get()
+        if LAUNCHER not in cmd:  # another language, or an environment of its own
+            return await super().launch_kernel(cmd, **kwargs)
+        try:
+            argv = cmd[cmd.index(LAUNCHER) + 1 :]
+            self.process = _nursery().fork(argv, kwargs["env"], kwargs.get("cwd"), watch.inherit)
+        except OSError:
+            _lose_nursery()
+            return await super().launch_kernel(cmd, **kwargs)
+        self.pid = self.pgid = self.process.pid
+        self.cwd = kwargs.get("cwd", Path.cwd())
+        return self.connection_info
 
 
 class _Kernel(AsyncKernelManager):
@@ -58,6 +81,12 @@ class _Kernel(AsyncKernelManager):
         folder.mkdir(parents=True, exist_ok=True)
         return str(folder / f"sercore-{uuid.uuid4().hex}.json")
 
+    async def _async_pre_start_kernel(self, **kw: Any) -> tuple[list[str], dict[str, Any]]:
+        if _watch.get().warm and sys.platform == "linux":  # forking is safe there
+            self.kernel_id = self.kernel_id or str(uuid.uuid4())
+            self.provisioner = _Forked(kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self)
+        return await super()._async_pre_start_kernel(**kw)
+
     async def _async_launch_kernel(self, kernel_cmd: list[str], **kw: Any) -> None:
         watch = _watch.get()
         kw["env"] = {**kw.get("env", {}), **watch.environment}
@@ -65,6 +94,8 @@ class _Kernel(AsyncKernelManager):
             kw["pass_fds"] = watch.inherit
         await super()._async_launch_kernel(kernel_cmd, **kw)
         watch.process = getattr(self.provisioner, "process", None)
+        if watch.process is not None:
+            watch.started(watch.process.pid)
         with _lock:
             if watch.owner in _stopped:  # while it started
                 _end(watch)
@@ -72,8 +103,23 @@ class _Kernel(AsyncKernelManager):
 
 _watch: contextvars.ContextVar[Watch] = contextvars.ContextVar("watch")
 _running: list[Watch] = []
+_nurseries: list[Nursery] = []
 _stopped: set[str] = set()
 _lock = threading.Lock()
+
+
+def _nursery() -> Nursery:
+    """This process's nursery, started at its first use."""
+    with _lock:
+        if not _nurseries:
+            _nurseries.append(Nursery())
+        return _nurseries[0]
+
+
+def _lose_nursery() -> None:
+    """Let the next kernel have a new one."""
+    with _lock:
+        _nurseries.clear()
 
 
 def stop(owner: str = "") -> None:
