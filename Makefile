@@ -6,7 +6,7 @@ INSTALLED := .venv/installed
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: study smoke test test-long lint lab bench clean
+.PHONY: study smoke test test-long lint lab bench bench-peer bench-real clean
 
 study: $(INSTALLED)  ## speak the embedded corpora, run the whole study on them, print its tables
 	$(BIN)/sercore speak
@@ -30,12 +30,25 @@ lint: $(INSTALLED)
 lab: $(INSTALLED)  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
-bench: $(INSTALLED)  ## utterances per second, against a plain loop
+bench: $(INSTALLED)  ## speed of training, evaluation and reading, against a plain loop and the machine's limits
 	$(BIN)/sercore speak
 	env -u OMP_NUM_THREADS $(BIN)/python -m tests.benchmarks.throughput
 
+bench-peer: $(INSTALLED) .venv-peer/installed  ## the same network in autrainer's training loop and in ours, by turns
+	$(BIN)/sercore speak
+	env -u OMP_NUM_THREADS $(BIN)/python -m tests.benchmarks.peer
+
+.venv-peer/installed:
+	$(PYTHON) -m venv .venv-peer
+	.venv-peer/bin/pip install --quiet autrainer==0.10.0
+	@touch $@
+
+# make bench-real EMODB=/data/emodb EMOBANK=/data/emobank.csv
+bench-real: $(INSTALLED)  ## the study on real public speech and on rated sentences, from wherever they lie
+	$(BIN)/python -m tests.benchmarks.real_speech $(if $(EMODB),--emodb $(EMODB)) $(if $(EMOBANK),--emobank $(EMOBANK))
+
 clean:  ## remove what `make study` made, and the environment
-	rm -rf outputs/demo outputs/smoke outputs/cache outputs/corpora outputs/transcripts outputs/by-hand .venv
+	rm -rf outputs/demo outputs/smoke outputs/cache outputs/corpora outputs/transcripts outputs/by-hand outputs/bench .venv .venv-peer
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"sercore needs Python 3.11 or newer, {sys.executable} is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11")'

@@ -1,11 +1,11 @@
-"""The command line: `sercore speak · check · transcribe · plan · run · status`; each command is in `commands/`."""
+"""The command line: `sercore --help` lists the commands; each module of `commands/` has some."""
 
 import argparse
 import sys
 
-from sercore.commands import batch, corpora
+from sercore.commands import batch, corpora, models, plan, report, status, transcripts
 
-COMMANDS = (corpora, batch)
+COMMANDS = (corpora, transcripts, plan, batch, status, models, report)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,11 +8,12 @@ import torch.nn.functional as F  # noqa: N812 -- its name everywhere
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from sercore.convolutions import convolve
 from sercore.schema import first
 
 STAGES = 6
 LEAST = 2 ** (STAGES - 1)  # frames and mel bands, of which at least one must be left after five halvings
-WIDEST_CHANNELS_LAST = 32  # on a CPU; measured: faster up to width 16, equal at 32, slower at 64
+WIDEST_CHANNELS_LAST = 32  # on a CPU in float32; measured: faster up to width 16, equal at 32, slower at 64
 
 
 class Output(NamedTuple):
@@ -97,7 +98,7 @@ class Cnn14(nn.Module):
                 "in [0, 1)"
             )
         self.text_stages, self.text_width, self.mels, self.dropout = stages, text_width, mels, dropout
-        self.width = width
+        self.width, self.layout = width, "auto"  # see TrainingSettings.layout
         maps = [1, *(width * 2**k for k in range(STAGES))]
         with torch.device("meta"):  # without the weights that PyTorch would draw from the global generator
             self.bn0 = nn.BatchNorm1d(mels)
@@ -122,7 +123,7 @@ class Cnn14(nn.Module):
         Raises ValueError for fewer than 32 true frames, frames beyond the batch's, another number of mels, and a text
         that is missing, unasked for, or of another width than the model's.
         """
-        padded = self._check(logmel, frames, text)
+        padded = torch.compiler.is_exporting() or self._check(logmel, frames, text)  # a graph cannot look at its input
         speech = _speech(frames, logmel.shape[1]) if padded else None  # (batch, frames)
         x = self._normalise(logmel, speech)
         x = x.unsqueeze(-1).permute(0, 3, 1, 2) if self._channels_last(x.device) else x.unsqueeze(1)
@@ -174,13 +175,18 @@ class Cnn14(nn.Module):
 
     def _normalise(self, logmel: Tensor, speech: Tensor | None) -> Tensor:
         """`logmel` after `bn0`, zero where there is no speech."""
-        if speech is None:
-            return self.bn0(logmel.flatten(0, 1)).view_as(logmel)
+        if speech is None or not self.training:
+            normal = self.bn0(logmel.flatten(0, 1)).view_as(logmel)
+            return normal if speech is None else normal.masked_fill(~speech[:, :, None], 0.0)
         return logmel.new_zeros(logmel.shape).masked_scatter_(speech[:, :, None], self.bn0(logmel[speech]))
 
     def _channels_last(self, device: torch.device) -> bool:
         """Whether feature maps lie innermost in memory: the faster order for these convolutions on this device."""
-        return device.type == "cuda" or (device.type == "cpu" and self.width <= WIDEST_CHANNELS_LAST)
+        if self.layout != "auto":
+            return self.layout == "channels_last"
+        if device.type == "cpu":
+            return self.width <= WIDEST_CHANNELS_LAST or torch.is_autocast_enabled("cpu")
+        return device.type == "cuda"
 
 
 def _convolve(x: Tensor, convolution: nn.Conv2d) -> Tensor:
@@ -188,12 +194,10 @@ def _convolve(x: Tensor, convolution: nn.Conv2d) -> Tensor:
 
     Where one band is left, the kernel's outer columns only ever see padding: without them the result is the same.
     """
-    if x.shape[3] == 1:
-        return F.conv2d(x, convolution.weight[:, :, :, 1:2], padding=(1, 0))
-    return convolution(x)
+    return convolve(x, convolution.weight[:, :, :, 1:2] if x.shape[3] == 1 else convolution.weight)
 
 
-def _speech(frames: Tensor, longest: int) -> Tensor:
+def _speech(frames: Tensor, longest: int | torch.SymInt) -> Tensor:
     """Whether each of `longest` frames is one of the utterance's: (batch,) -> (batch, longest)."""
     return torch.arange(longest, device=frames.device) < frames[:, None]
 

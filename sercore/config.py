@@ -95,7 +95,10 @@ def load(path: str | Path) -> Study:
 
 
 def located(values: object, where: str) -> dict[str, Any]:
-    """How to read a corpus, its paths made absolute; `root` is needed, the rest are options of the corpus's reader."""
+    """How to read a corpus, its paths made absolute: `values` of corpora.read.
+
+    `root` is needed; `reader` says how it is read where its name does not; the rest are options of that reader.
+    """
     if not isinstance(values, Mapping) or "root" not in values:
         raise ValueError(f"{where}: expected a mapping with the release's folder as `root`, found {values!r}")
     found = {key: str(files.resolve(value)) if key in PATH_OPTIONS else value for key, value in values.items()}

@@ -131,12 +131,12 @@ class Dataset(ABC):
             index = (start[:, None] + steps).clamp_(max=len(self._resident) - 1)
             behind = (steps >= count[:, None]).reshape(*index.shape, *[1] * (self._resident.ndim - 1))
             return self._resident[index].to(dtype).masked_fill_(behind, self.padding)
-        array = self._packed.array
-        gathered = torch.empty(len(plan.rows), plan.padded, *array.shape[1:], dtype=dtype)
+        array, shape = self._packed.array, (len(plan.rows), plan.padded, *self._packed.array.shape[1:])
+        gathered = torch.empty(shape, dtype=dtype, pin_memory=self.device.type == "cuda")  # copied while the GPU works
         for row, start, count in zip(gathered.numpy(), plan.start, plan.count, strict=True):
             row[:count] = array[start : start + count]
             row[count:] = self.padding
-        return gathered.to(self.device)
+        return gathered.to(self.device, non_blocking=True)
 
 
 class SpeechDataset(Dataset):

@@ -51,15 +51,15 @@ def counts(held: Sequence[Corpus]) -> pd.DataFrame:
 def overlaps(held: Sequence[Corpus]) -> pd.DataFrame:
     """What the partitions of every fold share: speakers, dialogs, transcripts, and the share of turns heard before.
 
-    Columns: corpus, fold, those of splits.overlap. Of a corpus without official partitions one row a left-out speaker.
+    Columns: corpus, fold, those of splits.overlap. The folds are the official split, else those that are made for it.
     """
     parts = []
     for corpus in held:
         official = corpus.utterances["partition"].notna().any()
         if official:
-            found = [splits.official(corpus.utterances, allow_torn_speakers=True)]
+            found = [splits.official(splits.with_development(corpus.utterances), allow_torn_speakers=True)]
         else:
-            found = splits.leave_one_speaker_out(corpus.utterances)
+            found = splits.made_for(corpus.utterances)
         for split in found:
             shared = splits.overlap(split, corpus.utterances)
             shared.insert(0, "fold", split.name)
@@ -143,7 +143,8 @@ def plot_durations_and_speakers(held: Sequence[Corpus]) -> Figure:
                       ylabel="utterances")  # fmt: skip
             right.set_xticks([])
             right.margins(y=0.25)
-            right.legend(frameon=False, ncols=2, loc="upper right")
+            if len(speakers):
+                right.legend(frameon=False, ncols=2, loc="upper right")
     return figure
 
 

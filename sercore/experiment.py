@@ -1,7 +1,8 @@
 """One run of the study: a model trained on one corpus with one seed, evaluated there and on the other corpora.
 
 The notebooks of sections 5 and 6 are made of these calls, in this order: `define`, `load`, for each split `fit`,
-then `finish`. A fold that is complete is not trained again, so an interrupted run goes on with its next one.
+then `finish`. A fold that is complete is not trained again, and one that was interrupted goes on at its last epoch
+that was kept. What the run's provenance.json tells of it all is described in sercore.sittings.
 """
 
 import time
@@ -13,7 +14,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from sercore import config, files, models, schema, settings, sources, splits, training
+from sercore import config, files, models, resuming, schema, settings, sittings, sources, splits, training
 from sercore.settings import FeatureSettings, NetworkSettings, TextSettings, TrainingSettings
 from sercore.sources import Source
 
@@ -24,6 +25,10 @@ EMBEDDED_CORPORA = {
     "msp-podcast": {
         "root": "outputs/corpora/msp-podcast",
         "transcripts": "outputs/transcripts/msp-podcast.csv",
+        "other_transcripts": {
+            "asr": "outputs/transcripts/msp-podcast.csv",
+            "gold": "outputs/transcripts/msp-podcast-gold.csv",
+        },
     },
 }
 OBJECTIVES = {"categories": "categories", "dimensions": "mse", "multitask": "ccc"}  # sections 5, 6.1 and 6.2
@@ -71,6 +76,7 @@ def define(section: str, **parameters: Any) -> Experiment:
     if parameters.get("target", schema.DIMENSIONS[0]) not in schema.DIMENSIONS:
         near = schema.did_you_mean(parameters["target"], schema.DIMENSIONS)
         raise ValueError(f"no dimension '{parameters['target']}'{near}")
+    told = {key: parameters[key] for key in ("transcripts", "corruption", "shuffled") if key in parameters}
     name = ",".join(f"{key}={parameters[key]}" for key in ("target", "model", "corpus", "seed") if key in parameters)
     folder = files.resolve(places["folder"] or f"{BY_HAND}/{section}/{name}")
     experiment = Experiment(
@@ -83,7 +89,7 @@ def define(section: str, **parameters: Any) -> Experiment:
         allow_torn_speakers=parameters.get("allow_torn_speakers", False),
         classes={name: tuple(members) for name, members in parameters.get("classes", schema.FOUR_CLASSES).items()},
         features=settings.build(FeatureSettings, parameters["features"]),
-        text=settings.build(TextSettings, parameters["text"]),
+        text=settings.build(TextSettings, {**parameters["text"], **told}),
         network=settings.build(NetworkSettings, parameters["network"]),
         training=settings.training(parameters["model"], parameters["training"]),
         corpora={key: config.located(values, f"corpus '{key}'") for key, values in places["corpora"].items()},
@@ -130,10 +136,12 @@ def describe(experiment: Experiment) -> pd.DataFrame:
 def load(experiment: Experiment, progress: Callable[[int, int, str], None] | None = None) -> dict[str, Source]:
     """Name -> corpus with the features that the experiment's model takes of it; the training corpus comes first.
 
-    What the cache lacks is computed and kept there.
+    What the cache lacks is computed and kept there. What the run is made from is recorded in its provenance.
     """
+    start = time.monotonic()
+    progress = files.Heartbeat(experiment.folder).beside(progress)
     names = [experiment.corpus, *(name for name in experiment.corpora if name != experiment.corpus)]
-    return {
+    data = {
         name: sources.read(
             name,
             experiment.corpora[name],
@@ -147,53 +155,64 @@ def load(experiment: Experiment, progress: Callable[[int, int, str], None] | Non
         )
         for name in names
     }
+    sittings.begin(experiment.folder, _origin(experiment, data), time.monotonic() - start)
+    return data
 
 
 def folds(experiment: Experiment, data: Mapping[str, Source]) -> list[splits.Split]:
-    """The splits that the experiment trains on: the official one, or those of its folds, all where it names none.
+    """The splits that the experiment trains on: the official one, or those of its folds, else splits.made_for.
 
     Raises ValueError for a fold that the corpus does not have.
     """
     rows = data[experiment.corpus].rows
     if rows["partition"].notna().any():
-        return [splits.official(rows, experiment.allow_torn_speakers)]
-    found = {split.name: split for split in splits.leave_one_speaker_out(rows)}
-    for name in experiment.folds:
-        if name not in found:
-            raise ValueError(f"corpus '{experiment.corpus}' has no fold '{name}'{schema.did_you_mean(name, found)}")
-    return [split for name, split in found.items() if not experiment.folds or name in experiment.folds]
+        return [splits.official(splits.with_development(rows), experiment.allow_torn_speakers)]
+    if experiment.folds:
+        return splits.named(rows, experiment.folds, experiment.corpus)
+    return splits.made_for(rows)
 
 
 def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split) -> Iterator[dict[str, Any]]:
     """Train on `split`, yielding each epoch as a row of the history; then keep the best model and its predictions.
 
-    A split whose predictions are there is not trained again: the epochs of its history are yielded.
+    The history is written after each epoch. An interrupted training goes on at the epoch of its last state (see
+    sercore.resuming), with the same numbers; those before it are yielded first, as they were. A split whose
+    predictions are there is not trained again: the epochs of its history are yielded.
     """
     folder = experiment.folder / f"fold={split.name}"
+    source = data[experiment.corpus]
+    origin = _origin(experiment, data)
+    identity = {key: origin[key] for key in ("parameters", "settings", "corpora")}
+    identity |= {"section": experiment.section, "split": asdict(split)}
+    memory = resuming.Memory(folder / files.STATE, identity)
     if (folder / files.PREDICTIONS).exists():
+        memory.forget()
         yield from pd.read_csv(folder / files.HISTORY).to_dict("records")
         return
     start = time.monotonic()
-    source = data[experiment.corpus]
     train = source.dataset(split.train)
     development = source.dataset(split.development)
     model = _model(experiment, source)
-    history = []
     crop = experiment.training.crop_seconds
     crop_frames = round(crop * experiment.features.sample_rate / experiment.features.hop) if crop else None
     objective = training.objective(OBJECTIVES[experiment.section], train.target, experiment.outputs)
+    memory.spend("loading", time.monotonic() - start)
+    beat = files.Heartbeat(experiment.folder)
+    history = []
     for epoch in training.fit(
-        model, objective, train, development, experiment.training, experiment.seed, crop_frames=crop_frames
+        model, objective, train, development, experiment.training, experiment.seed, crop_frames, None, memory, beat
     ):
         history.append({"fold": split.name, **epoch._asdict()})
+        files.write_table(folder / files.HISTORY, pd.DataFrame(history))
         yield history[-1]
-    trained = time.monotonic()
+    start = time.monotonic()
     predictions = evaluate(experiment, data, split, model)
-    seconds = {"training": trained - start, "evaluation": time.monotonic() - trained}
+    seconds = {"training": sum(row["seconds"] for row in history), "evaluation": time.monotonic() - start}
     models.save(model, _rebuild(experiment, source), folder / files.CHECKPOINT)
-    files.write_table(folder / files.HISTORY, pd.DataFrame(history))
-    files.write_json(folder / files.PROVENANCE, {"seconds": seconds, "device": str(training.pick_device())})
+    about = {"device": str(training.pick_device()), "seconds": seconds | memory.seconds, "sittings": memory.sittings}
+    files.write_json(folder / files.PROVENANCE, about)
     files.write_table(folder / files.PREDICTIONS, predictions)
+    memory.forget()
 
 
 def evaluate(
@@ -210,14 +229,14 @@ def evaluate(
             official = source.rows["partition"].notna().any()
             rows = source.rows[source.rows["partition"] == "test"] if official else source.rows
             asked.append((name, source, "test", tuple(rows["utterance"])))
-    parts = []
+    beat, parts = files.Heartbeat(experiment.folder), []
     for name, source, partition, utterances in asked:
         dataset = source.dataset(utterances)
         keys = {"section": experiment.section, "model": experiment.model, "train_corpus": experiment.corpus,
                 "test_corpus": name, "fold": split.name, "seed": experiment.seed, "partition": partition,
                 "simulated": home.corpus.simulated or source.corpus.simulated}  # fmt: skip
         names = tuple(experiment.classes) if experiment.targets == (schema.EMOTION,) else experiment.targets
-        parts.append(training.predictions_table(training.predict(model, dataset), dataset, keys, names))
+        parts.append(training.predictions_table(training.predict(model, dataset, beat=beat), dataset, keys, names))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -237,21 +256,21 @@ def finish(experiment: Experiment, data: Mapping[str, Source]) -> pd.DataFrame:
     schema.check_predictions(predictions, str(experiment.folder))
     history = pd.concat([pd.read_csv(folder / files.HISTORY) for folder in parts.values()], ignore_index=True)
     stages = {name: files.read_json(folder / files.PROVENANCE) for name, folder in parts.items()}
-    doubts = {
-        kind: settings.unconfirmed(getattr(experiment, kind)) for kind in ("features", "text", "network", "training")
-    }
     files.write_table(experiment.folder / files.HISTORY, history)
-    files.write_json(
-        experiment.folder / files.PROVENANCE,
-        files.provenance(
-            settings={kind: asdict(getattr(experiment, kind)) for kind in doubts},
-            not_confirmed_by_the_paper=doubts,
-            corpora={name: source.fingerprint() for name, source in data.items()},
-            folds=stages,
-        ),
-    )
+    sittings.end(experiment.folder, _origin(experiment, data), stages)
     files.write_table(experiment.folder / files.PREDICTIONS, predictions)
     return predictions
+
+
+def _origin(experiment: Experiment, data: Mapping[str, Source]) -> dict[str, Any]:
+    """What a run is made from, as its provenance has it."""
+    kinds = {kind: getattr(experiment, kind) for kind in ("features", "text", "network", "training")}
+    return {
+        "parameters": files.read_yaml(experiment.folder / files.PARAMETERS),
+        "settings": {kind: asdict(values) for kind, values in kinds.items()},
+        "not_confirmed_by_the_paper": {kind: settings.unconfirmed(values) for kind, values in kinds.items()},
+        "corpora": {name: source.fingerprint() for name, source in data.items()},
+    }
 
 
 def _rebuild(experiment: Experiment, source: Source) -> dict[str, Any]:

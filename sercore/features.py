@@ -14,6 +14,7 @@ import soundfile
 import torch
 import torchaudio
 from jaxtyping import Float
+from safetensors import SafetensorError
 from torch import Tensor
 
 from sercore import files
@@ -52,8 +53,7 @@ def read_audio(path: str | Path, sample_rate: int = PAPER.sample_rate) -> Float[
     if not len(samples):
         raise _audio_error(path, "no samples in it")
     waveform = torch.from_numpy(samples).mean(1)
-    wrong = len(waveform) - int(torch.isfinite(waveform).sum())
-    if wrong:
+    if wrong := len(waveform) - int(torch.isfinite(waveform).sum()):
         raise _audio_error(path, f"{wrong} of {len(waveform)} samples are not finite")
     return waveform if rate == sample_rate else _resampling(rate, sample_rate)(waveform)
 
@@ -209,7 +209,7 @@ def _sha256(path: Path) -> str:
 def load_encoder(encoder: str) -> torch.nn.Module:
     """The encoder's network with its weights, float32, in evaluation mode.
 
-    Raises EncoderError where weights are missing, but for the pooling layer, which nothing here uses.
+    Raises EncoderError where it cannot be read, or weights are absent (but for the pooler, unused here) or do not fit.
     """
     from transformers import AutoModel  # seconds to import, which a run with cached embeddings need not pay
     from transformers.utils import logging
@@ -219,14 +219,18 @@ def load_encoder(encoder: str) -> torch.nn.Module:
     logging.set_verbosity_error()  # a checkpoint's unused heads are reported at length
     logging.disable_progress_bar()
     try:
-        model, report = AutoModel.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+        known = {"local_files_only": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
+        model, report = AutoModel.from_pretrained(folder, **known)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise EncoderError(f"text encoder in {folder} cannot be read: {str(error).splitlines()[0]}") from error
     finally:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-    absent = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
-    if absent:
+    if absent := sorted(name for name in report["missing_keys"] if not name.startswith("pooler.")):
         raise EncoderError(f"text encoder in {folder} lacks {len(absent)} weights, {first(absent)}; take a whole one")
+    for name, held, wanted in sorted(report["mismatched_keys"])[:1]:
+        raise EncoderError(f"text encoder in {folder}: {name} is {held}, its config.json says {wanted}; they differ")
     return model.float().eval()
 
 

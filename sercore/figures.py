@@ -58,12 +58,17 @@ def save(figure: Figure, study: Study, name: str) -> list[Path]:
     """Write `figure` into the study's folder as .png and .pdf; returns the paths."""
     paths = [study.folder / "figures" / f"{name}.{suffix}" for suffix in ("png", "pdf")]
     for path in paths:
-        content = io.BytesIO()
-        undated = {"CreationDate": None} if path.suffix == ".pdf" else None
-        with plt.rc_context(STYLE):
-            figure.savefig(content, format=path.suffix[1:], dpi=120, metadata=undated)
-        files.write_bytes(path, content.getvalue())
+        files.write_bytes(path, picture(figure, path.suffix[1:]))
     return paths
+
+
+def picture(figure: Figure, kind: str = "png", dpi: int = 120) -> bytes:
+    """The content of a file of `kind` (png, pdf, svg) that shows `figure`."""
+    content = io.BytesIO()
+    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
+    with plt.rc_context(STYLE):
+        figure.savefig(content, format=kind, dpi=dpi, metadata=undated)
+    return content.getvalue()
 
 
 def plot_confusions(results: Results, corpora: tuple[str, str] = MSP, models: Sequence[str] = CONFUSED) -> Figure:
@@ -178,7 +183,8 @@ def plot_scores(results: Results) -> Figure:
 def plot_learning_curves(history: pd.DataFrame, simulated: bool = False) -> Figure:
     """Loss in training and score on the development set by epoch, of `results.read_history`; folds averaged.
 
-    Thin: each seed; thick: their mean while all are training; circle: the epoch that a fold kept, on its seed's line.
+    Thin: each seed; thick: their mean while all are training; band: one sd (ddof 0) around it; circle: the epoch that a
+    fold kept, on its seed's line.
     """
     told = [column for column in ("corpus", "target") if column in history]
     groups = list(history.groupby(told, sort=False)) if told else [(("",), history)]
@@ -201,6 +207,8 @@ def _plot_curves(axis: Axes, history: pd.DataFrame, model: str, value: str) -> N
     axis.plot(seeds, color=MODEL_COLOURS[model], linewidth=1, alpha=0.5)
     whole = seeds.dropna().mean(axis=1)
     axis.plot(whole, color=MODEL_COLOURS[model], linewidth=3, label=MODEL_LABELS[model])
+    spread = seeds.dropna().std(axis=1, ddof=0)
+    axis.fill_between(whole.index, whole - spread, whole + spread, color=MODEL_COLOURS[model], alpha=0.15, linewidth=0)
     if value == "development":
         kept = history[history["best"]].groupby(["seed", "fold"])["epoch"].max()  # the last epoch that was best so far
         for (seed, _), epoch in kept.items():

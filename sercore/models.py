@@ -18,6 +18,7 @@ from sercore.cnn14 import Cnn14, Output, initialise
 from sercore.schema import did_you_mean, first
 
 __all__ = ["Cnn14", "Output", "TextModel", "build", "load", "load_published", "save"]
+PUBLISHED = "Cnn14_16k_mAP=0.438.pth"
 SETTINGS = "settings"  # key of a saved model's metadata
 
 
@@ -73,12 +74,16 @@ def build(settings: Mapping[str, Any], generator: torch.Generator | None = None)
 
 
 def load_published(model: Cnn14, path: str | Path) -> None:
-    """Put the trunk of the published checkpoint (`Cnn14_16k_mAP=0.438.pth` of PANNs) into `model`, in place.
+    """Put the trunk of the published checkpoint (PUBLISHED, of PANNs) into `model`, in place.
 
     The checkpoint is a dictionary whose `model` holds the weights; its front end and classifier are ignored, the
     model's projections and output layer stay as they are. Nothing in the file is executed. Raises FileNotFoundError,
     and ValueError for a file of another kind, a weight that is missing, and one whose shape is not the model's.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"no checkpoint {path}; expected the file that PANNs publishes, {PUBLISHED}, or its like"
+        )
     with torch.serialization.safe_globals(_NUMPY_GLOBALS):
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)

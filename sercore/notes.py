@@ -13,6 +13,7 @@ from sercore import settings
 from sercore.results import LATE_FUSION, Results
 from sercore.schema import CORPUS_LABELS, MODEL_LABELS, MODELS, first
 from sercore.scores import OFFICIAL
+from sercore.splits import MADE
 
 CORPUS_ORDER = ("msp-podcast", "iemocap")  # of the paper's columns
 IEMOCAP_FOLDS = 10
@@ -83,12 +84,14 @@ def protocol(results: Results, shown: pd.DataFrame) -> tuple[str, ...]:
         folds = list(rows["fold"].unique())
         tested = f"tested on {rows['utterance'].nunique()} utterances of {rows['speaker'].nunique()} known speakers"
         how = f"trained on the training partition, epoch chosen by {measure} on the development partition"
-        if folds != [OFFICIAL]:
+        if any(MADE.fullmatch(str(fold)) for fold in folds):
+            tested += f"; the split was made here: {first(map(str, folds))} (of what, and the seed)"
+        elif folds != [OFFICIAL]:
             few = train == "iemocap" and len(folds) < IEMOCAP_FOLDS
             named = f" of {IEMOCAP_FOLDS} ({first(folds, most=IEMOCAP_FOLDS)})" if few else ""
             how = (
                 f"leave one speaker out, {len(folds)} folds{named}; epoch chosen by {measure} on the other speaker of "
-                "the session"
+                + ("the session" if train in CORPUS_LABELS else "the session, or the next speaker")
             )
             if train != other:
                 tested = f"the model of every fold {tested}, mean of their scores"
@@ -113,7 +116,7 @@ def departures(results: Results) -> tuple[str, ...]:
     runs = sorted(results.study.section(results.section), key=lambda run: MODELS.index(run.parameters["model"]))
     for run in runs:
         model = run.parameters["model"]
-        for name, value, paper, doubt in _compared(model, run.parameters):
+        for name, value, paper, doubt in compared(model, run.parameters):
             if value != paper:
                 differ.append((MODEL_LABELS[model], f"{name} {value}", f"the paper: {paper}"))
             elif doubt:
@@ -122,7 +125,7 @@ def departures(results: Results) -> tuple[str, ...]:
     return tuple(f"{what}: {_by_models(rows)}." for what, rows in told.items() if rows)
 
 
-def _compared(model: str, parameters: Mapping[str, Any]) -> list[tuple[str, Any, Any, str]]:
+def compared(model: str, parameters: Mapping[str, Any]) -> list[tuple[str, Any, Any, str]]:
     """Name, value, the paper's value and the doubt about that, of every setting that `model` uses."""
     used = {"bert": ("text",), "cnn14": ("features", "network")}.get(model, ("features", "text", "network"))
     pairs = [(settings.build(KINDS[kind], parameters.get(kind, {})), KINDS[kind]()) for kind in used]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,12 +59,18 @@ class DecoupledAdam(Adam):
                 with torch.no_grad():
                     torch._foreach_mul_(group["params"], 1 - rate * self.decay)
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Put the state of another one of the same parameters in place of this one's."""
+        super().load_state_dict(state_dict)
+        self.updates = max((int(held["step"]) for held in self.state.values()), default=0)
+
 
 def optimiser(parameters: Iterable[Tensor], settings: TrainingSettings) -> Optimizer:
     """What `settings.optimiser` names: SGD with Nesterov momentum, or DecoupledAdam."""
     if settings.optimiser == "adam":
         return DecoupledAdam(parameters, settings.learning_rate, decay=settings.weight_decay)
-    return SGD(parameters, settings.learning_rate, momentum=settings.momentum, nesterov=settings.momentum > 0)
+    moving = {"momentum": settings.momentum, "nesterov": settings.momentum > 0}
+    return SGD(parameters, settings.learning_rate, **moving, fused=settings.fused or None)
 
 
 def total_steps(settings: TrainingSettings, steps_per_epoch: int) -> int | None:

@@ -65,7 +65,7 @@ def fill(asked: Preparation, progress: Callable[[int, int, str], None] | None = 
             features=asked.features,
             text=asked.text,
             cache_folder=asked.cache,
-            progress=progress,
+            progress=files.Heartbeat(asked.folder).beside(progress),
         )
         for model in asked.models
     }

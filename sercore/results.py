@@ -3,6 +3,7 @@
 Nothing here trains or needs torch: a run is what lies in its folder.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,8 +46,13 @@ class Results:
         return best_on_validation(self.scores)
 
 
-def read(study: config.Study | str | Path, section: str, incomplete: str = "refuse") -> Results:
-    """The predictions of every run of `section`, late fusion added.
+def read(
+    study: config.Study | str | Path,
+    section: str,
+    incomplete: str = "refuse",
+    runs: Sequence[config.Run] | None = None,
+) -> Results:
+    """The predictions of every run of `section`, or of those of its `runs` that are given, late fusion added.
 
     `study` is a study or its parameters file. Where runs are missing, `incomplete="refuse"` raises FileNotFoundError
     that names them and the command that makes them; `"show"` reads the others and carries the missing ones, which
@@ -56,7 +62,7 @@ def read(study: config.Study | str | Path, section: str, incomplete: str = "refu
     if incomplete not in ("refuse", "show"):
         raise ValueError(f"incomplete is '{incomplete}'; expected 'refuse' or 'show'")
     study = study if isinstance(study, config.Study) else config.load(study)
-    runs = study.section(section)
+    runs = study.section(section) if runs is None else tuple(runs)
     missing = tuple(run for run in runs if not run.complete)
     if missing and (incomplete == "refuse" or len(missing) == len(runs)):
         raise FileNotFoundError(

@@ -15,6 +15,8 @@ CNN_MODELS: dict[str, tuple[int, ...]] = {"cnn14": (), "sfcnn14": (6,), "mfcnn14
 """Model -> the blocks of CNN14 that the text conditions (section 3)."""
 TEXT_MODEL = "bert"
 TRAINED_MODELS = (*CNN_MODELS, TEXT_MODEL)
+OWN, EMPTY = "own", "empty"
+"""Transcripts that every corpus has: those that its reader gives, and none at all."""
 
 
 def _setting(default: Any, meaning: str, unconfirmed: str = "") -> Any:
@@ -51,12 +53,19 @@ class TextSettings:
         "bert-base-uncased", "Hugging Face id, local folder, or a name of features.EMBEDDED_ENCODERS"
     )
     tokens: int = _setting(128, "longest transcript [tokens]; what is longer is cut", "from memory")
+    transcripts: str = _setting(OWN, "own: the corpus's; empty: none at all; or one of its other_transcripts, by name")
+    corruption: float = _setting(0.0, "share of their words that are made wrong, see corruption.corrupt")
+    shuffled: bool = _setting(False, "whether each utterance is told another one's transcript")
 
     def __post_init__(self) -> None:
         if self.tokens < 3:
             raise ValueError(
                 f"tokens is {self.tokens}; a transcript needs room for at least one token between its two marks"
             )
+        if not 0 <= self.corruption <= 1:
+            raise ValueError(f"corruption is {self.corruption}; expected a share of the words, 0 to 1")
+        if self.transcripts == EMPTY and (self.corruption or self.shuffled):
+            raise ValueError("empty transcripts can be neither corrupted nor shuffled: leave both away")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +102,17 @@ class TrainingSettings:
         None, "longest random crop in training [s]; None: whole utterances", "not stated"
     )
     precision: str = _setting("auto", "float32, bfloat16 (autocast), or auto: bfloat16 on a GPU that has it")
+    evaluation_precision: str = _setting("float32", "of the development set after each epoch; results are float32")
+    evaluation_batch: int = _setting(64, "utterances of 10 s that the development set's batches may hold")
+    layout: str = _setting(
+        "auto", "of feature maps in memory: channels_last, contiguous, or auto: what was measured to be faster"
+    )
+    fused: bool = _setting(False, "sgd's update in one pass; its last digits differ")
+    tensor_float32: bool = _setting(False, "float32 products in TensorFloat-32 on a GPU that has it")
+    tuned_kernels: bool = _setting(
+        False, "let a GPU time its convolution kernels for every shape; a seed then no longer gives the same weights"
+    )
+    compiled: bool = _setting(False, "compile the blocks, which takes minutes")
     stop_when_worse: bool = _setting(
         False, "stop at the first epoch that is worse on the development set than the one before"
     )
@@ -100,8 +120,13 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if self.optimiser not in ("sgd", "adam"):
             raise ValueError(f"optimiser is '{self.optimiser}'; known: sgd, adam")
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise ValueError(f"precision is '{self.precision}'; known: auto, float32, bfloat16")
+        for name in ("precision", "evaluation_precision"):
+            if getattr(self, name) not in ("auto", "float32", "bfloat16"):
+                raise ValueError(f"{name} is '{getattr(self, name)}'; known: auto, float32, bfloat16")
+        if self.layout not in ("auto", "channels_last", "contiguous"):
+            raise ValueError(f"layout is '{self.layout}'; known: auto, channels_last, contiguous")
+        if self.evaluation_batch < 1:
+            raise ValueError(f"evaluation_batch is {self.evaluation_batch}; expected at least 1 utterance")
         if self.schedule not in ("constant", "steps", "epochs"):
             raise ValueError(f"schedule is '{self.schedule}'; known: constant, steps, epochs")
         if (self.schedule == "steps") != (self.total_steps is not None):

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from sercore import cache, corpora, datasets, schema, settings, splits
+from sercore import cache, corpora, corruption, datasets, schema, settings, splits
 from sercore.settings import FeatureSettings, TextSettings
 
 CATEGORIES = (schema.EMOTION,)
@@ -39,12 +39,14 @@ class Source:
         return datasets.SpeechDataset(self.frames, rows, target, self.embeddings)
 
     def fingerprint(self) -> dict[str, Any]:
-        """What tells the data that a run saw from others: the corpus's size, and the keys of its cached features."""
+        """What tells the data that a run saw from others: size, scale and digests of the corpus, its features' keys."""
         held = {"frames": self.frames, "embeddings": self.embeddings, "tokens": self.tokens}
         return {
             "utterances": len(self.corpus.utterances),
             "with_target": len(self.rows),
             "simulated": self.corpus.simulated,
+            "scale": list(self.corpus.scale),
+            "fingerprint": self.corpus.fingerprint,
             **{name: part.key for name, part in held.items() if part is not None},
         }
 
@@ -67,6 +69,8 @@ def read(
     """
     corpus = corpora.read(name, options["root"], **{key: value for key, value in options.items() if key != "root"})
     frames = embeddings = tokens = None
+    if model == settings.TEXT_MODEL or settings.CNN_MODELS[model]:
+        corpus = corruption.tell(corpus, text)
     if model == settings.TEXT_MODEL:
         tokens = cache.tokens(corpus, text, cache_folder, progress)
     else:

@@ -2,16 +2,22 @@
 
 import itertools
 import re
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from sercore.schema import PARTITIONS, first
+from sercore.schema import PARTITIONS, did_you_mean, first
 
 OFFICIAL = "official"
 PAIRED = re.compile(r".*\d[FM]")  # a speaker named after a session and a gender, as IEMOCAP's Ses01F
-ATTEMPTS = 300  # random orders of the speakers that by_speaker chooses from
+MADE = re.compile(r"by_(speaker|dialog|utterance)_(\d+)")  # the name of a split that was made here: of what, its seed
+MOST_FOLDS = 20  # speakers up to which every one is left out once; more would be as many trainings
+SHARES = (0.6, 0.2, 0.2)  # of train, development and test in a split that is made here
+ATTEMPTS = 300  # random orders of the speakers that a split is chosen from
+DEALS = 100_000  # speakers dealt in all of them: many small groups come near the shares at once
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,27 @@ def official(utterances: pd.DataFrame, allow_torn_speakers: bool = False) -> Spl
     return split
 
 
+def with_development(utterances: pd.DataFrame) -> pd.DataFrame:
+    """`utterances` as they are, or, where they have train and test alone, with a fifth of train as development.
+
+    It shares no speaker with what is left of train, or no dialog or utterance where fewer than three speakers are
+    known; a warning says so. The same utterances give the same partition, whatever a run's seed.
+    """
+    sizes = utterances["partition"].value_counts()
+    if "development" in sizes or "train" not in sizes or "test" not in sizes:
+        return utterances
+    train = utterances[utterances["partition"] == "train"]
+    column = next((c for c in ("speaker", "dialog") if train[c].nunique() >= len(PARTITIONS)), "utterance")
+    chosen = by_group(train, column).development
+    warnings.warn(
+        f"the corpus has no development partition: {len(chosen)} of {len(train)} utterances of train, chosen by "
+        f"{column}, choose the epoch and are not trained on",
+        stacklevel=2,
+    )
+    taken = utterances["utterance"].isin(chosen)
+    return utterances.assign(partition=utterances["partition"].mask(taken, "development"))
+
+
 def leave_one_speaker_out(utterances: pd.DataFrame) -> list[Split]:
     """One split a speaker, named after it: it is the test, the other speaker of its session the development partition.
 
@@ -64,32 +91,89 @@ def leave_one_speaker_out(utterances: pd.DataFrame) -> list[Split]:
     return splits
 
 
-def by_speaker(utterances: pd.DataFrame, shares: tuple[float, float, float] = (0.6, 0.2, 0.2), seed: int = 0) -> Split:
+def made_for(utterances: pd.DataFrame) -> list[Split]:
+    """The splits of a corpus that has none of its own, by how many speakers are known in it.
+
+    Three to MOST_FOLDS: every one is left out once (`leave_one_speaker_out`). More: one split whose partitions share
+    no speaker (`by_speaker`). Fewer: one split by dialog where there are at least three, else by utterance, and a
+    warning, because its scores are then of voices that were heard in training. The same utterances give the same
+    splits: their seed is 0, whatever a run's.
+    """
+    speakers = utterances["speaker"].nunique()
+    if speakers > MOST_FOLDS:
+        return [by_speaker(utterances)]
+    if speakers >= len(PARTITIONS):
+        return leave_one_speaker_out(utterances)
+    column = "dialog" if utterances["dialog"].nunique() >= len(PARTITIONS) else "utterance"
+    warnings.warn(
+        f"{speakers} speakers are known of {len(utterances)} utterances, so the corpus is split by {column}: its "
+        "scores are of voices that may have been heard in training; name the speakers to test on unheard ones",
+        stacklevel=2,
+    )
+    return [by_group(utterances, column)]
+
+
+def named(utterances: pd.DataFrame, names: Iterable[str], corpus: str) -> list[Split]:
+    """The splits called `names`: a speaker to leave out, or by_speaker_0, by_dialog_0, by_utterance_0 (the seed last).
+
+    Those of speakers come first, in the order of `leave_one_speaker_out`. Raises ValueError, naming `corpus`, for a
+    name that is neither.
+    """
+    names = list(dict.fromkeys(names))
+    made = {name: MADE.fullmatch(name) for name in names}
+    left_out = {name for name in names if not made[name]}
+    found = {split.name: split for split in leave_one_speaker_out(utterances)} if left_out else {}
+    for name in left_out:
+        if name not in found:
+            raise ValueError(f"corpus '{corpus}' has no fold '{name}'{did_you_mean(name, found)}")
+    splits = [split for name, split in found.items() if name in left_out]
+    return splits + [by_group(utterances, match[1], seed=int(match[2])) for match in made.values() if match]
+
+
+def by_speaker(utterances: pd.DataFrame, shares: tuple[float, float, float] = SHARES, seed: int = 0) -> Split:
     """A split whose partitions share no speaker, for a corpus that has none of its own.
 
-    `shares` are those of train, development and test in the utterances. Of many random orders of the speakers the one
-    is taken that comes nearest to the shares in every emotion. Utterances of unknown speakers are in no partition.
-    Raises ValueError for shares that do not add up to 1 and for fewer than three speakers.
+    Utterances of unknown speakers are in no partition. Otherwise as `by_group`; raises ValueError also for fewer than
+    three speakers.
+    """
+    return by_group(utterances, "speaker", shares, seed)
+
+
+def by_group(
+    utterances: pd.DataFrame, column: str, shares: tuple[float, float, float] = SHARES, seed: int = 0
+) -> Split:
+    """A split whose partitions share no value of `column`: speaker, dialog or utterance.
+
+    `shares` are those of train, development and test in the utterances. Of many random orders of the groups the one
+    is taken that comes nearest to the shares in every emotion. An utterance without a dialog is a group of its own.
+    Raises ValueError for shares that do not add up to 1 and for fewer than three groups.
     """
     if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(f"shares are {shares}; expected those of train, development and test, above 0 and 1 together")
-    speakers = _speakers(utterances)
-    counts = pd.crosstab(utterances["speaker"], utterances["emotion"].fillna("none")).loc[speakers].to_numpy()
+    group = utterances[column]
+    if column == "speaker":
+        names = _speakers(utterances)
+    else:
+        group = group.where(group.notna(), "utterance " + utterances["utterance"])
+        names = sorted(group.unique())
+        if len(names) < 3:
+            raise ValueError(f"{len(names)} values of '{column}' ({first(names)}); expected at least three to split by")
+    counts = pd.crosstab(group, utterances["emotion"].fillna("none")).loc[names].to_numpy()
     wanted = np.outer(shares, counts.sum(0))  # (partitions, emotions)
     random = np.random.default_rng(seed)
-    best, least = np.zeros(len(speakers), dtype=int), np.inf
-    for _ in range(ATTEMPTS):
-        homes = _deal(counts.sum(1), random.permutation(len(speakers)), shares)
+    best, least = np.zeros(len(names), dtype=int), np.inf
+    for _ in range(min(ATTEMPTS, max(10, DEALS // len(names)))):
+        homes = _deal(counts.sum(1), random.permutation(len(names)), shares)
         given = np.stack([counts[homes == partition].sum(0) for partition in range(3)])
         distance = np.abs(given - wanted).sum()
         if distance < least:
             best, least = homes, distance
-    names = {speaker: PARTITIONS[home] for speaker, home in zip(speakers, best, strict=True)}
-    return _split(f"by_speaker_{seed}", utterances, utterances["speaker"].map(names))
+    partitions = {name: PARTITIONS[home] for name, home in zip(names, best, strict=True)}
+    return _split(f"by_{column}_{seed}", utterances, group.map(partitions))
 
 
 def _deal(sizes: np.ndarray, order: np.ndarray, shares: tuple[float, float, float]) -> np.ndarray:
-    """Partition of each speaker: the first three go to one each, every other to the one that lacks most."""
+    """Partition of each group: the first three go to one each, every other to the one that lacks most."""
     homes = np.empty(len(sizes), dtype=int)
     full = np.zeros(3)
     for turn, speaker in enumerate(order):

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from sercore import optimisers, schema
+from sercore import acceleration, optimisers, resuming, schema
 from sercore.datasets import Dataset
 from sercore.losses import Objective, objective
 from sercore.settings import TrainingSettings
@@ -63,6 +63,8 @@ def fit(
     seed: int,
     crop_frames: int | None = None,
     device: str | torch.device | None = None,
+    memory: resuming.Memory | None = None,
+    beat: Callable[[], None] | None = None,
 ) -> Iterator[Epoch]:
     """Train `model` in place and yield each epoch, until `settings.epochs` or an early stop (section 4.2).
 
@@ -72,7 +74,10 @@ def fit(
 
     All chance (order, crops, dropout) comes from `seed`; PyTorch's global state is left as it was between epochs, and
     the same seed on the same device gives the same weights. `crop_frames`: see Dataset.plan. `device`: see pick_device.
-    `settings.precision` "auto" is bfloat16 on a GPU that has it, else float32. The evaluation is in float32 always.
+    `settings.precision` "auto" is bfloat16 on a GPU that has it, else float32.
+
+    With a `memory`, the training goes on where an interrupted one of the same memory was: its epochs are yielded first,
+    as they were, and what follows is what would have followed. `beat` is called after each batch.
 
     Raises ValueError for settings that do not fit the data and a development set that has no score, such as one that
     lacks a class, and FloatingPointError, naming epoch and step, for a loss that is not finite.
@@ -88,26 +93,39 @@ def fit(
     steps_per_epoch = len(train.plan(settings.batch, torch.Generator().manual_seed(0), crop_frames))
     total = optimisers.total_steps(settings, steps_per_epoch)
     course = _Course(
-        model=model.to(device),
+        model=acceleration.prepare(model.to(device), settings),
         objective=objective,
         optimiser=optimisers.optimiser(model.parameters(), settings),
         rate=partial(optimisers.rate, settings=settings, total=total),
-        autocast=_autocast(device, settings.precision),
+        autocast=partial(acceleration.autocast, device, settings.precision),
     )
     train.to(device)
-    best, kept = -np.inf, None
+    epochs: list[Epoch] = []
+    kept = None
     try:
-        for epoch in range(1, settings.epochs + 1):
+        held = memory.recall(model, course.optimiser, order) if memory is not None else None
+        if held is not None:
+            course.step, kept = held.step, held.best
+            epochs = [Epoch(**row) for row in held.epochs]
+            yield from epochs
+        while not _is_over(epochs, settings) and course.step != total:
             start = time.perf_counter()
-            with _own_chance(device, _seed(seed, CHANCE, epoch)):
-                loss, seen = course.run(epoch, train.batches(settings.batch, order, crop_frames), total)
+            number = len(epochs) + 1
+            with (
+                _own_chance(device, _seed(seed, CHANCE, number)),
+                acceleration.kernels(settings),
+                acceleration.memory_kept(device),
+            ):
+                batches = resuming.beating(train.batches(settings.batch, order, crop_frames), beat)
+                loss, seen = course.run(number, batches, total)
             trained = time.perf_counter()
-            score = objective.score(truth, predict(model, development, device))
-            better = score > best
+            found = predict(model, development, device, settings.evaluation_batch, beat, settings.evaluation_precision)
+            score = float(objective.score(truth, found))
+            better = score > _best(epochs)
             if better:
-                best, kept = score, {name: value.detach().clone() for name, value in model.state_dict().items()}
-            yield Epoch(
-                epoch=epoch,
+                kept = {name: value.detach().clone() for name, value in model.state_dict().items()}
+            epoch = Epoch(
+                epoch=number,
                 loss=loss,
                 development=score,
                 best=better,
@@ -115,12 +133,27 @@ def fit(
                 seconds=time.perf_counter() - start,
                 utterances_per_second=seen / (trained - start),
             )
-            if (settings.stop_when_worse and score < best) or course.step == total:
-                return
+            epochs.append(epoch)
+            if memory is not None:
+                state = resuming.State(course.step, [row._asdict() for row in epochs], kept)
+                over = _is_over(epochs, settings) or course.step == total
+                memory.keep(model, course.optimiser, order, state, over)
+            yield epoch
     finally:
         if kept is not None:
             model.load_state_dict(kept)
         model.eval()
+
+
+def _best(epochs: Sequence[Epoch]) -> float:
+    """The best score so far."""
+    return next((epoch.development for epoch in reversed(epochs) if epoch.best), -np.inf)
+
+
+def _is_over(epochs: Sequence[Epoch], settings: TrainingSettings) -> bool:
+    """Whether all epochs are done, or the last one was worse than the best where that is to end the training."""
+    worse = bool(epochs) and epochs[-1].development < _best(epochs)
+    return len(epochs) == settings.epochs or (settings.stop_when_worse and worse)
 
 
 @dataclass
@@ -174,18 +207,23 @@ class _Course:
 
 
 def predict(
-    model: nn.Module, dataset: Dataset, device: str | torch.device | None = None, batch: int = 64
+    model: nn.Module,
+    dataset: Dataset,
+    device: str | torch.device | None = None,
+    batch: int = 64,
+    beat: Callable[[], None] | None = None,
+    precision: str = "float32",
 ) -> np.ndarray:
     """Logits of `model` for each utterance, (n, outputs) float32 in the dataset's order; it stays in evaluation mode.
 
-    No chance is involved. Raises FloatingPointError for an answer that is not finite.
+    No chance is involved. `beat` is called after each batch. Raises FloatingPointError for one that is not finite.
     """
     device = pick_device(device)
     model.to(device).eval()
     dataset.to(device)
     rows, logits = [], []
-    with torch.inference_mode():
-        for part in dataset.batches(batch, None):
+    with torch.inference_mode(), acceleration.autocast(device, precision), acceleration.memory_kept(device):
+        for part in resuming.beating(dataset.batches(batch, None), beat):
             rows.append(part.rows)
             logits.append(model(*part.inputs).logits.float())
     found = torch.cat(logits).cpu().numpy()
@@ -251,11 +289,3 @@ def _own_chance(device: torch.device, seed: int) -> Iterator[None]:
             yield
         finally:
             torch.backends.cudnn.deterministic = deterministic
-
-
-def _autocast(device: torch.device, precision: str) -> Callable[[], contextlib.AbstractContextManager]:
-    if precision == "auto":
-        precision = "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
-    if precision == "float32":
-        return contextlib.nullcontext
-    return partial(torch.autocast, device.type, torch.bfloat16)

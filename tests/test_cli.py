@@ -45,7 +45,7 @@ def test_a_failed_run_shows_in_the_exit_status_and_in_status(make, capsys):
     assert "FAILED" in capsys.readouterr().out
     assert cli.main(["status", str(plan.path)]) == 1
     printed = capsys.readouterr().out
-    assert "s: 1 complete, 0 waiting, 1 failed, of 2" in printed
+    assert "s: 1 done, 0 running, 0 waiting, 1 failed, of 2" in printed
     assert "seed 13 brings bad luck" in printed
 
 

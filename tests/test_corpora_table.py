@@ -64,7 +64,8 @@ def test_two_tables_in_one_folder_are_refused(root):
     ("old", "new", "message"),
     [
         ("emotion", "emotoin", r"utterances\.csv: unknown column 'emotoin'; did you mean 'emotion'"),
-        ("speaker", "gender", r"utterances\.csv: no column speaker"),
+        ("utterance", "turn", r"(?s)unknown column 'turn'; .*no column utterance; .*renames a column, as \{turn: "),
+        ("speaker", "spkr", "unknown column 'spkr'; did you mean 'speaker'"),
         ("happy", "hapy", "emotion is 'hapy' at one; did you mean 'happy'"),
         ("1.5", "high", r"arousal is not a number at one \('high'\)"),
         ("1.5", "inf", r"1 ratings outside 1 to 5, one \(arousal inf\)"),
@@ -99,6 +100,79 @@ def test_the_scale_is_an_option(root):
 def test_the_corpus_may_be_given_a_name(root):
     assert read(root).name == "table"
     assert read(root, name="emodb").name == "emodb"
+
+
+def test_every_kind_of_bad_row_is_told_at_once(root):
+    path = root / "utterances.csv"
+    path.write_text(path.read_text().replace("1.5", "7").replace("two.wav", "three.wav"))
+    with pytest.raises(ValueError, match=r"(?s)1 of 2 audio files are not there.*1 ratings outside 1 to 5"):
+        read(root)
+
+
+def test_cells_that_say_nan_are_missing_and_reported(root):
+    path = root / "utterances.csv"
+    path.write_text(path.read_text().replace("1.5", "NaN").replace("happy", "none"))
+    corpus = read(root)
+    assert corpus.utterances[["emotion", "arousal"]].isna().all(axis=None)
+    (finding,) = corpus.findings
+    assert (finding.kind, finding.examples) == ("cells that say nan, NA or none", ("one (emotion)", "one (arousal)"))
+
+
+def test_a_speaker_called_none_is_a_speaker(root):
+    path = root / "utterances.csv"
+    path.write_text(path.read_text().replace("wav,03", "wav,None"))
+    assert read(root).utterances["speaker"].tolist() == ["None", "04"]
+
+
+def test_a_table_without_speakers_is_read_and_reported(root):
+    path = root / "utterances.csv"
+    path.write_text("utterance,file\none,wav/one.wav\ntwo,wav/two.wav\n")
+    corpus = read(root)
+    assert corpus.utterances["speaker"].isna().all()
+    assert [(finding.kind, finding.count) for finding in corpus.findings] == [("no column 'speaker'", 2)]
+
+
+def test_columns_are_renamed_or_left_out_by_an_option(root):
+    path = root / "utterances.csv"
+    path.write_text(path.read_text().replace("speaker", "who").replace("arousal", "notes"))
+    corpus = read(root, columns={"who": "speaker", "notes": None})
+    assert corpus.utterances["speaker"].tolist() == ["03", "04"]
+    assert corpus.utterances["arousal"].isna().all()
+    with pytest.raises(ValueError, match="no column 'whom' to rename; did you mean 'who'"):
+        read(root, columns={"whom": "speaker"})
+    with pytest.raises(ValueError, match="two columns are called 'file'"):
+        read(root, columns={"who": "file"})
+
+
+def test_the_table_s_labels_are_translated_by_an_option(root):
+    path = root / "utterances.csv"
+    path.write_text(path.read_text().replace("happy", "W").replace("04,", "04,boredom"))
+    assert read(root, emotions={"W": "angry", "boredom": None}).utterances["emotion"].tolist()[0] == "angry"
+    with pytest.raises(ValueError, match=r"1 labels of emotion are not known: 'boredom' \(1 times\); known: angry"):
+        read(root, emotions={"W": "angry"})
+    with pytest.raises(ValueError, match="emotion 'W' is to be 'angri'; did you mean 'angry'"):
+        read(root, emotions={"W": "angri"})
+
+
+def test_transcripts_come_from_a_file_where_the_table_has_none(root):
+    heard = write(root / "heard.csv", "utterance,transcript\none,Something else\ntwo,Good bye\n")
+    assert read(root, transcripts=heard).utterances["transcript"].tolist() == ["Hello", "Good bye"]
+
+
+def test_a_file_in_two_rows_is_reported(root):
+    path = root / "utterances.csv"
+    path.write_text(path.read_text().replace("two.wav", "one.wav"))
+    assert [finding.kind for finding in read(root).findings] == ["same file in several rows"]
+
+
+def test_several_tables_are_told_apart_by_their_names(root):
+    assert corpora.read("emodb", root, reader="table").name == "emodb"
+    with pytest.raises(ValueError, match=r"unknown corpus 'emodb'.*reader: table"):
+        corpora.read("emodb", root)
+    with pytest.raises(ValueError, match="corpus 'emodb': unknown reader 'tabel'; did you mean 'table'"):
+        corpora.read("emodb", root, reader="tabel")
+    with pytest.raises(ValueError, match="the reader of table has no option 'scal'; did you mean 'scale'"):
+        corpora.read("emodb", root, reader="table", scal=(1, 7))
 
 
 def test_audio_that_cannot_be_read_is_named(root):

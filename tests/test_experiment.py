@@ -1,5 +1,13 @@
 """One run, from a corpus on disk to its predictions: what a notebook of sections 5 and 6 does."""
 
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
@@ -65,6 +73,136 @@ def test_a_fold_that_is_complete_is_not_trained_again(define, monkeypatch):
     everything = experiment.finish(run, data)
     assert everything[everything["fold"] == "Ses01F"].reset_index(drop=True).equals(predictions)
     assert set(everything["fold"]) == {"Ses01F", "Ses02M"}
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from sercore import experiment, files
+
+class Last(files.Heartbeat):
+    '''Beats, and kills the process after the second batch of the second epoch.'''
+    batches = 0
+    def __call__(self):
+        super().__call__()
+        self.batches += (Path(parameters["folder"]) / "fold=official" / files.HISTORY).exists()
+        if self.batches == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+parameters = json.loads(sys.argv[1])
+files.Heartbeat = Last
+run = experiment.define("categories", **parameters)
+data = experiment.load(run)
+for split in experiment.folds(run, data):
+    list(experiment.fit(run, data, split))
+"""
+
+
+@pytest.mark.parametrize("model", ["mfcnn14", pytest.param("bert", marks=pytest.mark.long)])
+def test_a_process_killed_in_mid_epoch_costs_no_number(define, model, tmp_path):
+    training = {"epochs": 3, "crop_seconds": 1.5}
+    if model == "bert":
+        training = {"epochs": 3, "batch": 16, "warmup_steps": 5, "precision": "bfloat16", "stop_when_worse": False}
+    undisturbed, run = (define(model=model, training=training, folder=str(tmp_path / name)) for name in ("a", "b"))
+    execute(undisturbed)
+    parameters = {**files.read_yaml(run.folder / files.PARAMETERS), "corpora": run.corpora,
+                  "folder": str(run.folder), "cache": str(run.cache)}  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", KILLED, json.dumps(parameters)], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    fold = run.folder / "fold=official"
+    assert sorted(path.name for path in fold.iterdir()) == [files.HISTORY, files.STATE]
+    assert len(pd.read_csv(fold / files.HISTORY)) == 1
+    execute(run)
+    assert (run.folder / files.PREDICTIONS).read_bytes() == (undisturbed.folder / files.PREDICTIONS).read_bytes()
+    assert (fold / files.CHECKPOINT).read_bytes() == (
+        undisturbed.folder / "fold=official" / files.CHECKPOINT
+    ).read_bytes()
+    columns = ["fold", "epoch", "loss", "development", "best", "learning_rate"]
+    histories = [pd.read_csv(one.folder / files.HISTORY)[columns] for one in (undisturbed, run)]
+    assert histories[0].equals(histories[1])
+    assert not (fold / files.STATE).exists()
+    told = files.read_json(run.folder / files.PROVENANCE)
+    assert [sitting["from"] for sitting in told["folds"]["official"]["sittings"]] == [1, 2]
+    assert len(told["sittings"]) == 2
+    assert told["seconds"]["training"] == pytest.approx(pd.read_csv(fold / files.HISTORY)["seconds"].sum())
+
+
+def test_the_history_is_written_after_each_epoch_and_has_each_epoch_once(define):
+    run = define()
+    data = experiment.load(run)
+    (split,) = experiment.folds(run, data)
+    history = run.folder / "fold=official" / files.HISTORY
+    epochs = experiment.fit(run, data, split)
+    next(epochs)
+    assert list(pd.read_csv(history)["epoch"]) == [1]
+    epochs.close()  # as an interruption of the notebook does
+    assert [row["epoch"] for row in experiment.fit(run, data, split)] == [1, 2]
+    assert list(pd.read_csv(history)["epoch"]) == [1, 2]
+
+
+def test_a_training_of_other_settings_does_not_go_on_from_the_state_of_these(define, caplog):
+    run = define()
+    data = experiment.load(run)
+    (split,) = experiment.folds(run, data)
+    epochs = experiment.fit(run, data, split)
+    next(epochs)
+    epochs.close()
+    other = define(training={**SMALL["training"], "learning_rate": 0.003})
+    assert next(experiment.fit(other, data, split))["learning_rate"] == 0.003
+    assert "it is of another parameters.training.learning_rate, settings.training.learning_rate" in caplog.text
+
+
+def test_provenance_is_enough_to_repeat_a_run(define):
+    run = define(model="mfcnn14")
+    execute(run)
+    told = files.read_json(run.folder / files.PROVENANCE)
+    assert told["parameters"] == files.read_yaml(run.folder / files.PARAMETERS)
+    assert told["settings"]["training"]["batch"] == 32  # which was not asked for
+    assert {"commit", "dirty", "source", "python", "versions"} <= told.keys()
+    assert set(told["corpora"]["iemocap"]["fingerprint"]) == {"table", "transcripts", "audio"}
+    (sitting,) = told["sittings"]
+    assert {"device", "processor", "threads"} <= sitting.keys()
+    stages = told["folds"]["official"]["seconds"]
+    assert {"loading", "training", "evaluation", "saving"} == stages.keys() == told["seconds"].keys()
+    assert told["seconds"]["training"] == stages["training"]
+    assert told["seconds"]["loading"] == pytest.approx(stages["loading"] + sitting["seconds"]["loading"])
+    assert socket.gethostname() not in json.dumps(told)
+
+
+def test_a_complete_run_is_not_told_of_again(define):
+    run = define()
+    execute(run)
+    before = (run.folder / files.PROVENANCE).read_bytes()
+    experiment.load(run)
+    assert (run.folder / files.PROVENANCE).read_bytes() == before
+
+
+def test_loading_training_and_evaluating_beat(define, tmp_path):
+    run = define(model="cnn14", cache=str(tmp_path / "cache"))
+    beat = run.folder / files.HEARTBEAT
+    data = experiment.load(run)
+    assert beat.exists()
+    (split,) = experiment.folds(run, data)
+    beat.unlink()
+    epochs = experiment.fit(run, data, split)
+    next(epochs)
+    assert beat.exists()
+
+
+def test_a_heart_beats_at_most_every_two_seconds_and_survives_a_lost_disk(monkeypatch, tmp_path):
+    now = [100.0]
+    monkeypatch.setattr(files, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    beat, path = files.Heartbeat(tmp_path / "run"), tmp_path / "run" / files.HEARTBEAT
+    beat()
+    os.utime(path, (0, 0))
+    now[0] = 101.9
+    beat()
+    assert path.stat().st_mtime == 0
+    now[0] = 102.0
+    beat()
+    assert path.stat().st_mtime > 0
+    (tmp_path / "not a folder").touch()
+    files.Heartbeat(tmp_path / "not a folder")()
 
 
 def test_the_speaker_that_is_left_out_is_the_only_one_tested(define):

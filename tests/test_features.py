@@ -1,6 +1,7 @@
 """Log-mel spectrograms and text embeddings are what they are said to be, and bad input is named."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -280,6 +281,21 @@ def test_an_encoder_that_lacks_weights_is_refused(tmp_path):
     del weights["encoder.layer.5.output.dense.weight"]
     save_file(weights, tmp_path / "torn" / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(EncoderError, match=r"lacks 1 weights, encoder\.layer\.5\.output\.dense\.weight"):
+        features.load_encoder(settings.encoder)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"vocab_size": 100}, r"word_embeddings.weight is .*30522, 384.*, its config.json says .*100, 384"),
+        ({"model_type": "nonsense"}, "cannot be read: .*nonsense"),
+    ],
+)
+def test_weights_that_do_not_fit_their_configuration_are_refused(tmp_path, change, complaint):
+    settings = copy_encoder(tmp_path / "other")
+    configuration = tmp_path / "other" / "config.json"
+    configuration.write_text(json.dumps(json.loads(configuration.read_text()) | change))
+    with pytest.raises(EncoderError, match=complaint):
         features.load_encoder(settings.encoder)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sercore import config, settings, study
+from sercore import config, jobs, settings
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,7 +34,7 @@ def test_every_parameters_file_fits_its_notebooks(path):
     plan = config.load(path)
     assert plan.runs
     for run in plan.runs:
-        values = study.asked(run)
+        values = jobs.asked(run)
         if run.section == "residuals":  # trains nothing
             continue
         settings.training(values["model"], values["training"])

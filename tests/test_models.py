@@ -300,6 +300,8 @@ def test_a_checkpoint_that_does_not_fit_says_why(tmp_path):
         load(published(), mels=32)
     with pytest.raises(ValueError, match="expected a dictionary with the weights under 'model'"):
         load(published()["model"])
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint .*absent.pth; expected the file that PANNs publishes"):
+        models.load_published(Cnn14(3, width=4), tmp_path / "absent.pth")
     (tmp_path / "text.pth").write_text("no checkpoint")
     with pytest.raises(ValueError, match="no checkpoint that PyTorch can read safely"):
         models.load_published(Cnn14(3, width=4), tmp_path / "text.pth")

@@ -77,3 +77,17 @@ def test_schedules_by_hand():
 def test_warming_up_until_the_end_is_refused():
     with pytest.raises(ValueError, match="warmup_steps is 100 of 40 steps in all; expected fewer, such as 4"):
         total_steps(TrainingSettings(schedule="epochs", epochs=4, warmup_steps=100), 10)
+
+
+def test_the_fused_update_is_that_of_single_operations_but_for_rounding():
+    chance = torch.Generator().manual_seed(0)
+    start, slope = torch.randn(100, generator=chance), torch.randn(100, generator=chance)
+    ends = []
+    for fused in (False, True):
+        parameter = torch.nn.Parameter(start.clone())
+        course = optimiser([parameter], TrainingSettings(fused=fused))
+        for _ in range(5):
+            parameter.grad = slope.clone()
+            course.step()
+        ends.append(parameter.detach())
+    torch.testing.assert_close(*ends, rtol=1e-6, atol=1e-6)

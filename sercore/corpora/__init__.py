@@ -1,28 +1,56 @@
 """Corpora in their native layouts -> the utterance table: `read("iemocap", root)`."""
 
+import dataclasses
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 
-from sercore.corpora import iemocap, msp_podcast, table
+from sercore import files
+from sercore.corpora import audformat_database, iemocap, msp_podcast, table
 from sercore.corpora.corpus import SIMULATED, Corpus, Finding
 from sercore.schema import did_you_mean
 
-READERS = {"iemocap": iemocap.read, "msp-podcast": msp_podcast.read, "table": table.read}
+READERS = {
+    "iemocap": iemocap.read,
+    "msp-podcast": msp_podcast.read,
+    "table": table.read,
+    "audformat": audformat_database.read,
+}
 
 __all__ = ["READERS", "SIMULATED", "Corpus", "Finding", "read"]
 
 
-def read(name: str, root: str | Path, /, **options: object) -> Corpus:
-    """The corpus `name` ("iemocap", "msp-podcast", "table") that lies in `root`.
+def read(
+    name: str,
+    root: str | Path,
+    /,
+    *,
+    reader: str | None = None,
+    other_transcripts: Mapping[str, str | Path] | None = None,
+    **options: object,
+) -> Corpus:
+    """The corpus `name` that lies in `root`, read by `reader`, one of READERS (default: its name).
 
-    `options` are the reader's own, see sercore.corpora.iemocap.read, .msp_podcast.read and .table.read. A relative
-    root is relative to the project's folder. Raises ValueError for an unknown name or option and for a release that
-    cannot be used, FileNotFoundError for a root that does not hold the corpus.
+    So that a study may hold several corpora of one kind: `read("emodb", root, reader="table")`. `other_transcripts`
+    are CSV files of what was said or recognised, by names that a run may ask for (see corruption.tell). `options` are
+    the reader's own, see the `read` of .iemocap, .msp_podcast, .table and .audformat_database. A relative root is
+    relative to the project's folder. Raises ValueError for an unknown reader or option and for a release that cannot
+    be used, FileNotFoundError for a root that does not hold the corpus.
     """
-    if name not in READERS:
-        raise ValueError(f"unknown corpus '{name}'{did_you_mean(name, READERS)}")
-    known = [option for option in inspect.signature(READERS[name]).parameters if option != "root"]
+    chosen = reader or name
+    if chosen not in READERS:
+        if reader is None:
+            raise ValueError(
+                f"unknown corpus '{name}'{did_you_mean(name, READERS)} "
+                "(a corpus of your own also says how it is read, as reader: table)"
+            )
+        raise ValueError(f"corpus '{name}': unknown reader '{reader}'{did_you_mean(chosen, READERS)}")
+    known = [option for option in inspect.signature(READERS[chosen]).parameters if option != "root"]
     for option in options:
         if option not in known:
-            raise ValueError(f"the reader of {name} has no option '{option}'{did_you_mean(option, known)}")
-    return READERS[name](root, **options)
+            raise ValueError(f"the reader of {chosen} has no option '{option}'{did_you_mean(option, known)}")
+    corpus = READERS[chosen](root, **options)
+    if other_transcripts:
+        paths = {told: files.resolve(path) for told, path in other_transcripts.items()}
+        corpus = dataclasses.replace(corpus, other_transcripts=paths)
+    return corpus if reader is None else dataclasses.replace(corpus, name=str(options.get("name", name)))

@@ -1,8 +1,10 @@
 """What every reader returns: a corpus, and the defects that were met while it was read."""
 
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import Self
 
@@ -40,6 +42,32 @@ class Corpus:
     utterances: pd.DataFrame  # the utterance table, see schema.UTTERANCE_COLUMNS
     findings: tuple[Finding, ...]
     simulated: bool
+    other_transcripts: Mapping[str, Path] = field(default_factory=dict)  # name -> CSV: see corruption.tell
+
+    @cached_property
+    def fingerprint(self) -> dict[str, str]:
+        """Digests of what a run may depend on: `audio`, `transcripts`, and `table`, the rest of the utterance table.
+
+        Of the audio it is the files' sizes, a file that is not there being of none: 62,140 files take a second or two.
+        A recording that was replaced by one of the same size goes unnoticed here, but not in the keys of the cache.
+        """
+        rows = self.utterances.reindex(columns=list(schema.UTTERANCE_COLUMNS))
+        sizes = rows[["utterance"]].assign(bytes=[_size(self.root / file) for file in rows["file"]])
+        parts = {"table": rows.drop(columns="transcript"), "transcripts": rows[["utterance", "transcript"]],
+                 "audio": sizes}  # fmt: skip
+        return {name: _digest(part) for name, part in parts.items()}
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _digest(table: pd.DataFrame) -> str:
+    text = table.sort_values("utterance").to_csv(index=False, na_rep="\0", lineterminator="\n")
+    return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def assemble(

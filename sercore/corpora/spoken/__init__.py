@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -26,7 +26,7 @@ RECIPE = 1  # counted up whenever the same settings would give other bytes
 DIGEST = "settings: "
 UNFINISHED = ".part"
 
-__all__ = ["LAYOUTS", "speak"]
+__all__ = ["LAYOUTS", "said", "speak"]
 
 
 def speak(
@@ -64,6 +64,35 @@ def speak(
             LAYOUTS[name].write(unfinished, plan, seconds)
             (unfinished / SIMULATED).write_text(face, encoding="utf-8")
     return made
+
+
+def said(folder: str | Path, sentences: str | Path | None = None) -> dict[str, str]:
+    """Utterance -> what it says, of a miniature corpus in `folder`: the gold transcripts, which no release need have.
+
+    `sentences` is the CSV that it was spoken from, where it was one. Raises FileNotFoundError where `folder` is no such
+    corpus, and ValueError where it was spoken from other sentences, or by a version of the project that planned it
+    in another way.
+    """
+    told = files.resolve(folder) / SIMULATED
+    if not told.is_file():
+        raise FileNotFoundError(f"no {told}; expected a corpus that `sercore speak` made")
+    written = told.read_text(encoding="utf-8").splitlines()
+    name, seed, size = (_setting(written, key, told) for key in ("corpus", "seed", "size"))
+    sentences = None if sentences is None else files.resolve(sentences)
+    if _face(name, int(seed), float(size), sentences).splitlines()[-1] != written[-1]:
+        raise ValueError(
+            f"{told} tells of other sentences than {sentences or 'our own'}, or of another version of the project: "
+            "name the sentences that it was spoken from, or speak it again"
+        )
+    return {turn.utterance: turn.text for turn in LAYOUTS[name].plan(int(seed), float(size), sentences).turns}
+
+
+def _setting(lines: Sequence[str], key: str, path: Path) -> str:
+    """The value of `key` among the `lines` of the file `path`."""
+    found = [line.partition(": ")[2] for line in lines if line.startswith(f"{key}: ")]
+    if len(found) != 1:
+        raise ValueError(f"{path}: expected one line '{key}: ...', found {len(found)}; speak the corpus again")
+    return found[0]
 
 
 def _face(name: str, seed: int, size: float, sentences: Path | None) -> str:

@@ -1,0 +1,175 @@
+"""What was trained, as it lies in a folder: a run of the study, one of its folds, or a model that was passed on.
+
+A run whose corpus has official partitions has one network. One that leaves a speaker out at a time has a network for
+each; the folder of the run stands for all of them, whose answers are averaged, and that of a fold for its own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sercore import files, settings
+from sercore.corpora import iemocap, msp_podcast
+from sercore.schema import EMOTION, FOUR_CLASSES, PROBABILITY, first, probability_columns
+from sercore.settings import FeatureSettings, NetworkSettings, TextSettings
+
+DESCRIPTION = "settings.json"  # of a folder that was passed on
+FORMAT = 1  # of that file; counted up when an older one can no longer be read
+FOLD = "fold="
+KNOWN = (*settings.CNN_MODELS, settings.TEXT_MODEL)
+SCALES = {"iemocap": iemocap.SCALE, "msp-podcast": msp_podcast.SCALE}  # of runs that did not record it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """Everything that a prediction needs but the corpora."""
+
+    section: str
+    model: str
+    corpus: str
+    simulated: bool  # whether the corpus is synthesised speech
+    seed: int
+    targets: tuple[str, ...]
+    classes: dict[str, tuple[str, ...]]  # class -> emotions that counted as it, in the order of the outputs
+    scale: tuple[float, float] | None  # of the dimensions; None for classes, and where the run did not record it
+    features: FeatureSettings
+    text: TextSettings
+    network: NetworkSettings
+    encoder: str | None  # fingerprint of the text encoder; None where it is not known, or not used
+    networks: dict[str, Path]  # fold -> weights
+
+    @property
+    def reads(self) -> bool:
+        """Whether the model takes text."""
+        return self.model == settings.TEXT_MODEL or bool(settings.CNN_MODELS[self.model])
+
+    @property
+    def listens(self) -> bool:
+        """Whether the model takes sound."""
+        return self.model != settings.TEXT_MODEL
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each output of the networks is: the classes, or the dimensions."""
+        return tuple(self.classes) if self.targets == (EMOTION,) else self.targets
+
+
+def place(path: str | Path) -> Path:
+    """`path` as the shell understands it where that exists, else relative to the project's folder."""
+    path = Path(path).expanduser()
+    return path if path.exists() else files.resolve(path)
+
+
+def read(folder: str | Path) -> Trained:
+    """What lies in `folder`: a complete run, one fold of such (`fold=<name>`), or what exports.export wrote.
+
+    Raises FileNotFoundError where there is none of these, with the runs that are near, and ValueError for one that
+    holds no model, a model of another kind, or another format.
+    """
+    folder = place(folder)
+    found = _passed_on(folder) if (folder / DESCRIPTION).is_file() else _complete(folder)
+    if found.model not in KNOWN:
+        raise ValueError(
+            f"{folder} holds a model '{found.model}', which cannot be used here; those that can: {', '.join(KNOWN)}"
+        )
+    return found
+
+
+def _complete(folder: Path) -> Trained:
+    run, fold = (folder.parent, folder.name.removeprefix(FOLD)) if folder.name.startswith(FOLD) else (folder, None)
+    if (run / files.RESIDUALS).is_file():
+        raise ValueError(f"{run} holds residuals of other runs' predictions, and no model; name one of those runs")
+    if not (run / files.PREDICTIONS).is_file() or not folder.is_dir():
+        raise FileNotFoundError(_absent(folder))
+    predictions = pd.read_parquet(run / files.PREDICTIONS)
+    networks = {
+        name: run / f"{FOLD}{name}" / files.CHECKPOINT
+        for name in predictions["fold"].unique()
+        if fold in (None, name)
+    }  # fmt: skip
+    lost = [str(path) for path in networks.values() if not path.is_file()]
+    if lost or not networks:
+        raise FileNotFoundError(f"{folder} has lost its networks, {first(lost) or fold}; copy the whole run, or train")
+    return _of_run(run, predictions, networks)
+
+
+def describe(trained: Trained) -> dict[str, Any]:
+    """`trained` as it is written to a folder that is passed on; the networks by their files' names."""
+    content = asdict(trained)
+    content["networks"] = {fold: path.name for fold, path in trained.networks.items()}
+    return {"format": FORMAT, **content}
+
+
+def predictions(folder: str | Path) -> pd.DataFrame:
+    """The predictions of the run or fold in `folder`: what `read` has the networks of."""
+    folder = place(folder)
+    fold = folder.name.startswith(FOLD)
+    table = pd.read_parquet((folder.parent if fold else folder) / files.PREDICTIONS)
+    return table[table["fold"] == folder.name.removeprefix(FOLD)] if fold else table
+
+
+def _of_run(run: Path, predictions: pd.DataFrame, networks: dict[str, Path]) -> Trained:
+    asked, made = files.read_yaml(run / files.PARAMETERS), files.read_json(run / files.PROVENANCE)
+    targets = tuple(predictions["target"].unique())
+    corpus = str(predictions["train_corpus"].iloc[0])
+    names = [column.removeprefix(PROBABILITY) for column in probability_columns(predictions)]
+    members = asked.get("classes", FOUR_CLASSES)
+    data = made["corpora"][corpus]
+    scale = data.get("scale") or SCALES.get(corpus)
+    return Trained(
+        section=str(predictions["section"].iloc[0]),
+        model=str(predictions["model"].iloc[0]),
+        corpus=corpus,
+        simulated=data["simulated"],
+        seed=int(predictions["seed"].iloc[0]),
+        targets=targets,
+        classes={name: tuple(members[name]) for name in names} if targets == (EMOTION,) else {},
+        scale=None if targets == (EMOTION,) or scale is None else (float(scale[0]), float(scale[1])),
+        encoder=None,
+        networks=networks,
+        **_settings(made["settings"]),
+    )
+
+
+def _passed_on(folder: Path) -> Trained:
+    content = files.read_json(folder / DESCRIPTION)
+    if content.get("format") != FORMAT:
+        raise ValueError(
+            f"{folder / DESCRIPTION} is of format {content.get('format')}, expected {FORMAT}: it was not written by "
+            "`sercore export`, or by another version of it"
+        )
+    odd = [name for name in content["networks"].values() if Path(name).name != name]
+    absent = [name for name in content["networks"].values() if not (folder / name).is_file()]
+    if odd or absent:
+        raise ValueError(f"{folder}: its {DESCRIPTION} names networks that are not in it, {first(odd + absent)}")
+    scale = content["scale"]
+    return Trained(
+        **{key: content[key] for key in ("section", "model", "corpus", "simulated", "seed", "encoder")},
+        targets=tuple(content["targets"]),
+        classes={name: tuple(members) for name, members in content["classes"].items()},
+        scale=None if scale is None else (scale[0], scale[1]),
+        networks={fold: folder / name for fold, name in content["networks"].items()},
+        **_settings(content),
+    )
+
+
+def _settings(content: Mapping[str, Any]) -> dict[str, Any]:
+    kinds = {"features": FeatureSettings, "text": TextSettings, "network": NetworkSettings}
+    return {name: settings.build(kind, content[name]) for name, kind in kinds.items()}
+
+
+def _absent(folder: Path) -> str:
+    """Why `folder` is no model, and what is near that is one."""
+    if not folder.is_dir():
+        return f"no folder {folder}; expected a run's folder, such as outputs/<study>/<section>/<run>"
+    below = sorted(str(path.parent.relative_to(folder)) for path in folder.glob(f"*/{files.PREDICTIONS}"))
+    below += sorted(str(path.parent.relative_to(folder)) for path in folder.glob(f"*/*/{files.PREDICTIONS}"))
+    runs = [name for name in below if not Path(name).name.startswith(FOLD)]
+    if runs:
+        return f"{folder} is no run, but holds {len(runs)}, {first(runs)}; name one of them"
+    if (folder / files.PARAMETERS).is_file():
+        return f"the run in {folder} is not complete: it has no {files.PREDICTIONS} yet; run it to its end first"
+    return f"{folder} holds no model: expected a run's folder or one that `sercore export` wrote"

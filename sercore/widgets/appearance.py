@@ -1,0 +1,96 @@
+"""How the browsers look: their style sheet, and colours of buttons."""
+
+import html
+from collections.abc import Sequence
+
+import ipywidgets
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+
+from sercore.schema import MODEL_COLOURS, MODEL_LABELS
+
+SHEET = """
+<style>
+.sercore-both { flex-wrap: wrap; align-items: flex-start; gap: 1.5em; }
+.sercore-list { flex: 1 1 620px; min-width: 0; }
+.sercore-detail { flex: 1 1 460px; max-width: 720px; min-width: 0; }
+.sercore-marking, .sercore-choices { flex-wrap: wrap; align-items: center; gap: .2em 1em; }
+.sercore-grids { flex-wrap: wrap; gap: 1em 2.5em; align-items: flex-start; margin: .5em 0; }
+.sercore-row.jupyter-button { font-family: monospace; white-space: pre; text-align: left; width: 100%; height: 26px;
+  line-height: 26px; margin: 1px 0; padding: 0 6px; overflow: hidden; text-overflow: ellipsis; color: #1a1a1a;
+  background: #f4f4f4; flex: none; }
+.sercore-row.jupyter-button:hover { background: #dcebf7; }
+.sercore-cell.jupyter-button { white-space: pre-line; width: 92px; height: 54px; line-height: 1.25; margin: 1px;
+  padding: 0; font-size: 14px; border: 2px solid transparent; }
+.sercore-low.jupyter-button { height: 34px; line-height: 30px; }
+.sercore-chosen.jupyter-button { border-color: #D55E00; }
+.jupyter-button[class*="sercore-"]:focus-visible { outline: 3px solid #000; outline-offset: 1px; z-index: 1; }
+.sercore-step.jupyter-button { width: auto; padding: 0 1em; }
+.sercore-head { margin: 0; padding: 0 6px; color: #555; font-size: 13px; overflow: hidden; }
+.sercore-list pre.sercore-head { background: none; font-family: monospace; font-size: 13px; line-height: 20px; }
+.sercore-axis { font-size: 14px; }
+.sercore-corner { font-size: 11px; line-height: 15px; color: #555; }
+.sercore-title { font-size: 15px; font-weight: 600; }
+.sercore-said { font-size: 16px; }
+.sercore-problem { color: #B3001B; }
+.sercore-detail h4, .sercore-detail p { margin: .2em 0; }
+.sercore-detail audio { width: 100%; }
+.sercore-answers { border-collapse: collapse; font-size: 14px; margin-top: .5em; }
+.sercore-answers th, .sercore-answers td { padding: 3px 8px; text-align: right; }
+.sercore-answers th:first-child { text-align: left; }
+.sercore-answers .truth { background: #FFF3C4; }
+.sercore-answers .said { font-weight: 700; text-decoration: underline; }
+</style>
+"""
+SHARES, CHANGES = colormaps["Blues"], colormaps["PuOr_r"]
+
+
+def style_sheet() -> ipywidgets.HTML:
+    """The style sheet as a widget."""
+    return ipywidgets.HTML(SHEET, layout={"height": "0", "margin": "0"})
+
+
+def button(kind: str, text: str = "", tooltip: str = "", *, disabled: bool = False) -> ipywidgets.Button:
+    """A real button of the class sercore-`kind`, whose tooltip is its title."""
+    made = ipywidgets.Button(description=text, tooltip=tooltip, disabled=disabled)
+    made.add_class(f"sercore-{kind}")
+    return made
+
+
+def shown(widget: ipywidgets.DOMWidget, yes: bool) -> None:
+    """Show `widget`, or take it off the page."""
+    widget.layout.display = None if yes else "none"
+
+
+def share_colours(share: float) -> tuple[str, str]:
+    """Background and text of a cell that holds `share` (0 to 1) of its row; NaN counts as 0."""
+    share = share if share == share else 0.0
+    return to_hex(SHARES(0.9 * share)), "#ffffff" if share > 0.6 else "#1a1a1a"
+
+
+def change_colours(change: float, reach: float) -> tuple[str, str]:
+    """Background and text of a change between -`reach` (purple) and `reach` (orange)."""
+    place = 0.5 if not reach or change != change else 0.5 + 0.5 * change / reach
+    return to_hex(CHANGES(place)), "#ffffff" if abs(place - 0.5) > 0.36 else "#1a1a1a"
+
+
+def colour(widget: ipywidgets.Button, colours: tuple[str, str]) -> None:
+    """Give `widget` its background and text."""
+    with widget.style.hold_sync():
+        widget.style.button_color, widget.style.text_color = colours
+
+
+def model_name(model: str, seed: object = None) -> str:
+    """A model's name as HTML, with a square in its colour."""
+    label = MODEL_LABELS.get(model, model) + (f", seed {seed}" if seed is not None else "")
+    square = f'<span style="color:{MODEL_COLOURS.get(model, "#000000")}">■</span>'
+    return f"{square} {html.escape(label)}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> str:
+    """An HTML table of answers; a row is a list of (class, HTML), whose first is its header."""
+    top = "".join(f"<th>{name}</th>" for name in head)
+    body = ""
+    for (kind, name), *cells in rows:
+        body += f'<tr class="{kind}"><th>{name}</th>' + "".join(f'<td class="{k}">{v}</td>' for k, v in cells) + "</tr>"
+    return f'<table class="sercore-answers"><tr>{top}</tr>{body}</table>'

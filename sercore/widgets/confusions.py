@@ -1,0 +1,182 @@
+"""The confusion browser: a grid of buttons a model, down to the utterances of a cell and their sound."""
+
+import html
+from pathlib import Path
+
+import ipywidgets
+import pandas as pd
+
+from sercore.schema import MODEL_LABELS
+from sercore.widgets import confusion_state
+from sercore.widgets.appearance import button, change_colours, colour, model_name, share_colours, table
+from sercore.widgets.confusion_state import PERCENT, Confusions
+from sercore.widgets.controls import Controls, described
+from sercore.widgets.listing import BY_SPEAKER, BY_UTTERANCE, SHORTEST, Order
+from sercore.widgets.sound import AudioSource
+from sercore.widgets.utterances import Answers, Column, UtteranceList
+
+FIELDS = ("train_corpus", "test_corpus", "model", "other", "seed", "fold", "speaker", "gender", "style")
+ORDERS = (
+    Order(name="most confident", column="confidence", ascending=False),
+    Order(name="least confident", column="confidence"),
+    Order(name="truth least probable", column="true"),
+    BY_UTTERANCE, BY_SPEAKER, SHORTEST,
+)  # fmt: skip
+MOVED = Column(name="moved", width=5)
+COLUMNS = (
+    Column(name="confidence", width=5, title="conf.", text="{:.3f}".format),
+    Column(name="utterance", width=26),
+    Column(name="speaker", width=8, text=lambda value: "" if pd.isna(value) else str(value)),
+    Column(name="transcript", width=60, text=lambda value: "" if pd.isna(value) else value),
+)
+
+
+def browse(predictions: pd.DataFrame, utterances: pd.DataFrame, best: pd.DataFrame, audio: AudioSource,
+           marked: Path) -> ipywidgets.VBox:  # fmt: skip
+    """The confusion browser as a widget.
+
+    `predictions`: of section 'categories'; `utterances`: see sound.gather; `best`: see scores.best_on_validation;
+    `marked`: the folder that marked utterances are exported to. Raises ValueError where there is nothing to browse.
+    """
+    return ConfusionBrowser(Confusions(predictions, best), utterances, audio, marked)
+
+
+class Grid(ipywidgets.VBox):
+    """One button for each true class (rows) and class it is taken for (columns)."""
+
+    def __init__(self, labels: list[str]) -> None:
+        self.labels, self.title = labels, ipywidgets.HTML()
+        self.title.add_class("sercore-title")
+        self.cells = {(truth, taken): button("cell") for truth in labels for taken in labels}
+        columns = [_label(label, "center") for label in labels]
+        rows = [
+            child
+            for truth in labels
+            for child in (_label(truth, "right"), *(self.cells[truth, taken] for taken in labels))
+        ]
+        corner = ipywidgets.HTML('<div class="sercore-corner">truth ↓<br>taken for →</div>')
+        grid = ipywidgets.GridBox(
+            [corner, *columns, *rows], layout={"grid_template_columns": f"80px repeat({len(labels)}, max-content)"}
+        )
+        super().__init__([self.title, grid])
+
+    def draw_counts(self, counts: pd.DataFrame) -> None:
+        """Show the number of utterances and the share of its row in every cell."""
+        shares = confusion_state.shares(counts)
+        for (truth, taken), cell in self.cells.items():
+            count, share = int(counts.loc[truth, taken]), float(shares.loc[truth, taken])
+            with cell.hold_sync():
+                cell.description = f"{count:,}\n" + ("–" if share != share else f"{PERCENT * share:.0f} %")
+                cell.tooltip = confusion_state.said(truth, taken, count, share)
+            colour(cell, share_colours(share))
+
+    def draw_changes(self, changes: pd.DataFrame) -> None:
+        """Show the change of the row's share in every cell, in points."""
+        reach = changes.abs().max().max()
+        for (truth, taken), cell in self.cells.items():
+            change = float(changes.loc[truth, taken])
+            with cell.hold_sync():
+                cell.description = confusion_state.points(change)
+                cell.tooltip = confusion_state.said_of_change(truth, taken, change)
+            colour(cell, change_colours(change, reach))
+
+
+class ConfusionBrowser(ipywidgets.VBox):
+    """Drop-down lists, the grids of one or two models and of their difference, and the utterances of a cell."""
+
+    def __init__(self, state: Confusions, utterances: pd.DataFrame, audio: AudioSource, marked: Path) -> None:
+        self.state = state
+        self.controls = Controls(state.selection, FIELDS, self._changed)
+        self.one, self.two, self.difference = (Grid(state.labels) for _ in range(3))
+        self.about = ipywidgets.HTML()
+        self.list = UtteranceList(utterances, audio, marked, "confusions", self._answers)
+        self.grids = ipywidgets.HBox([self.one])
+        self.grids.add_class("sercore-grids")
+        for grid in (self.one, self.two, self.difference):
+            for (truth, taken), cell in grid.cells.items():
+                cell.on_click(lambda _, grid=grid, truth=truth, taken=taken: self.open_cell(grid, truth, taken))
+        self._chosen: ipywidgets.Button | None = None
+        self._open: tuple[Grid, str, str] | None = None
+        super().__init__([self.controls, self.about, self.grids, self.list])
+        self._draw()
+
+    def open_cell(self, grid: Grid, truth: str, taken: str) -> None:
+        """List the utterances of a cell of `grid`."""
+        choice = self.controls.choice
+        if self._chosen is not None:
+            self._chosen.remove_class("sercore-chosen")
+        self._chosen, self._open = grid.cells[truth, taken], (grid, truth, taken)
+        self._chosen.add_class("sercore-chosen")
+        told = f"truth {truth} taken for {taken}, {described(choice)}"
+        if grid is self.difference:
+            names = " and ".join(self._name(model) for model in (choice.model, choice.other))
+            rows, columns = self.state.moved(choice, truth, taken), (MOVED, *COLUMNS)
+            seen = f"{names} differ: {told}: {len(rows):,} utterances"
+        else:
+            model = choice.other if grid is self.two else choice.model
+            rows, columns = self.state.cell(choice, model, truth, taken), COLUMNS
+            seen = f"{self._name(model)}: {told}: {len(rows):,} utterance{'s' * (len(rows) != 1)}"
+        self.list.show(rows, seen, columns, ORDERS)
+
+    def _changed(self) -> None:
+        self._draw()
+        if self._open is None:
+            return
+        if self._open[0] is self.one or self.controls.choice.other is not None:
+            self.open_cell(*self._open)
+        else:
+            self.open_cell(self.one, *self._open[1:])
+
+    def _draw(self) -> None:
+        choice = self.controls.choice
+        counts = self.state.counts(choice, choice.model)
+        self.one.draw_counts(counts)
+        self._title(self.one, choice.model, counts)
+        if choice.other is not None:
+            others = self.state.counts(choice, choice.other)
+            self.two.draw_counts(others)
+            self._title(self.two, choice.other, others)
+            self.difference.draw_changes(self.state.changes(choice))
+            names = [MODEL_LABELS.get(model, model) for model in (choice.other, choice.model)]
+            self.difference.title.value = f"{names[0]} − {names[1]}, points of the row"
+        wanted = (self.one,) if choice.other is None else (self.one, self.two, self.difference)
+        if self.grids.children != wanted:
+            self.grids.children = wanted
+        total = int(counts.to_numpy().sum())
+        self.about.value = (
+            f"<p>{html.escape(described(choice))}: {total:,} utterances. A cell opens its utterances.</p>"
+        )
+
+    def _title(self, grid: Grid, model: str, counts: pd.DataFrame) -> None:
+        shares = confusion_state.shares(counts)
+        recalls = [shares.loc[label, label] for label in self.state.labels]
+        uar = sum(recalls) / len(recalls)
+        score = f", UAR {PERCENT * uar:.1f} %" if uar == uar else ""
+        grid.title.value = model_name(model, self.state.selection.seed(self.controls.choice, model)) + score
+
+    def _name(self, model: str) -> str:
+        return f"{MODEL_LABELS.get(model, model)} (seed {self.state.selection.seed(self.controls.choice, model)})"
+
+    def _answers(self, row: pd.Series) -> Answers:
+        """Every model's probabilities of `row`; the truth's column is shaded, what a model says is underlined."""
+        answers = self.state.answers(self.controls.choice, row)
+        facts = {"truth": row["truth"], "fold": row["fold"]}
+        rows = []
+        for model, answer in answers.iterrows():
+            cells = [("", model_name(model, answer["seed"]))]
+            facts[model] = answer["prediction"]
+            for label in self.state.labels:
+                kinds = ["truth"] * (label == row["truth"]) + ["said"] * (label == answer["prediction"])
+                cells.append((" ".join(kinds), f"{answer[label]:.2f}"))
+                facts[f"{model}_p_{label}"] = answer[label]
+            rows.append(cells)
+        return Answers(
+            shown=f"<p>truth: <b>{row['truth']}</b></p>" + table(["", *self.state.labels], rows), facts=facts
+        )
+
+
+def _label(text: str, align: str) -> ipywidgets.HTML:
+    padding, height = ("0 8px 0 0", 54) if align == "right" else ("0", 34)
+    return ipywidgets.HTML(
+        f'<div class="sercore-axis" style="text-align:{align};padding:{padding};line-height:{height}px">{text}</div>'
+    )

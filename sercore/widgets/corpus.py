@@ -1,0 +1,160 @@
+"""The corpus browser: what the corpora hold, narrowed by filters, down to an utterance and its sound."""
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import ipywidgets
+import pandas as pd
+
+from sercore import distributions, figures
+from sercore.corpora import Corpus
+from sercore.notes import corpus as corpus_label
+from sercore.schema import DIMENSIONS
+from sercore.widgets import sound
+from sercore.widgets.appearance import style_sheet
+from sercore.widgets.listing import ORDERS, Order
+from sercore.widgets.sound import AudioSource
+from sercore.widgets.utterances import Column, UtteranceList
+
+NAMED = ("corpus", "partition", "emotion", "gender", "style", "speaker")  # columns that are filtered by a value
+MEASURED = ("seconds", *DIMENSIONS)  # columns that are filtered by a range
+UNKNOWN = "not known"
+PICTURES = {
+    "emotions": distributions.plot_classes,
+    "ratings": distributions.plot_ratings,
+    "durations and speakers": distributions.plot_durations_and_speakers,
+}
+COLUMNS = (
+    Column(name="utterance", width=24),
+    Column(name="speaker", width=8, text=lambda value: "" if pd.isna(value) else str(value)),
+    Column(name="emotion", width=12, text=lambda value: "" if pd.isna(value) else value),
+    Column(name="seconds", width=7, text=lambda value: "" if pd.isna(value) else f"{value:.2f}"),
+    Column(name="transcript", width=60, text=lambda value: "" if pd.isna(value) else value),
+)
+LISTED = ("utterance", "emotion", "transcript", *MEASURED)
+RATED = tuple(
+    Order(name=f"{way} {name}", column=name, ascending=way == "lowest")
+    for name in DIMENSIONS
+    for way in ("lowest", "highest")
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """What utterances are asked for; what is not asked for does not narrow."""
+
+    values: tuple[tuple[str, str], ...] = ()  # column of NAMED, value; UNKNOWN asks for what is missing
+    ranges: tuple[tuple[str, float, float], ...] = ()  # column of MEASURED, lowest, highest; missing values drop out
+    words: str = ""  # that the transcript holds, whatever case
+
+    def value(self, column: str, value: str | None) -> "Filters":
+        """The same with `value` asked for in `column`; None asks for all."""
+        others = tuple(pair for pair in self.values if pair[0] != column)
+        return replace(self, values=others if value is None else (*others, (column, value)))
+
+    def within(self, column: str, low: float | None, high: float | None) -> "Filters":
+        """The same with `low` to `high` asked for in `column`; None asks for all."""
+        others = tuple(triple for triple in self.ranges if triple[0] != column)
+        return replace(self, ranges=others if low is None or high is None else (*others, (column, low, high)))
+
+    def of(self, utterances: pd.DataFrame) -> pd.DataFrame:
+        """The rows of `utterances`, a table of sound.gather, that are asked for."""
+        keep = pd.Series(True, index=utterances.index)
+        for column, value in self.values:
+            keep &= utterances[column].isna() if value == UNKNOWN else utterances[column] == value
+        for column, low, high in self.ranges:
+            keep &= utterances[column].between(low, high)
+        if self.words.strip():
+            keep &= utterances["transcript"].fillna("").str.contains(self.words.strip(), case=False, regex=False)
+        return utterances[keep]
+
+
+def options(utterances: pd.DataFrame, column: str) -> list[str]:
+    """The values of `column`, and UNKNOWN where some have none."""
+    values = sorted(utterances[column].dropna().unique())
+    return [*values, UNKNOWN] if utterances[column].isna().any() else values
+
+
+def narrowed(held: Sequence[Corpus], rows: pd.DataFrame) -> list[Corpus]:
+    """The corpora `held`, of each those utterances that are in `rows`; without corpora of which none is."""
+    asked = {name: set(part["utterance"]) for name, part in rows.groupby("corpus")}
+    return [
+        replace(corpus, utterances=corpus.utterances[corpus.utterances["utterance"].isin(asked[corpus.name])])
+        for corpus in held
+        if corpus.name in asked
+    ]
+
+
+def browse(held: Sequence[Corpus], audio: AudioSource, marked: Path) -> ipywidgets.VBox:
+    """The corpus browser of `held`; marked utterances are exported to the folder `marked`.
+
+    Raises ValueError where there are no corpora.
+    """
+    return CorpusBrowser(held, sound.gather(held), audio, marked)
+
+
+class CorpusBrowser(ipywidgets.VBox):
+    """Filters, a picture of the utterances that are left, and their list."""
+
+    def __init__(self, held: Sequence[Corpus], utterances: pd.DataFrame, audio: AudioSource, marked: Path) -> None:
+        self.held, self.utterances, self.filters = held, utterances, Filters()
+        self.lists = {name: self._list(name) for name in NAMED}
+        self.ranges = {name: self._range(name) for name in MEASURED if utterances[name].notna().any()}
+        self.words = ipywidgets.Text(description="words", placeholder="in the transcript", continuous_update=False)
+        self.words.observe(lambda change: self._ask(replace(self.filters, words=change["new"])), "value")
+        self.kind = ipywidgets.Dropdown(description="picture", options=list(PICTURES))
+        self.kind.observe(lambda _: self._draw(), "value")
+        self.picture = ipywidgets.HTML()
+        self.list = UtteranceList(utterances, audio, marked, "corpus")
+        boxes = [ipywidgets.HBox([*self.lists.values(), self.words]), ipywidgets.HBox(list(self.ranges.values()))]
+        for box in boxes:
+            box.add_class("sercore-choices")
+        super().__init__([style_sheet(), *boxes, self.kind, self.picture, self.list])
+        self._ask(self.filters)
+
+    def chosen(self) -> pd.DataFrame:
+        """The utterances that the filters leave."""
+        return self.filters.of(self.utterances)
+
+    def _list(self, name: str) -> ipywidgets.Dropdown:
+        given = [("all", None), *((corpus_label(value), value) for value in options(self.utterances, name))]
+        chosen = ipywidgets.Dropdown(description=name, options=given, layout={"width": "230px"})
+        chosen.observe(lambda change: self._ask(self.filters.value(name, change["new"])), "value")
+        return chosen
+
+    def _range(self, name: str) -> ipywidgets.FloatRangeSlider:
+        low, high = self.utterances[name].min(), self.utterances[name].max()
+        chosen = ipywidgets.FloatRangeSlider(
+            description=name, min=low, max=max(high, low + 0.01), value=(low, max(high, low + 0.01)), step=0.01,
+            continuous_update=False, readout_format=".2f", layout={"width": "340px"},
+        )  # fmt: skip
+        chosen.observe(lambda change: self._narrow(name, chosen, change["new"]), "value")
+        return chosen
+
+    def _narrow(self, name: str, slider: ipywidgets.FloatRangeSlider, asked: tuple[float, float]) -> None:
+        """Ask for a range; the whole of it asks for all, also for utterances whose value is not known."""
+        low, high = (None, None) if asked == (slider.min, slider.max) else asked
+        self._ask(self.filters.within(name, low, high))
+
+    def _ask(self, filters: Filters) -> None:
+        self.filters = filters
+        rows = self.chosen()
+        told = [f"{name} {value}" for name, value in filters.values]
+        told += [f"{name} {low:.2f} to {high:.2f}" for name, low, high in filters.ranges]
+        told += [f"“{filters.words.strip()}”"] if filters.words.strip() else []
+        seen = f"{', '.join(told) or 'everything'}: {len(rows):,} utterances, {rows['seconds'].sum() / 60:.1f} minutes"
+        self.list.show(rows[["corpus", "speaker", *LISTED]], seen, COLUMNS, (*ORDERS, *RATED))
+        self._draw()
+
+    def _draw(self) -> None:
+        left = narrowed(self.held, self.chosen())
+        if not left:
+            self.picture.value = "<p>No utterance is left: ask for less.</p>"
+            return
+        drawn = base64.b64encode(figures.picture(PICTURES[self.kind.value](left), dpi=70)).decode()
+        counts = ", ".join(f"{len(corpus.utterances):,} of {corpus_label(corpus.name)}" for corpus in left)
+        alt = html.escape(f"{self.kind.value} of {counts}")
+        self.picture.value = f'<img style="max-width:100%" alt="{alt}" src="data:image/png;base64,{drawn}">'

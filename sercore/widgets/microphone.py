@@ -1,0 +1,146 @@
+"""A recording from the browser's microphone, and a file from its disk, given to a trained model in a notebook.
+
+The browser records, decodes whatever format it recorded in, and sends 16-bit mono WAV at 16 kHz as text into a field
+of the notebook that is not shown: no extension is needed, in JupyterLab and Voila alike. A browser lends its microphone
+only to pages of this machine or over https.
+"""
+
+import base64
+import tempfile
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import ipywidgets
+import pandas as pd
+from IPython.display import HTML, Audio, display
+
+from sercore import files
+
+Answers = Callable[..., pd.DataFrame]
+"""Called with (paths, texts) and the name `windows`, as prediction.Predictor."""
+RATE = 16_000  # of a recording [Hz]
+LONGEST = 120  # of a recording [s]: 5 MB of text
+RECORDER = Template("""
+<button class="jupyter-button $name-button" style="width: auto; padding: 0 1em">Record</button>
+<span class="$name-told"></span>
+<script>
+(() => {
+  const [button, told] = ["button", "told"].map((part) => document.querySelector(".$name-" + part));
+  let recorder = null;
+  const wav = (samples, rate) => {
+    const view = new DataView(new ArrayBuffer(44 + 2 * samples.length));
+    const name = (at, text) => [...text].forEach((sign, i) => view.setUint8(at + i, sign.charCodeAt(0)));
+    name(0, "RIFF"); view.setUint32(4, 36 + 2 * samples.length, true); name(8, "WAVEfmt ");
+    view.setUint32(16, 16, true); view.setUint16(20, 1, true); view.setUint16(22, 1, true);
+    view.setUint32(24, rate, true); view.setUint32(28, 2 * rate, true); view.setUint16(32, 2, true);
+    view.setUint16(34, 16, true); name(36, "data"); view.setUint32(40, 2 * samples.length, true);
+    samples.forEach((x, i) => view.setInt16(44 + 2 * i, 32767 * Math.max(-1, Math.min(1, x)), true));
+    return new Uint8Array(view.buffer);
+  };
+  const send = async (parts) => {
+    const sound = await new AudioContext().decodeAudioData(await new Blob(parts).arrayBuffer());
+    const offline = new OfflineAudioContext(1, Math.ceil(sound.duration * $rate), $rate);
+    const source = offline.createBufferSource();
+    source.buffer = sound; source.connect(offline.destination); source.start();
+    const bytes = wav((await offline.startRendering()).getChannelData(0), $rate);
+    let text = "";
+    for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
+    const field = document.querySelector(".$name textarea");
+    field.value = btoa(text);
+    field.dispatchEvent(new Event("input", {bubbles: true}));
+    field.dispatchEvent(new Event("change", {bubbles: true}));
+    told.textContent = sound.duration.toFixed(1) + " s recorded";
+  };
+  button.onclick = async () => {
+    if (recorder) { recorder.stop(); return; }
+    try {
+      const stream = await navigator.mediaDevices.getUserMedia({audio: true});
+      const parts = [];
+      recorder = new MediaRecorder(stream);
+      recorder.ondataavailable = (event) => parts.push(event.data);
+      recorder.onstop = async () => {
+        stream.getTracks().forEach((track) => track.stop());
+        recorder = null; button.innerHTML = "Record";
+        try { await send(parts); } catch (error) { told.textContent = "cannot be read: " + error.message; }
+      };
+      recorder.start(); button.innerHTML = "Stop"; told.textContent = "recording";
+      setTimeout(() => { if (recorder) recorder.stop(); }, 1000 * $longest);
+    } catch (error) { told.textContent = "no microphone: " + error.message; }
+  };
+})();
+</script>
+""")
+
+
+class Recorder:
+    """A button that records, a button that uploads, and what the model says of what they bring."""
+
+    def __init__(
+        self,
+        predictor: Answers,
+        reads: bool,
+        recogniser: Any = None,
+        windows: float | None = None,
+        draw: Callable[[pd.DataFrame], Any] | None = None,
+    ) -> None:
+        """`reads`: whether the model takes text, which a field is for; left empty, the `recogniser` hears it if given.
+
+        With `windows` [s] the answers are over time, and `draw` makes a figure of them.
+        """
+        self.predictor, self.recogniser, self.windows, self.draw = predictor, recogniser, windows, draw
+        self.answers: pd.DataFrame | None = None  # the last ones
+        self.upload = ipywidgets.FileUpload(accept="audio/*,.wav,.flac,.mp3,.ogg", multiple=True, description="Upload")
+        self.text = ipywidgets.Textarea(description="said", placeholder="what is said in it; empty: nothing, or heard")
+        self.text.layout.display = "" if reads else "none"
+        self.reads = reads
+        self.sent = ipywidgets.Textarea()
+        self.name = f"sercore-{uuid.uuid4().hex[:8]}"  # the page may hold other recorders
+        self.sent.add_class(self.name)
+        self.sent.layout.display = "none"
+        self.output = ipywidgets.Output()
+        self.upload.observe(lambda change: self._uploaded(change["new"]), "value")
+        self.sent.observe(lambda change: self._recorded(change["new"]), "value")
+
+    def show(self) -> None:
+        """Display it."""
+        display(ipywidgets.VBox([self.upload, self.text, self.sent]))
+        display(HTML(RECORDER.substitute(name=self.name, rate=RATE, longest=LONGEST)))
+        display(self.output)
+
+    def predict(self, sounds: dict[str, bytes]) -> pd.DataFrame:
+        """What the model says of `sounds` (name -> content of a file), with these names in the column `file`."""
+        with tempfile.TemporaryDirectory() as folder:
+            paths = {}
+            for number, (name, content) in enumerate(sounds.items()):
+                path = Path(folder) / f"{number}{Path(name).suffix.lower()}"
+                files.write_bytes(path, content)
+                paths[path] = name
+            said, hears = self.text.value or None, {"recogniser": self.recogniser}
+            if self.reads and self.recogniser is None:
+                said = said or ""
+            texts = said if self.reads else None
+            table = self.predictor(list(paths), texts, windows=self.windows, **(hears if self.reads else {}))
+            self.answers = table.assign(file=[paths[Path(path)] for path in table["file"]])
+        return self.answers
+
+    def _uploaded(self, uploads: tuple[dict[str, Any], ...]) -> None:
+        if uploads:
+            self._answer({upload["name"]: bytes(upload["content"]) for upload in uploads})
+
+    def _recorded(self, sent: str) -> None:
+        if sent:
+            self._answer({"recording.wav": base64.b64decode(sent)})
+            self.sent.value = ""  # so that the same recording may be sent again
+
+    def _answer(self, sounds: dict[str, bytes]) -> None:
+        self.output.clear_output(wait=True)
+        with self.output:
+            for content in list(sounds.values())[:1]:
+                display(Audio(data=content))
+            answers = self.predict(sounds)
+            display(answers.drop(columns="error") if answers["error"].isna().all() else answers)
+            if self.draw is not None and self.windows is not None and answers["error"].isna().any():
+                display(self.draw(answers))

@@ -1,0 +1,175 @@
+"""The residual browser: errors against truth as a picture and a grid of buttons, down to the utterances of a bin."""
+
+import html
+import io
+from pathlib import Path
+
+import ipywidgets
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sercore.schema import DIMENSIONS, MODEL_COLOURS, MODEL_LABELS
+from sercore.widgets import residual_state
+from sercore.widgets.appearance import button, colour, model_name, share_colours, table
+from sercore.widgets.controls import Controls, described
+from sercore.widgets.listing import BY_SPEAKER, BY_UTTERANCE, SHORTEST, Order
+from sercore.widgets.residual_state import STEP, Residuals
+from sercore.widgets.sound import AudioSource
+from sercore.widgets.utterances import Answers, Column, UtteranceList
+
+FIELDS = ("train_corpus", "target", "model", "other", "seed", "fold", "speaker", "gender", "style")
+ORDERS = (
+    Order(name="largest error", column="size", ascending=False),
+    Order(name="smallest error", column="size"),
+    Order(name="truth", column="truth"),
+    BY_UTTERANCE, BY_SPEAKER, SHORTEST,
+)  # fmt: skip
+COLUMNS = (
+    Column(name="truth", width=5, text="{:.2f}".format),
+    Column(name="prediction", width=5, title="said", text="{:.2f}".format),
+    Column(name="residual", width=6, title="error", text=lambda value: f"{value:+.2f}".replace("-", "−")),
+    Column(name="utterance", width=26),
+    Column(name="speaker", width=8, text=lambda value: "" if pd.isna(value) else str(value)),
+    Column(name="transcript", width=50, text=lambda value: "" if pd.isna(value) else value),
+)
+WIDTH, LEFT, HEIGHT = 92, 110, 36  # of a cell and of the grid's first column, and of a cell [pixels]
+GAP = 2  # between cells [pixels]
+POINTS = 1500  # drawn of a model
+DPI = 100
+
+
+def browse(predictions: pd.DataFrame, utterances: pd.DataFrame, best: pd.DataFrame, audio: AudioSource,
+           marked: Path) -> ipywidgets.VBox:  # fmt: skip
+    """The residual browser as a widget.
+
+    `predictions`: of section 'multitask' or 'dimensions'; `utterances`: see sound.gather; `best`: see
+    scores.best_on_validation; `marked`: the folder that marked utterances are exported to. Raises ValueError where
+    there is nothing to browse.
+    """
+    return ResidualBrowser(Residuals(predictions, best), utterances, audio, marked)
+
+
+class ResidualBrowser(ipywidgets.VBox):
+    """Drop-down lists, residuals against truth with their line, a button a bin, and the utterances of a bin."""
+
+    def __init__(self, state: Residuals, utterances: pd.DataFrame, audio: AudioSource, marked: Path) -> None:
+        self.state = state
+        self.controls = Controls(state.selection, FIELDS, self._changed)
+        self.about, self.picture = ipywidgets.HTML(), ipywidgets.Image(format="png")
+        self.list = UtteranceList(utterances, audio, marked, "residuals", self._answers)
+        self.panel = ipywidgets.VBox()
+        self.cells: dict[tuple[float, float], ipywidgets.Button] = {}
+        self._edges: tuple | None = None
+        self._open: tuple[float, float] | None = None
+        super().__init__([self.controls, self.about, self.picture, self.panel, self.list])
+        self._draw()
+
+    def open_bin(self, truth: float, residual: float) -> None:
+        """List the utterances of a bin."""
+        choice = self.controls.choice
+        for place, cell in self.cells.items():
+            (cell.add_class if place == (truth, residual) else cell.remove_class)("sercore-chosen")
+        self._open = truth, residual
+        rows = self.state.bin(choice, choice.model, truth, residual)
+        seed = self.state.selection.seed(choice, choice.model)
+        name = f"{MODEL_LABELS.get(choice.model, choice.model)} (seed {seed}), {choice.target}, {described(choice)}"
+        self.list.show(rows, f"{name}: {residual_state.said(truth, residual, len(rows))}", COLUMNS, ORDERS)
+
+    def _changed(self) -> None:
+        self._draw()
+        if self._open in self.cells:
+            self.open_bin(*self._open)
+        else:
+            self._open = None
+            self.list.show(pd.DataFrame({"corpus": [], "utterance": []}), "Nothing chosen yet", ())
+
+    def _draw(self) -> None:
+        choice = self.controls.choice
+        self._make_grid(self.state.edges(choice))
+        counts = self.state.counts(choice, choice.model)
+        most = max(1, int(counts.to_numpy().max()))
+        for (truth, residual), cell in self.cells.items():
+            count = int(counts.loc[residual, truth])
+            with cell.hold_sync():
+                cell.description = f"{count:,}" if count else "·"
+                cell.tooltip = residual_state.said(truth, residual, count)
+            colour(cell, share_colours(count / most))
+        self.picture.value = self._plot()
+        line = self.state.line(choice, choice.model)
+        slope = "" if line is None or line.slope != line.slope else f", slope {line.slope:+.2f}".replace("-", "−")
+        total = int(counts.to_numpy().sum())
+        name = model_name(choice.model, self.state.selection.seed(choice, choice.model))
+        told = f"{choice.target}, {described(choice)}: {total:,} utterances{slope}"
+        self.about.value = f'<span class="sercore-title">{name}</span> {html.escape(told)}'
+
+    def _make_grid(self, edges: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
+        """One button a bin, below the picture; made anew only where the bins have changed."""
+        if edges == self._edges:
+            return
+        self._edges = edges
+        across, up = edges[0][:-1], edges[1][:-1][::-1]
+        self.cells = {(truth, residual): button("cell") for residual in up for truth in across}
+        for (truth, residual), cell in self.cells.items():
+            cell.add_class("sercore-low")
+            cell.on_click(lambda _, truth=truth, residual=residual: self.open_bin(truth, residual))
+        children = [
+            child
+            for residual in up
+            for child in (_axis(_ends(residual, "+g"), "right"), *(self.cells[truth, residual] for truth in across))
+        ]
+        foot = [_axis("error ↑ truth →", "right"), *(_axis(_ends(truth, "g"), "center") for truth in across)]
+        layout = {"grid_template_columns": f"{LEFT}px repeat({len(across)}, max-content)"}
+        self.panel.children = [ipywidgets.GridBox([*children, *foot], layout=layout)]
+
+    def _plot(self) -> bytes:
+        """Residuals against truth with the bins' borders, and the lines of the model and of the one beside it."""
+        choice, (across, up) = self.controls.choice, self._edges
+        width = LEFT + (len(across) - 1) * (WIDTH + GAP)
+        height = max(260, (len(up) - 1) * HEIGHT) + 60
+        figure = Figure(figsize=((width + 20) / DPI, height / DPI), dpi=DPI)
+        left, share = LEFT / (width + 20), (width - LEFT) / (width + 20)
+        axis = figure.add_axes((left, 50 / height, share, (height - 60) / height))
+        axis.hlines(up, across[0], across[-1], color="#dddddd", linewidth=0.8)
+        axis.vlines(across, up[0], up[-1], color="#dddddd", linewidth=0.8)
+        axis.axhline(0, color="black", linewidth=1)
+        for model in filter(None, (choice.other, choice.model)):
+            errors, line = self.state.errors(choice, model), self.state.line(choice, model)
+            if line is None:
+                continue
+            drawn = errors.iloc[np.random.default_rng(0).permutation(len(errors))[:POINTS]]
+            tone = MODEL_COLOURS.get(model, "#000000")
+            axis.scatter(drawn["truth"], drawn["residual"], s=12, color=tone, alpha=0.45, linewidths=0)
+            band = line.band
+            label = f"{MODEL_LABELS.get(model, model)}, slope {line.slope:+.2f}".replace("-", "−")
+            axis.plot(band["truth"], band["residual"], color=tone, linewidth=2.5, label=label)
+            axis.fill_between(band["truth"], band["lower"], band["upper"], color=tone, alpha=0.3)
+        axis.set(xlim=(across[0], across[-1]), ylim=(up[0], up[-1]), xlabel=f"true {choice.target}",
+                 ylabel="prediction − truth")  # fmt: skip
+        axis.spines[["top", "right"]].set_visible(False)
+        if axis.get_legend_handles_labels()[1]:
+            axis.legend(frameon=True)
+        content = io.BytesIO()
+        figure.savefig(content, format="png")
+        return content.getvalue()
+
+    def _answers(self, row: pd.Series) -> Answers:
+        """Every model's prediction of each dimension beside the raters'."""
+        answers = self.state.answers(self.controls.choice, row)
+        targets = [target for target in DIMENSIONS if target in answers]
+        facts = {"truth": row["truth"], "prediction": row["prediction"], "fold": row["fold"]}
+        rows = [[("", "raters"), *(("truth", f"{row[target]:.2f}") for target in targets)]]
+        for model, answer in answers.iterrows():
+            rows.append([("", model_name(model)), *(("", f"{answer[target]:.2f}") for target in targets)])
+            facts |= {f"{model}_{target}": answer[target] for target in targets}
+        return Answers(shown=table(["", *targets], rows), facts=facts)
+
+
+def _ends(low: float, style: str) -> str:
+    return f"{low:{style}} to {low + STEP:{style}}".replace("-", "−")
+
+
+def _axis(text: str, align: str) -> ipywidgets.HTML:
+    made = ipywidgets.HTML(f'<div style="text-align:{align};padding:0 6px 0 0;line-height:34px">{text}</div>')
+    made.add_class("sercore-axis-low")
+    return made

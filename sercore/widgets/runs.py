@@ -1,0 +1,200 @@
+"""The run browser: learning curves over seeds, what the runs differ in, best epochs, seconds; also while they train."""
+
+import base64
+import html
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import ipywidgets
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sercore import figures, files, progress
+from sercore.config import Run, Study
+from sercore.notes import corpus as corpus_label
+from sercore.schema import MODEL_LABELS
+from sercore.widgets.appearance import button, style_sheet
+
+SECONDS_BETWEEN_READINGS = 5
+KEYS = ("model", "corpus", "seed")  # what the curves need, whether or not the runs differ in it
+TOLD = ("state", "epoch", "best epoch", "development", "seconds", "cause")
+
+
+def read(plan: Study, section: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The runs of `section` and their epochs so far, one row each; also of runs that train now.
+
+    Runs: run, the parameters in which they differ, state (see progress.STATES), epoch (of epochs, in the fold that
+    trains or was trained last), best epoch (of each fold), development (best score, mean over folds), seconds, cause.
+    Epochs: run, the same parameters, and the columns of a run's history. Where nothing has been trained it is empty.
+    """
+    runs = plan.section(section)
+    states = progress.state(plan).query("section == @section").set_index("run")
+    differing = parameters_that_differ(runs)
+    rows, epochs = [], []
+    for run in runs:
+        history = _history(run)
+        given = {**{key: run.parameters[key] for key in KEYS if key in run.parameters}, **differing[run.name]}
+        state = states.loc[run.name]
+        rows.append({
+            "run": run.name, **given, "state": state["state"], "epoch": f"{state['epoch']} of {state['epochs']}",
+            "best epoch": "", "development": float("nan"), "seconds": state["seconds"], "cause": state["cause"],
+        })  # fmt: skip
+        if history is not None and len(history):
+            kept = history[history["best"]].groupby("fold", sort=False).last()
+            rows[-1] |= {"best epoch": ", ".join(map(str, kept["epoch"])), "development": kept["development"].mean()}
+            if run.complete:
+                rows[-1]["epoch"] = f"{history['epoch'].max()} of {state['epochs']}"
+            epochs.append(pd.DataFrame({"run": run.name, **given}, index=history.index).join(history))
+    return pd.DataFrame(rows), pd.concat(epochs, ignore_index=True) if epochs else pd.DataFrame({"run": []})
+
+
+def simulated(plan: Study, section: str) -> bool:
+    """Whether the speech that the section is tested on is synthesised, as its first complete run tells; False before.
+
+    Every run of a section is tested on the same corpora.
+    """
+    done = next((run.folder / files.PREDICTIONS for run in plan.section(section) if run.complete), None)
+    return done is not None and bool(pd.read_parquet(done, columns=["simulated"])["simulated"].any())
+
+
+def plot(epochs: pd.DataFrame, simulated: bool) -> Figure | None:
+    """The learning curves of the epochs of `read`; None where nothing has been trained."""
+    return figures.plot_learning_curves(epochs, simulated) if len(epochs) else None
+
+
+def parameters_that_differ(runs: tuple[Run, ...]) -> dict[str, dict[str, Any]]:
+    """Name of each run -> those of its parameters in which the runs differ; of nested ones `training.epochs`."""
+    flat = pd.DataFrame([_flat(run.parameters) for run in runs], index=[run.name for run in runs], dtype=object)
+    shown = flat.map(lambda value: json.dumps(value, default=str))
+    differing = [column for column in flat if shown[column].nunique() > 1]
+    return {name: dict(row) for name, row in flat[differing].where(flat[differing].notna(), None).iterrows()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runs:
+    """The runs and epochs of `read`, and the values that are asked for; all where a parameter is not asked for."""
+
+    table: pd.DataFrame
+    epochs: pd.DataFrame
+    asked: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> dict[str, list[Any]]:
+        """What the runs' names tell apart -> the values that there are."""
+        told = [part.split("=")[0] for part in self.table["run"].iloc[0].split(",")]
+        values = {name: list(self.table[name].drop_duplicates()) for name in told if name in self.table}
+        return {name: found for name, found in values.items() if len(found) > 1}
+
+    def asking(self, name: str, value: Any) -> "Runs":
+        """The same with `value` asked for of the parameter `name`; None stands for all."""
+        others = {key: asked for key, asked in self.asked.items() if key != name}
+        return replace(self, asked=others if value is None else {**others, name: value})
+
+    def chosen(self) -> pd.DataFrame:
+        """The runs that have what is asked for."""
+        keep = pd.Series(True, index=self.table.index)
+        for name, value in self.asked.items():
+            keep &= self.table[name] == value
+        return self.table[keep]
+
+    def curves(self) -> pd.DataFrame:
+        """The epochs of the chosen runs."""
+        return self.epochs[self.epochs["run"].isin(self.chosen()["run"])]
+
+
+def browse(table: pd.DataFrame, epochs: pd.DataFrame, simulated: bool = False,
+           reread: Callable[[], tuple[pd.DataFrame, pd.DataFrame]] | None = None) -> ipywidgets.VBox:  # fmt: skip
+    """The run browser of the tables of `read`; `reread` gives them anew while a study runs."""
+    return RunBrowser(Runs(table=table, epochs=epochs), simulated, reread)
+
+
+class RunBrowser(ipywidgets.VBox):
+    """A drop-down list for each parameter, the learning curves of the runs that are chosen, and a table of these."""
+
+    def __init__(self, runs: Runs, simulated: bool,
+                 reread: Callable[[], tuple[pd.DataFrame, pd.DataFrame]] | None) -> None:  # fmt: skip
+        self.runs, self.simulated, self.reread = runs, simulated, reread
+        self.picture, self.listed, self.told = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
+        self.refresh = button("step", "refresh", "read the run folders again", disabled=reread is None)
+        self.refresh.on_click(lambda _: self.read_again())
+        self.follow = ipywidgets.Play(
+            min=0, max=10**6, interval=1000 * SECONDS_BETWEEN_READINGS, disabled=reread is None, show_repeat=False
+        )
+        self.follow.observe(lambda _: self.read_again(), "value")
+        self.lists = {name: self._list(name, values) for name, values in runs.parameters.items()}
+        live = ipywidgets.HBox(
+            [self.refresh, ipywidgets.Label(f"every {SECONDS_BETWEEN_READINGS} s:"), self.follow, self.told]
+        )
+        choices = ipywidgets.HBox(list(self.lists.values()))
+        for box in (live, choices):
+            box.add_class("sercore-choices")
+        super().__init__([style_sheet(), live, choices, self.picture, self.listed])
+        self._draw_curves()
+        self._draw_table()
+
+    def read_again(self) -> None:
+        """Read the runs anew, and draw what has changed."""
+        if self.reread is None:
+            return
+        before = self.runs
+        self.runs = replace(before, **dict(zip(("table", "epochs"), self.reread(), strict=True)))
+        if not self.runs.epochs.equals(before.epochs):
+            self._draw_curves()
+        self._draw_table()
+
+    def _list(self, name: str, values: list[Any]) -> ipywidgets.Dropdown:
+        options = [("all", None), *((_named(value), value) for value in values)]
+        chosen = ipywidgets.Dropdown(description=name, options=options, style={"description_width": "initial"})
+        chosen.observe(lambda change: self._ask(name, change["new"]), "value")
+        return chosen
+
+    def _ask(self, name: str, value: Any) -> None:
+        self.runs = self.runs.asking(name, value)
+        self._draw_curves()
+        self._draw_table()
+
+    def _draw_curves(self) -> None:
+        curves = self.runs.curves()
+        if curves.empty:
+            self.picture.value = "<p>Nothing has been trained yet.</p>"
+            return
+        drawn = base64.b64encode(figures.picture(figures.plot_learning_curves(curves, self.simulated), dpi=80)).decode()
+        names = ", ".join(MODEL_LABELS.get(name, name) for name in curves["model"].unique())
+        alt = f"Learning curves of {names}; best epochs and scores are in the table below."
+        self.picture.value = (
+            f'<img style="max-width:100%" alt="{html.escape(alt)}" src="data:image/png;base64,{drawn}">'
+        )
+
+    def _draw_table(self) -> None:
+        rows = self.runs.chosen()
+        counts = rows["state"].value_counts()
+        states = ", ".join(f"{counts[state]} {state}" for state in progress.STATES if state in counts)
+        self.told.value = f"{len(rows)} runs: {states}"
+        shown = [name for name in rows if name != "run" and (name != "cause" or rows[name].any())]
+        text = rows[shown].map(_named).rename(columns={"development": "development score"})
+        self.listed.value = (
+            f'<div style="overflow:auto;max-height:420px">{text.to_html(index=False, border=0, na_rep="")}</div>'
+        )
+
+
+def _history(run: Run) -> pd.DataFrame | None:
+    """The epochs of `run`: of the whole run where it is complete, else of the folds that it has come to."""
+    whole = run.folder / files.HISTORY
+    past = pd.read_csv(whole) if run.complete and whole.exists() else progress.history(run)
+    return None if past is None else past.astype({"fold": "str"})
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _flat(value, f"{before}{name}.") if isinstance(value, Mapping) else {f"{before}{name}": value}
+    return found
+
+
+def _named(value: Any) -> str:
+    """A value in print."""
+    if isinstance(value, float):
+        return "" if pd.isna(value) else f"{value:.4g}"
+    return MODEL_LABELS.get(value, corpus_label(value)) if isinstance(value, str) else str(value)

@@ -1,0 +1,162 @@
+"""What is looked at: a model and seed on a pair of corpora, filtered; and the predictions that this selects.
+
+Pure pandas: the predictions are grouped once, so that a choice among hundreds of thousands of rows takes milliseconds.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from sercore.schema import MODELS, check_predictions, first
+
+FILTERS = ("fold", "speaker", "gender", "style")
+RUN = ["train_corpus", "test_corpus", "target", "model", "seed"]
+STEPS = ("train_corpus", "test_corpus", "target", "model")  # each is chosen among what its predecessors leave
+HOME = "msp-podcast"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A point to look from; None means: all, or for `other` no second model, or for `seed` the best on validation."""
+
+    train_corpus: str
+    test_corpus: str
+    target: str
+    model: str
+    other: str | None = None
+    seed: int | None = None
+    fold: str | None = None
+    speaker: str | None = None
+    gender: str | None = None
+    style: str | None = None
+
+    def but(self, **changes: str | int | None) -> "Choice":
+        """The same choice with other values. Raises TypeError for a field that it does not have."""
+        return replace(self, **changes)
+
+
+class Selection:
+    """The test predictions of one section, grouped by run; `best` is a table of scores.best_on_validation."""
+
+    def __init__(self, predictions: pd.DataFrame, best: pd.DataFrame) -> None:
+        """Raises ValueError for a predictions table that is none, is of several sections, or has no test utterances."""
+        sections = predictions["section"].unique() if "section" in predictions else []
+        if len(sections) > 1:
+            raise ValueError(f"predictions of {len(sections)} sections, {first(sections)}; a browser takes one")
+        check_predictions(predictions.iloc[:1], "predictions")
+        test = predictions[predictions["partition"] == "test"].reset_index(drop=True)
+        if test.empty:
+            raise ValueError("no predictions of test utterances: there is nothing to browse")
+        texts = [name for name in (*RUN, *FILTERS, "utterance") if name != "seed"]
+        self.rows = test.assign(**{name: test[name].astype("category") for name in texts})
+        groups = self.rows.groupby(RUN, observed=True, sort=False).indices
+        self._groups = {_key(key): index for key, index in groups.items()}
+        self._values: dict[tuple, dict[str, list]] = {}
+        keys = ("train_corpus", "target", "model", "seed")
+        self._best = {(row[0], row[1], row[2]): int(row[3]) for row in zip(*(best[key] for key in keys), strict=True)}
+
+    def start(self) -> Choice:
+        """The first choice: the paper's corpus in-domain where it is there, the first target and model."""
+        inside = sorted({key[:2] for key in self._groups}, key=lambda pair: (pair[0] != pair[1], pair[0] != HOME, pair))
+        train, test = inside[0]
+        return self.valid(Choice(train_corpus=train, test_corpus=test, target="", model="cnn14"))
+
+    def options(self, choice: Choice) -> dict[str, list]:
+        """What may be chosen for each field, given the fields before it; filters do not narrow one another."""
+        found: dict[str, list] = {}
+        keys = list(self._groups)
+        for place, name in enumerate(STEPS):
+            order = list(MODELS) if name == "model" else list(self.rows[name].cat.categories)
+            found[name] = sorted(dict.fromkeys(key[place] for key in keys), key=order.index)
+            keys = [key for key in keys if key[place] == getattr(choice, name)]
+        found["other"] = [None, *(model for model in found["model"] if model != choice.model)]
+        found["seed"] = [None, *sorted(key[4] for key in keys)]
+        return found | (self._filters(keys[0]) if keys else {name: [None] for name in FILTERS})
+
+    def valid(self, choice: Choice) -> Choice:
+        """`choice` with every field that cannot be had here set to the first option that can."""
+        for name in (*STEPS, "other", "seed", *FILTERS):
+            options = self.options(choice)[name]
+            if getattr(choice, name) not in options:
+                choice = choice.but(**{name: options[0]})
+        return choice
+
+    def seed(self, choice: Choice, model: str) -> int:
+        """The seed of `model` that is looked at: the choice's, or the best on validation.
+
+        Raises ValueError where `best` does not name one and there are several, or where there is no such run.
+        """
+        seeds = sorted(key[4] for key in self._groups if key[:4] == self._run(choice, model))
+        if choice.seed is not None and choice.seed in seeds:
+            return choice.seed
+        best = self._best.get((choice.train_corpus, choice.target, model))
+        if choice.seed is None and best in seeds:
+            return best
+        if choice.seed is None and len(seeds) == 1:
+            return seeds[0]
+        raise ValueError(f"no run of {model} with seed {choice.seed}, trained on {choice.train_corpus}; seeds: {seeds}")
+
+    def predictions(self, choice: Choice, model: str) -> pd.DataFrame:
+        """The predictions of `model` that the choice selects; `corpus` names the utterances' corpus."""
+        rows = self.rows.iloc[self._index(choice, model)]
+        keep = np.ones(len(rows), dtype=bool)
+        for name in FILTERS:
+            wanted = getattr(choice, name)
+            if wanted is not None:
+                column = rows[name].cat
+                keep &= (column.codes == column.categories.get_loc(wanted)).to_numpy()
+        return (rows if keep.all() else rows[keep]).assign(corpus=choice.test_corpus)
+
+    def models(self, choice: Choice) -> list[str]:
+        """Every model that answered for the choice's corpora and target, with the seed that is looked at."""
+        return [model for model in self.options(choice)["model"] if self._has(choice, model)]
+
+    def of_utterance(self, choice: Choice, utterance: str, fold: str, targets: Iterable[str] = ()) -> pd.DataFrame:
+        """What every model says of `utterance` in `fold`, one row a model and target (the choice's own by default)."""
+        places = []
+        for target in tuple(targets) or (choice.target,):
+            asked = choice.but(target=target)
+            for model in self.models(asked):
+                index = self._index(asked, model)
+                column = self.rows["utterance"].cat
+                same = column.codes.to_numpy()[index] == column.categories.get_loc(utterance)
+                found = index[same]
+                places += [place for place in found if self.rows["fold"].iat[place] == fold]
+        return self.rows.iloc[places]
+
+    def _filters(self, run: tuple) -> dict[str, list]:
+        """The values of each filter among the predictions of `run`, None first."""
+        if run not in self._values:
+            rows = self.rows.iloc[self._groups[run]]
+            codes = {name: np.unique(rows[name].cat.codes) for name in FILTERS}
+            self._values[run] = {
+                name: [None, *rows[name].cat.categories[found[found >= 0]]] for name, found in codes.items()
+            }
+        return self._values[run]
+
+    def _has(self, choice: Choice, model: str) -> bool:
+        try:
+            self.seed(choice, model)
+        except ValueError:
+            return False
+        return True
+
+    def _index(self, choice: Choice, model: str) -> np.ndarray:
+        return self._groups[(*self._run(choice, model), self.seed(choice, model))]
+
+    @staticmethod
+    def _run(choice: Choice, model: str) -> tuple[str, str, str, str]:
+        return choice.train_corpus, choice.test_corpus, choice.target, model
+
+
+def place_of(values: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
+    """The number of the bin [low, high) between `edges` that each value is in; the last is closed, -1 is outside."""
+    place = np.searchsorted(edges, values, side="right") - 1
+    place[values == edges[-1]] = len(edges) - 2
+    return np.where(place < len(edges) - 1, place, -1)
+
+
+def _key(key: tuple) -> tuple[str, str, str, str, int]:
+    return (*map(str, key[:4]), int(key[4]))

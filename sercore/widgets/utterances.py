@@ -1,0 +1,210 @@
+"""A list of utterances that can be opened, listened to, marked and exported: what every browser ends in."""
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+import pandas as pd
+
+from sercore import files
+from sercore.notes import corpus as corpus_label
+from sercore.schema import DIMENSIONS
+from sercore.widgets import sound
+from sercore.widgets.appearance import button, shown, style_sheet
+from sercore.widgets.listing import ORDERS, PAGE, Listing, Marks, Order, indexed, with_utterances
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What a browser tells of an open utterance beside its sound: a piece of HTML, and columns for the export."""
+
+    shown: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of the list: where its text comes from and how many characters it has."""
+
+    name: str
+    width: int
+    text: Callable[[Any], str] = str
+    title: str | None = None  # None: the name
+
+
+class UtteranceList(ipywidgets.VBox):
+    """`show` rows as a list of buttons; a button opens its utterance: sound, log-mel, transcript, ratings, answers.
+
+    `utterances`: a table of sound.gather; `audio`: where a sound lies; `answers`: what is told of an open row; `folder`
+    and `name`: where marked utterances are exported to. Sound and picture are made when an utterance is opened, and
+    only those of the open one are held.
+    """
+
+    def __init__(self, utterances: pd.DataFrame, audio: sound.AudioSource, folder: Path, name: str,
+                 answers: Callable[[pd.Series], Answers] = lambda _: Answers()) -> None:  # fmt: skip
+        self.utterances, self.audio, self.folder, self.name = indexed(utterances), audio, folder, name
+        self.answers, self.marks = answers, Marks()
+        self.listing, self.seen, self.columns, self.opened = Listing(rows=pd.DataFrame()), "", (), None
+        self._make_list()
+        self._make_detail()
+        rows = ipywidgets.VBox(
+            [self.heading, ipywidgets.HBox([self.order, self.back, self.place, self.on]), self.head, *self.rows]
+        )
+        marking = ipywidgets.HBox([self.mark, self.export, self.told])
+        self.detail = ipywidgets.VBox([self.text, self.sound, self.answered, self.picture])
+        both = ipywidgets.HBox([rows, self.detail])
+        for widget, kind in ((rows, "list"), (self.detail, "detail"), (both, "both"), (marking, "marking")):
+            widget.add_class(f"sercore-{kind}")
+        super().__init__([style_sheet(), marking, both])
+        self.show(pd.DataFrame({"corpus": [], "utterance": []}), "Nothing chosen yet", ())
+
+    def _make_list(self) -> None:
+        self.heading = ipywidgets.HTML()
+        self.heading.add_class("sercore-heading")
+        self.head = ipywidgets.HTML()
+        self.rows = [button("row") for _ in range(PAGE)]
+        for number, row in enumerate(self.rows):
+            row.on_click(lambda _, number=number: self.open_row(number))
+        self.order = ipywidgets.Dropdown(description="sorted by", layout={"width": "270px"})
+        self.order.observe(self._sort, "value")
+        self.back, self.on = button("step", "◂ back", "previous page"), button("step", "on ▸", "next page")
+        self.back.on_click(lambda _: self.turn(-1))
+        self.on.on_click(lambda _: self.turn(1))
+        self.place = ipywidgets.Label()
+
+    def _make_detail(self) -> None:
+        self.text, self.answered = ipywidgets.HTML(), ipywidgets.HTML()
+        self.picture = ipywidgets.Image(format="png", layout={"display": "none", "max_width": "100%"})
+        self.sound = ipywidgets.VBox()  # of one player, or of none
+        self.mark = button("step", "☆ mark", "mark the open utterance", disabled=True)
+        self.mark.on_click(lambda _: self.toggle_mark())
+        self.export = button("step", "export marked", "write the marked utterances to a CSV file", disabled=True)
+        self.export.on_click(lambda _: self.write())
+        self.told = ipywidgets.HTML("nothing marked")
+
+    def show(self, rows: pd.DataFrame, seen: str, columns: Sequence[Column],
+             orders: Sequence[Order] = ORDERS) -> None:  # fmt: skip
+        """List `rows` (corpus, utterance and the `columns`) under the heading `seen`, in the first of `orders`."""
+        self.columns, self.seen = tuple(columns), seen
+        self.listing = Listing(rows=with_utterances(rows, self.utterances))
+        orders = [order for order in orders if order.column in self.listing.rows]
+        self.order.unobserve(self._sort, "value")
+        if [order for _, order in self.order.options] != orders:
+            self.order.options = [(order.name, order) for order in orders]
+        self.order.value = orders[0] if orders else None
+        self.order.observe(self._sort, "value")
+        if orders:
+            self.listing = self.listing.sorted(orders[0])
+        titles = "".join((column.title or column.name).ljust(column.width + 1) for column in self.columns)
+        self.head.value = f'<pre class="sercore-head">  {html.escape(titles)}</pre>'
+        self.close_utterance()
+        self._draw()
+        self.heading.value = f"<b>{html.escape(seen)}</b>"
+
+    def turn(self, pages: int) -> None:
+        """Show the page that is `pages` further."""
+        self.listing = self.listing.turned(pages)
+        self._draw()
+
+    def open_row(self, number: int) -> None:
+        """Open the row `number` of the page: read its sound, draw it, and tell what is known of it."""
+        self.opened = self.listing.shown().iloc[number]
+        row = self.opened
+        self._silence()
+        self.text.value = _about(row)
+        self.answered.value = self.answers(row).shown
+        self._draw_marks()
+        try:
+            samples, rate = sound.read(self.audio(row["corpus"], row["utterance"]))
+        except (KeyError, OSError, ValueError) as error:
+            self.text.value += f'<p class="sercore-problem">No sound: {html.escape(str(error.args[-1]))}</p>'
+            return
+        self.sound.children = [ipywidgets.Audio(value=sound.wav(samples, rate), autoplay=True, loop=False)]
+        self.picture.value = sound.picture(samples, rate)
+        shown(self.picture, True)
+
+    def close_utterance(self) -> None:
+        """Show no utterance, and hold no sound."""
+        self.opened = None
+        self._silence()
+        self.text.value = "<p>Open an utterance to hear it.</p>" if len(self.listing.rows) else ""
+        self.answered.value = ""
+        self._draw_marks()
+
+    def toggle_mark(self) -> None:
+        """Mark the open utterance, or take its mark away."""
+        if self.opened is not None:
+            self.marks.toggle(self.opened, self.seen, self.answers(self.opened).facts)
+            self._draw()
+            self._draw_marks()
+
+    def write(self) -> None:
+        """Write the marked utterances into the folder, and say where they are."""
+        path = self.marks.export(self.folder, self.name)
+        home = files.project()
+        told = path.relative_to(home) if path.is_relative_to(home) else path
+        self.told.value = f"{len(self.marks)} written to <code>{html.escape(str(told))}</code>"
+
+    def _sort(self, change: Mapping[str, Any]) -> None:
+        self.listing = self.listing.sorted(change["new"])
+        self._draw()
+
+    def _draw(self) -> None:
+        page = self.listing.shown()
+        rows = [*page.to_dict("records"), *[None] * (PAGE - len(page))]
+        for widget, row in zip(self.rows, rows, strict=True):
+            if row is not None:
+                cells = (_cell(column.text(row[column.name]), column.width) for column in self.columns)
+                star = "★ " if row in self.marks else "  "
+                with widget.hold_sync():
+                    widget.description = (star + "".join(cells)).rstrip()
+                    widget.tooltip = f"open {row['utterance']}"
+            shown(widget, row is not None)
+        first = self.listing.page * PAGE
+        total = len(self.listing.rows)
+        self.place.value = f"{first + 1:,} to {first + len(page):,} of {total:,}" if total else "no utterances"
+        self.back.disabled = self.listing.page == 0
+        self.on.disabled = self.listing.page == self.listing.pages - 1
+
+    def _draw_marks(self) -> None:
+        marked = self.opened is not None and self.opened in self.marks
+        self.mark.disabled, self.mark.description = self.opened is None, "★ marked" if marked else "☆ mark"
+        self.export.disabled = not len(self.marks)
+        self.told.value = f"{len(self.marks)} marked" if len(self.marks) else "nothing marked"
+
+    def _silence(self) -> None:
+        """Drop the sound and the picture, so that neither stays in the notebook's state."""
+        players, self.sound.children = self.sound.children, ()
+        for player in players:
+            player.value = b""
+            player.close()
+        shown(self.picture, False)
+        self.picture.value = b""
+
+
+def _about(row: pd.Series) -> str:
+    """Id, speaker, transcript and ratings of an utterance."""
+    known = [("speaker", row.get("speaker")), ("gender", row.get("gender")), ("style", row.get("style"))]
+    who = " · ".join([corpus_label(row["corpus"]), *(f"{name} {value}" for name, value in known if _there(value))])
+    if _there(row.get("seconds")):
+        who += f" · {row['seconds']:.2f} s"
+    said = row.get("transcript")
+    said = f"“{html.escape(said)}”" if _there(said) and said else "<i>no transcript</i>"
+    rated = [f"{name} <b>{row[name]:.2f}</b>" for name in DIMENSIONS if _there(row.get(name))]
+    emotion = f"rated <b>{html.escape(row['emotion'])}</b>" if _there(row.get("emotion")) else "no rated category"
+    scale = f" (scale {row['low']:g} to {row['high']:g})" if rated and _there(row.get("low")) else ""
+    return (
+        f"<h4>{html.escape(str(row['utterance']))}</h4><p>{html.escape(who)}</p>"
+        f'<p class="sercore-said">{said}</p><p>{" · ".join([emotion, *rated])}{scale}</p>'
+    )
+
+
+def _cell(text: str, width: int) -> str:
+    return (text if len(text) <= width else text[: width - 1] + "…").ljust(width + 1)
+
+
+def _there(value: Any) -> bool:
+    return value is not None and not pd.isna(value)

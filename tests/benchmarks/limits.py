@@ -1,0 +1,78 @@
+"""What this machine can do at most: matrix products and copies, measured; and what a step asks of it, counted."""
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+SIDE = {"cpu": 4096, "cuda": 8192}  # of the matrices that are multiplied
+COPIED = {"cpu": 256 << 20, "cuda": 1 << 30}  # bytes
+REPEATS = 5
+BLOCKS = 6
+
+
+def measure(device: torch.device) -> dict[str, float]:
+    """Floating-point operations a second of a matrix product in each precision, and bytes a second of a copy."""
+    side, size = SIDE.get(device.type, 2048), COPIED.get(device.type, 64 << 20)
+    found = {}
+    for name in ("float32", "bfloat16"):
+        a = torch.randn(side, side, device=device).to(getattr(torch, name))
+        found[f"{name}_flop_per_second"] = 2 * side**3 / _median(lambda a=a: a @ a, device)
+    source, target = torch.empty(2, size // 4, device=device).fill_(1)
+    found["copy_bytes_per_second"] = size / _median(lambda: target.copy_(source), device)
+    return found
+
+
+def _median(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds of `work`, the median of a few times after one that warms up."""
+    taken = []
+    for _ in range(1 + REPEATS):
+        wait(device)
+        start = time.perf_counter()
+        work()
+        wait(device)
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken[1:])
+
+
+def wait(device: torch.device) -> None:
+    """Until what was asked of `device` is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def convolutions_flop(width: int, mels: int, frames: int) -> float:
+    """Floating-point operations of CNN14's convolutions on one utterance, forward; a multiply-add is two."""
+    total, inputs = 0, 1
+    for block in range(BLOCKS):
+        outputs, places = width * 2**block, (frames >> block) * (mels >> block)
+        total += 2 * 9 * (inputs + outputs) * outputs * places
+        inputs = outputs
+    return float(total)
+
+
+def encoder_flop(encoder: torch.nn.Module, tokens: int) -> float:
+    """Floating-point operations of a BERT-type encoder's linear layers on one text, forward."""
+    return 2.0 * tokens * sum(part.weight.numel() for part in encoder.modules() if isinstance(part, torch.nn.Linear))
+
+
+def forget_peak(device: torch.device) -> None:
+    """Let the peak of memory be counted from here on."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif sys.platform == "linux":
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most memory held since `forget_peak`: the GPU's, or this process's (without Linux: since its start)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "linux":
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+        return int(status["VmHWM"].split()[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

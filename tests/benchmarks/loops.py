@@ -1,0 +1,183 @@
+"""The study's own training loop on some of its batches, and the loop that one writes first."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from sercore import acceleration, datasets, features, models, optimisers, schema, sources, training
+from sercore.settings import CNN_MODELS, TEXT_MODEL, FeatureSettings, TextSettings, TrainingSettings
+from sercore.settings import training as settings_of
+
+from . import limits
+
+OUTPUTS = len(schema.FOUR_CLASSES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """What is trained, and on how much of the corpus in one repeat."""
+
+    width: int
+    features: FeatureSettings
+    batch: int
+    ours: int  # batches a repeat of our loop
+    plain: int  # batches a repeat of the plain one
+
+    def build(self, model: str, source: sources.Source, encoder: str) -> dict[str, Any]:
+        """What models.build takes."""
+        if model == TEXT_MODEL:
+            return {"kind": "text", "encoder": encoder, "outputs": OUTPUTS}
+        text_width = source.embeddings.array.shape[1] if source.embeddings is not None else 0
+        return {"kind": "cnn14", "outputs": OUTPUTS, "text_stages": CNN_MODELS[model], "text_width": text_width,
+                "width": self.width, "mels": self.features.mels}  # fmt: skip
+
+
+def schedule(model: str, batch: int, epochs: int, precision: str) -> TrainingSettings:
+    """Each model's own optimiser; at a constant rate, because a schedule may end before the repeats do."""
+    course = {"epochs": epochs, "batch": batch, "schedule": "constant", "total_steps": None, "warmup_steps": 0,
+              "stop_when_worse": False, "precision": precision, "evaluation_precision": precision, "fused": True,
+              "learning_rate": 1e-4}  # fmt: skip
+    return settings_of(model, course)
+
+
+class Sample:
+    """A dataset whose epochs are `number` batches of its own: every so manieth by length, so as long as all on average.
+
+    The batches are the same in every epoch and for every model.
+    """
+
+    def __init__(self, dataset: datasets.Dataset, number: int) -> None:
+        self._whole, self._number = dataset, number
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, name)
+
+    def plan(self, size: int, generator: torch.Generator | None, crop_frames: int | None = None) -> list[Any]:
+        """Some of the batches of an epoch, or of an evaluation."""
+        chance = None if generator is None else torch.Generator().manual_seed(0)
+        whole = sorted(self._whole.plan(size, chance, crop_frames), key=lambda plan: plan.padded)
+        whole = [plan for plan in whole if len(plan.rows) == size] or whole  # the last one is short
+        picked = (np.arange(self._number) + 0.5) * len(whole) / self._number
+        return [whole[int(place)] for place in picked] if self._number < len(whole) else whole
+
+    def batches(self, size: int, generator: torch.Generator | None, crop_frames: int | None = None) -> Iterator[Any]:
+        """The batches of `plan`."""
+        for plan in self.plan(size, generator, crop_frames):
+            rows = torch.from_numpy(plan.rows)
+            yield datasets.Batch(self._whole._inputs(plan), self.target[rows.to(self.device)], rows)
+
+
+class Ours:
+    """The study's fit, an epoch of a Sample at a time, and its evaluation of the same batches."""
+
+    def __init__(self, source: sources.Source, size: Size, model: str, text: TextSettings, precision: str) -> None:
+        settings = schedule(model, size.batch, 10_000, precision)
+        self._sample = Sample(source.dataset(source.rows["utterance"]), size.ours)
+        few = source.dataset(source.rows.groupby(schema.EMOTION).head(2)["utterance"])
+        goal = training.objective("categories", few.target, OUTPUTS)
+        self._model = models.build(size.build(model, source, text.encoder), torch.Generator().manual_seed(0))
+        self._epochs = training.fit(self._model, goal, self._sample, few, settings, 0)
+        self._precision, self._batch, self._device = precision, size.batch, training.pick_device()
+
+    def train(self) -> float:
+        """Utterances a second of one epoch."""
+        return next(self._epochs).utterances_per_second
+
+    def evaluate(self) -> float:
+        """Utterances a second."""
+        self._model.eval()
+        seen, start = 0, time.perf_counter()
+        kept = acceleration.memory_kept(self._device)
+        with torch.inference_mode(), acceleration.autocast(self._device, self._precision), kept:
+            for batch in self._sample.batches(self._batch, None):
+                answer = self._model(*batch.inputs).logits
+                seen += len(answer)
+            float(answer.float().sum())
+        return seen / (time.perf_counter() - start)
+
+    def lengths(self) -> np.ndarray:
+        """True lengths of the utterances of an epoch [frames or tokens]."""
+        return np.concatenate([plan.count for plan in self._sample.plan(self._batch, torch.Generator())])
+
+    def flop(self, size: Size) -> float:
+        """Of a training step and utterance, on average: three times forward; padding is not counted."""
+        lengths = self.lengths()
+        if isinstance(self._model, models.TextModel):
+            return 3 * limits.encoder_flop(self._model.encoder, float(lengths.mean()))
+        return 3 * float(np.mean([limits.convolutions_flop(size.width, size.features.mels, n) for n in lengths]))
+
+    def close(self) -> None:
+        """End the training."""
+        self._epochs.close()
+
+
+class Plain:
+    """The loop that one writes first.
+
+    Random batches padded to the longest, whose log-mels are computed from the wav files and whose text embeddings from
+    the transcripts each time; float32, PyTorch's defaults. The network is the same.
+    """
+
+    def __init__(self, source: sources.Source, size: Size, model: str, text: TextSettings) -> None:
+        self.device = training.pick_device()
+        build = size.build(model, source, text.encoder)
+        self.model = models.build(build, torch.Generator().manual_seed(0)).to(self.device)
+        if model != TEXT_MODEL:
+            self.model.layout = "contiguous"
+        settings = replace(schedule(model, size.batch, 1, "float32"), fused=False)
+        self.optimiser = optimisers.optimiser(self.model.parameters(), settings)
+        self.rows, self.root, self.size = source.rows, source.corpus.root, size
+        codes = {name: code for code, name in enumerate(source.classes)}
+        self.target = torch.tensor([codes[name] for name in self.rows[schema.EMOTION]])
+        self.reads, self.hears = model != "cnn14", model != TEXT_MODEL
+        self.encoder = features.TextEncoder(text, self.device) if self.reads else None
+        self.order = torch.Generator().manual_seed(0)
+
+    def train(self) -> float:
+        """Utterances a second of some steps."""
+        self.model.train()
+        start = time.perf_counter()
+        for rows in self._batches():
+            loss = torch.nn.functional.cross_entropy(self._answer(rows), self.target[rows].to(self.device))
+            self.optimiser.zero_grad()
+            loss.backward()
+            self.optimiser.step()
+            loss.item()
+        return self.size.plain * self.size.batch / (time.perf_counter() - start)
+
+    def evaluate(self) -> float:
+        """Utterances a second of as many batches."""
+        self.model.eval()
+        start = time.perf_counter()
+        with torch.no_grad():
+            for rows in self._batches():
+                self._answer(rows).cpu()
+        return self.size.plain * self.size.batch / (time.perf_counter() - start)
+
+    def _batches(self) -> list[torch.Tensor]:
+        chosen = torch.randperm(len(self.rows), generator=self.order)[: self.size.plain * self.size.batch]
+        return list(chosen.split(self.size.batch))
+
+    def _answer(self, rows: torch.Tensor) -> torch.Tensor:
+        inputs = [None if part is None else part.to(self.device) for part in self._inputs(self.rows.iloc[rows])]
+        return self.model(*inputs).logits
+
+    def _inputs(self, rows: pd.DataFrame) -> tuple[torch.Tensor | None, ...]:
+        told = list(rows["transcript"].fillna(""))
+        if not self.hears:
+            tokens = [torch.tensor(ids) for ids in self.encoder.tokenize(told)]
+            counts = torch.tensor([len(ids) for ids in tokens])
+            padded = pad_sequence(tokens, batch_first=True)
+            return padded, torch.arange(padded.shape[1]) < counts[:, None]
+        settings = self.size.features
+        heard = [features.read_audio(self.root / file, settings.sample_rate) for file in rows["file"]]
+        logmels = [features.log_mel(waveform, settings) for waveform in heard]
+        text = self.encoder.embed(told, batch=len(told)) if self.reads else None
+        frames = torch.tensor([len(logmel) for logmel in logmels])
+        return pad_sequence(logmels, batch_first=True), frames, text

@@ -1,0 +1,155 @@
+"""CNN14 in autrainer's training loop and in ours: same corpus, width 64, batch 32, taking turns.
+
+autrainer (the toolkit for computer audition on PyTorch) lives in an environment of its own, `.venv-peer`. It trains its
+own Cnn14, 64 wide, on log-mels that it computed before, in float32 (it knows no other precision), in random batches
+that are padded to the longest. Ours trains in whichever precision is faster here. The first step of each warms up.
+
+    make bench-peer
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from sercore import config, files, schema, sources, training
+from sercore.settings import FeatureSettings, TextSettings
+
+from . import limits, speech, throughput
+from .loops import Ours, Size
+
+PYTHON = ".venv-peer/bin/python"
+TURN = "turn:"
+DEVELOPMENT = 4  # utterances, so that it has something to evaluate
+TEXT = TextSettings(encoder="all-minilm-l6-v2")
+DATASET = {
+    "id": "Speech",
+    "_target_": "autrainer.datasets.BaseClassificationDataset",
+    "path": "data/Speech",
+    "features_subdir": "log_mel_16k",
+    "index_column": "file",
+    "target_column": "emotion",
+    "file_type": "npy",
+    "file_handler": "autrainer.datasets.utils.NumpyFileHandler",
+    "criterion": "autrainer.criterions.CrossEntropyLoss",
+    "metrics": ["autrainer.metrics.UAR"],
+    "tracking_metric": "autrainer.metrics.UAR",
+    "transform": {"type": "grayscale", "base": ["peer_side.PadToLongest"]},
+}
+OPTIMISER = {"id": "Nesterov", "_target_": "torch.optim.SGD", "momentum": 0.9, "nesterov": True}
+
+
+def main(arguments: Sequence[str] | None = None) -> dict:
+    """Measure, print, write the numbers as JSON, and return them."""
+    asked = _parser().parse_args(arguments)
+    python, began = files.resolve(PYTHON), time.perf_counter()
+    if not python.exists():
+        raise FileNotFoundError(f"no {python}; autrainer is installed there by: make .venv-peer/installed")
+    folder = files.resolve(asked.folder)
+    root = speech.lay_out(folder, asked.hours)
+    device = training.pick_device()
+    project = folder / "peer"
+    _lay_out(project, root, asked.batch, asked.turns, device)
+    threads = torch.get_num_threads()
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(Path(__file__).parent)}
+    with (project / "log.txt").open("w") as log:
+        _preprocess(python, project, environment, log)
+        source = sources.read(
+            "table", config.located({"root": root}, "speech"), model="cnn14", targets=(schema.EMOTION,),
+            classes=schema.FOUR_CLASSES, features=FeatureSettings(), text=TEXT, cache_folder=folder / "cache",
+        )  # fmt: skip
+        size = Size(width=64, features=FeatureSettings(), batch=asked.batch, ours=2, plain=1)
+        precision = throughput._faster(source, size, "cnn14", TEXT, device)
+        ours, theirs = Ours(source, size, "cnn14", TEXT, precision), _steps(python, project, environment, log)
+        turns = [(ours.train(), next(theirs)) for _ in range(1 + asked.turns)][1:]
+        theirs.close()
+    found = {
+        "device": str(device), "processor": throughput.processor(), "threads": threads, "batch": asked.batch,
+        "utterances": len(source.rows), "precision": {"ours": precision, "autrainer": "float32"},
+        "ours": statistics.median(mine for mine, _ in turns), "autrainer": statistics.median(own for _, own in turns),
+        "ratio": throughput._spread([mine / own for mine, own in turns]), "turns": turns,
+        "limits": limits.measure(device), "seconds": time.perf_counter() - began,
+    }  # fmt: skip
+    files.write_json(files.resolve(asked.output), found)
+    ratio = found["ratio"]
+    print(
+        f"CNN14, width 64, batch {asked.batch}, {len(source.rows)} utterances: ours trains {ratio['median']:.2f} times "
+        f"as fast as autrainer's loop ({ratio['low']:.2f}-{ratio['high']:.2f}, {asked.turns} turns): "
+        f"{found['ours']:.2f} utterances/s in {precision}, {found['autrainer']:.2f} in float32.\n"
+        f"{found['processor']}, {threads} threads, {found['seconds'] / 60:.1f} minutes; written to {asked.output}"
+    )
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.peer", description=__doc__)
+    parser.add_argument("--hours", type=float, default=0.75, help="of speech")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--turns", type=int, default=4)
+    parser.add_argument("--folder", default="outputs/bench")
+    parser.add_argument("--output", default="outputs/bench/peer.json")
+    return parser
+
+
+def _lay_out(project: Path, root: Path, batch: int, turns: int, device: torch.device) -> None:
+    """A project of autrainer: its configuration and the corpus in its layout."""
+    shutil.rmtree(project, ignore_errors=True)
+    table = pd.read_csv(root / "utterances.csv")[["file", "emotion"]]
+    audio = project / "data" / "Speech" / "default"
+    audio.parent.mkdir(parents=True)
+    audio.symlink_to(root, target_is_directory=True)
+    for part, rows in (("train", table), ("dev", table[:DEVELOPMENT]), ("test", table[:DEVELOPMENT])):
+        files.write_table(audio.parent / f"{part}.csv", rows)
+    parts = {"dataset": "Speech", "model": "Cnn14", "optimizer": "Nesterov"}
+    steps = 1 + turns
+    course = {
+        "training_type": "step", "iterations": steps, "eval_frequency": steps, "device": str(device),
+        "reproducible": False, "progress_bar": False, "continue_training": False, "save_train_outputs": False,
+        "save_dev_outputs": False, "save_test_outputs": False, "callbacks": ["peer_side.TakeTurns"],
+    }  # fmt: skip
+    sweep = {"+seed": 1, "+batch_size": batch, "+learning_rate": 0.0001, **parts}
+    files.write_yaml(
+        project / "conf" / "config.yaml",
+        {"defaults": ["_autrainer_", "_self_"], "results_dir": "results", "experiment_id": "speed", **course,
+         "hydra": {"sweeper": {"params": sweep}}},
+    )  # fmt: skip
+    files.write_yaml(project / "conf" / "dataset" / "Speech.yaml", DATASET)
+    files.write_yaml(project / "conf" / "optimizer" / "Nesterov.yaml", OPTIMISER)
+
+
+def _preprocess(python: Path, project: Path, environment: dict[str, str], log: object) -> None:
+    """Its log-mels."""
+    command = [python.with_name("autrainer"), "preprocess"]
+    done = subprocess.run(command, cwd=project, env=environment, stdout=log, stderr=log)
+    if done.returncode:
+        raise RuntimeError(f"autrainer's preprocessing failed, see {project / 'log.txt'}")
+
+
+def _steps(python: Path, project: Path, environment: dict[str, str], log: object) -> Iterator[float]:
+    """Utterances a second of each step of its training, which waits while nobody asks."""
+    command = [python.with_name("autrainer"), "train"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log, "text": True}
+    with subprocess.Popen(command, cwd=project, env=environment, **pipes) as process:
+        try:
+            for line in process.stdout:
+                log.write(line)
+                if line.startswith(TURN):
+                    told = json.loads(line.removeprefix(TURN))
+                    yield told["utterances"] / told["seconds"]
+                    process.stdin.write("\n")
+                    process.stdin.flush()
+            raise RuntimeError(f"autrainer ended before its last turn, see {project / 'log.txt'}")
+        finally:
+            process.kill()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""Chromium without a window, a JupyterLab and a Voila server, and the notebooks of notebooks/browse on a real study.
+
+SERCORE_STUDY names another parameters file than the embedded study's. Pictures of every page go to outputs/browser.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
+from playwright.sync_api import sync_playwright
+
+from sercore import config, distributions, results
+
+ROOT = Path(__file__).parents[2]
+PICTURES = ROOT / "outputs" / "browser"
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
+]  # fmt: skip
+TOKEN = "a-token-of-the-tests"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def answered(url, process, log, seconds=120):
+    """Wait until `url` answers."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+    raise RuntimeError(f"{url} does not answer:\n{log.read_text()[-3000:]}")
+
+
+@pytest.fixture(scope="session")
+def plan():
+    """The study that is browsed: SERCORE_STUDY, else demo, else smoke."""
+    asked = os.environ.get("SERCORE_STUDY")
+    for path in [asked] if asked else ["parameters/demo.yaml", "parameters/smoke.yaml"]:
+        study = config.load(path)
+        if all(run.complete for name in ("categories", "multitask") for run in study.section(name)):
+            return study
+    pytest.skip("no study has been run: `make study` or `make smoke` first")
+
+
+@pytest.fixture(scope="session")
+def categories(plan):
+    return results.read(plan, "categories")
+
+
+@pytest.fixture(scope="session")
+def multitask(plan):
+    return results.read(plan, "multitask")
+
+
+@pytest.fixture(scope="session")
+def held(plan):
+    return {corpus.name: corpus for corpus in distributions.read(plan)}
+
+
+@pytest.fixture(scope="session")
+def notebooks(plan):
+    """A folder below the project with the notebooks of notebooks/browse, given the study."""
+    folder = PICTURES / "notebooks"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name in ("confusions", "residuals"):
+        notebook = load_notebook_node(str(ROOT / "notebooks" / "browse" / f"{name}.ipynb"))
+        given = parameterize_notebook(notebook, {"study": str(plan.path.relative_to(ROOT))})
+        nbformat.write(given, folder / f"{name}.ipynb")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory):
+    """Start a Jupyter program with settings of its own; it is ended with the session."""
+    started = []
+
+    def _serve(program, *options, url):
+        home = tmp_path_factory.mktemp("jupyter")
+        places = ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR", "JUPYTERLAB_SETTINGS_DIR")
+        environment = {**os.environ, **{name: str(home / name.lower()) for name in places}, "OMP_NUM_THREADS": "1"}
+        quiet = home / "jupyterlab_settings_dir" / "@jupyterlab" / "apputils-extension"
+        quiet.mkdir(parents=True)
+        (quiet / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
+        log = home / "log.txt"
+        with log.open("w") as written:
+            process = subprocess.Popen(
+                [str(Path(sys.executable).with_name(program)), *options], cwd=ROOT, env=environment, stdout=written,
+                stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        started.append(process)
+        answered(url, process, log)
+
+    yield _serve
+    for process in started:
+        process.terminate()
+    for process in started:
+        process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def lab(serve, notebooks):
+    """Address of a JupyterLab on the notebooks."""
+    port = free_port()
+    serve("jupyter-lab", "--no-browser", "--allow-root", f"--port={port}", f"--IdentityProvider.token={TOKEN}",
+          f"--ServerApp.root_dir={notebooks}", url=f"http://127.0.0.1:{port}/api?token={TOKEN}")  # fmt: skip
+    return f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+def voila(serve, notebooks):
+    """Address of a Voila server on the notebooks."""
+    port = free_port()
+    serve("voila", str(notebooks), "--no-browser", f"--port={port}", "--show_tracebacks=True",
+          url=f"http://127.0.0.1:{port}/")  # fmt: skip
+    return f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    """An empty page that notes whatever it asks of another host."""
+    context = chromium.new_context(viewport={"width": 1500, "height": 2100})
+    opened = context.new_page()
+    opened.set_default_timeout(90_000)
+    opened.elsewhere = []
+    opened.on("request", lambda request: opened.elsewhere.append(request.url)
+              if request.url.startswith("http") and "//127.0.0.1:" not in request.url else None)  # fmt: skip
+    yield opened
+    context.close()
+
+
+@pytest.fixture
+def open_in_voila(page, voila):
+    def _open(name):
+        page.goto(f"{voila}/voila/render/{name}.ipynb")
+        page.locator(".sercore-row").first.wait_for(state="attached", timeout=180_000)
+        return page
+
+    return _open
+
+
+@pytest.fixture
+def open_in_lab(page, lab):
+    """Open a notebook in JupyterLab and run all of it from the menu."""
+
+    def _open(name):
+        page.goto(f"{lab}/lab/tree/{name}.ipynb?token={TOKEN}&reset")
+        page.locator(".jp-Notebook").wait_for()
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        end = time.monotonic() + 180
+        while not page.locator(".sercore-row").count() and time.monotonic() < end:
+            page.locator(".jp-WindowedPanel-outer").evaluate("panel => panel.scrollTo(0, panel.scrollHeight)")
+            page.wait_for_timeout(500)  # a cell outside the window is not on the page
+        page.locator(".sercore-row").first.wait_for(state="attached", timeout=10_000)
+        return page
+
+    return _open

@@ -1,0 +1,86 @@
+"""The residual browser in Chromium, in Voila and in JupyterLab."""
+
+import pandas as pd
+import pytest
+import soundfile
+from conftest import PICTURES
+
+from sercore import residuals, scores
+from sercore.widgets.listing import PAGE
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module", params=["voila", "lab"])
+def where(request):
+    return request.param
+
+
+@pytest.fixture
+def browsed(where, request):
+    page = request.getfixturevalue(f"open_in_{where}")("residuals")
+    page.locator(".sercore-both").first.scroll_into_view_if_needed()
+    return page
+
+
+def errors(found, model, target, **filters):
+    """Residuals on MSP-Podcast's test set of the best seed of `model`."""
+    table = scores.of_best(found.predictions, found.best)
+    table = table[(table["partition"] == "test") & (table["model"] == model) & (table["target"] == target)]
+    for column, value in filters.items():
+        table = table[table[column] == value]
+    return residuals.residual_table(table[table["test_corpus"] == "msp-podcast"])
+
+
+def inside(table, truth, low):
+    return table[table["truth"].between(truth, truth + 1, inclusive="left")
+                 & table["residual"].between(low, low + 1, inclusive="left")]  # fmt: skip
+
+
+def bin_of(page, truth, low):
+    title = f"truth {truth:g} to {truth + 1:g}, error {low:+g} to {low + 1:+g}:".replace("-", "−")
+    return page.locator(f'.sercore-cell[title^="{title}"]')
+
+
+def test_bins_lead_to_the_utterances_that_the_table_has_there(browsed, where, multitask, held, plan):
+    page = browsed
+    table = errors(multitask, "cnn14", "arousal")
+    chosen = inside(table, 4, -0.5).sort_values("residual", key=abs, ascending=False)
+    assert len(chosen)
+    bin_of(page, 4, -0.5).focus()
+    page.keyboard.press("Enter")
+    page.locator(".sercore-heading", has_text=f"truth 4 to 5, error −0.5 to +0.5: {len(chosen)} utterance").wait_for()
+    page.wait_for_function("n => [...document.querySelectorAll('.sercore-row')].filter(r => r.offsetParent).length == n",
+                           arg=min(len(chosen), PAGE))  # fmt: skip
+    first = page.locator(".sercore-row:visible").first
+    name = first.get_attribute("title").removeprefix("open ")
+    assert name in chosen["utterance"][chosen["residual"].abs() == chosen["residual"].abs().max()].astype(str).tolist()
+
+    first.click()
+    page.wait_for_function("() => { const a = document.querySelector('.sercore-detail audio');"
+                           "return a && a.duration > 0 && document.querySelector('.sercore-detail img')?.naturalWidth > 0 }")  # fmt: skip
+    corpus = held["msp-podcast"]
+    sound = soundfile.info(corpus.root / corpus.utterances.set_index("utterance").at[name, "file"])
+    length = page.locator(".sercore-detail audio").evaluate("a => a.duration")
+    assert length == pytest.approx(sound.frames / sound.samplerate, abs=0.01)
+    assert page.locator(".sercore-answers tr").count() == 2 + multitask.predictions["model"].nunique()
+    page.screenshot(path=PICTURES / f"residuals-{where}-utterance.png")
+
+    page.locator(".sercore-marking button", has_text="mark").first.click()
+    page.get_by_role("button", name="export marked").and_(page.locator(":enabled")).click()
+    told = page.locator(".sercore-marking code")
+    told.wait_for()
+    exported = pd.read_csv(plan.folder.parents[1] / told.inner_text())
+    assert exported["utterance"].tolist() == [name]
+    (plan.folder.parents[1] / told.inner_text()).unlink()
+
+    page.get_by_label("dimension").select_option("valence")
+    page.get_by_label("model", exact=True).select_option("BERT")
+    page.locator(".sercore-heading", has_text="BERT").wait_for()
+    other = errors(multitask, "bert", "valence")
+    assert bin_of(page, 4, -0.5).inner_text() == (str(len(inside(other, 4, -0.5)) or "·"))
+    page.get_by_label("gender").select_option("female")
+    page.locator(".sercore-heading", has_text="female").wait_for()
+    female = inside(errors(multitask, "bert", "valence", gender="female"), 4, -0.5)
+    assert bin_of(page, 4, -0.5).get_attribute("title").split(": ")[1].split()[0] == str(len(female))
+    page.screenshot(path=PICTURES / f"residuals-{where}-female.png")

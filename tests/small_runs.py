@@ -1,0 +1,39 @@
+"""Runs that train in seconds, on the embedded corpora: what the tests of predictions and exports use."""
+
+from pathlib import Path
+
+from sercore import experiment, features
+
+FEATURES = {"mels": 32, "hop": 512}
+
+
+def train(folder: Path, embedded: dict, section: str, **parameters) -> Path:
+    """The folder of a complete run of `section`."""
+    asked = {"model": "cnn14", "corpus": "msp-podcast", "seed": 0, "folds": [], "features": FEATURES, "text": {},
+             "network": {"width": 2}, "training": {"epochs": 1, "crop_seconds": 1.5}, "corpora": embedded,
+             "folder": str(folder / section / "run"), "cache": str(folder / "cache"), **parameters}  # fmt: skip
+    if asked["model"] == "bert":
+        asked["training"] = {"epochs": 1}
+    run = experiment.define(section, **asked)
+    data = experiment.load(run)
+    for split in experiment.folds(run, data):
+        list(experiment.fit(run, data, split))
+    experiment.finish(run, data)
+    return run.folder
+
+
+def tiny_encoder(folder: Path, width: int = 8) -> str:
+    """Folder of a BERT of two layers without any knowledge, which reads as the embedded encoder does."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    words = AutoTokenizer.from_pretrained(features.encoder_folder("all-minilm-l6-v2"))
+    config = BertConfig(
+        vocab_size=len(words), hidden_size=width, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
+        max_position_embeddings=64,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(folder)
+    words.save_pretrained(folder)
+    return str(folder)

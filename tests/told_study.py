@@ -1,0 +1,109 @@
+"""A study of what models are told that nobody ran: a corpus of one noise, and runs that are right as often as is said.
+
+UAR of CNN14: 50 %. MFCNN14: 90 told what was said, 70 recognised, 65 half of it wrong, 60 shuffled, 50 nothing.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+import yaml
+
+from sercore import conditions, config, files
+from sercore.schema import CLASSES
+
+TEST = 80  # test utterances, 20 of each class
+SKILL = {  # UAR of each model by (transcripts, corruption, shuffled)
+    "cnn14": {None: 0.5},
+    "mfcnn14": {("gold", 0.0, False): 0.9, ("asr", 0.0, False): 0.7, ("gold", 0.5, False): 0.65,
+                ("gold", 0.0, True): 0.6, ("empty", 0.0, False): 0.5},
+    "bert": {("gold", 0.0, False): 0.8, ("gold", 0.0, True): 0.25},
+}  # fmt: skip
+MISMATCHED = {
+    ("asr", 0.0, False): 0.65,
+    ("gold", 0.5, False): 0.5,
+    ("gold", 0.0, True): 0.4,
+}  # of MFCNN14, trained with what was said
+SECTIONS = {
+    "categories": {
+        "notebook": "notebooks/5_transcripts.ipynb",
+        "blocks": [
+            {"grid": {"model": ["cnn14"], "corpus": ["own"], "seed": [0, 1]}},
+            {"grid": {"model": ["mfcnn14"], "transcripts": ["gold", "asr", "empty"], "corpus": ["own"],
+                      "seed": [0, 1]}},
+            {"grid": {"model": ["mfcnn14"], "corpus": ["own"], "seed": [0, 1]},
+             "fixed": {"text": {"transcripts": "gold", "corruption": 0.5}}},
+            {"grid": {"model": ["mfcnn14", "bert"], "transcripts": ["gold"], "shuffled": [True], "corpus": ["own"],
+                      "seed": [0, 1]}},
+            {"grid": {"model": ["bert"], "transcripts": ["gold"], "corpus": ["own"], "seed": [0, 1]}},
+        ],
+    }
+}  # fmt: skip
+
+
+def write_corpus(folder: Path, test: int = TEST) -> dict:
+    """A table of utterances that all sound alike, four of other partitions for each four of the test; its options."""
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(0).normal(0, 0.1, 16_000)
+    soundfile.write(folder / "noise.wav", noise, 16_000)
+    rows = [
+        {"utterance": f"{partition}{row:03d}", "file": "noise.wav", "speaker": f"{partition}{row % 4}",
+         "partition": partition, "emotion": CLASSES[row % 4], "transcript": ""}
+        for partition, count in (("train", test), ("development", test // 2), ("test", test))
+        for row in range(count)
+    ]  # fmt: skip
+    table = pd.DataFrame(rows)
+    table.to_csv(folder / "utterances.csv", index=False)
+    said = [f"this is {row.emotion} number {row.utterance}" for row in table.itertuples()]
+    heard = [
+        f"this was {row.emotion} number {row.utterance}" for row in table.itertuples()
+    ]  # one word of five is wrong
+    for name, texts in (("gold", said), ("asr", heard)):
+        table[["utterance"]].assign(transcript=texts).to_csv(folder / f"{name}.csv", index=False)
+    others = {name: str(folder / f"{name}.csv") for name in ("gold", "asr")}
+    return {"root": str(folder), "reader": "table", "name": "own", "other_transcripts": others}
+
+
+def write_study(folder: Path) -> Path:
+    """A parameters file in `folder`, all of its runs complete."""
+    content = {"study": "told", "corpora": {"own": write_corpus(folder / "corpus")},
+               "outputs": str(folder / "outputs"), "sections": SECTIONS}  # fmt: skip
+    path = folder / "parameters.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    for run in config.load(path).runs:
+        write_run(run)
+    return path
+
+
+def write_run(run: config.Run) -> None:
+    """The folder of a complete run; MFCNN14 with what was said is tested with other transcripts as well."""
+    model, told = run.parameters["model"], conditions.of_run(run)
+    run.folder.mkdir(parents=True)
+    predict(run, SKILL[model][told]).to_parquet(run.folder / files.PREDICTIONS, index=False)
+    if model == "mfcnn14" and told == ("gold", 0.0, False):
+        parts = [
+            predict(run, skill).query("partition == 'test'").assign(**conditions.Condition(*key)._asdict())
+            for key, skill in MISMATCHED.items()
+        ]
+        pd.concat(parts).to_parquet(run.folder / files.MISMATCHED, index=False)
+
+
+def predict(run: config.Run, skill: float) -> pd.DataFrame:
+    """The predictions table of one run: a share `skill` of each class is right, the rest is taken for the next one."""
+    parts = []
+    for partition, count in (("development", TEST // 2), ("test", TEST)):
+        codes = np.arange(count) % 4
+        wrong = np.arange(count) // 4 >= round(skill * count / 4)
+        said = np.where(wrong, (codes + 1) % 4, codes)
+        probabilities = np.full((count, 4), 0.1)
+        probabilities[range(count), said] = 0.7
+        part = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in CLASSES])
+        parts.append(part.assign(
+            utterance=[f"{partition}{row:03d}" for row in range(count)], partition=partition, fold="official",
+            speaker=[f"{partition}{row % 4}" for row in range(count)], gender="female", style="podcast",
+            section=run.section, model=run.parameters["model"], train_corpus="own", test_corpus="own",
+            seed=run.parameters["seed"], simulated=True, target="emotion",
+            truth=[CLASSES[code] for code in codes], prediction=[CLASSES[code] for code in said],
+        ))  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
