@@ -6,7 +6,7 @@ INSTALLED := .venv/installed
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: study smoke test test-long lint lab bench bench-peer bench-real clean
+.PHONY: study smoke test test-long test-browser lint lab browse bench bench-peer bench-real clean
 
 study: $(INSTALLED)  ## speak the embedded corpora, run the whole study on them, print its tables
 	$(BIN)/sercore speak
@@ -23,12 +23,18 @@ test: $(INSTALLED) lint  ## every test that takes seconds
 test-long: $(INSTALLED)  ## the tests that take minutes
 	$(BIN)/pytest -m long
 
+test-browser: $(INSTALLED)  ## drives Chromium against JupyterLab and Voila, on the study that was run: 5 minutes
+	$(BIN)/pytest -m browser tests/browser
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-lab: $(INSTALLED)  ## JupyterLab on the notebooks
-	$(BIN)/jupyter lab notebooks
+browse: $(INSTALLED)  ## the browsers of notebooks/browse as a local web app
+	$(BIN)/voila notebooks/browse --show_tracebacks=True
+
+lab: $(INSTALLED)  ## JupyterLab, opened on the list of notebooks
+	$(BIN)/jupyter lab notebooks --LabApp.default_url='/lab/tree/README.md?factory=Markdown%20Preview'
 
 bench: $(INSTALLED)  ## speed of training, evaluation and reading, against a plain loop and the machine's limits
 	$(BIN)/sercore speak

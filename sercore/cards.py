@@ -124,7 +124,8 @@ def _protocol(what: Trained, made: Mapping[str, Any]) -> str:
         f"{notes.corpus(what.corpus)}: {kind}, {data['utterances']} utterances, of which {data['with_target']} have "
         f"the targets. Trained on {how}, by {notes.SELECTED_BY.get(what.section, 'development score')}. "
         f"{_transcripts(what)}Started from {start if what.listens else 'the text encoder'}; {', '.join(steps)}; "
-        f"made with commit {made.get('commit')}{' with changes' if made.get('dirty') else ''}. Settings and versions: `settings.json`."
+        f"made with commit {made.get('commit')}{' with changes' if made.get('dirty') else ''}. "
+        "Settings and versions: `settings.json`."
     )
 
 

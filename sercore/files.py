@@ -43,6 +43,7 @@ RUNNING = "running.json"  # of a run that is executed now: host, pid, worker, st
 EXECUTIONS = "executions.json"  # every execution that a run has had: started, seconds, host, worker, attempt, outcome
 BATCHES = "batches.json"  # of a study: every batch that it has had: host, workers, started, seconds
 BATCH = "batch.json"  # of a study that is executed now: host, pid, workers, started, dashboard
+SECONDS_BETWEEN_TRIES = 1.0  # to hold a lock
 FINGERPRINTED_PACKAGES = ("sercore", "torch", "torchaudio", "transformers", "tokenizers", "safetensors", "soundfile",
                           "numpy", "pandas", "pyarrow", "scipy", "statsmodels")  # fmt: skip
 DIRTY = "-dirty"  # ends a commit that files differed from
@@ -125,22 +126,23 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextlib.contextmanager
 def lock(path: Path, wait: Callable[[], None]) -> Iterator[bool]:
-    """Hold the lock file `path`, so that of several processes one works and the others wait; `wait()` says so.
+    """Hold the lock file `path`, so that of several processes one works while the others call `wait()` again and again.
 
     Yields whether it is held: not every system and file system has locks. Whoever writes must be safe without one.
     A killed process holds nothing.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            locked = True
-        except BlockingIOError:
-            wait()
-            fcntl.flock(held, fcntl.LOCK_EX)
-            locked = True
-        except (OSError, AttributeError):  # a file system without locks; a system without fcntl
-            locked = False
+        locked: bool | None = None
+        while locked is None:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                locked = True
+            except BlockingIOError:
+                wait()
+                time.sleep(SECONDS_BETWEEN_TRIES)
+            except (OSError, AttributeError):  # a file system without locks; a system without fcntl
+                locked = False
         yield locked
 
 

@@ -66,8 +66,9 @@ def computed(lengths: Sequence[float], edges: Edges, workers: int, begun: Collec
 def simulate(lengths: Sequence[float], edges: Edges, workers: int, scale: float) -> Schedule:
     """The schedule that comes of giving the tasks to a batch that has `workers` of Dask, where each sleeps.
 
-    The workers are threads of this process, on up to MACHINES simulated machines. A second of a task is slept in `scale` seconds, and the answer is in
-    the tasks' own seconds: the batch's own time, a few milliseconds a task, is in it, enlarged by 1 / `scale`.
+    The workers are threads of this process, on up to MACHINES simulated machines. A second of a task is slept in
+    `scale` seconds, and the answer is in the tasks' own seconds: the batch's own time, some 25 milliseconds between a
+    run and the next, is in it, enlarged by 1 / `scale`.
     """
     jobs = [
         batch.Job(

@@ -25,9 +25,9 @@ LAYERS = [
     {"results"},
     {"notes", "measures", "conditions"},
     {"verdicts", "tables", "mismatch"},
-    {"claims", "comparisons", "figures", "live"},
-    {"distributions", "text_tables", "text_figures", "timelines", "cards"},
-    {"widgets", "exports"},
+    {"claims", "comparisons", "figures", "live", "report_tables"},
+    {"distributions", "report_origins", "text_tables", "text_figures", "timelines", "cards"},
+    {"widgets", "report", "exports"},
     {"commands"},
     {"cli"},
 ]

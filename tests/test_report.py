@@ -14,10 +14,13 @@ MADE = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
+    """Section 5 is complete, but its table is from elsewhere; a run of section 6.1 has failed."""
     folder = tmp_path_factory.mktemp("study")
-    plan = config.load(made_up.write_study(folder, seeds=2, sections=("categories", "multitask"), utterances=16))
-    found = results.read(plan, "categories")
-    tables.table_1(found).write(plan)
+    plan = config.load(made_up.write_study(folder, seeds=2, sections=("categories",), utterances=16))
+    written = tables.table_1(results.read(plan, "categories")).write(plan)[0]
+    written.write_text(written.read_text(encoding="utf-8").replace("here", "stale"), encoding="utf-8")
+    failed = plan.section("dimensions")[0].folder
+    files.write_json(failed / files.FAILURE, {"time": "", "cause": "ValueError: <script>bad luck</script>"})
     return plan
 
 
@@ -80,17 +83,26 @@ def test_simulated_speech_and_what_is_missing_are_said_on_its_face(page, study):
     done = sum(run.complete for run in study.runs)
     assert f"{done} of {len(study.runs)} runs are complete" in head
     missing = page[page.index('id="missing"') :]
-    assert "Section &#39;dimensions&#39;: 36 runs not complete" in missing
+    assert "Section &#39;dimensions&#39;: 35 runs not complete" in missing
+    assert "failed: ValueError: &lt;script&gt;bad luck" in missing
 
 
-def test_a_table_that_is_older_than_a_result_is_made_anew(tmp_path):
-    plan = config.load(made_up.write_study(tmp_path, seeds=1, sections=("categories",), utterances=16))
-    written = tables.table_1(results.read(plan, "categories", "show")).write(plan)[0]
-    whole = written.read_text(encoding="utf-8")
-    written.write_text(whole.replace("here", "stale"), encoding="utf-8")
-    shown = report.Material(plan).chapter(report.CHAPTERS[2])
-    assert "stale" not in str(shown["table_1"].rows)
-    assert {"table_1", "scores_categories", "figure_2", "claims_table_1", "curves_categories"} <= shown.keys()
+def test_tables_of_an_incomplete_study_are_made_of_the_runs_that_are_there(page):
+    assert "stale" not in page
+    assert {"table_1", "claims_table_1", "figure_2", "scores_categories", "curves_categories"} <= set(
+        re.findall(r'<h3 id="(\w+)">', page)
+    )
+
+
+def test_tables_of_a_complete_study_are_those_that_were_written(tmp_path):
+    plan = config.load(made_up.write_study(tmp_path, seeds=1, utterances=16))
+    (tmp_path / "outputs" / "made-up" / "tables").mkdir()
+    for name in ("table_1", "own"):
+        files.write_text(plan.folder / "tables" / f"{name}.md", f"**{name}**\n\n| a |\n| --- |\n| 1 |\n")
+    material = report.Material(plan)
+    asked = report.Chapter("t", "t", "", "categories", ("table_1",))
+    assert material.chapter(asked)["table_1"].title == "table_1"
+    assert list(material.others()) == ["own"]
 
 
 def test_a_study_of_which_nothing_is_run_has_a_report_that_says_so(tmp_path):
@@ -106,7 +118,6 @@ def test_markup_in_a_table_is_text():
     assert table.title == "T <b>"
     assert table.rows == (("p < .001 *",),)
     assert table.notes == ("<script>",)
-    assert "<script>" not in report._template().module.show_table(table, "t")
 
 
 def test_a_name_that_is_left_empty_belongs_to_the_one_above():
@@ -149,9 +160,9 @@ def test_provenance_tells_commits_devices_and_seconds(tmp_path):
     assert report_origins.versions_table(plan).rows[0] == ("python", "3.11")
 
 
-def test_the_command_writes_the_page_and_says_what_is_missing(study, tmp_path, capsys):
-    path = tmp_path / "there" / "page.html"
-    assert cli.main(["report", str(study.path), "--output", str(path)]) == 0
+def test_the_command_writes_the_page_and_says_what_is_missing(tmp_path, capsys):
+    plan, path = config.load(made_up.write_study(tmp_path, sections=())), tmp_path / "there" / "page.html"
+    assert cli.main(["report", str(plan.path), "--output", str(path)]) == 0
     printed = capsys.readouterr().out
     assert re.search(r"study made-up: .*page\.html \(\d\.\d MB", printed)
     assert "Section 'dimensions'" in printed

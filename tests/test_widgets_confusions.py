@@ -121,9 +121,9 @@ class TestCells:
         choice = state.selection.start().but(other="mfcnn14")
         moved = state.moved(choice, "happy", "happy")["moved"].value_counts()
         one, other = (state.counts(choice, model).loc["happy", "happy"] for model in ("cnn14", "mfcnn14"))
-        assert moved["comes"] - moved["goes"] == other - one
+        assert moved.get("comes", 0) - moved.get("goes", 0) == other - one
 
-    def test_every_model_answers_for_an_utterance(self, state, categories):
+    def test_every_model_answers_for_an_utterance(self, state):
         choice = state.selection.start()
         row = state.cell(choice, "cnn14", "sad", "sad").iloc[0]
         answers = state.answers(choice, row)
@@ -161,13 +161,14 @@ class TestWidget:
         browser.controls.lists["other"].value = "mfcnn14"
         assert browser.grids.children == (browser.one, browser.two, browser.difference)
         browser.difference.cells["happy", "happy"].click()
-        assert set(browser.list.listing.rows["moved"]) == {"comes", "goes"}
+        assert "differ" in browser.list.heading.value
+        assert browser.list.rows[0].description.split()[0] in ("comes", "goes")
         browser.controls.lists["other"].value = ""
         assert browser.grids.children == (browser.one,)
         assert "differ" not in browser.list.heading.value
 
     def test_an_open_utterance_shows_the_probabilities_of_every_model(self, browser):
-        browser.one.cells["happy", "happy"].click()
+        browser.one.cells["sad", "sad"].click()
         browser.list.rows[0].click()
         assert browser.list.answered.value.count("<tr") == 1 + len(schema.MODELS)
         assert "arousal" in browser.list.text.value
@@ -201,8 +202,8 @@ def large(utterances=13_000):
         values = {f"p_{name}": likely[:, n] for n, name in enumerate(schema.CLASSES)}
         parts.append(pd.DataFrame({
             "section": "categories", "model": model, "train_corpus": "msp-podcast", "test_corpus": "msp-podcast",
-            "fold": "official", "seed": 0, "partition": "test", "utterance": names, "speaker": speaker, "gender": "female",
-            "style": "podcast", "target": "emotion", "truth": truth,
+            "fold": "official", "seed": 0, "partition": "test", "utterance": names, "speaker": speaker,
+            "gender": "female", "style": "podcast", "target": "emotion", "truth": truth,
             "prediction": np.array(schema.CLASSES)[likely.argmax(axis=1)], "simulated": True, **values,
         }))  # fmt: skip
     best = pd.DataFrame({"model": schema.MODELS, "train_corpus": "msp-podcast", "target": "emotion", "seed": 0})
@@ -212,21 +213,22 @@ def large(utterances=13_000):
     return pd.concat(parts, ignore_index=True), told, best
 
 
-class TestNotebook:
-    @pytest.fixture(scope="class")
-    def executed(self, embedded, tmp_path_factory):
-        """The notebook's copy, executed on made-up predictions of the small embedded corpus."""
-        folder = tmp_path_factory.mktemp("browse")
-        path = made_up.write_study(folder, seeds=1, sections=("categories",), utterances=8)
-        content = path.read_text(encoding="utf-8")
-        for name in embedded:
-            content = content.replace(f"nowhere/{name}", embedded[name]["root"])
-        path.write_text(content, encoding="utf-8")
-        made = folder / "made.ipynb"
-        source = str(NOTEBOOKS / "confusions.ipynb")
-        papermill.execute_notebook(source, str(made), {"study": str(path)}, progress_bar=False)
-        return made
+@pytest.fixture(scope="module")
+def executed(embedded, tmp_path_factory):
+    """The notebook's copy, executed on made-up predictions of the small embedded corpus."""
+    folder = tmp_path_factory.mktemp("browse")
+    path = made_up.write_study(folder, seeds=1, sections=("categories",), utterances=16)
+    content = path.read_text(encoding="utf-8")
+    for name in embedded:
+        content = content.replace(f"nowhere/{name}", embedded[name]["root"])
+    path.write_text(content, encoding="utf-8")
+    made = folder / "made.ipynb"
+    source = str(NOTEBOOKS / "confusions.ipynb")
+    papermill.execute_notebook(source, str(made), {"study": str(path)}, progress_bar=False)
+    return made
 
+
+class TestNotebook:
     def test_an_executed_copy_shows_the_figure_and_the_browser(self, executed):
         outputs = [o.data for cell in nbformat.read(executed, 4).cells for o in cell.get("outputs", []) if "data" in o]
         assert any("image/png" in data for data in outputs)

@@ -32,7 +32,9 @@ def utterances():
 
 
 def errors(found, model, seed, target):
-    table = found.predictions.query("partition == 'test' and model == @model and seed == @seed and target == @target")
+    table = found.predictions
+    table = table[(table["partition"] == "test") & (table["model"] == model) & (table["seed"] == seed)]
+    table = table[table["target"] == target]
     return residuals.residual_table(table[table["train_corpus"] == table["test_corpus"]])
 
 
@@ -49,15 +51,28 @@ class TestBins:
 
     def test_a_bin_holds_its_utterances_the_largest_error_first(self, state, multitask):
         choice = state.selection.start().but(target="valence", seed=0)
-        found = state.bin(choice, "cnn14", 4.0, 0.5)
+        counts = state.counts(choice, "cnn14")
+        assert counts.loc[-0.5].max() > 1
+        truth = counts.loc[-0.5].idxmax()
+        found = state.bin(choice, "cnn14", truth, -0.5)
         table = errors(multitask, "cnn14", 0, "valence")
-        expected = table[table["truth"].between(4, 5, "left") & table["residual"].between(0.5, 1.5, "left")]
-        assert len(found) == len(expected) == state.counts(choice, "cnn14").loc[0.5, 4.0] > 0
+        expected = table[
+            table["truth"].between(truth, truth + 1, "left") & table["residual"].between(-0.5, 0.5, "left")
+        ]
+        assert len(found) == len(expected) == counts.loc[-0.5, truth]
         assert set(found["utterance"]) == set(expected["utterance"])
         assert found["size"].is_monotonic_decreasing
 
     def test_the_last_bin_is_closed(self):
         assert place_of(np.array([1.0, 1.5, 2.0, 3.0, 3.1, 0.9]), (1.0, 2.0, 3.0)).tolist() == [0, 0, 1, 1, -1, -1]
+
+    def test_an_error_beyond_the_bands_is_in_the_outermost(self, multitask):
+        far = multitask.predictions.assign(prediction=lambda table: table["prediction"] + 50)
+        state = Residuals(far, multitask.best)
+        choice = state.selection.start()
+        counts = state.counts(choice, "cnn14")
+        assert counts.loc[2.5].sum() == counts.to_numpy().sum() == len(state.errors(choice, "cnn14"))
+        assert residual_state.said(2.0, 2.5, 1) == "truth 2 to 3, error +2.5 and above: 1 utterance"
 
     def test_a_bin_is_told_in_words(self):
         assert residual_state.said(2.0, -1.5, 3) == "truth 2 to 3, error −1.5 to −0.5: 3 utterances"
@@ -74,7 +89,7 @@ class TestLinesAndAnswers:
         expected = residuals.fit_line(table["truth"], table["residual"])
         assert state.line(choice, "mfcnn14").slope == pytest.approx(expected.slope)
 
-    def test_every_model_answers_on_every_dimension(self, state, multitask):
+    def test_every_model_answers_on_every_dimension(self, state):
         choice = state.selection.start().but(target="valence", seed=0)
         row = state.errors(choice, "cnn14").iloc[0]
         answers = state.answers(choice, row)
@@ -105,10 +120,10 @@ class TestWidget:
         assert browser.list.answered.value.count("<tr") == 2 + len(schema.MODELS)
 
     def test_another_dimension_and_a_filter_change_picture_and_counts(self, browser):
-        before = browser.picture.value
+        before = bytes(browser.picture.value)
         browser.controls.lists["target"].value = "valence"
-        assert browser.picture.value != before
-        assert browser.picture.value.startswith(b"\x89PNG")
+        assert bytes(browser.picture.value) != before
+        assert bytes(browser.picture.value).startswith(b"\x89PNG")
         everyone = sum(int(cell.description.replace("·", "0")) for cell in browser.cells.values())
         browser.controls.lists["gender"].value = "female"
         female = sum(int(cell.description.replace("·", "0")) for cell in browser.cells.values())

@@ -30,7 +30,7 @@ def test_another_rate_is_brought_to_the_models(noise):
 
 
 def test_a_blink_of_sound_has_a_picture():
-    assert sound.picture(np.zeros(3, "float32"), 16_000).startswith(b"\x89PNG")
+    assert sound.picture(np.zeros(3, "float32"), 16_000).startswith(b"<svg")
 
 
 def test_a_player_gets_all_of_the_sound(noise, tmp_path):
@@ -43,9 +43,9 @@ def test_a_player_gets_all_of_the_sound(noise, tmp_path):
 
 def test_what_cannot_be_read_is_named(tmp_path):
     (tmp_path / "text.wav").write_text("no sound")
-    with pytest.raises(ValueError, match="text.wav cannot be read as audio"):
+    with pytest.raises(ValueError, match=r"text\.wav cannot be read as audio"):
         sound.read(tmp_path / "text.wav")
-    with pytest.raises(FileNotFoundError, match="absent.wav"):
+    with pytest.raises(FileNotFoundError, match=r"absent\.wav"):
         sound.read(tmp_path / "absent.wav")
 
 

@@ -30,6 +30,7 @@ SHEET = """
 .sercore-list pre.sercore-head { background: none; font-family: monospace; font-size: 13px; line-height: 20px; }
 .sercore-axis { font-size: 14px; }
 .sercore-corner { font-size: 11px; line-height: 15px; color: #555; }
+.sercore-axis-low { align-self: center; }
 .sercore-title { font-size: 15px; font-weight: 600; }
 .sercore-said { font-size: 16px; }
 .sercore-problem { color: #B3001B; }

@@ -10,6 +10,7 @@ from sercore.schema import DIMENSIONS, MODELS
 from sercore.widgets.selection import Choice, Selection, place_of
 
 STEP = 1.0  # width of the bins of the truth and of the error, in units of the scale
+BANDS = (-3.5, -2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5)  # borders of the errors' bins; the outermost reach on without end
 
 
 class Residuals:
@@ -31,21 +32,17 @@ class Residuals:
         return rows.assign(size=rows["residual"].abs())
 
     def edges(self, choice: Choice) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Borders of the bins of truth and of error; the same for every model and filter, the latter around 0."""
+        """Borders of the bins of truth and of error (BANDS); the same for every model and filter."""
         free = choice.but(fold=None, speaker=None, gender=None, style=None)
-        tables = [self.selection.predictions(free, model) for model in self.selection.models(choice)]
-        truth = np.concatenate([table["truth"].to_numpy() for table in tables])
-        reach = max(float(table["residual"].abs().max()) for table in tables)
+        truth = self.selection.predictions(free, choice.model)["truth"]
         low, high = math.floor(truth.min()), max(math.ceil(truth.max()), math.floor(truth.min()) + 1)
-        bands = max(1, math.ceil(reach / STEP - 0.5)) + 0.5
-        return tuple(np.arange(low, high + STEP, STEP)), tuple(np.arange(-bands * STEP, (bands + 1) * STEP, STEP))
+        return tuple(map(float, np.arange(low, high + STEP, STEP))), BANDS
 
     def counts(self, choice: Choice, model: str) -> pd.DataFrame:
         """Utterances in each bin: bins of the error from high to low, by bins of the truth; named by lower ends."""
         across, up = self.edges(choice)
         rows = self.errors(choice, model)
-        columns, bands = (place_of(rows[name].to_numpy(), edges)
-                          for name, edges in (("truth", across), ("residual", up)))  # fmt: skip
+        columns, bands = place_of(rows["truth"].to_numpy(), across), _band(rows["residual"].to_numpy())
         size = (len(up) - 1, len(across) - 1)
         counted = np.bincount(bands * size[1] + columns, minlength=size[0] * size[1]).reshape(size)
         table = pd.DataFrame(counted, index=pd.Index(up[:-1], name="residual"), columns=pd.Index(across[:-1]))
@@ -55,9 +52,8 @@ class Residuals:
         """The errors in the bin whose lower ends are `truth` and `residual`, the largest first."""
         across, up = self.edges(choice)
         rows = self.errors(choice, model)
-        inside = (place_of(rows["truth"].to_numpy(), across) == across.index(truth)) & (
-            place_of(rows["residual"].to_numpy(), up) == up.index(residual)
-        )
+        inside = place_of(rows["truth"].to_numpy(), across) == across.index(truth)
+        inside &= _band(rows["residual"].to_numpy()) == up.index(residual)
         return rows[inside].sort_values("size", ascending=False, kind="stable", ignore_index=True)
 
     def line(self, choice: Choice, model: str) -> residuals.Line | None:
@@ -77,5 +73,22 @@ class Residuals:
 
 def said(truth: float, residual: float, count: int) -> str:
     """A bin in words."""
-    ends = f"truth {truth:g} to {truth + STEP:g}, error {residual:+g} to {residual + STEP:+g}".replace("-", "−")
-    return f"{ends}: {count:,} utterance{'s' * (count != 1)}"
+    return (
+        f"truth {truth:g} to {truth + STEP:g}, error {said_of_band(residual)}: {count:,} utterance{'s' * (count != 1)}"
+    )
+
+
+def said_of_band(low: float) -> str:
+    """The ends of the band of errors whose lower end is `low`."""
+    if low == BANDS[0]:
+        text = f"{low + STEP:+g} and below"
+    elif low == BANDS[-2]:
+        text = f"{low:+g} and above"
+    else:
+        text = f"{low:+g} to {low + STEP:+g}"
+    return text.replace("-", "−")
+
+
+def _band(residual: np.ndarray) -> np.ndarray:
+    """The number of the band of each error; the outermost ones reach on without end."""
+    return place_of(np.clip(residual, BANDS[0], BANDS[-1]), BANDS)

@@ -56,7 +56,10 @@ class ResidualBrowser(ipywidgets.VBox):
     def __init__(self, state: Residuals, utterances: pd.DataFrame, audio: AudioSource, marked: Path) -> None:
         self.state = state
         self.controls = Controls(state.selection, FIELDS, self._changed)
-        self.about, self.picture = ipywidgets.HTML(), ipywidgets.Image(format="png")
+        self.about, self.picture = (
+            ipywidgets.HTML(),
+            ipywidgets.Image(format="png", layout={"width": "max-content", "align_self": "flex-start"}),
+        )
         self.list = UtteranceList(utterances, audio, marked, "residuals", self._answers)
         self.panel = ipywidgets.VBox()
         self.cells: dict[tuple[float, float], ipywidgets.Button] = {}
@@ -116,14 +119,23 @@ class ResidualBrowser(ipywidgets.VBox):
         children = [
             child
             for residual in up
-            for child in (_axis(_ends(residual, "+g"), "right"), *(self.cells[truth, residual] for truth in across))
+            for child in (
+                _axis(residual_state.said_of_band(residual), "right"),
+                *(self.cells[truth, residual] for truth in across),
+            )
         ]
-        foot = [_axis("error ↑ truth →", "right"), *(_axis(_ends(truth, "g"), "center") for truth in across)]
+        foot = [
+            _axis("error ↑ truth →", "right"),
+            *(_axis(f"{truth:g} to {truth + STEP:g}", "center") for truth in across),
+        ]
         layout = {"grid_template_columns": f"{LEFT}px repeat({len(across)}, max-content)"}
         self.panel.children = [ipywidgets.GridBox([*children, *foot], layout=layout)]
 
     def _plot(self) -> bytes:
-        """Residuals against truth with the bins' borders, and the lines of the model and of the one beside it."""
+        """Residuals against truth with the bins' borders, and the lines of the model and of the one beside it.
+
+        Points beyond the outermost border are drawn on it.
+        """
         choice, (across, up) = self.controls.choice, self._edges
         width = LEFT + (len(across) - 1) * (WIDTH + GAP)
         height = max(260, (len(up) - 1) * HEIGHT) + 60
@@ -139,7 +151,15 @@ class ResidualBrowser(ipywidgets.VBox):
                 continue
             drawn = errors.iloc[np.random.default_rng(0).permutation(len(errors))[:POINTS]]
             tone = MODEL_COLOURS.get(model, "#000000")
-            axis.scatter(drawn["truth"], drawn["residual"], s=12, color=tone, alpha=0.45, linewidths=0)
+            axis.scatter(
+                drawn["truth"],
+                drawn["residual"].clip(up[0], up[-1]),
+                s=12,
+                color=tone,
+                alpha=0.45,
+                linewidths=0,
+                clip_on=False,
+            )
             band = line.band
             label = f"{MODEL_LABELS.get(model, model)}, slope {line.slope:+.2f}".replace("-", "−")
             axis.plot(band["truth"], band["residual"], color=tone, linewidth=2.5, label=label)
@@ -163,10 +183,6 @@ class ResidualBrowser(ipywidgets.VBox):
             rows.append([("", model_name(model)), *(("", f"{answer[target]:.2f}") for target in targets)])
             facts |= {f"{model}_{target}": answer[target] for target in targets}
         return Answers(shown=table(["", *targets], rows), facts=facts)
-
-
-def _ends(low: float, style: str) -> str:
-    return f"{low:{style}} to {low + STEP:{style}}".replace("-", "−")
 
 
 def _axis(text: str, align: str) -> ipywidgets.HTML:

@@ -77,7 +77,7 @@ class UtteranceList(ipywidgets.VBox):
 
     def _make_detail(self) -> None:
         self.text, self.answered = ipywidgets.HTML(), ipywidgets.HTML()
-        self.picture = ipywidgets.Image(format="png", layout={"display": "none", "max_width": "100%"})
+        self.picture = ipywidgets.Image(format="svg+xml", layout={"display": "none", "max_width": "100%"})
         self.sound = ipywidgets.VBox()  # of one player, or of none
         self.mark = button("step", "☆ mark", "mark the open utterance", disabled=True)
         self.mark.on_click(lambda _: self.toggle_mark())

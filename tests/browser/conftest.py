@@ -29,6 +29,11 @@ FLAGS = [
     "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
 ]  # fmt: skip
 TOKEN = "a-token-of-the-tests"
+ROWS = "n => [...document.querySelectorAll('.sercore-row')].filter(row => row.offsetParent).length == n"
+HEARD_AND_SEEN = """() => {
+  const [sound, picture] = ["audio", "img"].map(name => document.querySelector(".sercore-detail " + name));
+  return sound && sound.duration > 0 && picture && picture.naturalWidth > 0;
+}"""
 
 
 def free_port():
@@ -118,6 +123,13 @@ def serve(tmp_path_factory):
         process.wait(30)
 
 
+def serve_voila(serve, folder):
+    port = free_port()
+    serve("voila", str(folder), "--no-browser", f"--port={port}", "--show_tracebacks=True",
+          url=f"http://127.0.0.1:{port}/")  # fmt: skip
+    return f"http://127.0.0.1:{port}"
+
+
 @pytest.fixture(scope="session")
 def lab(serve, notebooks):
     """Address of a JupyterLab on the notebooks."""
@@ -130,10 +142,7 @@ def lab(serve, notebooks):
 @pytest.fixture(scope="session")
 def voila(serve, notebooks):
     """Address of a Voila server on the notebooks."""
-    port = free_port()
-    serve("voila", str(notebooks), "--no-browser", f"--port={port}", "--show_tracebacks=True",
-          url=f"http://127.0.0.1:{port}/")  # fmt: skip
-    return f"http://127.0.0.1:{port}"
+    return serve_voila(serve, notebooks)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 import soundfile
-from conftest import PICTURES
+from conftest import HEARD_AND_SEEN, PICTURES, ROWS
 
 from sercore import metrics, scores
 from sercore.widgets.listing import PAGE
@@ -71,7 +71,7 @@ def test_what_is_shown_played_filtered_and_exported_is_what_the_table_says(brows
     page.keyboard.press("Enter")
     number = int(expected.loc[truth, taken])
     wait_for_list(page, f"truth {truth} taken for {taken}, MSP-Podcast → MSP-Podcast: {number}")
-    page.wait_for_function("n => [...document.querySelectorAll('.sercore-row')].filter(r => r.offsetParent).length == n",
+    page.wait_for_function(ROWS,
                            arg=min(number, PAGE))  # fmt: skip
     inside = table[(table["truth"] == truth) & (table["prediction"] == taken)]
     order = inside.sort_values(f"p_{taken}", ascending=False)["utterance"].tolist()
@@ -79,8 +79,7 @@ def test_what_is_shown_played_filtered_and_exported_is_what_the_table_says(brows
     assert listed == [str(name) for name in order[:PAGE]]
 
     shown_rows(page).first.click()
-    page.wait_for_function("() => { const a = document.querySelector('.sercore-detail audio');"
-                           "return a && a.duration > 0 && document.querySelector('.sercore-detail img')?.naturalWidth > 0 }")  # fmt: skip
+    page.wait_for_function(HEARD_AND_SEEN)
     corpus = held["msp-podcast"]
     turn = corpus.utterances.set_index("utterance").loc[order[0]]
     sound = soundfile.info(corpus.root / turn["file"])

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 import soundfile
-from conftest import PICTURES
+from conftest import HEARD_AND_SEEN, PICTURES, ROWS
 
 from sercore import residuals, scores
 from sercore.widgets.listing import PAGE
@@ -50,15 +50,14 @@ def test_bins_lead_to_the_utterances_that_the_table_has_there(browsed, where, mu
     bin_of(page, 4, -0.5).focus()
     page.keyboard.press("Enter")
     page.locator(".sercore-heading", has_text=f"truth 4 to 5, error −0.5 to +0.5: {len(chosen)} utterance").wait_for()
-    page.wait_for_function("n => [...document.querySelectorAll('.sercore-row')].filter(r => r.offsetParent).length == n",
+    page.wait_for_function(ROWS,
                            arg=min(len(chosen), PAGE))  # fmt: skip
     first = page.locator(".sercore-row:visible").first
     name = first.get_attribute("title").removeprefix("open ")
     assert name in chosen["utterance"][chosen["residual"].abs() == chosen["residual"].abs().max()].astype(str).tolist()
 
     first.click()
-    page.wait_for_function("() => { const a = document.querySelector('.sercore-detail audio');"
-                           "return a && a.duration > 0 && document.querySelector('.sercore-detail img')?.naturalWidth > 0 }")  # fmt: skip
+    page.wait_for_function(HEARD_AND_SEEN)
     corpus = held["msp-podcast"]
     sound = soundfile.info(corpus.root / corpus.utterances.set_index("utterance").at[name, "file"])
     length = page.locator(".sercore-detail audio").evaluate("a => a.duration")

@@ -1,0 +1,92 @@
+"""The corpus browser: filters narrow utterances, picture and list follow, and a sound is there to be heard."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from sercore import schema
+from sercore.corpora import Corpus
+from sercore.widgets import corpus, sound
+
+
+@pytest.fixture
+def held(tmp_path):
+    rows = pd.DataFrame({
+        "utterance": ["a", "b", "c", "d"], "file": ["a.wav"] * 4, "speaker": ["x", "x", "y", None],
+        "gender": ["female", "female", "male", None], "emotion": ["angry", "sad", None, "sad"],
+        "transcript": ["the train", "The Train was late", "hello (there)", None],
+        "arousal": [1.0, 2.0, 3.0, None], "valence": [1.0, 2.0, 3.0, 4.0], "dominance": [1.0, 2.0, 3.0, 4.0],
+        "seconds": [1.0, 2.0, 3.0, 4.0],
+    })  # fmt: skip
+    soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
+    table = schema.check_utterances(rows, "test")
+    return [Corpus("iemocap", tmp_path, (1, 5), table, (), True)]
+
+
+def ids(rows):
+    return "".join(rows["utterance"])
+
+
+@pytest.mark.parametrize(
+    ("filters", "left"),
+    [
+        (corpus.Filters(), "abcd"),
+        (corpus.Filters(values=(("speaker", "x"), ("emotion", "sad"))), "b"),
+        (corpus.Filters(values=(("speaker", corpus.UNKNOWN),)), "d"),
+        (corpus.Filters(ranges=(("arousal", 2.0, 5.0),)), "bc"),
+        (corpus.Filters(words=" train "), "ab"),
+        (corpus.Filters(words="(there)"), "c"),
+    ],
+)
+def test_filters_leave_what_is_asked_for(held, filters, left):
+    assert ids(filters.of(sound.gather(held))) == left
+
+
+def test_a_filter_is_taken_back_by_asking_for_all():
+    filters = corpus.Filters().value("speaker", "x").within("seconds", 1.0, 2.0)
+    assert filters.value("speaker", None).within("seconds", None, None) == corpus.Filters()
+
+
+def test_corpora_without_an_utterance_that_is_left_are_not_drawn(held):
+    rows = sound.gather(held)
+    assert ids(corpus.narrowed(held, rows[rows["speaker"] == "y"])[0].utterances) == "c"
+    assert corpus.narrowed(held, rows[:0]) == []
+
+
+def test_the_list_and_the_picture_follow_the_filters(held):
+    browser = corpus.browse(held, sound.audio_of(held), Path("nowhere"))
+    drawn = browser.picture.value
+    browser.lists["speaker"].value = "x"
+    assert ids(browser.list.listing.rows) == "ab"
+    assert "speaker x: 2 utterances" in browser.list.heading.value
+    assert browser.picture.value != drawn
+    browser.words.value = "late"
+    assert ids(browser.list.listing.rows) == "b"
+    browser.words.value = "nobody says this"
+    assert "No utterance is left" in browser.picture.value
+
+
+@pytest.mark.parametrize("kind", corpus.PICTURES)
+def test_every_picture_can_be_drawn_of_utterances_of_nobody_known(held, kind):
+    browser = corpus.browse(held, sound.audio_of(held), Path("nowhere"))
+    browser.lists["speaker"].value = corpus.UNKNOWN
+    browser.kind.value = kind
+    assert f'alt="{kind} of 1 of IEMOCAP"' in browser.picture.value
+
+
+def test_a_range_that_is_the_whole_keeps_what_was_never_rated(held):
+    browser = corpus.browse(held, sound.audio_of(held), Path("nowhere"))
+    browser.ranges["arousal"].value = (2.0, 3.0)
+    assert ids(browser.chosen()) == "bc"
+    browser.ranges["arousal"].value = (1.0, 3.0)
+    assert ids(browser.chosen()) == "abcd"
+
+
+def test_a_row_is_heard(held):
+    browser = corpus.browse(held, sound.audio_of(held), Path("nowhere"))
+    browser.list.open_row(0)
+    (player,) = browser.list.sound.children
+    assert player.value[:4] == b"RIFF"
