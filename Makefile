@@ -34,7 +34,9 @@ browse: $(INSTALLED)  ## the browsers of notebooks/browse as a local web app
 	$(BIN)/voila notebooks/browse --show_tracebacks=True
 
 lab: $(INSTALLED)  ## JupyterLab, opened on the list of notebooks
-	$(BIN)/jupyter lab notebooks --LabApp.default_url='/lab/tree/README.md?factory=Markdown%20Preview'
+	@mkdir -p .venv/share/jupyter/lab/settings
+	@echo '{"@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}}}' > .venv/share/jupyter/lab/settings/overrides.json
+	$(BIN)/jupyter lab notebooks --LabApp.default_url=/lab/tree/README.md
 
 bench: $(INSTALLED)  ## speed of training, evaluation and reading, against a plain loop and the machine's limits
 	$(BIN)/sercore speak

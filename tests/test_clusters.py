@@ -58,7 +58,7 @@ def test_an_address_without_a_scheduler_is_told(monkeypatch):
 
 
 def test_the_job_script_asks_slurm_for_what_the_file_says():
-    path = Path(__file__).parents[1] / "parameters" / "slurm.yaml"
+    path = Path(__file__).parents[1] / "parameters" / "clusters" / "slurm.yaml"
     cluster, jobs = job_cluster(yaml.safe_load(path.read_text()), str(path))
     with cluster:
         script = cluster.job_script()

@@ -46,7 +46,7 @@ def _answer(run, rows: pd.DataFrame) -> None:
 
 def test_the_table_names_chance_and_whether_fusion_lost(plan):
     told = real_speech.emodb_table(plan)
-    assert "EMO-DB, 36 utterances of 3 actors, leave one speaker out, 2 seeds" in told
+    assert "EMO-DB, 36 utterances of 3 actors, leave one speaker out, seeds 0" in told
     assert "| CNN14 | 100.0 (100.0 to 100.0) |  |" in told
     assert "| BERT | 25.0 (25.0 to 25.0) | -75.0 (-75.0 to -75.0) |" in told
     assert "the text model is at chance: 25.0, where emotions shuffled within each speaker give 25.0 to 25.0" in told

@@ -61,13 +61,13 @@ class Listing:
 
 
 def with_utterances(rows: pd.DataFrame, utterances: pd.DataFrame) -> pd.DataFrame:
-    """`rows` with what `utterances` tells of them (TOLD); the rows' own columns stay, unknown utterances have none.
+    """`rows` with what `utterances` tells of them (TOLD); the rows' own columns stay, what is unknown is missing.
 
     `utterances` is indexed by (corpus, utterance), see `indexed`.
     """
-    absent = [column for column in TOLD if column in utterances.columns and column not in rows.columns]
+    absent = [column for column in TOLD if column not in rows.columns]
     wanted = pd.MultiIndex.from_arrays([rows["corpus"].astype("str"), rows["utterance"].astype("str")])
-    told = utterances[absent].reindex(wanted)
+    told = utterances.reindex(columns=absent).reindex(wanted)
     return rows.reset_index(drop=True).join(told.reset_index(drop=True))
 
 

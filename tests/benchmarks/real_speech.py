@@ -108,9 +108,9 @@ def emodb_table(path: Path) -> str:
         elif name.endswith("fcnn14"):
             lost = "LOSES" if apart.high < 0 else "does not lose"
             verdicts.append(f"- {schema.MODEL_LABELS[name]} {lost} to CNN14: {_interval(apart, 100, '+.1f')}")
-    utterances, seeds = voice["utterance"].nunique(), voice["seed"].nunique()
+    utterances, seeds = voice["utterance"].nunique(), schema.first(sorted(voice["seed"].unique()))
     return "\n".join([
-        f"EMO-DB, {utterances} utterances of {voice['speaker'].nunique()} actors, leave one speaker out, {seeds} seeds",
+        f"EMO-DB, {utterances} utterances of {voice['speaker'].nunique()} actors, leave one speaker out, seeds {seeds}",
         "", "| | UAR [%] | − CNN14 |", "|---|---:|---:|", *lines, "",
         "in brackets: 95 %, speakers resampled; chance is 25; the baseline trains on nine speakers, the rest on eight",
         f"(the notes that come with the recordings give {PUBLISHED:g} for a logistic regression on mel statistics)",
@@ -216,7 +216,7 @@ def emobank_table(path: Path) -> str:
         lines.append(f"| {schema.MODEL_LABELS[name]} | {' | '.join(cells)} |")
     return "\n".join([
         f"EmoBank, spoken: SIMULATED speech, real sentences; {test['utterance'].nunique()} test turns of "
-        f"{test['speaker'].nunique()} talkers, {test['seed'].nunique()} seeds",
+        f"{test['speaker'].nunique()} talkers, seeds {schema.first(sorted(test['seed'].unique()))}",
         "", f"| CCC | {' | '.join(schema.DIMENSIONS)} |", "|---|---:|---:|---:|", *lines, "",
         "in brackets: 95 %, talkers resampled",
     ])  # fmt: skip
