@@ -108,9 +108,10 @@ class _Course:
 
     def _hand_out(self) -> None:
         free = self._workers() - len(self.running)
+        wanted = self.cluster.resources() if self.waiting and free > 0 else {}
         for job in [job for job in self.waiting if free > 0 and self._ready(job)][: max(free, 0)]:
             self.waiting.remove(job)
-            resources = self.cluster.resources() if job.trains else {}
+            resources = wanted if job.trains else {}
             needed = [self.done[name] for name in job.needs if name in self.done]
             future = self.client.submit(job.call, needed, self.patient, pure=False, resources=resources or None)
             self.running[job.name] = (job, future)

@@ -186,6 +186,8 @@ class ResidualBrowser(ipywidgets.VBox):
 
 
 def _axis(text: str, align: str) -> ipywidgets.HTML:
-    made = ipywidgets.HTML(f'<div style="text-align:{align};padding:0 6px 0 0;line-height:34px">{text}</div>')
+    made = ipywidgets.HTML(
+        f'<div style="text-align:{align};padding:0 6px 0 0;line-height:34px;white-space:nowrap">{text}</div>'
+    )
     made.add_class("sercore-axis-low")
     return made
