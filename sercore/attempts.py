@@ -58,7 +58,7 @@ class Task:
     token: Path | None = None  # a file of the batch: a worker that does not see it is on another file system
     retries: int = 1  # of a kernel that was lost
     patience: float = 0.0  # seconds without a sign of life after which a kernel is ended; 0: for ever
-    warm: bool = True  # whether its kernel is forked from one that has imported everything
+    warm: bool = False  # whether its kernel is forked from one that has imported everything
 
     @property
     def folder(self) -> Path:

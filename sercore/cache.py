@@ -20,16 +20,20 @@ import torch
 from sercore import files
 from sercore.corpora import Corpus
 from sercore.features import AudioError, TextEncoder, encoder_fingerprint, log_mel, read_audio
-from sercore.packed import LOCK, Embeddings, Frames, Packed, Progress, Task, Tokens, digest, fetch
+from sercore.packed import LOCK, Embeddings, Frames, Packed, Progress, Task, Tokens, Waveforms, digest, fetch, samples
 from sercore.schema import first
 from sercore.settings import FeatureSettings, TextSettings
 
-__all__ = ["Embeddings", "Frames", "Packed", "Progress", "Tokens", "log_mels", "text_embeddings", "tokens"]
+__all__ = [
+    "Embeddings", "Frames", "Packed", "Progress", "Tokens", "Waveforms", "log_mels", "text_embeddings", "tokens",
+    "waveforms",
+]  # fmt: skip
 
 VERSION = 1  # raise it when features.py gives other numbers for the same content and settings
 READERS = 4  # threads that hash audio: the disk is what they wait for
 UNSETTLED = 2_000_000_000  # a file changed so shortly ago may change again without its time showing it [ns]
 Item = TypeVar("Item")
+Kind = TypeVar("Kind", bound=Packed)
 
 
 def log_mels(corpus: Corpus, settings: FeatureSettings, folder: str | Path, progress: Progress | None = None) -> Frames:
@@ -39,19 +43,50 @@ def log_mels(corpus: Corpus, settings: FeatureSettings, folder: str | Path, prog
     changed is computed again. Uses as many threads as torch may; the bytes do not depend on their number.
     Raises AudioError naming the files that cannot be used; what was computed of the others is kept.
     """
-    place, what, threads = Path(folder) / corpus.name, f"log-mel of {corpus.name}", torch.get_num_threads()
+
+    def extract(path: Path) -> np.ndarray:
+        return log_mel(read_audio(path, settings.sample_rate), settings).numpy().astype(np.float16)
+
+    return _of_audio(corpus, Frames, "log-mel", "float16", asdict(settings), extract, Path(folder), progress)
+
+
+def waveforms(corpus: Corpus, sample_rate: int, folder: str | Path, progress: Progress | None = None) -> Waveforms:
+    """Sound of every utterance of `corpus` at `sample_rate` [Hz], from the cache below `folder` or put into it.
+
+    Keyed, computed and refused as the log-mels are.
+    """
+
+    def extract(path: Path) -> np.ndarray:
+        return samples(read_audio(path, sample_rate).numpy())
+
+    asked = {"sample_rate": sample_rate}
+    return _of_audio(corpus, Waveforms, "waveform", "int16", asked, extract, Path(folder), progress)
+
+
+def _of_audio(
+    corpus: Corpus,
+    kind: type[Kind],
+    name: str,
+    dtype: str,
+    settings: Mapping[str, Any],
+    extract: Callable[[Path], np.ndarray],
+    folder: Path,
+    progress: Progress | None,
+) -> Kind:
+    """What `extract` gives of the file of every utterance of `corpus`, keyed by the files' content and `settings`."""
+    place, what, threads = folder / corpus.name, f"{name} of {corpus.name}", torch.get_num_threads()
     pool = ThreadPoolExecutor(threads)
     paths = {row.utterance: corpus.root / row.file for row in corpus.utterances.itertuples()}
 
     def compute(utterances: Sequence[str]) -> Iterable[np.ndarray | AudioError]:
-        frames = _extract([paths[utterance] for utterance in utterances], settings, pool, 4 * threads)
-        return _counted(frames, len(utterances), what, progress)
+        rows = _extract([paths[utterance] for utterance in utterances], extract, pool, 4 * threads)
+        return _counted(rows, len(utterances), what, progress)
 
     task = Task(
-        kind=Frames,
-        name="log-mel",
-        dtype="float16",
-        settings={"version": VERSION, **asdict(settings)},
+        kind=kind,
+        name=name,
+        dtype=dtype,
+        settings={"version": VERSION, **settings},
         digests=dict(zip(paths, _audio_digests(corpus, place, progress), strict=True)),
         compute=compute,
     )
@@ -133,13 +168,13 @@ def _waiting(what: str, progress: Progress | None) -> Callable[[], None]:
 
 
 def _extract(
-    paths: Sequence[Path], settings: FeatureSettings, pool: ThreadPoolExecutor, most: int
+    paths: Sequence[Path], extract: Callable[[Path], np.ndarray], pool: ThreadPoolExecutor, most: int
 ) -> Iterator[np.ndarray | AudioError]:
-    """Frames (frames, mels) of each file, or what is wrong with it; at most `most` files are ahead of the reader."""
+    """What `extract` gives of each file, or what is wrong with it; at most `most` files are ahead of the reader."""
 
-    def extract(path: Path) -> np.ndarray | AudioError:
+    def attempt(path: Path) -> np.ndarray | AudioError:
         try:
-            return log_mel(read_audio(path, settings.sample_rate), settings).numpy().astype(np.float16)
+            return extract(path)
         except AudioError as error:
             return error
 
@@ -147,7 +182,7 @@ def _extract(
     for path in paths:
         if len(ahead) == most:
             yield ahead.popleft().result()
-        ahead.append(pool.submit(extract, path))
+        ahead.append(pool.submit(attempt, path))
     while ahead:
         yield ahead.popleft().result()
 

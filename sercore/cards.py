@@ -10,6 +10,7 @@ from sercore import notes, significance
 from sercore.comparisons import DRAWS, FEWEST_SPEAKERS, SEED
 from sercore.schema import EMOTION, MODEL_LABELS, first
 from sercore.scores import OFFICIAL, PERCENT, classes, scores
+from sercore.settings import SPEECH_MODELS
 from sercore.tables import number_text
 from sercore.trained import Trained
 
@@ -22,6 +23,7 @@ WHAT = {
     "sfcnn14": "CNN14 on log-Mel spectrograms, its last block shifted by a projection of a text embedding",
     "mfcnn14": "CNN14 on log-Mel spectrograms, all six blocks shifted by projections of a text embedding",
     "bert": "a fine-tuned text encoder; it reads what is said and does not listen",
+    **dict.fromkeys(SPEECH_MODELS, "an encoder of the waveform, averaged over time, with a linear layer"),
 }
 METRICS = {"uar": "UAR (%)", "ccc": "CCC", "pcc": "PCC"}
 
@@ -72,7 +74,9 @@ def _use(what: Trained, onnx: Mapping[str, Any] | None) -> str:
         f"predictor([\"speech.wav\"]{text})\n```",
         "Weights are safetensors, settings JSON: nothing in the folder is executed. " + _networks(what),
     ]  # fmt: skip
-    if what.listens:
+    if what.model in SPEECH_MODELS:
+        told.append(f"Front end: mono at {what.features.sample_rate} Hz, rounded to 16 bits; no features.")
+    elif what.listens:
         front = what.features
         told.append(
             f"Front end: mono at {front.sample_rate} Hz; Hann window of {front.window} samples, hop {front.hop}, "
@@ -110,6 +114,8 @@ def _protocol(what: Trained, made: Mapping[str, Any]) -> str:
     data = made["corpora"][what.corpus]
     kind = "synthesised speech" if what.simulated else "recorded speech"
     pretrained = what.network.pretrained if what.listens else None
+    if what.network.encoder:
+        pretrained = what.network.encoder
     start = f"the published weights of `{pretrained.rpartition('/')[2]}`" if pretrained else "Xavier initial weights"
     folds = list(what.networks)
     how = "the corpus's training partition, the epoch chosen on its development partition"
@@ -210,6 +216,6 @@ def _licence(what: Trained) -> str:
     parts = [owner, "The code is MIT."]
     if what.reads:
         parts.append(f"The text encoder `{what.text.encoder}` has a licence of its own.")
-    if what.listens and what.network.pretrained:
+    if what.listens and (what.network.pretrained or what.network.encoder):
         parts.append("The published weights that training started from have a licence of their own.")
     return " ".join(parts)

@@ -13,12 +13,12 @@ import pandas as pd
 
 from sercore import config, corpora, corruption, files, results, settings, wer
 from sercore.results import Results
-from sercore.schema import EMOTION, MODELS, first
+from sercore.schema import EMOTION, PAPER_MODELS, first
 from sercore.scores import scores
 from sercore.settings import OWN, TextSettings
 
 VOICE = results.VOICE
-TOLD = tuple(model for model in MODELS if model != VOICE)
+TOLD = tuple(model for model in PAPER_MODELS if model != VOICE)
 GOLD = "gold"
 SCORE_COLUMNS = ["trained", "tested", "wer", "model", "seed", "score"]
 
@@ -137,7 +137,7 @@ def read(
 def of_run(run: config.Run) -> Condition | None:
     """What `run` was told: its parameters, or those within its `text`; None for a model that is told nothing."""
     model = run.parameters["model"]
-    if model in settings.CNN_MODELS and not settings.CNN_MODELS[model]:
+    if model in settings.TRAINED_MODELS and not settings.reads(model):
         return None
     given: dict[str, Any] = {**run.parameters.get("text", {}), **run.parameters}
     return Condition(**{name: given[name] for name in Condition._fields if name in given})

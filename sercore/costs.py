@@ -22,6 +22,7 @@ Key = tuple[str, str]
 """Of a run: its section and its name."""
 FRAMES_PER_SECOND, MELS, WIDTH = 100, 64, 64
 CNN14_FLOP = 3.99e9  # forward, of a second of audio at 100 frames/s, 64 mels, width 64; a multiply-add is 2
+SPEECH_FLOP = 13.4e9  # forward, of a second of audio, an encoder of base size: its convolutions take a third of it
 ENCODER_FLOP = {"bert-base-uncased": 170e6, "all-minilm-l6-v2": 21e6}  # forward, of a token: 2 x the layers' weights
 TOKENS_PER_SECOND = 4  # of speech
 FOLDS = {"iemocap": 10, "msp-podcast": 1}  # speakers that are left out in turn; an official split
@@ -139,6 +140,8 @@ def _forward(asked: Mapping[str, Any], seconds: float) -> float:
     if asked.get("model") == settings.TEXT_MODEL:
         encoder = (asked.get("text") or {}).get("encoder", TextSettings.encoder)
         return ENCODER_FLOP.get(encoder, ENCODER_FLOP["bert-base-uncased"]) * TOKENS_PER_SECOND * seconds
+    if asked.get("model") in settings.SPEECH_MODELS:
+        return SPEECH_FLOP * min((asked.get("training") or {}).get("crop_seconds") or seconds, seconds)
     sound, network = asked.get("features") or {}, asked.get("network") or {}
     rate = sound.get("sample_rate", FeatureSettings.sample_rate) / sound.get("hop", FeatureSettings.hop)
     width, mels = network.get("width", NetworkSettings.width), sound.get("mels", FeatureSettings.mels)

@@ -45,6 +45,7 @@ class Dataset(ABC):
     """Utterances with their features and targets; its children say what a model is given of them."""
 
     multiple: int  # padded lengths are multiples of it
+    least = LEAST_FRAMES  # rows of a crop
     typical: int  # an evaluation batch holds as many rows as `size` utterances of this length, at most
     padding: float
 
@@ -104,9 +105,9 @@ class Dataset(ABC):
             padded = self._padded(self._count)
             batches = _evaluation_batches(padded, size, size * self.typical)
             return [Plan(rows, self._start[rows], self._count[rows], int(padded[rows].max())) for rows in batches]
-        if crop_frames is not None and crop_frames < LEAST_FRAMES:
+        if crop_frames is not None and crop_frames < self.least:
             raise ValueError(
-                f"crop_frames is {crop_frames}; expected at least {LEAST_FRAMES}, CNN14 halves time five times"
+                f"crop_frames is {crop_frames}; expected at least {self.least}, or the network has no answer"
             )
         count, padded = self._count, self._padded(self._count)
         if crop_frames is not None:

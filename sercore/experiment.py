@@ -96,6 +96,7 @@ def define(section: str, **parameters: Any) -> Experiment:
         folder=folder,
         cache=files.resolve(places["cache"] or CACHE),
     )
+    settings.check_network(experiment.model, experiment.network)
     _claim(folder, parameters)
     return experiment
 
@@ -115,7 +116,7 @@ def describe(experiment: Experiment) -> pd.DataFrame:
     kinds = ["training"]
     if experiment.model != settings.TEXT_MODEL:
         kinds += ["network", "features"]
-    if experiment.model != "cnn14":
+    if settings.reads(experiment.model):
         kinds += ["text"]
     rows = []
     for kind in kinds:
@@ -139,6 +140,7 @@ def load(experiment: Experiment, progress: Callable[[int, int, str], None] | Non
     What the cache lacks is computed and kept there. What the run is made from is recorded in its provenance.
     """
     start = time.monotonic()
+    models.find_start(experiment.model, experiment.network, experiment.features.sample_rate)
     progress = files.Heartbeat(experiment.folder).beside(progress)
     names = [experiment.corpus, *(name for name in experiment.corpora if name != experiment.corpus)]
     data = {
@@ -194,7 +196,8 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
     development = source.dataset(split.development)
     model = _model(experiment, source)
     crop = experiment.training.crop_seconds
-    crop_frames = round(crop * experiment.features.sample_rate / experiment.features.hop) if crop else None
+    hop = 1 if experiment.model in settings.SPEECH_MODELS else experiment.features.hop
+    crop_frames = round(crop * experiment.features.sample_rate / hop) if crop else None
     objective = training.objective(OBJECTIVES[experiment.section], train.target, experiment.outputs)
     memory.spend("loading", time.monotonic() - start)
     beat = files.Heartbeat(experiment.folder)
@@ -277,6 +280,10 @@ def _rebuild(experiment: Experiment, source: Source) -> dict[str, Any]:
     """What `models.load` needs to build the experiment's model again."""
     if experiment.model == settings.TEXT_MODEL:
         return {"kind": "text", "encoder": experiment.text.encoder, "outputs": experiment.outputs}
+    if experiment.model in settings.SPEECH_MODELS:
+        return {"kind": "speech", "encoder": experiment.network.encoder, "family": experiment.model,
+                "outputs": experiment.outputs, "frozen": bool(experiment.network.frozen),
+                "sample_rate": experiment.features.sample_rate}  # fmt: skip
     width = source.embeddings.array.shape[1] if source.embeddings is not None else 0
     return {"kind": "cnn14", "outputs": experiment.outputs, "text_stages": list(settings.CNN_MODELS[experiment.model]),
             "text_width": width, "width": experiment.network.width, "mels": experiment.features.mels,
@@ -287,6 +294,6 @@ def _model(experiment: Experiment, source: Source) -> torch.nn.Module:
     """The experiment's model with initial weights drawn from its seed, or the published ones."""
     generator = torch.Generator().manual_seed(experiment.seed)
     model = models.build(_rebuild(experiment, source), generator)
-    if experiment.model != settings.TEXT_MODEL and experiment.network.pretrained:
-        models.load_published(model, files.resolve(experiment.network.pretrained))
+    if experiment.model in settings.CNN_MODELS and experiment.network.pretrained:
+        models.load_published(model, experiment.network.pretrained)
     return model

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sercore import cards, features, files, models, trained
+from sercore import cards, features, files, models, settings, trained
 from sercore.trained import DESCRIPTION, Trained
 
 CARD = "README.md"
@@ -55,6 +55,8 @@ def export(run: str | Path, folder: str | Path, onnx: bool = False) -> Path:
         what = replace(what, encoder=features.encoder_fingerprint(what.text))
     if onnx:
         _check_onnx()
+        if what.model in settings.SPEECH_MODELS:
+            raise ValueError(f"{what.model} cannot be written as ONNX here; export it without --onnx")
     with files.atomic_folder(folder) as temporary:
         passed = replace(what, networks={fold: temporary / f"{fold}.safetensors" for fold in what.networks})
         for fold, path in passed.networks.items():

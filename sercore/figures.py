@@ -26,7 +26,10 @@ from sercore.scores import PERCENT, classes, of_best
 
 MSP = ("msp-podcast", "msp-podcast")
 CONFUSED = ("bert", "cnn14", "sfcnn14", "mfcnn14")  # the panels of figure 2
-DASHES = {"bert": "--", "cnn14": "-.", "lf": ":", "sfcnn14": "-", "mfcnn14": "-"}  # of lines, beside their colours
+DASHES = {  # of lines, beside their colours
+    "bert": "--", "cnn14": "-.", "lf": ":", "sfcnn14": "-", "mfcnn14": "-", "wav2vec2": "--", "hubert": "-.",
+    "wavlm": ":",
+}  # fmt: skip
 POINTS = 300  # of each model behind a line of figure 3
 JITTER = 0.16  # half the width over which the seeds of a model are spread
 STYLE = {

@@ -31,7 +31,7 @@ def evaluate(run: Experiment, data: Mapping[str, Source], tested: Sequence[Mappi
     if twice:
         raise ValueError(f"tested twice with the transcripts '{twice[0]}'; name each once")
     parts = []
-    if tested and (run.model == settings.TEXT_MODEL or settings.CNN_MODELS[run.model]):
+    if tested and settings.reads(run.model):
         own = _own(run)
         retold = {condition: _retell(own, text, run.cache) for text, condition in zip(told, asked, strict=True)}
         for split in experiment.folds(run, data):

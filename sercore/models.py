@@ -13,11 +13,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sercore import features, files
+from sercore import aisfx, features, files
 from sercore.cnn14 import Cnn14, Output, initialise
 from sercore.schema import did_you_mean, first
+from sercore.settings import CNN_MODELS, NetworkSettings
+from sercore.speech_encoders import SpeechModel, encoder_folder
 
-__all__ = ["Cnn14", "Output", "TextModel", "build", "load", "load_published", "save"]
+__all__ = [
+    "Cnn14", "Model", "Output", "SpeechModel", "TextModel", "build", "find_start", "load", "load_published",
+    "published", "save",
+]  # fmt: skip
 PUBLISHED = "Cnn14_16k_mAP=0.438.pth"
 SETTINGS = "settings"  # key of a saved model's metadata
 
@@ -61,8 +66,11 @@ class TextModel(nn.Module):
         return Output(self.output(embedding), embedding)
 
 
-def build(settings: Mapping[str, Any], generator: torch.Generator | None = None) -> Cnn14 | TextModel:
-    """The model that `settings` describe: `kind` is "cnn14" or "text", the rest are arguments of its class.
+Model = Cnn14 | TextModel | SpeechModel
+
+
+def build(settings: Mapping[str, Any], generator: torch.Generator | None = None) -> Model:
+    """The model that `settings` describe: `kind` is "cnn14", "text" or "speech", the rest are arguments of its class.
 
     Raises ValueError for another kind, and TypeError for an argument that the class does not have.
     """
@@ -73,45 +81,72 @@ def build(settings: Mapping[str, Any], generator: torch.Generator | None = None)
     return KINDS[kind](**arguments, generator=generator)
 
 
-def load_published(model: Cnn14, path: str | Path) -> None:
-    """Put the trunk of the published checkpoint (PUBLISHED, of PANNs) into `model`, in place.
-
-    The checkpoint is a dictionary whose `model` holds the weights; its front end and classifier are ignored, the
-    model's projections and output layer stay as they are. Nothing in the file is executed. Raises FileNotFoundError,
-    and ValueError for a file of another kind, a weight that is missing, and one whose shape is not the model's.
-    """
-    if not Path(path).is_file():
+def published(name: str | Path) -> Path:
+    """The checkpoint that `name` stands for: a file, or aisfx.NAME. Raises FileNotFoundError where it is not there."""
+    if name == aisfx.NAME:
+        return aisfx.checkpoint()
+    path = files.resolve(name)
+    if not path.is_file():
         raise FileNotFoundError(
-            f"no checkpoint {path}; expected the file that PANNs publishes, {PUBLISHED}, or its like"
+            f"no checkpoint {path}; expected the file that PANNs publishes, {PUBLISHED}, or its like, or '{aisfx.NAME}'"
         )
+    return path
+
+
+def find_start(model: str, network: NetworkSettings, sample_rate: int) -> None:
+    """Raise FileNotFoundError or EncoderError where the weights that `model` is to start from are not to be had."""
+    if model in CNN_MODELS and network.pretrained:
+        published(network.pretrained)
+    if network.encoder:
+        encoder_folder(network.encoder, model, sample_rate)
+
+
+def load_published(model: Cnn14, name: str | Path) -> None:
+    """Put the weights of the published checkpoint `name`, as `published` takes it, into `model`, in place.
+
+    That of PANNs (PUBLISHED) is a dictionary whose `model` holds the whole trunk; its front end and classifier are
+    ignored. That of aisfx holds blocks 1 to 4. All other weights of the model stay as they are. Nothing in the file is
+    executed. Raises FileNotFoundError, and ValueError for a file of another kind, a weight that is missing, and one
+    whose shape is not the model's.
+    """
+    path = published(name)
     with torch.serialization.safe_globals(_NUMPY_GLOBALS):
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"{path} is no checkpoint that PyTorch can read safely: {reason}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
-        raise ValueError(f"{path}: expected a dictionary with the weights under 'model', as PANNs publishes them")
     trunk = [name for name in model.state_dict() if not name.startswith(("project.", "output."))]
+    if aisfx.is_mine(content):
+        weights, trunk = aisfx.blocks(content), [name for name in trunk if name.startswith(aisfx.BLOCKS)]
+    elif isinstance(content, dict) and isinstance(content.get("model"), dict):
+        weights = content["model"]
+    else:
+        raise ValueError(
+            f"{path}: expected a dictionary with the weights under 'model', as PANNs publishes them, or a tuple whose "
+            f"first part has them as {aisfx.PREFIX}conv_block1, as {aisfx.NAME} does"
+        )
     counters = {name for name in trunk if name.endswith("num_batches_tracked")}  # of no use, absent in old files
-    held = {name: content["model"][name] for name in trunk if name in content["model"]}
+    held = {name: weights[name] for name in trunk if name in weights}
     _fill(model, held, set(trunk) - counters, path)
 
 
-def save(model: Cnn14 | TextModel, settings: Mapping[str, Any], path: str | Path) -> None:
+def save(model: Model, settings: Mapping[str, Any], path: str | Path) -> None:
     """Write `model` with the `settings` that `build` makes it from: safetensors, `settings` in its metadata as JSON.
 
-    Of a text model the encoder's architecture is added, so that reading it back needs no encoder.
+    Of a model with an encoder its architecture is added, so that reading it back needs no encoder.
     """
     settings = dict(settings)
-    if isinstance(model, TextModel):
+    if not isinstance(model, Cnn14):
         settings["architecture"] = model.encoder.config.to_dict()
+    if isinstance(model, SpeechModel):
+        settings["normalise"] = model.normalise
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     with files.atomic(Path(path)) as temporary:
         save_file(state, temporary, metadata={SETTINGS: json.dumps(settings)})
 
 
-def load(path: str | Path) -> tuple[Cnn14 | TextModel, dict[str, Any]]:
+def load(path: str | Path) -> tuple[Model, dict[str, Any]]:
     """The model that `save` wrote to `path`, in evaluation mode on the CPU, and its settings.
 
     Raises FileNotFoundError, and ValueError for a file of another kind and weights that do not fit the settings.
@@ -156,7 +191,7 @@ def _empty_encoder(architecture: Mapping[str, Any]) -> nn.Module:
     return AutoModel.from_config(AutoConfig.for_model(**architecture)).eval()
 
 
-KINDS: dict[str, type[Cnn14] | type[TextModel]] = {"cnn14": Cnn14, "text": TextModel}
+KINDS: dict[str, type[Model]] = {"cnn14": Cnn14, "text": TextModel, "speech": SpeechModel}
 _RECONSTRUCT, _SCALAR = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
 _NUMPY_GLOBALS = [
     np.ndarray,

@@ -66,7 +66,8 @@ class DecoupledAdam(Adam):
 
 
 def optimiser(parameters: Iterable[Tensor], settings: TrainingSettings) -> Optimizer:
-    """What `settings.optimiser` names: SGD with Nesterov momentum, or DecoupledAdam."""
+    """What `settings.optimiser` names, SGD with Nesterov momentum or DecoupledAdam, of those that are to be trained."""
+    parameters = [parameter for parameter in parameters if parameter.requires_grad]
     if settings.optimiser == "adam":
         return DecoupledAdam(parameters, settings.learning_rate, decay=settings.weight_decay)
     moving = {"momentum": settings.momentum, "nesterov": settings.momentum > 0}

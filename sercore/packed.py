@@ -23,6 +23,8 @@ ROWS = "rows.npy"
 INDEX = "index.parquet"  # utterance, digest of its content, start, count
 ABOUT = "about.json"  # settings and size; written last of the three
 LOCK = ".lock"
+FULL_SCALE = 32_767  # of a sample in int16
+LEAST_SAMPLES = 400  # what an encoder of speech hears in one vector: 25 ms at 16 kHz
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what) while something is computed, some hundred times in all."""
@@ -70,6 +72,19 @@ class Embeddings(Packed):
 
 class Tokens(Packed):
     """Token ids: array (tokens,) int32, each utterance's with its two marks."""
+
+
+class Waveforms(Packed):
+    """Sound: array (samples,) int16, as `samples` makes it."""
+
+
+def samples(waveform: np.ndarray) -> np.ndarray:
+    """`waveform` (samples,), floats, as int16 with FULL_SCALE for 1; what is louder is clipped.
+
+    One too short for an encoder's first vector is followed by silence until it has LEAST_SAMPLES.
+    """
+    rounded = np.rint(FULL_SCALE * np.clip(waveform, -1, 1)).astype(np.int16)
+    return np.pad(rounded, (0, max(0, LEAST_SAMPLES - len(rounded))))
 
 
 Kind = TypeVar("Kind", bound=Packed)

@@ -16,11 +16,13 @@ import pandas as pd
 import torch
 
 from sercore import features, models, recordings, trained, training
-from sercore.datasets import SpeechDataset, TextDataset
-from sercore.packed import Embeddings, Frames, Packed, Tokens
+from sercore.datasets import Dataset, SpeechDataset, TextDataset
+from sercore.packed import Embeddings, Frames, Packed, Tokens, Waveforms, samples
 from sercore.recordings import Recording
 from sercore.schema import EMOTION, PROBABILITY, first
+from sercore.settings import SPEECH_MODELS
 from sercore.trained import Trained
+from sercore.waveforms import WaveformDataset
 
 LONGEST = 60.0  # recording that is heard as one utterance [s]: the corpora's are all shorter
 WINDOW = 10.0  # in which a longer one is heard where no windows are asked for [s]
@@ -41,7 +43,7 @@ class _Window:
 
     start: float  # s
     end: float  # s
-    frames: np.ndarray | None  # (frames, mels) float16 dB; None for a model that does not listen
+    sound: np.ndarray | None  # (frames, mels) float16 dB, or (samples,) int16; None for a model that does not listen
     text: str | None  # None for a model that does not read
 
 
@@ -168,11 +170,16 @@ class Predictor:
             if words is not None and recogniser is not None:
                 share = len(words) / len(waveform)
                 text = recogniser.hear(words[int(start * share) : int(end * share)].numpy()).transcript
-            frames = None
-            if self.trained.listens:
-                frames = features.log_mel(waveform[start:end], self.trained.features).numpy().astype(np.float16)
-            parts.append(_Window(start / rate, end / rate, frames, text))
+            parts.append(_Window(start / rate, end / rate, self._sound(waveform[start:end]), text))
         return _Heard(recording.path, tuple(parts))
+
+    def _sound(self, waveform: torch.Tensor) -> np.ndarray | None:
+        """What the networks take of `waveform` (samples,), to the rounding of the cache."""
+        if self.trained.model in SPEECH_MODELS:
+            return samples(waveform.numpy())
+        if not self.trained.listens:
+            return None
+        return features.log_mel(waveform, self.trained.features).numpy().astype(np.float16)
 
     def _rows(self, heard: list[_Heard], apart: bool) -> list[dict[str, Any]]:
         """The rows of `heard`: one a window if `apart`, else one a recording."""
@@ -204,7 +211,7 @@ class Predictor:
             answers.append(_softmax(logits) if self.trained.targets == (EMOTION,) else logits)
         return np.mean(answers, axis=0)
 
-    def _dataset(self, windows: list[_Window]) -> SpeechDataset | TextDataset:
+    def _dataset(self, windows: list[_Window]) -> Dataset:
         """`windows` as a run's utterances."""
         utterances = pd.DataFrame({"utterance": [str(i) for i in range(len(windows))]})
         target = torch.zeros(len(windows))
@@ -212,7 +219,9 @@ class Predictor:
         if not self.trained.listens:
             ids = [np.array(tokens, dtype=np.int32) for tokens in self._encoder.tokenize(texts)]
             return TextDataset(_packed(Tokens, ids), utterances, target)
-        frames = _packed(Frames, [window.frames for window in windows])
+        if self.trained.model in SPEECH_MODELS:
+            return WaveformDataset(_packed(Waveforms, [window.sound for window in windows]), utterances, target)
+        frames = _packed(Frames, [window.sound for window in windows])
         if not self.trained.reads:
             return SpeechDataset(frames, utterances, target)
         embedded = self._encoder.embed(texts).numpy()
@@ -244,9 +253,10 @@ class Predictor:
         for path, network in zip(self.trained.networks.values(), self.networks, strict=True):
             if network.output.out_features != outputs:
                 raise ValueError(f"{path} gives {network.output.out_features} numbers, expected {outputs}")
-            if self.trained.listens and network.mels != self.trained.features.mels:
+            hears = isinstance(network, models.Cnn14)
+            if hears and network.mels != self.trained.features.mels:
                 raise ValueError(f"{path} takes {network.mels} mels, the settings say {self.trained.features.mels}")
-            stages = network.text_stages if self.trained.listens else ()
+            stages = network.text_stages if hears else ()
             if stages and network.text_width != self._encoder.width:
                 raise features.EncoderError(
                     f"{path} takes embeddings of {network.text_width} numbers, the text encoder "

@@ -81,7 +81,8 @@ def finish(asked: Preparation, data: dict[str, Source]) -> pd.DataFrame:
     """The cache's entries, one row a feature; records them in the folder, which says that the cache is filled."""
     rows = {}
     for source in data.values():
-        parts = {"log-mels": source.frames, "text embeddings": source.embeddings, "tokens": source.tokens}
+        parts = {"log-mels": source.frames, "text embeddings": source.embeddings, "tokens": source.tokens,
+                 "waveforms": source.waveforms}  # fmt: skip
         for feature, part in parts.items():
             if part is not None:
                 rows[feature] = asked.cache / source.corpus.name / part.key

@@ -26,10 +26,15 @@ FOUR_CLASSES: dict[str, tuple[str, ...]] = {
 }
 """Class -> the corpus's emotions that count as it (section 4.2); all others are dropped for categories."""
 
-MODELS = ("bert", "cnn14", "lf", "sfcnn14", "mfcnn14")  # the order of rows and legends
-MODEL_LABELS = {"bert": "BERT", "cnn14": "CNN14", "lf": "LF", "sfcnn14": "SFCNN14", "mfcnn14": "MFCNN14"}
+PAPER_MODELS = ("bert", "cnn14", "lf", "sfcnn14", "mfcnn14")
+MODELS = (*PAPER_MODELS, "wav2vec2", "hubert", "wavlm")  # the order of rows and legends
+MODEL_LABELS = {
+    "bert": "BERT", "cnn14": "CNN14", "lf": "LF", "sfcnn14": "SFCNN14", "mfcnn14": "MFCNN14", "wav2vec2": "wav2vec 2.0",
+    "hubert": "HuBERT", "wavlm": "WavLM",
+}  # fmt: skip
 MODEL_COLOURS = {
     "bert": "#E69F00", "cnn14": "#0072B2", "lf": "#999999", "sfcnn14": "#009E73", "mfcnn14": "#CC79A7",
+    "wav2vec2": "#D55E00", "hubert": "#56B4E9", "wavlm": "#000000",
 }  # fmt: skip  # Okabe and Ito's palette: told apart by colour-blind readers
 CORPUS_LABELS = {"iemocap": "IEMOCAP", "msp-podcast": "MSP-Podcast"}
 

@@ -14,7 +14,9 @@ Settings = TypeVar("Settings")
 CNN_MODELS: dict[str, tuple[int, ...]] = {"cnn14": (), "sfcnn14": (6,), "mfcnn14": (1, 2, 3, 4, 5, 6)}
 """Model -> the blocks of CNN14 that the text conditions (section 3)."""
 TEXT_MODEL = "bert"
-TRAINED_MODELS = (*CNN_MODELS, TEXT_MODEL)
+SPEECH_MODELS = ("wav2vec2", "hubert", "wavlm")
+"""Encoders of the waveform, which the paper does not have: each is transformers' name of its architecture."""
+TRAINED_MODELS = (*CNN_MODELS, TEXT_MODEL, *SPEECH_MODELS)
 OWN, EMPTY = "own", "empty"
 """Transcripts that every corpus has: those that its reader gives, and none at all."""
 
@@ -75,8 +77,10 @@ class NetworkSettings:
     width: int = _setting(64, "feature maps of the first block; the sixth has 32 times as many")
     dropout: float = _setting(0.2, "after each block")
     pretrained: str | None = _setting(
-        None, "a published CNN14 checkpoint to start from; None: Xavier", "not stated; about 75 % sure"
+        None, "a published CNN14 checkpoint to start from, or aisfx; None: Xavier", "not stated; about 75 % sure"
     )
+    encoder: str | None = _setting(None, "Hugging Face id or local folder of wav2vec2, hubert or wavlm; else None")
+    frozen: bool | None = _setting(None, "whether that encoder keeps its weights; None: no, it is fine-tuned")
 
     def __post_init__(self) -> None:
         if self.width < 1 or not 0 <= self.dropout < 1:
@@ -167,16 +171,19 @@ def _typed(owner: str, name: str, value: Any, kind: Any) -> Any:
     """`value` if it fits the annotation `kind`; an int becomes a float where one is asked for."""
     if kind in (float, float | None) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    ok = isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool)
+    ok = isinstance(value, kind) and not (isinstance(value, bool) and kind not in (bool, bool | None))
     if not ok:
         raise ValueError(f"{owner}.{name} is {value!r}; expected {getattr(kind, '__name__', kind)}")
     return value
 
 
 def training(model: str, values: Mapping[str, Any]) -> TrainingSettings:
-    """How `model` is trained: the paper's settings for it, with `values` in their place."""
+    """How `model` is trained: the paper's settings for it, with `values` in their place.
+
+    Speech encoders, which the paper does not have, are trained as it fine-tunes BERT.
+    """
     check_model(model)
-    base = TrainingSettings.fine_tuning() if model == TEXT_MODEL else TrainingSettings()
+    base = TrainingSettings() if model in CNN_MODELS else TrainingSettings.fine_tuning()
     return build(TrainingSettings, values, base)
 
 
@@ -188,6 +195,21 @@ def check_model(model: str) -> None:
         )
     if model not in TRAINED_MODELS:
         raise ValueError(f"unknown model '{model}'{did_you_mean(model, TRAINED_MODELS)}")
+
+
+def check_network(model: str, network: NetworkSettings) -> None:
+    """Raise ValueError where `network` lacks the encoder that `model` needs, or has one that it does not take."""
+    if model in SPEECH_MODELS and network.encoder is None:
+        raise ValueError(f"{model} needs an encoder: network: {{encoder: a Hugging Face id or local folder}}")
+    if model not in SPEECH_MODELS and (network.encoder is not None or network.frozen is not None):
+        raise ValueError(f"{model} takes no network.encoder and no network.frozen; {', '.join(SPEECH_MODELS)} do")
+    if model in SPEECH_MODELS and network.pretrained is not None:
+        raise ValueError(f"{model} takes no network.pretrained: its weights are those of network.encoder")
+
+
+def reads(model: str) -> bool:
+    """Whether `model` takes text."""
+    return model == TEXT_MODEL or bool(CNN_MODELS.get(model))
 
 
 FINE_TUNING_DOUBTS = {

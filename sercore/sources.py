@@ -10,6 +10,7 @@ import torch
 
 from sercore import cache, corpora, corruption, datasets, schema, settings, splits
 from sercore.settings import FeatureSettings, TextSettings
+from sercore.waveforms import WaveformDataset
 
 CATEGORIES = (schema.EMOTION,)
 
@@ -25,8 +26,9 @@ class Source:
     frames: cache.Frames | None
     embeddings: cache.Embeddings | None
     tokens: cache.Tokens | None
+    waveforms: cache.Waveforms | None = None
 
-    def dataset(self, utterances: Iterable[str]) -> datasets.SpeechDataset | datasets.TextDataset:
+    def dataset(self, utterances: Iterable[str]) -> datasets.Dataset:
         """The rows of `utterances` as the model takes them, in that order."""
         rows = self.rows.set_index("utterance", drop=False).loc[list(utterances)].reset_index(drop=True)
         if self.targets == CATEGORIES:
@@ -36,11 +38,18 @@ class Source:
             target = torch.tensor(rows[list(self.targets)].to_numpy("float32"))
         if self.tokens is not None:
             return datasets.TextDataset(self.tokens, rows, target)
+        if self.waveforms is not None:
+            return WaveformDataset(self.waveforms, rows, target)
         return datasets.SpeechDataset(self.frames, rows, target, self.embeddings)
 
     def fingerprint(self) -> dict[str, Any]:
         """What tells the data that a run saw from others: size, scale and digests of the corpus, its features' keys."""
-        held = {"frames": self.frames, "embeddings": self.embeddings, "tokens": self.tokens}
+        held = {
+            "frames": self.frames,
+            "embeddings": self.embeddings,
+            "tokens": self.tokens,
+            "waveforms": self.waveforms,
+        }
         return {
             "utterances": len(self.corpus.utterances),
             "with_target": len(self.rows),
@@ -68,11 +77,13 @@ def read(
     Raises ValueError where no utterance has the targets.
     """
     corpus = corpora.read(name, options["root"], **{key: value for key, value in options.items() if key != "root"})
-    frames = embeddings = tokens = None
-    if model == settings.TEXT_MODEL or settings.CNN_MODELS[model]:
+    frames = embeddings = tokens = waveforms = None
+    if settings.reads(model):
         corpus = corruption.tell(corpus, text)
     if model == settings.TEXT_MODEL:
         tokens = cache.tokens(corpus, text, cache_folder, progress)
+    elif model in settings.SPEECH_MODELS:
+        waveforms = cache.waveforms(corpus, features.sample_rate, cache_folder, progress)
     else:
         frames = cache.log_mels(corpus, features, cache_folder, progress)
         if settings.CNN_MODELS[model]:
@@ -84,7 +95,14 @@ def read(
     if rows.empty:
         raise ValueError(f"{corpus.root}: no utterance has {', '.join(targets)}: nothing to train or test on")
     return Source(
-        corpus=corpus, targets=targets, classes=classes, rows=rows, frames=frames, embeddings=embeddings, tokens=tokens
+        corpus=corpus,
+        targets=targets,
+        classes=classes,
+        rows=rows,
+        frames=frames,
+        embeddings=embeddings,
+        tokens=tokens,
+        waveforms=waveforms,
     )
 
 

@@ -20,6 +20,7 @@ from sercore.schema import did_you_mean, first
 
 RETRIES = 1
 PATIENCE = 1800.0  # seconds
+WARM = 3  # runs of a worker from which on it pays to fork their kernels from one that has imported everything
 
 
 def pending(runs: tuple[Run, ...]) -> list[Run]:
@@ -86,7 +87,8 @@ def execute(
     if not todo:
         return
     with _own(cluster, workers, len(todo)) as used, batch.announced(study.folder, used) as token:
-        common = {"owner": used.owner, "token": token, "retries": retries, "patience": patience}
+        warm = len(todo) >= WARM * sum(used.client.nthreads().values())
+        common = {"owner": used.owner, "token": token, "retries": retries, "patience": patience, "warm": warm}
         expected = costs.expected(study)
         planned, prepared = jobs.preparations(study, todo, common)
         for run in todo:

@@ -19,7 +19,7 @@ from sercore.settings import FeatureSettings, NetworkSettings, TextSettings
 DESCRIPTION = "settings.json"  # of a folder that was passed on
 FORMAT = 1  # of that file; counted up when an older one can no longer be read
 FOLD = "fold="
-KNOWN = (*settings.CNN_MODELS, settings.TEXT_MODEL)
+KNOWN = settings.TRAINED_MODELS
 SCALES = {"iemocap": iemocap.SCALE, "msp-podcast": msp_podcast.SCALE}  # of runs that did not record it
 
 
@@ -44,7 +44,7 @@ class Trained:
     @property
     def reads(self) -> bool:
         """Whether the model takes text."""
-        return self.model == settings.TEXT_MODEL or bool(settings.CNN_MODELS[self.model])
+        return settings.reads(self.model)
 
     @property
     def listens(self) -> bool:

@@ -117,7 +117,7 @@ def _corpora(plan: Study, recorded: Mapping[str, Any], model: str, present: "_Pr
 
 
 def _reads(model: str) -> bool:
-    return bool(settings.CNN_MODELS.get(model, settings.TEXT_MODEL))
+    return settings.reads(model) or model not in settings.TRAINED_MODELS
 
 
 def _matters(part: str, model: str) -> bool:

@@ -11,11 +11,12 @@ PACKAGE = Path(__file__).parents[1] / "sercore"
 LAYERS = [
     {"schema", "files", "nursery"},
     {"kernels"},
-    {"config", "settings", "metrics", "resampling", "significance", "residuals", "published", "wer", "asr_weights"},
+    {"config", "settings", "metrics", "resampling", "significance", "residuals", "published", "wer"},
+    {"asr_weights", "aisfx"},
     {"corpora", "splits", "features", "recognisers", "costs", "attempts", "clusters"},
     {"packed", "batch", "transcripts", "corruption", "convolutions", "acceleration", "trained"},
     {"cache", "schedule", "recordings"},
-    {"datasets", "cnn14", "models", "losses", "optimisers", "resuming"},
+    {"datasets", "cnn14", "models", "losses", "optimisers", "resuming", "speech_encoders", "waveforms"},
     {"training", "sources"},
     {"sittings", "prediction"},
     {"experiment", "jobs"},
@@ -34,13 +35,13 @@ LAYERS = [
 WITHIN_A_LAYER = {
     ("files", "schema"), ("significance", "metrics"), ("residuals", "metrics"), ("published", "metrics"),
     ("published", "significance"), ("resampling", "metrics"), ("significance", "resampling"),
-    ("models", "cnn14"),
+    ("models", "cnn14"), ("models", "speech_encoders"), ("speech_encoders", "cnn14"), ("waveforms", "datasets"),
 }  # fmt: skip
 """Importer, imported: the few that stand on the same floor."""
 TRAINING_HALF = {
     "features", "recognisers", "transcripts", "mismatch", "packed", "cache", "datasets", "models", "cnn14", "losses",
     "optimisers", "resuming", "training", "sittings", "sources", "experiment", "preparation",
-    "convolutions", "acceleration", "recordings", "prediction", "exports",
+    "convolutions", "acceleration", "recordings", "prediction", "exports", "speech_encoders", "waveforms",
 }  # fmt: skip
 ANALYSIS_HALF = sorted({path.stem for path in PACKAGE.glob("*.py")} - TRAINING_HALF - {"__init__"})
 

@@ -74,9 +74,10 @@ def told(task):
     return [one["outcome"] for one in files.read_json(task.folder / files.EXECUTIONS)["executions"]]
 
 
-def test_a_kernel_that_is_killed_is_replaced(make_task, monkeypatch):
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_kernel_that_is_killed_is_replaced(make_task, monkeypatch, warm):
     monkeypatch.setattr(attempts, "SECONDS_BETWEEN_TRIES", 0.0)
-    task = make_task("die")
+    task = make_task("die", warm=warm)
     assert attempts.run(task).state == "complete"
     assert told(task) == ["failed", "complete"]
     assert not (task.folder / files.RUNNING).exists()
@@ -167,9 +168,10 @@ attempts.run(attempts.Task(**paths, **given))
 """
 
 
-def test_a_kernel_outlives_its_worker_by_a_moment_and_holds_the_claim_until_then(make_task):
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_kernel_outlives_its_worker_by_a_moment_and_holds_the_claim_until_then(make_task, warm):
     task = make_task("gate")
-    given = {"name": task.name, "notebook": str(task.notebook), "output": str(task.output),
+    given = {"warm": warm, "name": task.name, "notebook": str(task.notebook), "output": str(task.output),
              "result": str(task.result), "parameters": task.parameters, "record": task.record}  # fmt: skip
     worker = subprocess.Popen([sys.executable, "-c", ORPHAN, json.dumps(given)], cwd=Path(__file__).parents[1])
     (kernel,) = started(task)

@@ -23,14 +23,14 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def make_study(embedded, tmp_path_factory):
-    """A study of two trainings of a CNN14 with text, on a cache that all studies of this module share."""
+    """A study of three trainings of a CNN14 with text, on a cache that all studies of this module share."""
     home = tmp_path_factory.mktemp("crashes")
 
     def _make(name, outputs=None):
         block = {
-            "grid": {"model": ["sfcnn14"], "corpus": ["msp-podcast"], "seed": [0, 1]},
+            "grid": {"model": ["sfcnn14"], "corpus": ["msp-podcast"], "seed": [0, 1, 2]},
             "fixed": {"features": {"mels": 32, "hop": 320}, "text": {"encoder": "all-minilm-l6-v2", "tokens": 32},
-                      "network": {"width": 8}, "training": {"epochs": 6, "batch": 16, "crop_seconds": 1.92}},
+                      "network": {"width": 8}, "training": {"epochs": 4, "batch": 16, "crop_seconds": 1.92}},
         }  # fmt: skip
         sections = {"categories": {"notebook": str(ROOT / "notebooks" / "1_categories.ipynb"), "blocks": [block]}}
         content = {"study": name, "corpora": embedded, "outputs": str(outputs or home), "sections": sections}
@@ -119,11 +119,10 @@ def test_a_scheduler_that_is_killed(make_study, undisturbed):
         found.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{found.getsockname()[1]}"
     quiet = {"stderr": subprocess.DEVNULL, "cwd": ROOT, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
-    scheduler = subprocess.Popen(
-        [*dask, "distributed.cli.dask_scheduler", "--host", address, "--no-dashboard"], **quiet
-    )
+    scheduling = ["distributed.cli.dask_scheduler", "--host", address, "--no-dashboard"]
+    scheduler = subprocess.Popen([sys.executable, "-m", *scheduling], **quiet)
     joining = ["distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard", "--memory-limit", "0"]
-    worker = subprocess.Popen([*dask, *joining], **quiet)
+    worker = subprocess.Popen([sys.executable, "-m", *joining], **quiet)
     try:
         time.sleep(5)
         study = start(plan, "--scheduler", address)

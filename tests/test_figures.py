@@ -75,7 +75,7 @@ class TestResiduals:
         )
         expected = residuals.fit_line(best["truth"], best["prediction"] - best["truth"])
         lines = {to_hex(line.get_color()).upper(): line for line in figure.axes[1].lines[1:]}
-        assert set(lines) == {schema.MODEL_COLOURS[model].upper() for model in schema.MODELS}
+        assert set(lines) == {schema.MODEL_COLOURS[model].upper() for model in schema.PAPER_MODELS}
         drawn = lines[schema.MODEL_COLOURS["lf"].upper()]
         assert np.allclose(drawn.get_ydata(), expected.band["residual"])
 

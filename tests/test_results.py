@@ -222,7 +222,7 @@ class TestScores:
 
     def test_models_come_in_the_papers_order(self, study):
         found = results.read(study, "categories").scores
-        assert list(found["model"].drop_duplicates()) == list(schema.MODELS)
+        assert list(found["model"].drop_duplicates()) == list(schema.PAPER_MODELS)
 
 
 class TestBestOnValidation:

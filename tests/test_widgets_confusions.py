@@ -58,7 +58,7 @@ class TestChoices:
         assert state.selection.seed(choice, "cnn14") == best
 
     def test_late_fusion_is_one_of_the_models(self, state):
-        assert state.selection.models(state.selection.start()) == list(schema.MODELS)
+        assert state.selection.models(state.selection.start()) == list(schema.PAPER_MODELS)
 
     def test_a_speaker_of_another_corpus_is_let_go(self, state):
         choice = state.selection.start().but(speaker="5", gender="male", fold="official")
@@ -127,7 +127,7 @@ class TestCells:
         choice = state.selection.start()
         row = state.cell(choice, "cnn14", "sad", "sad").iloc[0]
         answers = state.answers(choice, row)
-        assert answers.index.tolist() == list(schema.MODELS)
+        assert answers.index.tolist() == list(schema.PAPER_MODELS)
         assert np.allclose(answers[list(schema.CLASSES)].astype(float).sum(axis=1), 1)
         mean = (answers.loc["bert", "sad"] + answers.loc["cnn14", "sad"]) / 2
         same = answers.loc["bert", "seed"] == answers.loc["cnn14", "seed"] == answers.loc["lf", "seed"]
@@ -170,7 +170,7 @@ class TestWidget:
     def test_an_open_utterance_shows_the_probabilities_of_every_model(self, browser):
         browser.one.cells["sad", "sad"].click()
         browser.list.rows[0].click()
-        assert browser.list.answered.value.count("<tr") == 1 + len(schema.MODELS)
+        assert browser.list.answered.value.count("<tr") == 1 + len(schema.PAPER_MODELS)
         assert "arousal" in browser.list.text.value
 
 
@@ -197,7 +197,7 @@ def large(utterances=13_000):
     truth = generator.choice(schema.CLASSES, utterances)
     speaker = generator.integers(0, 60, utterances).astype(str)
     parts = []
-    for model in schema.MODELS:
+    for model in schema.PAPER_MODELS:
         likely = generator.dirichlet(np.ones(4), utterances)
         values = {f"p_{name}": likely[:, n] for n, name in enumerate(schema.CLASSES)}
         parts.append(pd.DataFrame({
@@ -206,7 +206,7 @@ def large(utterances=13_000):
             "gender": "female", "style": "podcast", "target": "emotion", "truth": truth,
             "prediction": np.array(schema.CLASSES)[likely.argmax(axis=1)], "simulated": True, **values,
         }))  # fmt: skip
-    best = pd.DataFrame({"model": schema.MODELS, "train_corpus": "msp-podcast", "target": "emotion", "seed": 0})
+    best = pd.DataFrame({"model": schema.PAPER_MODELS, "train_corpus": "msp-podcast", "target": "emotion", "seed": 0})
     told = pd.DataFrame({"corpus": "msp-podcast", "utterance": names, "file": "x.wav", "speaker": speaker,
                          "transcript": "what was said then", "seconds": 3.0, "emotion": truth, "arousal": 4.0,
                          "valence": 4.0, "dominance": 4.0})  # fmt: skip

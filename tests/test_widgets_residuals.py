@@ -93,7 +93,7 @@ class TestLinesAndAnswers:
         choice = state.selection.start().but(target="valence", seed=0)
         row = state.errors(choice, "cnn14").iloc[0]
         answers = state.answers(choice, row)
-        assert answers.index.tolist() == list(schema.MODELS)
+        assert answers.index.tolist() == list(schema.PAPER_MODELS)
         assert answers.notna().all().all()
         assert answers.loc["cnn14", "valence"] == row["prediction"]
 
@@ -117,7 +117,7 @@ class TestWidget:
         browser.cells[place].click()
         assert len(browser.list.listing.rows) == int(browser.cells[place].description)
         browser.list.rows[0].click()
-        assert browser.list.answered.value.count("<tr") == 2 + len(schema.MODELS)
+        assert browser.list.answered.value.count("<tr") == 2 + len(schema.PAPER_MODELS)
 
     def test_another_dimension_and_a_filter_change_picture_and_counts(self, browser):
         before = bytes(browser.picture.value)

@@ -32,7 +32,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers-per-gpu", type=_positive, default=1, help="notebooks that share a GPU (default: 1)")
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--scheduler", default="", metavar="ADDRESS", help="a running Dask scheduler: tcp://host:8786")
-    place.add_argument("--cluster", default="", metavar="FILE", help="a queueing system's jobs: parameters/clusters/slurm.yaml")
+    place.add_argument("--cluster", default="", metavar="FILE", help="a queue, as in parameters/clusters/slurm.yaml")
     parser.add_argument("--retries", type=int, default=study.RETRIES, help="of a run whose kernel died or hung")
     parser.add_argument(
         "--patience",

@@ -28,6 +28,8 @@ class Size:
     batch: int
     ours: int  # batches a repeat of our loop
     plain: int  # batches a repeat of the plain one
+    repeats: int = 3
+    slow: bool = False  # so that a step takes seconds
 
     def build(self, model: str, source: sources.Source, encoder: str) -> dict[str, Any]:
         """What models.build takes."""

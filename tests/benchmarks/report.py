@@ -22,7 +22,7 @@ def size(width: int, measured: dict[str, Any]) -> str:
     """Of the models at one width."""
     rows = [
         f"\nWidth {width}, batch {measured['batch']}, {measured['mels']} mels, a frame every "
-        f"{1000 * measured['hop_seconds']:g} ms, {measured['utterances']} utterances",
+        f"{1000 * measured['hop_seconds']:g} ms, {measured['utterances']} utterances, {measured['repeats']} turns",
         f"| {'':34} |" + "".join(f" {name:>18} |" for name in measured["models"]),
         "|---|" + "---:|" * len(measured["models"]),
     ]
@@ -56,7 +56,7 @@ def machine(found: dict[str, Any], output: str) -> str:
     return (
         f"\n{found['device']}, {found['threads']} threads, torch {found['torch']}; matrix products: float32 "
         f"{limit['float32_flop_per_second'] / 1e9:,.0f}, bfloat16 {limit['bfloat16_flop_per_second'] / 1e9:,.0f} "
-        f"GFLOP/s; copies: {limit['copy_bytes_per_second'] / 1e9:.1f} GB/s.\n{found['repeats']} turns each; median "
+        f"GFLOP/s; copies: {limit['copy_bytes_per_second'] / 1e9:.1f} GB/s.\nMedians "
         f"(lowest-highest). Text encoder: {found['encoder']}. {found['seconds'] / 60:.1f} minutes. Written to {output}"
     )
 

@@ -21,9 +21,9 @@ REMAINS = {
     "cpu": """
         Width 8: the first two blocks' feature maps are large and have few channels, so convolutions, batch
         normalisation and pooling wait for memory; fewer frames and bands help, fewer channels hardly do.
-        Width 64: what remains is arithmetic. Convolutions of blocks 1 to 4 by the library (mkldnn), those with 1024 x
-        1024 kernels and more as matrix products (_Product, mm); batch normalisation and its gradient read and write the
-        first block's maps, which no cache holds. The optimiser moves 80 million weights.
+        Width 64: five sixths are arithmetic: convolutions of blocks 1 to 4 by the library (both convolution lines),
+        those of 1024 x 1024 kernels and more as matrix products (mm). copy_ casts the weights to bfloat16 and lays out
+        the neighbourhoods that the products take; bernoulli_ is dropout's. Fewer operations would need another network.
         """,
 }
 

@@ -21,13 +21,14 @@ from typing import Any
 
 import torch
 
-from sercore import config, datasets, files, schema, sources, training
-from sercore.settings import TEXT_MODEL, TRAINED_MODELS, FeatureSettings, TextSettings
+from sercore import acceleration, config, datasets, files, schema, sources, training
+from sercore.settings import CNN_MODELS, TEXT_MODEL, FeatureSettings, TextSettings
 
 from . import extraction, limits, report, speech
 from .loops import Ours, Plain, Sample, Size
 
-BATCH = 32
+TRAINED_MODELS = (*CNN_MODELS, TEXT_MODEL)
+BATCH, SLOW_BATCH = 32, 16
 SMALL = FeatureSettings(mels=32, hop=320)  # the demo's
 DEEP = 32  # the width from which on a batch takes seconds on a CPU
 
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     text = TextSettings(encoder=asked.encoder, tokens=asked.tokens)
     found: dict[str, Any] = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({processor()})",
-        "threads": torch.get_num_threads(), "torch": torch.__version__, "batch": asked.batch, "encoder": asked.encoder,
+        "threads": torch.get_num_threads(), "torch": torch.__version__, "encoder": asked.encoder,
         "corpus": asked.corpus, "repeats": asked.repeats, "limits": limits.measure(device), "sizes": {},
     }  # fmt: skip
     if asked.corpus == "table" and not asked.no_extraction:
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
             )
             for name in names
         }  # fmt: skip
-        found["sizes"][str(width)] = measured = _measure(corpus, size, text, asked, device, found["limits"])
+        found["sizes"][str(width)] = measured = _measure(corpus, size, text, device, found["limits"])
         print(report.size(width, measured), flush=True)
     widest = found["sizes"][str(max(asked.widths))]
     found["width"] = max(asked.widths)
@@ -97,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--models", nargs="+", default=list(TRAINED_MODELS), choices=TRAINED_MODELS)
     parser.add_argument("--all", action="store_true", help="every model at every width, which takes longer")
     parser.add_argument("--widths", type=int, nargs="+", default=[8, 64], help="of CNN14")
-    parser.add_argument("--batch", type=int, default=BATCH)
+    parser.add_argument("--batch", type=int, help=f"default: {BATCH}, or {SLOW_BATCH} of a wide network on a CPU")
     parser.add_argument("--steps", type=int, help="a turn of our loop (default: 8, or 2 of a wide network on a CPU)")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--encoder", default="all-minilm-l6-v2")
@@ -112,7 +113,9 @@ def _size(width: int, asked: argparse.Namespace, device: torch.device) -> Size:
     slow = device.type == "cpu" and width >= DEEP
     steps = asked.steps or (2 if slow else 8)
     front = SMALL if width < DEEP else FeatureSettings()
-    return Size(width=width, features=front, batch=asked.batch, ours=steps, plain=max(1, steps // 2))
+    batch = asked.batch or (SLOW_BATCH if slow else BATCH)
+    return Size(width=width, features=front, batch=batch, ours=steps, plain=max(1, steps // 2),
+                repeats=min(asked.repeats, 2) if slow else asked.repeats, slow=slow)  # fmt: skip
 
 
 def _worth(width: int, device: torch.device) -> tuple[str, ...]:
@@ -124,27 +127,32 @@ def _measure(
     corpus: dict[str, sources.Source],
     size: Size,
     text: TextSettings,
-    asked: argparse.Namespace,
     device: torch.device,
     limit: dict[str, float],
 ) -> dict[str, Any]:
     """Every model at one width."""
     hears = next(name for name in corpus if name != TEXT_MODEL)
     kinds = {name: name if name == TEXT_MODEL else hears for name in corpus}  # all that listen have the same one
-    faster = {kind: _faster(corpus[kind], size, kind, text, device) for kind in set(kinds.values())}
+    faster = {kind: _faster(corpus[kind], size, kind, text, device, limit) for kind in set(kinds.values())}
     precision = {name: faster[kind] for name, kind in kinds.items()}
     ours = {name: Ours(source, size, name, text, precision[name]) for name, source in corpus.items()}
     plain = {name: Plain(source, size, name, text) for name, source in corpus.items()}
     turns: dict[str, list[dict[str, float]]] = {name: [] for name in corpus}
     peaks = dict.fromkeys(corpus, 0)
-    for turn in range(1 + asked.repeats):
-        for name in corpus:
-            limits.forget_peak(device)
-            rates = {"training": ours[name].train(), "evaluation": ours[name].evaluate()}
-            peaks[name] = max(peaks[name], limits.peak_bytes(device))
-            rates |= {"plain training": plain[name].train(), "plain evaluation": plain[name].evaluate()}
-            if turn:
-                turns[name].append(rates)
+    for turn in range(1 + size.repeats):
+        rates: dict[str, dict[str, float]] = {}
+        with acceleration.memory_kept(device):  # as it is within an epoch, which is longer than a turn
+            ours[hears].train()
+            for name in corpus:
+                limits.forget_peak(device)
+                rates[name] = {"training": ours[name].train(), "evaluation": ours[name].evaluate()}
+                peaks[name] = max(peaks[name], limits.peak_bytes(device))
+        if turn or not size.slow:
+            for name in corpus:
+                rates[name] |= {"plain training": plain[name].train(), "plain evaluation": plain[name].evaluate()}
+        if turn:
+            for name in corpus:
+                turns[name].append(rates[name])
     rows = {}
     for name, source in corpus.items():
         seconds = float(source.rows["seconds"].mean())
@@ -164,15 +172,25 @@ def _measure(
     fastest = max(row["training"]["ours"] for name, row in rows.items() if name != TEXT_MODEL)
     return {
         "width": size.width, "mels": size.features.mels, "hop_seconds": size.features.hop / size.features.sample_rate,
-        "batch": size.batch, "steps": size.ours, "utterances": len(heard.rows), "mfcnn14_by_cnn14": beside,
-        "data_path": _data_path(heard, size, fastest, limit), "models": rows,
+        "batch": size.batch, "steps": size.ours, "repeats": size.repeats, "utterances": len(heard.rows),
+        "mfcnn14_by_cnn14": beside, "data_path": _data_path(heard, size, fastest, limit), "models": rows,
     }  # fmt: skip
 
 
-def _faster(source: sources.Source, size: Size, model: str, text: TextSettings, device: torch.device) -> str:
-    """The precision that trains `model` faster: one turn of each, after one that warms up."""
-    if device.type != "cpu":
-        return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+def _faster(
+    source: sources.Source,
+    size: Size,
+    model: str,
+    text: TextSettings,
+    device: torch.device,
+    limit: dict[str, float],
+) -> str:
+    """The precision that trains `model` faster: one turn of each, after one that warms up.
+
+    Where a turn is slow, and on a GPU, that whose matrix products are faster.
+    """
+    if size.slow or device.type != "cpu":
+        return max(("float32", "bfloat16"), key=lambda name: limit[f"{name}_flop_per_second"])
     rates = {}
     for precision in ("float32", "bfloat16"):
         loop = Ours(source, replace(size, ours=1), model, text, precision)
