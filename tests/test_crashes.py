@@ -14,7 +14,7 @@ import psutil
 import pytest
 import yaml
 
-from sercore import config, files
+from sercore import clusters, config, files
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 300  # seconds that a step of these tests may take
@@ -118,7 +118,8 @@ def test_a_scheduler_that_is_killed(make_study, undisturbed):
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{found.getsockname()[1]}"
-    quiet = {"stderr": subprocess.DEVNULL, "cwd": ROOT, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
+    alike = os.environ | clusters.local_workers(1)[0]["env"]  # another number of threads gives other last digits
+    quiet = {"stderr": subprocess.DEVNULL, "cwd": ROOT, "env": alike}
     scheduling = ["distributed.cli.dask_scheduler", "--host", address, "--no-dashboard"]
     scheduler = subprocess.Popen([sys.executable, "-m", *scheduling], **quiet)
     joining = ["distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard", "--memory-limit", "0"]

@@ -65,8 +65,9 @@ class Sample:
         chance = None if generator is None else torch.Generator().manual_seed(0)
         whole = sorted(self._whole.plan(size, chance, crop_frames), key=lambda plan: plan.padded)
         whole = [plan for plan in whole if len(plan.rows) == size] or whole  # the last one is short
-        picked = (np.arange(self._number) + 0.5) * len(whole) / self._number
-        return [whole[int(place)] for place in picked] if self._number < len(whole) else whole
+        if self._number >= len(whole):
+            return whole
+        return [whole[int(place)] for place in (np.arange(self._number) + 0.5) * len(whole) / self._number]
 
     def batches(self, size: int, generator: torch.Generator | None, crop_frames: int | None = None) -> Iterator[Any]:
         """The batches of `plan`."""

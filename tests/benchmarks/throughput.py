@@ -28,7 +28,7 @@ from . import extraction, limits, report, speech
 from .loops import Ours, Plain, Sample, Size
 
 TRAINED_MODELS = (*CNN_MODELS, TEXT_MODEL)
-BATCH, SLOW_BATCH = 32, 16
+BATCH = 32
 SMALL = FeatureSettings(mels=32, hop=320)  # the demo's
 DEEP = 32  # the width from which on a batch takes seconds on a CPU
 
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--models", nargs="+", default=list(TRAINED_MODELS), choices=TRAINED_MODELS)
     parser.add_argument("--all", action="store_true", help="every model at every width, which takes longer")
     parser.add_argument("--widths", type=int, nargs="+", default=[8, 64], help="of CNN14")
-    parser.add_argument("--batch", type=int, help=f"default: {BATCH}, or {SLOW_BATCH} of a wide network on a CPU")
+    parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--steps", type=int, help="a turn of our loop (default: 8, or 2 of a wide network on a CPU)")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--encoder", default="all-minilm-l6-v2")
@@ -113,8 +113,7 @@ def _size(width: int, asked: argparse.Namespace, device: torch.device) -> Size:
     slow = device.type == "cpu" and width >= DEEP
     steps = asked.steps or (2 if slow else 8)
     front = SMALL if width < DEEP else FeatureSettings()
-    batch = asked.batch or (SLOW_BATCH if slow else BATCH)
-    return Size(width=width, features=front, batch=batch, ours=steps, plain=max(1, steps // 2),
+    return Size(width=width, features=front, batch=asked.batch, ours=steps, plain=max(1, steps // 2),
                 repeats=min(asked.repeats, 2) if slow else asked.repeats, slow=slow)  # fmt: skip
 
 
@@ -213,14 +212,13 @@ def _data_path(source: sources.Source, size: Size, trained: float, limit: dict[s
         rates.append((seen / taken, copied / taken))
     speed, stream = (statistics.median(values) for values in zip(*rates[1:], strict=True))
     chance = torch.Generator().manual_seed(0)
-    plain = Sample(dataset, 10**9)
     return {
         "utterances_per_second": speed, "times_training": speed / trained, "bytes_per_second": stream,
         "share_of_copy": stream / limit["copy_bytes_per_second"],
         "padding_share": datasets.padding_share(dataset, size.batch, chance),
         "sample_padding_share": _padding(Sample(dataset, size.ours), size.batch),
         "evaluation_padding_share": datasets.padding_share(dataset, size.batch, None),
-        "plain_padding_share": _random_padding(plain.plan(len(source.rows), chance)[0].count, size.batch),
+        "plain_padding_share": _random_padding(dataset.plan(len(dataset), chance)[0].count, size.batch),
     }  # fmt: skip
 
 
