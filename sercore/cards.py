@@ -23,7 +23,7 @@ WHAT = {
     "sfcnn14": "CNN14 on log-Mel spectrograms, its last block shifted by a projection of a text embedding",
     "mfcnn14": "CNN14 on log-Mel spectrograms, all six blocks shifted by projections of a text embedding",
     "bert": "a fine-tuned text encoder; it reads what is said and does not listen",
-    **dict.fromkeys(SPEECH_MODELS, "an encoder of the waveform, averaged over time, with a linear layer"),
+    **dict.fromkeys(SPEECH_MODELS, "encoder of the waveform and a linear layer; not the paper's, by its protocol"),
 }
 METRICS = {"uar": "UAR (%)", "ccc": "CCC", "pcc": "PCC"}
 

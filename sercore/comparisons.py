@@ -20,8 +20,9 @@ Pairs = tuple[tuple[str, str], ...]
 PAIRS: Pairs = (
     ("bert", "cnn14"), ("lf", "cnn14"), ("sfcnn14", "cnn14"), ("mfcnn14", "cnn14"), ("sfcnn14", "bert"),
     ("mfcnn14", "bert"), ("sfcnn14", "lf"), ("mfcnn14", "lf"), ("mfcnn14", "sfcnn14"),
+    ("wav2vec2", "cnn14"), ("hubert", "cnn14"), ("wavlm", "cnn14"),
 )  # fmt: skip
-"""(model, against) of every comparison: the paper's, the fusions with late fusion, multistage with single-stage."""
+"""(model, against): the paper's pairs, fusions and late fusion, multistage and single-stage, encoders and CNN14."""
 DRAWS = 1000  # resamples of the speakers
 SEED = 0  # of the resampling
 FEWEST_SPEAKERS = 5  # with fewer, resampling says nothing about other speakers, and nothing is given

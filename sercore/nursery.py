@@ -195,6 +195,7 @@ def _become_kernel(request: dict[str, Any]) -> None:
     with open(os.devnull) as nothing:  # noqa: PTH123
         os.dup2(nothing.fileno(), 0)
     parent = {"JPY_PARENT_PID": str(os.getppid()), "MPLBACKEND": os.environ["MPLBACKEND"]}
+    handle = f"--IPKernelApp.parent_handle={os.getppid()}"  # ipykernel has read the environment when it was imported
     os.environ.clear()
     os.environ.update(request["env"] | parent)
     if request["cwd"]:
@@ -203,8 +204,9 @@ def _become_kernel(request: dict[str, Any]) -> None:
     from ipykernel.kernelapp import IPKernelApp
 
     np.random.seed()  # noqa: NPY002 - else all kernels would draw the same
-    sys.argv = [LAUNCHER, *request["argv"]]
-    IPKernelApp.launch_instance(argv=request["argv"])
+    argv = [*request["argv"], handle]
+    sys.argv = [LAUNCHER, *argv]
+    IPKernelApp.launch_instance(argv=argv)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from .loops import Ours, Plain, Sample, Size
 
 TRAINED_MODELS = (*CNN_MODELS, TEXT_MODEL)
 BATCH = 32
+MOST_SECONDS = 120  # of a width's turns: no further one is begun then
 SMALL = FeatureSettings(mels=32, hop=320)  # the demo's
 DEEP = 32  # the width from which on a batch takes seconds on a CPU
 
@@ -138,6 +139,7 @@ def _measure(
     plain = {name: Plain(source, size, name, text) for name, source in corpus.items()}
     turns: dict[str, list[dict[str, float]]] = {name: [] for name in corpus}
     peaks = dict.fromkeys(corpus, 0)
+    began = time.perf_counter()
     for turn in range(1 + size.repeats):
         rates: dict[str, dict[str, float]] = {}
         with acceleration.memory_kept(device):  # as it is within an epoch, which is longer than a turn
@@ -152,6 +154,8 @@ def _measure(
         if turn:
             for name in corpus:
                 turns[name].append(rates[name])
+            if time.perf_counter() - began > MOST_SECONDS:
+                break
     rows = {}
     for name, source in corpus.items():
         seconds = float(source.rows["seconds"].mean())
@@ -171,7 +175,7 @@ def _measure(
     fastest = max(row["training"]["ours"] for name, row in rows.items() if name != TEXT_MODEL)
     return {
         "width": size.width, "mels": size.features.mels, "hop_seconds": size.features.hop / size.features.sample_rate,
-        "batch": size.batch, "steps": size.ours, "repeats": size.repeats, "utterances": len(heard.rows),
+        "batch": size.batch, "steps": size.ours, "repeats": len(turns[hears]), "utterances": len(heard.rows),
         "mfcnn14_by_cnn14": beside, "data_path": _data_path(heard, size, fastest, limit), "models": rows,
     }  # fmt: skip
 
