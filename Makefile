@@ -41,6 +41,7 @@ lab: $(INSTALLED)  ## JupyterLab, opened on the list of notebooks
 bench: $(INSTALLED)  ## speed of training, evaluation and reading, against a plain loop and the machine's limits
 	$(BIN)/sercore speak
 	env -u OMP_NUM_THREADS $(BIN)/python -m tests.benchmarks.throughput
+	$(BIN)/python -m tests.benchmarks.overhead
 
 bench-peer: $(INSTALLED) .venv-peer/installed  ## the same network in autrainer's training loop and in ours, by turns
 	$(BIN)/sercore speak

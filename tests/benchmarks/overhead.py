@@ -37,7 +37,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parameters", nargs="?", default="parameters/demo.yaml")
     plan = config.load(parser.parse_args().parameters)
-    table = shares(plan)
+    try:
+        table = shares(plan)
+    except ValueError as error:
+        print(f"where the seconds of study {plan.name} went is not known yet: {error}")
+        return
     print(table.to_string())
     useful = table.loc[["training", "evaluation"], "share"].sum()
     print(f"\nstudy {plan.name}: {useful:.2f} of the workers' seconds were training and evaluation (wanted: {WANTED})")
