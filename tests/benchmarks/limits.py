@@ -27,6 +27,11 @@ def measure(device: torch.device) -> dict[str, float]:
     return found
 
 
+def best(*found: dict[str, float]) -> dict[str, float]:
+    """The highest of what was measured at several times: a limit is what the machine does while nothing disturbs it."""
+    return {name: max(one[name] for one in found) for name in found[0]}
+
+
 def _median(work: Callable[[], object], device: torch.device) -> float:
     """Seconds of `work`, the median of a few times after one that warms up."""
     taken = []

@@ -55,7 +55,7 @@ class Sample:
     """
 
     def __init__(self, dataset: datasets.Dataset, number: int) -> None:
-        self._whole, self._number = dataset, number
+        self._whole, self.number = dataset, number
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._whole, name)
@@ -65,9 +65,9 @@ class Sample:
         chance = None if generator is None else torch.Generator().manual_seed(0)
         whole = sorted(self._whole.plan(size, chance, crop_frames), key=lambda plan: plan.padded)
         whole = [plan for plan in whole if len(plan.rows) == size] or whole  # the last one is short
-        if self._number >= len(whole):
+        if self.number >= len(whole):
             return whole
-        return [whole[int(place)] for place in (np.arange(self._number) + 0.5) * len(whole) / self._number]
+        return [whole[int(place)] for place in (np.arange(self.number) + 0.5) * len(whole) / self.number]
 
     def batches(self, size: int, generator: torch.Generator | None, crop_frames: int | None = None) -> Iterator[Any]:
         """The batches of `plan`."""
@@ -103,6 +103,10 @@ class Ours:
                 seen += len(answer)
             float(answer.float().sum())
         return seen / (time.perf_counter() - start)
+
+    def take(self, number: int) -> None:
+        """Let an epoch be `number` batches from now on."""
+        self._sample.number = number
 
     def lengths(self) -> np.ndarray:
         """True lengths of the utterances of an epoch [frames or tokens]."""
