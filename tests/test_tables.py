@@ -1,6 +1,7 @@
 """Tables 1 to 4, their notes and the statistics beside them, on a made-up study of known skill."""
 
 import re
+from dataclasses import replace
 
 import made_up
 import numpy as np
@@ -194,6 +195,14 @@ class TestStatisticsBeside:
         found = comparisons.difference_table(multitask, "stages", comparisons.MULTISTAGE, draws=50)
         assert set(found.frame.index.get_level_values("models")) == {"MFCNN14 − SFCNN14"}
         assert "6 tests" in " ".join(found.notes)
+
+    def test_a_study_of_one_model_has_nothing_to_compare(self, multitask):
+        own = multitask.predictions["model"].astype(object) == "cnn14"
+        alone = replace(multitask, predictions=multitask.predictions[own])
+        found = comparisons.difference_table(alone, "alone", draws=50)
+        assert found.numbers.empty
+        assert {"p", "p_holm", "p_speakers_holm"} <= set(found.numbers)
+        assert "0 tests" in " ".join(found.notes)
 
     def test_styles_are_apart_only_where_a_corpus_has_more_than_one(self, categories):
         numbers = comparisons.group_table(categories, "groups").numbers

@@ -134,14 +134,12 @@ def test_less_than_one_beam_or_worker_is_refused(wrong, corpus, tmp_path):
         transcripts.transcribe(corpus, tmp_path, **wrong)
 
 
-def test_what_an_embedded_corpus_says_is_known(corpus, tmp_path, monkeypatch):
+def test_what_an_embedded_corpus_says_is_known(corpus, tmp_path):
     said = spoken.said(corpus.root)
     assert said == {turn.utterance: turn.text for turn in msp_podcast.plan(0, 0.01, None).turns}
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "parameters").mkdir()
-    monkeypatch.chdir(tmp_path)  # a project without outputs
-    commands.transcripts.write_said("msp-podcast", corpus.root, None)
-    assert transcripts.read_transcripts("outputs/transcripts/msp-podcast-gold.csv") == said
+    path = tmp_path / "gold.csv"
+    commands.transcripts.write_said("msp-podcast", corpus.root, path, None)
+    assert transcripts.read_transcripts(path) == said
 
 
 def test_what_no_embedded_corpus_says_is_not_known(corpus, tmp_path):

@@ -21,7 +21,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Register the commands of this module."""
     speak = commands.add_parser("speak", help="make the embedded corpora: synthesised speech in the two native layouts")
     speak.add_argument("name", nargs="?", choices=("iemocap", "msp-podcast"), help="one of them (default: both)")
-    speak.add_argument("--folder", default=EMBEDDED_CORPORA, help=f"where they go (default: {EMBEDDED_CORPORA})")
+    speak.add_argument("--folder", default=EMBEDDED_CORPORA, help=f"where they go (default: {EMBEDDED_CORPORA}); "
+                       f"what is said goes to {transcripts.TRANSCRIPTS}, or below another folder")  # fmt: skip
     speak.add_argument("--seed", type=int, default=0)
     speak.add_argument("--sentences", help="a CSV of rated sentences to speak instead of the project's own")
     speak.add_argument("--size", type=float, default=1.0, help="so many times as many turns")
@@ -54,6 +55,8 @@ def _speak(asked: argparse.Namespace) -> int:
     from sercore import corpora
     from sercore.corpora import spoken
 
+    own = asked.folder != EMBEDDED_CORPORA  # whose transcripts would take the place of the embedded corpora's
+    told = files.resolve(asked.folder) / "transcripts" if own else files.resolve(transcripts.TRANSCRIPTS)
     for name in [asked.name] if asked.name else ["iemocap", "msp-podcast"]:
         root = files.resolve(asked.folder) / name
         start = time.monotonic()
@@ -61,8 +64,8 @@ def _speak(asked: argparse.Namespace) -> int:
                             progress=progress(name))  # fmt: skip
         print(f"{name}: {'spoken in ' + seconds(start) if made else 'already spoken'}: {root}")
         if name == "msp-podcast":  # IEMOCAP comes with transcripts
-            transcripts.hear(corpora.read(name, root), files.resolve(transcripts.TRANSCRIPTS) / f"{name}.csv")
-            transcripts.write_said(name, root, asked.sentences)
+            transcripts.hear(corpora.read(name, root), told / f"{name}.csv")
+            transcripts.write_said(name, root, told / f"{name}-gold.csv", asked.sentences)
     return 0
 
 

@@ -76,11 +76,10 @@ def hear(corpus: "Corpus", path: Path, **options: object) -> None:
     print(f"{corpus.name}: transcripts by speech recognition, {seconds(start)}: {path}")
 
 
-def write_said(name: str, root: Path, sentences: str | None) -> None:
-    """Write what the embedded corpus `name` was made to say beside its recognised transcripts."""
+def write_said(name: str, root: Path, path: Path, sentences: str | None) -> None:
+    """Write what the embedded corpus `name` in `root` was made to say into the CSV `path`."""
     from sercore.corpora import spoken
 
-    path = files.resolve(TRANSCRIPTS) / f"{name}-gold.csv"
     files.write_table(path, pd.DataFrame(spoken.said(root, sentences).items(), columns=["utterance", "transcript"]))
     print(f"{name}: what is said: {path}")
 

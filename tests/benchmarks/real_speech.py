@@ -96,8 +96,8 @@ def emodb_table(path: Path) -> str:
         apart = significance.bootstrap_difference(
             rows[name], voice, "uar", np.random.default_rng(0), draws=DRAWS, labels=labels
         )
-        against = "" if name == "cnn14" else _interval(apart, 100, "+.1f")
-        lines.append(f"| {schema.MODEL_LABELS.get(name, name)} | {_interval(score, 100, '.1f')} | {against} |")
+        against = "" if name == "cnn14" else interval(apart, 100, "+.1f")
+        lines.append(f"| {schema.MODEL_LABELS.get(name, name)} | {interval(score, 100, '.1f')} | {against} |")
         if name == "bert":
             low, high = by_chance(rows[name], labels)
             near = "is" if 100 * score.score <= high else "IS NOT"
@@ -107,7 +107,7 @@ def emodb_table(path: Path) -> str:
             )
         elif name.endswith("fcnn14"):
             lost = "LOSES" if apart.high < 0 else "does not lose"
-            verdicts.append(f"- {schema.MODEL_LABELS[name]} {lost} to CNN14: {_interval(apart, 100, '+.1f')}")
+            verdicts.append(f"- {schema.MODEL_LABELS[name]} {lost} to CNN14: {interval(apart, 100, '+.1f')}")
     utterances, seeds = voice["utterance"].nunique(), schema.first(sorted(voice["seed"].unique()))
     return "\n".join([
         f"EMO-DB, {utterances} utterances of {voice['speaker'].nunique()} actors, leave one speaker out, seeds {seeds}",
@@ -212,7 +212,7 @@ def emobank_table(path: Path) -> str:
         for dimension in schema.DIMENSIONS:
             part = of_model[of_model["target"] == dimension]
             score = significance.bootstrap_interval(part, "ccc", np.random.default_rng(0), draws=DRAWS)
-            cells.append(_interval(score, 1, ".3f"))
+            cells.append(interval(score, 1, ".3f"))
         lines.append(f"| {schema.MODEL_LABELS[name]} | {' | '.join(cells)} |")
     return "\n".join([
         f"EmoBank, spoken: SIMULATED speech, real sentences; {test['utterance'].nunique()} test turns of "
@@ -222,7 +222,8 @@ def emobank_table(path: Path) -> str:
     ])  # fmt: skip
 
 
-def _interval(found: Any, unit: float, form: str) -> str:
+def interval(found: Any, unit: float, form: str) -> str:
+    """A score and its interval, in `unit` and as `form` has it."""
     return f"{unit * found.score:{form}} ({unit * found.low:{form}} to {unit * found.high:{form}})"
 
 

@@ -22,7 +22,7 @@ def size(width: int, measured: dict[str, Any]) -> str:
     """Of the models at one width."""
     rows = [
         f"\nWidth {width}, batch {measured['batch']}, {measured['mels']} mels, a frame every "
-        f"{1000 * measured['hop_seconds']:g} ms, {measured['utterances']} utterances, {measured['repeats']} turns",
+        f"{1000 * measured['hop_seconds']:g} ms, {measured['utterances']} utterances, turns: {measured['repeats']}",
         f"| {'':34} |" + "".join(f" {name:>18} |" for name in measured["models"]),
         "|---|" + "---:|" * len(measured["models"]),
     ]
@@ -39,7 +39,7 @@ def size(width: int, measured: dict[str, Any]) -> str:
     rows.append(_row("peak memory, MB", [f"{row['peak_bytes'] / 1e6:,.0f}" for row in measured["models"].values()]))
     path = measured["data_path"]
     if measured["mfcnn14_by_cnn14"]:
-        rows.append(f"MFCNN14 trains at {_ratio(measured['mfcnn14_by_cnn14'])} of CNN14's speed, turn by turn.")
+        rows.append(f"MFCNN14 trains at {_ratio(measured['mfcnn14_by_cnn14'])} of CNN14's speed, batch by batch.")
     rows.append(
         f"Data path alone: {path['times_training']:,.0f} times what training consumes, "
         f"{path['utterances_per_second']:,.0f} utterances/s, {path['bytes_per_second'] / 1e9:.1f} GB/s, "

@@ -30,7 +30,7 @@ from .loops import Ours, Plain, Sample, Size
 TRAINED_MODELS = (*CNN_MODELS, TEXT_MODEL)
 BATCH = 32
 PAIRS = 4  # of one batch of CNN14 and one of MFCNN14
-MOST_SECONDS = 120  # of a width's turns: no further one is begun then
+MOST_SECONDS = 240  # of a width's turns: no further one is begun then
 SMALL = FeatureSettings(mels=32, hop=320)  # the demo's
 DEEP = 32  # the width from which on a batch takes seconds on a CPU
 
