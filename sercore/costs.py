@@ -135,11 +135,16 @@ def work(run: Run, corpora: Mapping[str, Extent], folds: Mapping[str, int]) -> W
     )
 
 
+def encoder_flop(encoder: str) -> float:
+    """FLOP of a text encoder on a token, passed forward once; an unknown one counts as BERT's base size."""
+    return ENCODER_FLOP.get(encoder, ENCODER_FLOP["bert-base-uncased"])
+
+
 def _forward(asked: Mapping[str, Any], seconds: float) -> float:
     """FLOP of one utterance of `seconds`, passed forward once."""
     if asked.get("model") == settings.TEXT_MODEL:
         encoder = (asked.get("text") or {}).get("encoder", TextSettings.encoder)
-        return ENCODER_FLOP.get(encoder, ENCODER_FLOP["bert-base-uncased"]) * TOKENS_PER_SECOND * seconds
+        return encoder_flop(encoder) * TOKENS_PER_SECOND * seconds
     if asked.get("model") in settings.SPEECH_MODELS:
         return SPEECH_FLOP * min((asked.get("training") or {}).get("crop_seconds") or seconds, seconds)
     sound, network = asked.get("features") or {}, asked.get("network") or {}

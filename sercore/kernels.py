@@ -100,6 +100,10 @@ class _Kernel(AsyncKernelManager):
             if watch.owner in _stopped:  # while it started
                 _end(watch)
 
+    async def _async_interrupt_kernel(self) -> None:
+        if not self.shutting_down:  # whose last cell has ended: an interrupt would find it writing its answer
+            await super()._async_interrupt_kernel()
+
 
 _watch: contextvars.ContextVar[Watch] = contextvars.ContextVar("watch")
 _running: list[Watch] = []

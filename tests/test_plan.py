@@ -56,6 +56,16 @@ def test_a_speed_of_another_width_is_scaled_and_says_so(tmp_path, capsys):
     assert "assumed: measured at width 8, the study has 64: divided by the arithmetic, 64" in printed
 
 
+def test_a_speed_of_another_text_encoder_is_scaled_and_says_so(tmp_path, capsys):
+    path = tmp_path / "throughput.json"
+    rates = {model: {"ours": 100.0} for model in ("cnn14", "bert")}
+    found = {"device": "cpu (Some)", "width": 64, "encoder": "all-minilm-l6-v2", "utterances_per_second": rates}
+    files.write_json(path, found)
+    printed = plan(capsys, PAPER, "--throughput", str(path))
+    assert "measured with all-minilm-l6-v2, the study has bert-base-uncased: divided by 8.1" in printed
+    assert "hours of that processor" in printed
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [

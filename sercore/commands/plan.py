@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sercore import config, costs, files, jobs, progress, schedule
-from sercore.settings import TEXT_MODEL, NetworkSettings
+from sercore.settings import TEXT_MODEL, NetworkSettings, TextSettings
 
 ASSUMED_RATE = 1_900.0  # utterances/s of training on a GPU
 PEAK = 800e12  # FLOP/s of an H100 in a bfloat16 matrix product, measured
+GPU_HOURS, CPU_HOURS = "GPU-hours", "hours of that processor"
 SIMULATED_SECONDS = 20.0  # what a simulation takes
 
 
@@ -38,7 +39,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _plan(asked: argparse.Namespace) -> int:
     plan = progress.with_defaults(config.load(asked.parameters))
-    rates, origin = _measured(asked.throughput, plan) if asked.throughput else _assumed(asked, plan)
+    rates, origin, unit = _measured(asked.throughput, plan) if asked.throughput else _assumed(asked, plan)
     seconds = costs.planned(plan, rates)
     corpora, folds = costs.extents(plan), costs.fold_counts(plan)
     runs, trainings, spent = Counter[str](), Counter[str](), defaultdict[str, float](float)
@@ -48,34 +49,39 @@ def _plan(asked: argparse.Namespace) -> int:
         trainings[run.section] += work.trainings if work else 0
         spent[run.section] += seconds[run.key]
     for section in runs:
-        print(
-            f"{section}: {runs[section]} runs, {trainings[section]} trainings, {spent[section] / 3600:,.1f} GPU-hours"
-        )
+        print(f"{section}: {runs[section]} runs, {trainings[section]} trainings, {spent[section] / 3600:,.1f} {unit}")
     total = sum(seconds.values())
-    print(f"study {plan.name}: {runs.total()} runs, {trainings.total()} trainings, {total / 3600:,.1f} GPU-hours")
+    print(f"study {plan.name}: {runs.total()} runs, {trainings.total()} trainings, {total / 3600:,.1f} {unit}")
     print("\n".join(["", *origin, *_sizes(plan, corpora)]))
     if asked.workers:
         _schedules(plan, seconds, asked.workers)
     return 0
 
 
-def _assumed(asked: argparse.Namespace, plan: config.Study) -> tuple[dict[str, float], list[str]]:
-    """The same speed for every model, and what it stands for."""
+def _assumed(asked: argparse.Namespace, plan: config.Study) -> tuple[dict[str, float], list[str], str]:
+    """The same speed for every model, what it stands for, and the name of an hour."""
     rate = asked.utterances_per_second or ASSUMED_RATE
     if not rate > 0:
         raise ValueError(f"--utterances-per-second is {rate}; expected a rate above 0")
     corpora, folds = costs.extents(plan), costs.fold_counts(plan)
     flop = max(work.flop for run in plan.runs if (work := costs.work(run, corpora, folds)))
-    return {"": rate}, [
-        f"assumed: {rate:,.0f} utterances/s of training, for every model; none was measured. For the largest "
-        f"it is {100 * rate * flop / PEAK:.0f} % of an H100's bfloat16",
-        f"matrix product ({PEAK / 1e12:.0f} TFLOP/s, measured; {flop / 1e9:.1f} GFLOP a training step and utterance). "
-        "Measure: make bench; then --throughput outputs/bench/throughput.json",
-    ]
+    return (
+        {"": rate},
+        [
+            f"assumed: {rate:,.0f} utterances/s of training, for every model; none was measured. For the largest "
+            f"it is {100 * rate * flop / PEAK:.0f} % of an H100's bfloat16 matrix",
+            f"product ({PEAK / 1e12:.0f} TFLOP/s, measured; {flop / 1e9:.1f} GFLOP a training step and utterance). "
+            "Measure: make bench; then --throughput outputs/bench/throughput.json",
+        ],
+        GPU_HOURS,
+    )
 
 
-def _measured(path: str, plan: config.Study) -> tuple[dict[str, float], list[str]]:
-    """Speeds of the models by `make bench`; where it measured another width, scaled by the arithmetic."""
+def _measured(path: str, plan: config.Study) -> tuple[dict[str, float], list[str], str]:
+    """Speeds of the models by `make bench`, told, and the name of an hour.
+
+    A speed at another width, or of another text encoder, is scaled by the arithmetic.
+    """
     where = files.resolve(path)
     try:
         found = files.read_json(where)
@@ -93,7 +99,18 @@ def _measured(path: str, plan: config.Study) -> tuple[dict[str, float], list[str
             f"assumed: measured at width {width}, the study has {max(wanted)}: divided by the arithmetic, "
             f"{(max(wanted) / width) ** 2:g}, which says little where the widths differ much"
         )
-    return {**rates, "": min(rates.values())}, told
+    measured, asked = found.get("encoder"), _encoder(plan)
+    if TEXT_MODEL in rates and measured in costs.ENCODER_FLOP and measured != asked:
+        more = costs.encoder_flop(asked) / costs.encoder_flop(measured)
+        rates[TEXT_MODEL] /= more
+        told.append(f"assumed: the text model measured with {measured}, the study has {asked}: divided by {more:.1f}")
+    return {**rates, "": min(rates.values())}, told, CPU_HOURS if device.startswith("cpu") else GPU_HOURS
+
+
+def _encoder(plan: config.Study) -> str:
+    """The text encoder of the study's text models."""
+    texts = [run.parameters.get("text") or {} for run in plan.runs if run.parameters.get("model") == TEXT_MODEL]
+    return next((str(text["encoder"]) for text in texts if "encoder" in text), TextSettings.encoder)
 
 
 def _sizes(plan: config.Study, corpora: Mapping[str, costs.Extent]) -> list[str]:

@@ -162,8 +162,9 @@ def _add_transcripts(table: pd.DataFrame, release: Release, path: str | Path | N
     told = table["transcript"]
     filled = table["utterance"][own.isna() & told.notna()]
     unknown = sorted(set(written).difference(table["utterance"]))
+    source = "" if path is None else Path(path).name
     return [
-        Finding.of("transcript by speech recognition", filled, f"taken from {path}: not typed by a human"),
+        Finding.of("transcript by speech recognition", filled, f"taken from {source}: not typed by a human"),
         Finding.of("transcript of a turn that is not read", unknown, "ignored"),
         Finding.of("turn without transcript", table["utterance"][told.isna()], "kept, transcript missing"),
         Finding.of("empty transcript", table["utterance"][told == ""], "kept: nothing was said, or nothing recognised"),

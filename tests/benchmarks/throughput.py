@@ -67,11 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         found["sizes"][str(width)] = measured = _measure(corpus, size, text, device, found["limits"])
         found["limits"] = limits.best(found["limits"], measured["limits"])
         print(report.size(width, measured), flush=True)
-    widest = found["sizes"][str(max(asked.widths))]
     found["width"] = max(asked.widths)
     found["utterances_per_second"] = {
         name: {"ours": row["training"]["ours"], "plain": row["training"]["plain"]}
-        for name, row in widest["models"].items()
+        for width in sorted(asked.widths)  # of the widest that has the model
+        for name, row in found["sizes"][str(width)]["models"].items()
+        if width == max(asked.widths) or name == TEXT_MODEL
     }
     found["seconds"] = time.perf_counter() - began
     files.write_json(files.resolve(asked.output), found)

@@ -27,6 +27,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
 ]  # fmt: skip
 TOKEN = "a-token-of-the-tests"
 ROWS = "n => [...document.querySelectorAll('.sercore-row')].filter(row => row.offsetParent).length == n"
@@ -84,14 +85,15 @@ def held(plan):
 
 @pytest.fixture(scope="session")
 def notebooks(plan):
-    """A folder below the project with the notebooks of notebooks/browse, given the study."""
+    """A folder below the project with notebooks that are given the study, or a run of it."""
     folder = PICTURES / "notebooks"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for name in ("confusions", "residuals"):
-        notebook = load_notebook_node(str(ROOT / "notebooks" / "browse" / f"{name}.ipynb"))
-        given = parameterize_notebook(notebook, {"study": str(plan.path.relative_to(ROOT))})
-        nbformat.write(given, folder / f"{name}.ipynb")
+    fused = next(run for run in plan.section("multitask") if run.parameters["model"] == "mfcnn14" and run.complete)
+    study, run = ({name: str(path.relative_to(ROOT))} for name, path in (("study", plan.path), ("run", fused.folder)))
+    for path, given in (("browse/confusions", study), ("browse/residuals", study), ("predict", run)):
+        notebook = load_notebook_node(str(ROOT / "notebooks" / f"{path}.ipynb"))
+        nbformat.write(parameterize_notebook(notebook, given), folder / f"{Path(path).name}.ipynb")
     return folder
 
 

@@ -1,0 +1,70 @@
+"""The prediction notebook in Chromium, in Voila and in JupyterLab: a file that is uploaded, and a recording.
+
+Chromium's own pretended microphone, which beeps, stands for a voice: what is asked of the page is that the sound
+arrives and is answered.
+"""
+
+import re
+
+import pytest
+import soundfile
+from conftest import PICTURES, TOKEN
+
+pytestmark = pytest.mark.browser
+SECONDS = 2
+
+
+@pytest.fixture(params=["voila", "lab"])
+def opened(page, request):
+    """The notebook with all of it run, its record button in sight."""
+    page.context.grant_permissions(["microphone"])
+    if request.param == "voila":
+        page.goto(f"{request.getfixturevalue('voila')}/voila/render/predict.ipynb")
+    else:
+        page.goto(f"{request.getfixturevalue('lab')}/lab/tree/predict.ipynb?token={TOKEN}&reset")
+        page.locator(".jp-Notebook").wait_for()
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        for _ in range(240):
+            page.locator(".jp-WindowedPanel-outer").evaluate("panel => panel.scrollTo(0, panel.scrollHeight)")
+            page.wait_for_timeout(500)
+            if page.get_by_role("button", name="Record").count():
+                break
+    button = page.get_by_role("button", name="Record")
+    button.wait_for(timeout=180_000)
+    button.scroll_into_view_if_needed()
+    return page, request.param
+
+
+def answer(page, name):
+    """The table's row of the file `name`, once it is there."""
+    row = page.locator("table.dataframe tr", has=page.get_by_text(name, exact=True)).last
+    row.wait_for()
+    return row
+
+
+def test_a_file_is_uploaded_and_answered(opened, held):
+    page, where = opened
+    sound = held["msp-podcast"].root / held["msp-podcast"].utterances["file"].iloc[0]
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name=re.compile("Upload")).click()
+    chooser.value.set_files(sound)
+    row = answer(page, sound.name)
+    assert len(re.findall(r"\d\.\d+", row.inner_text())) >= 3  # arousal, valence, dominance
+    heard = page.locator("audio").last.evaluate("sound => sound.duration")
+    assert heard == pytest.approx(soundfile.info(sound).duration, abs=0.1)
+    page.screenshot(path=PICTURES / f"predict_{where}.png")
+
+
+def test_a_recording_is_heard_and_answered(opened):
+    page, _ = opened
+    page.get_by_role("button", name="Record").click()
+    page.get_by_text("recording", exact=True).wait_for()
+    page.wait_for_timeout(1000 * SECONDS)
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text(re.compile(r"\d\.\d s recorded")).wait_for()
+    row = answer(page, "recording.wav")
+    assert len(re.findall(r"\d\.\d+", row.inner_text())) >= 3
+    heard = page.locator("audio").last.evaluate("sound => sound.duration")
+    assert heard == pytest.approx(SECONDS, abs=1)
