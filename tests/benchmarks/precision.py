@@ -21,13 +21,14 @@ METRICS = ("uar", "ccc")
 
 def main() -> int:
     """Run what is not complete, print a table; returns the exit status."""
-    scores = []
+    scores, history = [], []
     for precision in PRECISIONS:
         path = in_precision(files.resolve("parameters/demo.yaml"), files.resolve("outputs"), precision)
         if status := cli.main(["run", str(path)]):
             return status
         scores += [results.read(path, section).scores.assign(precision=precision) for section in SECTIONS]
-    print(f"\n{table(pd.concat(scores))}")
+        history += [results.read_history(path, section).assign(precision=precision) for section in SECTIONS]
+    print(f"\n{table(pd.concat(scores))}\n{speeds(pd.concat(history))}")
     return 0
 
 
@@ -72,6 +73,14 @@ def table(scores: pd.DataFrame) -> str:
         f"| | | {' | '.join(PRECISIONS)} | difference, 95 % over seeds |", "|---|---|---:|---:|---:|", *lines, "",
         f"{apart} of {tests} differences exclude 0; 1 of 20 would by chance",
     ])  # fmt: skip
+
+
+def speeds(history: pd.DataFrame) -> str:
+    """How many times as fast each model trained, by the medians of the epochs."""
+    rates = history.groupby(["model", "precision"], observed=True)["utterances_per_second"].median().unstack()
+    times = rates[PRECISIONS[1]] / rates[PRECISIONS[0]]
+    told = ", ".join(f"{schema.MODEL_LABELS[name]} {times[name]:.2f}" for name in schema.MODELS if name in times)
+    return f"utterances/s of {PRECISIONS[1]} by those of {PRECISIONS[0]}, not taken by turns: {told}"
 
 
 if __name__ == "__main__":
