@@ -20,7 +20,7 @@ from .real_speech import DRAWS, interval
 
 STUDIES = {"pretrained": "aisfx", "scratch": "Xavier"}
 FOLDS = ["03", "08", "13", "16"]  # two men, two women
-TRAINING = {"epochs": 15, "batch": 16, "crop_seconds": 1.92, "schedule": "epochs"}
+TRAINING = {"epochs": 15, "batch": 16, "crop_seconds": 1.92, "schedule": "epochs", "precision": "bfloat16"}
 FEATURES = {"mels": 64, "hop": 512}
 
 

@@ -91,7 +91,8 @@ def notebooks(plan):
     folder.mkdir(parents=True)
     fused = next(run for run in plan.section("multitask") if run.parameters["model"] == "mfcnn14" and run.complete)
     study, run = ({name: str(path.relative_to(ROOT))} for name, path in (("study", plan.path), ("run", fused.folder)))
-    for path, given in (("browse/confusions", study), ("browse/residuals", study), ("predict", run)):
+    browsers = [(f"browse/{name}", study) for name in ("confusions", "residuals", "corpus", "runs")]
+    for path, given in (*browsers, ("predict", run)):
         notebook = load_notebook_node(str(ROOT / "notebooks" / f"{path}.ipynb"))
         nbformat.write(parameterize_notebook(notebook, given), folder / f"{Path(path).name}.ipynb")
     return folder

@@ -48,7 +48,7 @@ def test_a_file_is_uploaded_and_answered(opened, held):
     page, where = opened
     sound = held["msp-podcast"].root / held["msp-podcast"].utterances["file"].iloc[0]
     with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name=re.compile("Upload")).click()
+        page.locator(".widget-upload").click()
     chooser.value.set_files(sound)
     row = answer(page, sound.name)
     assert len(re.findall(r"\d\.\d+", row.inner_text())) >= 3  # arousal, valence, dominance

@@ -1,0 +1,50 @@
+"""The corpus and run browsers in Chromium, in Voila: filters give what the tables have, runs their numbers."""
+
+import pytest
+from conftest import HEARD_AND_SEEN, PICTURES, ROWS
+
+from sercore.widgets import runs
+from sercore.widgets.listing import PAGE
+
+pytestmark = pytest.mark.browser
+
+
+def choose(page, label, value):
+    """Choose `value` in the drop-down list that is described as `label`."""
+    page.locator(".widget-dropdown", has=page.get_by_text(label, exact=True)).locator("select").select_option(value)
+
+
+def test_filters_lead_to_an_utterance_and_its_sound(open_in_voila, held):
+    page = open_in_voila("corpus")
+    table = held["iemocap"].utterances
+    asked = table[(table["emotion"] == "sad") & (table["gender"] == "female")]
+    assert 0 < len(asked) < len(table)
+    for label, value in (("corpus", "IEMOCAP"), ("emotion", "sad"), ("gender", "female")):
+        choose(page, label, value)
+    page.locator(".sercore-heading", has_text=f": {len(asked)} utterances,").wait_for()
+    page.wait_for_function(ROWS, arg=min(len(asked), PAGE))
+    first = page.locator(".sercore-row:visible").first
+    assert first.get_attribute("title").removeprefix("open ") in set(asked["utterance"])
+    first.click()
+    page.wait_for_function(HEARD_AND_SEEN)
+    page.screenshot(path=PICTURES / "corpus-voila.png")
+
+
+def test_the_runs_that_are_chosen_are_drawn_and_listed(page, voila, plan):
+    table, _ = runs.read(plan, "categories")
+    chosen = table[table["model"] == "mfcnn14"]
+    page.goto(f"{voila}/voila/render/runs.ipynb")
+    page.get_by_text(f"{len(table)} runs: {len(table)} done").wait_for(timeout=180_000)
+    picture = page.locator('img[alt^="Learning curves of"]')
+    before = picture.get_attribute("src")
+    choose(page, "model", "MFCNN14")
+    page.get_by_text(f"{len(chosen)} runs: {len(chosen)} done").wait_for()
+    page.wait_for_function("before => document.querySelector('img[alt=\"Learning curves of MFCNN14; best epochs and "
+                           "scores are in the table below.\"]')?.src !== before", arg=before)  # fmt: skip
+    assert picture.evaluate("image => image.naturalWidth") > 400
+    listed = page.locator("table.dataframe", has_text="development score").last
+    assert listed.locator("tbody tr").count() == len(chosen)
+    scores = [f"{value:.4g}" for value in chosen["development"]]
+    column = listed.locator("thead th").all_inner_texts().index("development score")
+    assert [row.locator("td").nth(column).inner_text() for row in listed.locator("tbody tr").all()] == scores
+    page.screenshot(path=PICTURES / "runs-voila.png")
