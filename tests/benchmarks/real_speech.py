@@ -223,8 +223,10 @@ def emobank_table(path: Path) -> str:
 
 
 def interval(found: Any, unit: float, form: str) -> str:
-    """A score and its interval, in `unit` and as `form` has it."""
-    return f"{unit * found.score:{form}} ({unit * found.low:{form}} to {unit * found.high:{form}})"
+    """A score and its interval, in `unit` and as `form` has it; without interval where one speaker tells of none."""
+    score = f"{unit * found.score:{form}}"
+    known = np.isfinite([found.low, found.high]).all()
+    return f"{score} ({unit * found.low:{form}} to {unit * found.high:{form}})" if known else score
 
 
 if __name__ == "__main__":
