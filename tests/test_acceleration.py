@@ -88,6 +88,7 @@ def test_memory_of_another_device_is_left_alone():
 
 
 @pytest.mark.long
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # which torch hides, unless it is an error
 def test_compiled_blocks_answer_as_the_others_for_every_length_and_keep_their_names():
     model, compiled = network(), acceleration.prepare(network(), TrainingSettings(compiled=True))
     assert list(compiled.state_dict()) == list(model.state_dict())
