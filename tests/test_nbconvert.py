@@ -27,7 +27,7 @@ def plots(template):
 
 def executed(template):
     """The copies of a notebook that a study on this machine has executed."""
-    return [ROOT / "outputs" / name / "analysis" / template.name for name in ("demo", "smoke", "transcripts")]
+    return [ROOT / "outputs" / name / "analysis" / template.name for name in ("demo", "smoke", "asr-quality")]
 
 
 def test_a_page_of_a_notebook_shows_its_figures(tmp_path):
@@ -45,6 +45,8 @@ def test_a_page_of_a_notebook_shows_its_figures(tmp_path):
 def test_a_page_of_every_notebook_that_a_study_executed_shows_its_figures(template):
     copies = [path for path in executed(template) if path.exists()]
     if not copies:
-        pytest.skip(f"no study has executed {template.name}: `make smoke` or `make study` first")
+        pytest.skip(
+            f"no study has executed {template.name}: `make study`, or `sercore run parameters/transcripts.yaml`, first"
+        )
     for copy in copies:
         assert len(PICTURE.findall(converted(copy))) == plots(template), copy
