@@ -24,3 +24,18 @@ def test_notebooks_side_by_side_do_not_share_an_event_loop(make, tmp_path):
     assert not loop.is_closed()
     loop.close()
     assert all(nbformat.read(tmp_path / f"{n}.ipynb", as_version=4).cells[-1].execution_count for n in (0, 1))
+
+
+def test_a_kernel_that_ends_is_not_interrupted(tmp_path):
+    interrupted, notebook = tmp_path / "interrupted", nbformat.v4.new_notebook()
+    source = f"""
+from pathlib import Path
+kernel = get_ipython().kernel
+kernel.saved_sigint_handler = lambda *_: Path({str(interrupted)!r}).touch()  # which it takes up when the cell ends
+"""
+    notebook.cells = [nbformat.v4.new_code_cell("folder = ''", metadata={"tags": ["parameters"]}),
+                      nbformat.v4.new_code_cell(source)]  # fmt: skip
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, tmp_path / "asked.ipynb")
+    kernels.execute(tmp_path / "asked.ipynb", tmp_path / "done.ipynb", {"folder": str(tmp_path)})
+    assert not interrupted.exists()

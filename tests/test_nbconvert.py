@@ -45,8 +45,6 @@ def test_a_page_of_a_notebook_shows_its_figures(tmp_path):
 def test_a_page_of_every_notebook_that_a_study_executed_shows_its_figures(template):
     copies = [path for path in executed(template) if path.exists()]
     if not copies:
-        pytest.skip(
-            f"no study has executed {template.name}: `make study`, or `sercore run parameters/transcripts.yaml`, first"
-        )
+        pytest.skip(f"no study here has executed {template.name}: demo.yaml, smoke.yaml, transcripts.yaml would")
     for copy in copies:
         assert len(PICTURE.findall(converted(copy))) == plots(template), copy

@@ -78,6 +78,19 @@ def test_the_parameters_point_at_the_data_and_stay_the_study_s_own(plan):
     assert config.load(plan).corpora["emodb"]["root"] != own["corpora"]["emodb"]["root"]
 
 
+def test_other_epochs_are_a_study_of_their_own(tmp_path):
+    source = config.load("parameters/emodb.yaml").path
+    runs = config.load(real_speech._point(source, tmp_path, {"root": str(tmp_path)}, epochs=60)).runs
+    assert {run.parameters["model"]: run.parameters["training"]["epochs"] for run in runs} == {
+        "cnn14": 60, "sfcnn14": 60, "mfcnn14": 60, "bert": 2}  # fmt: skip
+    assert (tmp_path / "emodb-60" / "emodb.yaml").exists()
+
+
+def test_a_mean_off_the_scale_is_told():
+    rows = pd.DataFrame({"model": ["cnn14", "bert"], "target": "valence", "prediction": [-5.1, 4.0]})
+    assert real_speech._off_the_scale(rows) == ["- the mean of CNN14's valence is -5.1, off the scale of 1 to 7"]
+
+
 def test_pretrained_and_scratch_differ_in_the_weights_alone_and_are_told_apart(plan, tmp_path):
     root = config.load(plan).corpora["emodb"]["root"]
     pair = pretrained.derived("emodb", {"reader": "table", "root": root}, pretrained.EMODB, tmp_path)

@@ -142,6 +142,14 @@ def test_what_an_embedded_corpus_says_is_known(corpus, tmp_path):
     assert transcripts.read_transcripts(path) == said
 
 
+def test_what_is_spoken_elsewhere_has_its_transcripts_there(tmp_path, capsys):
+    assert cli.main(["speak", "msp-podcast", "--folder", str(tmp_path), "--size", "0.01"]) == 0
+    said = spoken.said(tmp_path / "msp-podcast")
+    assert transcripts.read_transcripts(tmp_path / "transcripts" / "msp-podcast-gold.csv") == said
+    assert transcripts.read_transcripts(tmp_path / "transcripts" / "msp-podcast.csv").keys() <= said.keys()
+    assert "outputs" not in capsys.readouterr().out
+
+
 def test_what_no_embedded_corpus_says_is_not_known(corpus, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"SIMULATED\.txt; expected a corpus that `sercore speak` made"):
         spoken.said(tmp_path)

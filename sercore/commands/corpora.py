@@ -55,10 +55,11 @@ def _speak(asked: argparse.Namespace) -> int:
     from sercore import corpora
     from sercore.corpora import spoken
 
-    own = asked.folder != EMBEDDED_CORPORA  # whose transcripts would take the place of the embedded corpora's
-    told = files.resolve(asked.folder) / "transcripts" if own else files.resolve(transcripts.TRANSCRIPTS)
+    folder, told = files.resolve(asked.folder), files.resolve(transcripts.TRANSCRIPTS)
+    if folder != files.resolve(EMBEDDED_CORPORA):  # whose transcripts these must not replace
+        told = folder / "transcripts"
     for name in [asked.name] if asked.name else ["iemocap", "msp-podcast"]:
-        root = files.resolve(asked.folder) / name
+        root = folder / name
         start = time.monotonic()
         made = spoken.speak(name, root, seed=asked.seed, sentences=asked.sentences, size=asked.size,
                             progress=progress(name))  # fmt: skip

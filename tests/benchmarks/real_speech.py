@@ -32,6 +32,7 @@ SHUFFLES = 500  # of the emotions, for what chance gives
 PUBLISHED = 75.0  # UAR of such a baseline that comes with the recordings [%]
 DECAY = 1.0  # L2 penalty of the baseline's weights, on standardised features, as a sum over utterances
 SIZE = 1.5  # of EmoBank's spoken corpus: about 750 turns to train on; its short sentences last no longer
+RATINGS = (1.0, 7.0)  # MSP-Podcast's scale
 COLUMNS = {"V": "valence", "A": "arousal", "D": "dominance", "split": "partition"}
 PARTITIONS = {"train": "train", "dev": "development", "test": "test"}
 
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outputs = files.resolve(asked.outputs)
     status = 0
     if asked.emodb:
-        path = _point(asked.parameters / "emodb.yaml", outputs, {"root": str(files.resolve(asked.emodb))})
+        root = {"root": str(files.resolve(asked.emodb))}
+        path = _point(asked.parameters / "emodb.yaml", outputs, root, asked.epochs)
         status |= _run(path, asked.workers, emodb_table)
     if asked.emobank:
         corpus = speak_emobank(asked.emobank, outputs / "emobank", asked.size)
@@ -58,15 +60,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--emodb", help="the folder of EMO-DB's utterances.csv")
     parser.add_argument("--emobank", help="emobank.csv, or the folder that holds it")
     parser.add_argument("--size", type=float, default=SIZE, help="of EmoBank's spoken corpus; 1: 500 turns to train on")
+    parser.add_argument("--epochs", type=int, help="of EMO-DB's models that listen, in a study emodb-EPOCHS")
     parser.add_argument("--outputs", default="outputs")
     parser.add_argument("--parameters", type=Path, default=files.resolve("parameters"), help="folder of the two files")
     parser.add_argument("--workers", help="notebooks at a time (default: one a core)")
     return parser
 
 
-def _point(path: Path, outputs: Path, options: dict[str, Any]) -> Path:
-    """The parameters file `path` with the corpus where it lies, written into the study's folder."""
+def _point(path: Path, outputs: Path, options: dict[str, Any], epochs: int | None = None) -> Path:
+    """The parameters file `path` with the corpus where it lies, written into the study's folder.
+
+    With `epochs` the first block trains so many, and the study's name tells how many.
+    """
     content = files.read_yaml(path)
+    if epochs is not None:
+        content["study"] += f"-{epochs}"
+        ((_, section),) = content["sections"].items()
+        section["blocks"][0]["fixed"]["training"]["epochs"] = epochs
     (name,) = content["corpora"]
     content["corpora"][name] |= options
     written = outputs / content["study"] / path.name
@@ -218,8 +228,19 @@ def emobank_table(path: Path) -> str:
         f"EmoBank, spoken: SIMULATED speech, real sentences; {test['utterance'].nunique()} test turns of "
         f"{test['speaker'].nunique()} talkers, seeds {schema.first(sorted(test['seed'].unique()))}",
         "", f"| CCC | {' | '.join(schema.DIMENSIONS)} |", "|---|---:|---:|---:|", *lines, "",
-        "in brackets: 95 %, talkers resampled",
+        "in brackets: 95 %, talkers resampled", *_off_the_scale(test),
     ])  # fmt: skip
+
+
+def _off_the_scale(test: pd.DataFrame) -> list[str]:
+    """Which models answer outside of the corpus's scale on average, told."""
+    means = test.groupby(["model", "target"], observed=True)["prediction"].mean()
+    low, high = RATINGS
+    return [
+        f"- the mean of {schema.MODEL_LABELS[model]}'s {target} is {mean:.1f}, off the scale of {low:g} to {high:g}"
+        for (model, target), mean in means.items()
+        if not low <= mean <= high
+    ]
 
 
 def interval(found: Any, unit: float, form: str) -> str:
