@@ -2,6 +2,10 @@
 
 Utterances come from a corpus on disk, one row each; predictions come from a run, one row per utterance and
 target. Whatever reads or writes either goes through the checks here, so that the halves of the study agree.
+
+What stands below every table and figure: what was trained, selected and tested on what, with which settings.
+
+A number is only as good as the sentence that says where it comes from, so these are made from the study itself.
 """
 
 from collections.abc import Iterable, Mapping
@@ -191,3 +195,16 @@ def check_predictions(predictions: pd.DataFrame, source: str) -> pd.DataFrame:
             f"{source}: {len(infinite)} predictions are not finite, of {first(infinite['utterance'].unique())}"
         )
     return predictions
+
+
+CORPUS_ORDER = ("msp-podcast", "iemocap")  # of the paper's columns
+
+
+def corpus(name: str) -> str:
+    """What `name` is called in print."""
+    return CORPUS_LABELS.get(name, name)
+
+
+def place(name: str) -> int:
+    """The place of the corpus `name` in the paper's order; unknown ones come last."""
+    return CORPUS_ORDER.index(name) if name in CORPUS_ORDER else len(CORPUS_ORDER)

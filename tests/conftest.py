@@ -8,10 +8,11 @@ import yaml
 from jaxtyping import install_import_hook
 from nbformat.v4 import new_code_cell, new_notebook
 
-install_import_hook(["sercore.cnn14", "sercore.models", "sercore.losses"], "beartype.beartype")
+install_import_hook(["sercore.models", "sercore.losses"], "beartype.beartype")
 
-from sercore import config, results  # noqa: E402  (likewise)
-from sercore.corpora import read, spoken  # noqa: E402  (after the hook, which must see the modules first)
+from sercore.analysis import results  # noqa: E402  (after the hook, which must see the modules first)
+from sercore.corpora import read, synthetic  # noqa: E402
+from sercore.study import config  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +24,7 @@ def embedded(tmp_path_factory):
     root = tmp_path_factory.mktemp("corpora")
     corpora = {}
     for name in ("iemocap", "msp-podcast"):
-        spoken.speak(name, root / name, size=0.35, processes=1)
+        synthetic.speak(name, root / name, size=0.35, processes=1)
         corpora[name] = {"root": str(root / name)}
     said = read("iemocap", root / "iemocap").utterances["transcript"].tolist()
     heard = read("msp-podcast", root / "msp-podcast").utterances["utterance"]

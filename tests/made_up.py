@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sercore import config, files, schema
+from sercore import files, schema
+from sercore.study import config
 
 SKILL = {  # correlation of what a model says with (arousal, valence, dominance)
     "bert": (0.2, 0.8, 0.2),

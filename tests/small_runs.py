@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from sercore import experiment, features
+from sercore.features import hub
+from sercore.training import experiment
 
 FEATURES = {"mels": 32, "hop": 512}
 
@@ -27,7 +28,7 @@ def tiny_encoder(folder: Path, width: int = 8) -> str:
     import torch
     from transformers import AutoTokenizer, BertConfig, BertModel
 
-    words = AutoTokenizer.from_pretrained(features.encoder_folder("all-minilm-l6-v2"))
+    words = AutoTokenizer.from_pretrained(hub.encoder_folder("all-minilm-l6-v2"))
     config = BertConfig(
         vocab_size=len(words), hidden_size=width, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
         max_position_embeddings=64,

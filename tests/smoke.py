@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sercore import results
+from sercore.analysis import results
 
 STUDY = "parameters/smoke.yaml"
 EXPECTED = Path(__file__).with_name("smoke_expected.csv")

@@ -1,110 +1,89 @@
-"""The shape of the package: imports point downwards, and the analysis half starts without torch."""
+"""The shape of the package: who may import whom, nothing in a circle, and an analysis half that starts without torch."""
 
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "sercore"
-LAYERS = [
-    {"schema", "files", "nursery"},
-    {"kernels"},
-    {"config", "settings", "metrics", "resampling", "significance", "residuals", "published", "wer"},
-    {"asr_weights", "aisfx"},
-    {"corpora", "splits", "features", "recognisers", "costs", "attempts", "clusters"},
-    {"packed", "batch", "transcripts", "corruption", "convolutions", "acceleration", "trained"},
-    {"cache", "schedule", "recordings"},
-    {"datasets", "cnn14", "models", "losses", "optimisers", "resuming", "speech_encoders", "waveforms"},
-    {"training", "sources"},
-    {"sittings", "prediction"},
-    {"experiment", "jobs"},
-    {"study"},
-    {"preparation"},
-    {"scores", "progress", "verification"},
-    {"results"},
-    {"notes", "measures", "conditions"},
-    {"verdicts", "tables", "mismatch"},
-    {"claims", "comparisons", "figures", "live", "report_tables"},
-    {"distributions", "report_origins", "text_tables", "text_figures", "timelines", "cards"},
-    {"widgets", "report", "exports"},
-    {"commands"},
-    {"cli"},
-]
-WITHIN_A_LAYER = {
-    ("files", "schema"), ("significance", "metrics"), ("residuals", "metrics"), ("published", "metrics"),
-    ("published", "significance"), ("resampling", "metrics"), ("significance", "resampling"),
-    ("models", "cnn14"), ("models", "speech_encoders"), ("speech_encoders", "cnn14"), ("waveforms", "datasets"),
-}  # fmt: skip
-"""Importer, imported: the few that stand on the same floor."""
-TRAINING_HALF = {
-    "features", "recognisers", "transcripts", "mismatch", "packed", "cache", "datasets", "models", "cnn14", "losses",
-    "optimisers", "resuming", "training", "sittings", "sources", "experiment", "preparation",
-    "convolutions", "acceleration", "recordings", "prediction", "exports", "speech_encoders", "waveforms",
-}  # fmt: skip
-ANALYSIS_HALF = sorted({path.stem for path in PACKAGE.glob("*.py")} - TRAINING_HALF - {"__init__"})
+FOUNDATION = {"schema", "files", "settings", "metrics"}
+MAY_IMPORT = {
+    "schema": set(),
+    "files": set(),
+    "metrics": {"schema"},
+    "settings": {"schema"},
+    "losses": FOUNDATION,
+    "corpora": FOUNDATION,
+    "features": {*FOUNDATION, "corpora"},
+    "datasets": {*FOUNDATION, "corpora", "features"},
+    "models": {*FOUNDATION, "features"},
+    "training": {*FOUNDATION, "corpora", "features", "datasets", "models", "losses"},
+    "study": {*FOUNDATION, "corpora"},
+    "analysis": {*FOUNDATION, "corpora", "study"},
+    "inference": {*FOUNDATION, "corpora", "features", "datasets", "models", "losses", "training", "analysis"},
+    "widgets": {*FOUNDATION, "corpora", "study", "analysis"},
+    "commands": {*FOUNDATION, "corpora", "features", "study", "analysis", "inference"},
+}
+"""Room of the house -> the rooms that it may import, anywhere in its files."""
+WITHOUT_TORCH = ("analysis", "study", "widgets")
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name != "__init__.py"
+}
 
 
-def layer(module: str) -> int:
-    homes = [number for number, names in enumerate(LAYERS) if module in names]
-    assert homes, f"sercore.{module} has no layer: add it to LAYERS and to the README's tree"
-    return homes[0]
+def room(module: str) -> str:
+    return module.split(".")[1]
 
 
-def imports(path: Path) -> set[str]:
-    """The modules of the package that the file imports, anywhere in it."""
+def imports(path: Path, whole_file: bool = True) -> set[str]:
+    """The modules of sercore that the file imports: anywhere in it, or only when it is itself imported."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == "sercore":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("sercore."):
-            found.add(node.module.split(".")[1])
+    for node in ast.walk(tree) if whole_file else tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "sercore":
+            members = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {member if member in MODULES else node.module for member in members}
+            found |= {f"sercore.{alias.name}" for alias in node.names if node.module == "sercore"}
         elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("sercore.")}
-    return found
+            found |= {alias.name for alias in node.names if alias.name.startswith("sercore.")}
+    return found - {"sercore"}
 
 
-def module_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def test_every_room_has_its_rule():
+    entries = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert entries - {"__init__"} == set(MAY_IMPORT)
+    assert len(entries - {"__init__"}) <= 16
 
 
-SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_what_its_room_may(module):
+    own = room(module)
+    wrong = {imported for imported in imports(MODULES[module]) if room(imported) not in {own, *MAY_IMPORT[own]}}
+    assert not wrong, f"sercore.{own} may import {', '.join(sorted(MAY_IMPORT[own])) or 'nothing'}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_downwards(path):
-    importer = module_of(path)
-    for imported in imports(path) - {importer}:
-        assert layer(imported) < layer(importer) or (importer, imported) in WITHIN_A_LAYER, (
-            f"{importer} imports {imported}"
-        )
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {module: imports(path, whole_file=False) & MODULES.keys() for module, path in MODULES.items()}
+    assert list(TopologicalSorter(graph).static_order())  # raises CycleError, naming the circle
+    rooms = {name: allowed for name, allowed in MAY_IMPORT.items()}
+    assert list(TopologicalSorter(rooms).static_order())
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_module_is_too_long_to_read(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+@pytest.mark.parametrize("name", WITHOUT_TORCH)
+def test_the_analysis_half_starts_without_torch(name):
+    modules = [module for module in MODULES if room(module) == name]
+    program = f"import sys; import {', '.join(modules)}; sys.exit('torch' in sys.modules)"
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr or f"importing sercore.{name} imported torch"
 
 
-def test_the_study_runs_notebooks_and_never_trains_itself():
-    assert not imports(PACKAGE / "study.py") & {"training", "experiment", "models", "datasets"}
-
-
-def test_the_analysis_half_starts_without_torch():
-    program = (
-        f"import sys; import {', '.join(f'sercore.{name}' for name in ANALYSIS_HALF)}; sys.exit('torch' in sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program], cwd=PACKAGE.parent, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr or "torch was imported"
-
-
-def test_only_the_command_line_prints():
-    for path in SOURCES:
-        names = [
-            n.func.id
-            for n in ast.walk(ast.parse(path.read_text()))
-            if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
-        ]
-        assert "print" not in names or path.name == "cli.py" or path.parent.name == "commands", path
+@pytest.mark.parametrize("module", [module for module in MODULES if room(module) != "commands"])
+def test_only_commands_print(module):
+    calls = [node for node in ast.walk(ast.parse(MODULES[module].read_text())) if isinstance(node, ast.Call)]
+    assert "print" not in {call.func.id for call in calls if isinstance(call.func, ast.Name)}

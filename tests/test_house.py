@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sercore import config, jobs, settings
+from sercore import settings
+from sercore.study import config
+from sercore.study.plan import asked
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,7 +36,7 @@ def test_every_parameters_file_fits_its_notebooks(path):
     plan = config.load(path)
     assert plan.runs
     for run in plan.runs:
-        values = jobs.asked(run)
+        values = asked(run)
         if run.section == "residuals":  # trains nothing
             continue
         settings.training(values["model"], values["training"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from sercore import jobs
+from sercore.study import plan
 
 ROOT = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(path for path in ROOT.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
@@ -46,7 +46,7 @@ class TestEveryNotebook:
 
     def test_every_parameter_is_seen_by_papermill(self, path):
         assigned = [node.targets[0].id for node in ast.parse(parameters_cell(path).source).body]
-        assert list(jobs.defaults(path)) == assigned
+        assert list(plan.defaults(path)) == assigned
 
     def test_names_its_kernel_and_language(self, path):
         kernel = nbformat.read(path, as_version=4).metadata.kernelspec

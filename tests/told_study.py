@@ -10,8 +10,11 @@ import pandas as pd
 import soundfile
 import yaml
 
-from sercore import conditions, config, files
+from sercore import files
+from sercore.analysis import transcript_quality
+from sercore.corpora import transcripts
 from sercore.schema import CLASSES
+from sercore.study import config
 
 TEST = 80  # test utterances, 20 of each class
 SKILL = {  # UAR of each model by (transcripts, corruption, shuffled)
@@ -78,12 +81,12 @@ def write_study(folder: Path) -> Path:
 
 def write_run(run: config.Run) -> None:
     """The folder of a complete run; MFCNN14 with what was said is tested with other transcripts as well."""
-    model, told = run.parameters["model"], conditions.of_run(run)
+    model, told = run.parameters["model"], transcript_quality.of_run(run)
     run.folder.mkdir(parents=True)
     predict(run, SKILL[model][told]).to_parquet(run.folder / files.PREDICTIONS, index=False)
     if model == "mfcnn14" and told == ("gold", 0.0, False):
         parts = [
-            predict(run, skill).query("partition == 'test'").assign(**conditions.Condition(*key)._asdict())
+            predict(run, skill).query("partition == 'test'").assign(**transcripts.Condition(*key)._asdict())
             for key, skill in MISMATCHED.items()
         ]
         pd.concat(parts).to_parquet(run.folder / files.MISMATCHED, index=False)

@@ -10,8 +10,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from sercore import config, files
+from sercore import files
 from sercore.commands import progress, seconds, transcripts
+from sercore.schema import PARTITIONS
+from sercore.study import config
 
 EMBEDDED_CORPORA = "outputs/corpora"
 EXAMPLE = "parameters/own.yaml"
@@ -53,7 +55,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _speak(asked: argparse.Namespace) -> int:
     from sercore import corpora
-    from sercore.corpora import spoken
+    from sercore.corpora import synthetic
 
     folder, told = files.resolve(asked.folder), files.resolve(transcripts.TRANSCRIPTS)
     if folder != files.resolve(EMBEDDED_CORPORA):  # whose transcripts these must not replace
@@ -61,7 +63,7 @@ def _speak(asked: argparse.Namespace) -> int:
     for name in [asked.name] if asked.name else ["iemocap", "msp-podcast"]:
         root = folder / name
         start = time.monotonic()
-        made = spoken.speak(name, root, seed=asked.seed, sentences=asked.sentences, size=asked.size,
+        made = synthetic.speak(name, root, seed=asked.seed, sentences=asked.sentences, size=asked.size,
                             progress=progress(name))  # fmt: skip
         print(f"{name}: {'spoken in ' + seconds(start) if made else 'already spoken'}: {root}")
         if name == "msp-podcast":  # IEMOCAP comes with transcripts
@@ -71,19 +73,20 @@ def _speak(asked: argparse.Namespace) -> int:
 
 
 def _table(asked: argparse.Namespace) -> int:
-    from sercore.corpora import folder
+    from sercore.corpora import table as table_module
+    from sercore.corpora.table import beside, tabulate
 
     folder_of_audio = files.resolve(asked.folder)
     path = files.resolve(asked.output) if asked.output else folder_of_audio / "utterances.csv"
     names = {label: name or None for label, name in _pairs(asked.emotions, "--emotions")}
-    listing = folder.tabulate(folder_of_audio, asked.pattern, names)
-    print("\n".join(folder.describe(listing)))
+    listing = tabulate(folder_of_audio, asked.pattern, names)
+    print("\n".join(table_module.describe(listing)))
     if asked.preview:
         print("nothing written: this is a preview")
         return 0
     if path.exists() and not asked.overwrite:
         raise FileExistsError(f"{path} is there already; --overwrite replaces it, --preview only shows what was found")
-    files.write_table(path, folder.beside(listing.utterances, folder_of_audio, path.parent))
+    files.write_table(path, beside(listing.utterances, folder_of_audio, path.parent))
     print(f"table: {path}")
     if asked.parameters:
         _start(files.resolve(asked.parameters), path, listing.utterances, asked.overwrite)
@@ -113,7 +116,7 @@ def _start(path: Path, table: Path, utterances: pd.DataFrame, overwrite: bool) -
 
 def _check(asked: argparse.Namespace) -> int:
     from sercore import corpora
-    from sercore.corpora.report import describe
+    from sercore.corpora.summary import describe
 
     options: dict[str, Any] = {name: yaml.safe_load(value) for name, value in _pairs(asked.option, "--option")}
     options |= {name: getattr(asked, name) for name in ("reader", "transcripts", "scale") if getattr(asked, name)}
@@ -126,7 +129,7 @@ def _check(asked: argparse.Namespace) -> int:
 
 def _split_made(utterances: pd.DataFrame) -> str:
     """How a study splits a corpus that has no partitions."""
-    from sercore import splits
+    from sercore.corpora import splits
 
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")

@@ -42,16 +42,16 @@ def _predict(asked: argparse.Namespace) -> int:
     for path, known in ((asked.output, (".csv", ".parquet")), (asked.plot, (".png", ".pdf", ".svg"))):
         if path is not None and path.suffix not in known:
             raise ValueError(f"{path}: expected a name that ends in {', '.join(known)}")
-    from sercore import prediction  # torch takes seconds to import
+    from sercore.inference.predictor import load  # torch takes seconds to import
 
-    predictor = prediction.load(asked.run, encoder=asked.encoder)
+    predictor = load(asked.run, encoder=asked.encoder)
     recogniser = None
     if asked.transcribe:
         import torch
 
-        from sercore import recognisers
+        from sercore.features import asr, hub
 
-        recogniser = recognisers.Recogniser(asked.engine or recognisers.ENGINE, workers=torch.get_num_threads())
+        recogniser = asr.Recogniser(asked.engine or hub.ENGINE, workers=torch.get_num_threads())
     start = time.monotonic()
     found = predictor(asked.recordings, asked.text, windows=asked.windows, recogniser=recogniser,
                       progress=progress("recordings"))  # fmt: skip
@@ -64,9 +64,9 @@ def _predict(asked: argparse.Namespace) -> int:
         files.write_table(files.resolve(asked.output), found)
         print(f"\n{asked.output}: {len(found)} rows")
     if asked.plot:
-        from sercore import timelines
+        from sercore.analysis import figures
 
-        timelines.save(timelines.plot_over_time(found), files.resolve(asked.plot))
+        figures.save_over_time(figures.plot_over_time(found), files.resolve(asked.plot))
         print(f"{asked.plot}: over time")
     _tell_speed(found, took)
     return 1 if len(wrong) else 0
@@ -99,13 +99,14 @@ def _tell_speed(found: pd.DataFrame, took: float) -> None:
 
 
 def _export(asked: argparse.Namespace) -> int:
-    from sercore import exports
+    from sercore.inference import export as export_module
+    from sercore.inference.export import parity
 
     start = time.monotonic()
-    folder = exports.export(asked.run, asked.folder, onnx=asked.onnx)
+    folder = export_module.export(asked.run, asked.folder, onnx=asked.onnx)
     for path in sorted(folder.iterdir()):
         print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
-    for line in exports.parity(folder):
+    for line in parity(folder):
         print(line)
     print(f"exported in {seconds(start)}; `sercore predict {folder} file.wav` uses it")
     return 0

@@ -5,8 +5,10 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from sercore import config, costs, files, jobs, progress, schedule
+from sercore import files
 from sercore.settings import TEXT_MODEL, NetworkSettings, TextSettings
+from sercore.study import config, costs, progress, scheduler
+from sercore.study.plan import needed
 
 ASSUMED_RATE = 1_900.0  # utterances/s of training on a GPU
 PEAK = 800e12  # FLOP/s of an H100 in a bfloat16 matrix product, measured
@@ -127,14 +129,14 @@ def _sizes(plan: config.Study, corpora: Mapping[str, costs.Extent]) -> list[str]
 def _schedules(plan: config.Study, seconds: Mapping[costs.Key, float], workers: list[int]) -> None:
     number = {run.key: task for task, run in enumerate(plan.runs)}
     lengths = [seconds[run.key] for run in plan.runs]
-    edges = {number[run.key]: [number[other.key] for other in jobs.needed(plan, run)] for run in plan.runs if run.needs}
+    edges = {number[run.key]: [number[other.key] for other in needed(plan, run)] for run in plan.runs if run.needs}
     print(f"\nlongest run {_hours(max(lengths))}; {len(edges)} runs wait for others")
     print(f"{'':>8}  {'computed':^17}  {'simulated on Dask':^17}")
     print(f"{'GPUs':>8}  {'wall':>9} {'idle':>7}  {'wall':>9} {'idle':>7}")
     for count in workers:
-        exact = schedule.computed(lengths, edges, count)
+        exact = scheduler.computed(lengths, edges, count)
         print(f"{count:>8}  {_hours(exact.wall):>9} {exact.idle:>7.1%}", end="", flush=True)
-        slept = schedule.simulate(lengths, edges, count, SIMULATED_SECONDS / exact.wall)
+        slept = scheduler.simulate(lengths, edges, count, SIMULATED_SECONDS / exact.wall)
         print(f"  {_hours(slept.wall):>9} {slept.idle:>7.1%}", flush=True)
     print(
         f"simulated: all of it in {SIMULATED_SECONDS:.0f} s, by runs that sleep. What it takes longer than computed is "

@@ -3,8 +3,9 @@
 import argparse
 import time
 
-from sercore import config, files
+from sercore import files
 from sercore.commands import seconds
+from sercore.study import config
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -16,12 +17,12 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _report(asked: argparse.Namespace) -> int:
-    from sercore import report, report_origins  # seconds: only where they are needed
+    from sercore.analysis.report import missing, write  # seconds: only where they are needed
 
     start = time.monotonic()
     plan = config.load(asked.parameters)
-    lacking = report_origins.missing(plan)
-    path = report.write(plan, files.resolve(asked.output) if asked.output else None)
+    lacking = missing(plan)
+    path = write(plan, files.resolve(asked.output) if asked.output else None)
     print(f"study {plan.name}: {path} ({path.stat().st_size / 1e6:.1f} MB, {seconds(start)})")
     for what in lacking:
         print(f"  {what}")

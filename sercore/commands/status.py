@@ -7,10 +7,10 @@ from datetime import datetime
 
 import pandas as pd
 
-from sercore import config, progress
-from sercore.commands import batch
-from sercore.progress import STATES, spoken
+from sercore.commands.run import add_workers, perform
 from sercore.schema import first
+from sercore.study import config, progress
+from sercore.study.progress import STATES, spoken
 
 MOST = 20  # runs of one kind that are listed
 SOURCE_LINES = 6  # of a failing cell
@@ -32,7 +32,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     what.add_argument("--failed", action="store_true", help="run the failed ones again, and nothing else")
     what.add_argument("--verify", action="store_true", help="which complete runs were made from other inputs than now")
     status.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="with --watch (default: 2)")
-    batch.add_workers(status)
+    add_workers(status)
     status.set_defaults(do=_status)
 
 
@@ -76,18 +76,18 @@ def _again(plan: config.Study, asked: argparse.Namespace) -> int:
     if not failed:
         print(f"study {plan.name}: no run has failed")
         return 0
-    return batch.perform(plan, failed, asked)
+    return perform(plan, failed, asked)
 
 
 def _verify(plan: config.Study) -> int:
     """Print what has changed since the complete runs were made, one line a change with the runs that it touches."""
-    from sercore import verification
+    from sercore.study import verify
 
-    changes = verification.changed(plan)
+    changes = verify.changed(plan)
     for severity, rows in changes.groupby("severity", sort=False):
         for what, touched in rows.groupby("what", sort=False)["run"]:
             print(f"  {severity}: {what}: {len(touched)} runs, {first(list(touched), 2)}")
-    inputs = changes.loc[changes["severity"] == verification.INPUT, "run"].nunique()
+    inputs = changes.loc[changes["severity"] == verify.INPUT, "run"].nunique()
     complete = sum(run.complete for run in plan.runs)
     print(f"study {plan.name}: the inputs of {inputs} of {complete} complete runs have changed since they were made")
     return 1 if inputs else 0

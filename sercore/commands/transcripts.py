@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from sercore import files, wer
-from sercore.asr_weights import ENGINE
+from sercore import files
 from sercore.commands import progress, seconds
+from sercore.corpora import transcripts
+from sercore.features.hub import ENGINE
 
 if TYPE_CHECKING:
     from sercore.corpora import Corpus
@@ -68,24 +69,24 @@ def _transcribe(asked: argparse.Namespace) -> int:
 
 def hear(corpus: "Corpus", path: Path, **options: object) -> None:
     """Transcribe `corpus` into the CSV `path`; `options` are those of transcripts.transcribe."""
-    from sercore import transcripts
+    from sercore.features import transcribe as transcribe_module
 
     start = time.monotonic()
-    heard = transcripts.transcribe(corpus, path.parent, progress=progress("transcripts"), **options)
+    heard = transcribe_module.transcribe(corpus, path.parent, progress=progress("transcripts"), **options)
     files.write_bytes(path, heard.read_bytes())
     print(f"{corpus.name}: transcripts by speech recognition, {seconds(start)}: {path}")
 
 
 def write_said(name: str, root: Path, path: Path, sentences: str | None) -> None:
     """Write what the embedded corpus `name` in `root` was made to say into the CSV `path`."""
-    from sercore.corpora import spoken
+    from sercore.corpora import synthetic
 
-    files.write_table(path, pd.DataFrame(spoken.said(root, sentences).items(), columns=["utterance", "transcript"]))
+    files.write_table(path, pd.DataFrame(synthetic.said(root, sentences).items(), columns=["utterance", "transcript"]))
     print(f"{name}: what is said: {path}")
 
 
 def _rates(asked: argparse.Namespace) -> int:
-    from sercore.corpora.msp_podcast import read_transcripts
+    from sercore.corpora.transcripts import read_transcripts
 
     corpus = _read(asked)
     path = files.resolve(asked.heard or f"{TRANSCRIPTS}/{asked.name}.csv")
@@ -99,7 +100,7 @@ def _rates(asked: argparse.Namespace) -> int:
         table["confidence"] = ids.map(held.set_index("utterance")["confidence"])
     elif "confidence" in asked.by:
         raise ValueError(f"{path} has no column confidence; leave it out of --by")
-    found = wer.error_table(table, asked.by)
+    found = transcripts.error_table(table, asked.by)
     print(f"{corpus.name}{' (simulated)' if corpus.simulated else ''}: {path}\nagainst {source}\n")
     print(_shown(found).to_string(index=False))
     if asked.output:
@@ -109,8 +110,8 @@ def _rates(asked: argparse.Namespace) -> int:
 
 def _said(asked: argparse.Namespace, corpus: "Corpus") -> tuple[pd.Series, str]:
     """The gold transcript of each utterance of `corpus`, and where it comes from."""
-    from sercore.corpora import spoken
-    from sercore.corpora.msp_podcast import read_transcripts
+    from sercore.corpora import synthetic
+    from sercore.corpora.transcripts import read_transcripts
 
     ids = corpus.utterances["utterance"]
     if asked.said:
@@ -118,7 +119,7 @@ def _said(asked: argparse.Namespace, corpus: "Corpus") -> tuple[pd.Series, str]:
     if corpus.utterances["transcript"].notna().any():
         return corpus.utterances["transcript"], "the corpus's own transcripts"
     if corpus.simulated:
-        return ids.map(spoken.said(corpus.root)), "what the corpus was made to say"
+        return ids.map(synthetic.said(corpus.root)), "what the corpus was made to say"
     raise ValueError(f"{corpus.root} has no transcripts of its own; name a CSV of what was said with --said")
 
 
@@ -126,4 +127,4 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     """The table of wer.error_table for the eye: rates in %, a group's name once."""
     percent = table.assign(**{f"{name} %": (100 * table[name]).map("{:.1f}".format) for name in ("wer", "empty")})
     percent["by"] = percent["by"].where(percent["by"] != percent["by"].shift(), "")
-    return percent[["by", "value", "utterances", *wer.COUNTS, "wer %", "empty %"]]
+    return percent[["by", "value", "utterances", *transcripts.COUNTS, "wer %", "empty %"]]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sercore import files
-from sercore.corpora import audformat_database, iemocap, msp_podcast, table
+from sercore.corpora import audformat, iemocap, msp_podcast, table
 from sercore.corpora.corpus import SIMULATED, Corpus, Finding
 from sercore.schema import did_you_mean
 
@@ -14,7 +14,7 @@ READERS = {
     "iemocap": iemocap.read,
     "msp-podcast": msp_podcast.read,
     "table": table.read,
-    "audformat": audformat_database.read,
+    "audformat": audformat.read,
 }
 
 __all__ = ["READERS", "SIMULATED", "Corpus", "Finding", "read"]
@@ -32,8 +32,8 @@ def read(
     """The corpus `name` that lies in `root`, read by `reader`, one of READERS (default: its name).
 
     So that a study may hold several corpora of one kind: `read("emodb", root, reader="table")`. `other_transcripts`
-    are CSV files of what was said or recognised, by names that a run may ask for (see corruption.tell). `options` are
-    the reader's own, see the `read` of .iemocap, .msp_podcast, .table and .audformat_database. A relative root is
+    are CSV files of what was said or recognised, by names that a run may ask for (see transcripts.tell). `options` are
+    the reader's own, see the `read` of .iemocap, .msp_podcast, .table and .audformat. A relative root is
     relative to the project's folder. Raises ValueError for an unknown reader or option and for a release that cannot
     be used, FileNotFoundError for a root that does not hold the corpus.
     """

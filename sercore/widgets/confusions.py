@@ -1,19 +1,101 @@
-"""The confusion browser: a grid of buttons a model, down to the utterances of a cell and their sound."""
+"""The confusion browser: a grid of buttons a model, down to the utterances of a cell and their sound.
+
+Confusions without their drawing: counts, shares and changes of a choice, the utterances of a cell, every answer.
+"""
 
 import html
 from pathlib import Path
 
 import ipywidgets
+import numpy as np
 import pandas as pd
 
-from sercore.schema import MODEL_LABELS
-from sercore.widgets import confusion_state
+from sercore.analysis.results import classes
+from sercore.schema import EMOTION, MODEL_LABELS, PROBABILITY
 from sercore.widgets.appearance import button, change_colours, colour, model_name, share_colours, table
-from sercore.widgets.confusion_state import PERCENT, Confusions
-from sercore.widgets.controls import Controls, described
-from sercore.widgets.listing import BY_SPEAKER, BY_UTTERANCE, SHORTEST, Order
+from sercore.widgets.selection import Choice, Controls, Selection, described
 from sercore.widgets.sound import AudioSource
-from sercore.widgets.utterances import Answers, Column, UtteranceList
+from sercore.widgets.utterances import BY_SPEAKER, BY_UTTERANCE, SHORTEST, Answers, Column, Order, UtteranceList
+
+PERCENT = 100
+
+
+class Confusions:
+    """The confusion matrices of a section's emotion predictions; every method is a function of a Choice."""
+
+    def __init__(self, predictions: pd.DataFrame, best: pd.DataFrame) -> None:
+        """Raises ValueError where no prediction is of emotions, and as Selection does."""
+        emotions = predictions[predictions["target"] == EMOTION]
+        if emotions.empty:
+            raise ValueError("no predictions of emotions; the confusion browser needs those of section 'categories'")
+        self.labels = classes(emotions)
+        self.selection = Selection(emotions, best)
+        kind = pd.CategoricalDtype(self.labels)
+        rows = self.selection.rows
+        self.selection.rows = rows.assign(**{name: rows[name].astype(kind) for name in ("truth", "prediction")})
+
+    def counts(self, choice: Choice, model: str) -> pd.DataFrame:
+        """How many utterances of each true class (rows) `model` took for each (columns); folds are pooled."""
+        rows = self.selection.predictions(choice, model)
+        size = len(self.labels)
+        cells = rows["truth"].cat.codes.to_numpy().astype("int64") * size + rows["prediction"].cat.codes.to_numpy()
+        counted = np.bincount(cells, minlength=size * size).reshape(size, size)
+        return pd.DataFrame(counted, index=pd.Index(self.labels, name="truth"), columns=self.labels)
+
+    def changes(self, choice: Choice) -> pd.DataFrame:
+        """The row shares of `choice.other` minus those of `choice.model`, in points; NaN where a row is empty."""
+        one, other = (shares(self.counts(choice, model)) for model in (choice.model, choice.other))
+        return PERCENT * (other - one)
+
+    def cell(self, choice: Choice, model: str, truth: str, prediction: str) -> pd.DataFrame:
+        """The predictions of one cell, the most confident first; `confidence` is the probability of the prediction."""
+        rows = self.selection.predictions(choice, model)
+        rows = rows[(rows["truth"] == truth) & (rows["prediction"] == prediction)]
+        rows = rows.assign(confidence=rows[PROBABILITY + prediction], true=rows[PROBABILITY + truth])
+        return rows.sort_values("confidence", ascending=False, kind="stable", ignore_index=True)
+
+    def moved(self, choice: Choice, truth: str, prediction: str) -> pd.DataFrame:
+        """The utterances that only one of the two models puts into a cell; `moved` says whether they come or go.
+
+        `confidence` is that of the model which puts them there.
+        """
+        one, other = (self.cell(choice, model, truth, prediction) for model in (choice.model, choice.other))
+        keys = ["fold", "utterance"]
+        here, there = (pd.MultiIndex.from_frame(cell[keys].astype("str")) for cell in (one, other))
+        parts = [other[~there.isin(here)].assign(moved="comes"), one[~here.isin(there)].assign(moved="goes")]
+        return pd.concat(parts).sort_values("confidence", ascending=False, kind="stable", ignore_index=True)
+
+    def answers(self, choice: Choice, row: pd.Series) -> pd.DataFrame:
+        """Every model's probabilities of the utterance in `row`, one row a model: seed, prediction, the classes."""
+        found = self.selection.of_utterance(choice, row["utterance"], row["fold"]).set_index("model")
+        found = found[["seed", "prediction", *(PROBABILITY + label for label in self.labels)]]
+        return found.rename(columns=lambda name: name.removeprefix(PROBABILITY))
+
+
+def shares(counts: pd.DataFrame) -> pd.DataFrame:
+    """Each row's shares (0 to 1); NaN where a row is empty."""
+    return counts.div(counts.sum(axis=1).replace(0, np.nan), axis=0)
+
+
+def said(truth: str, prediction: str, count: int, share: float) -> str:
+    """A cell in words."""
+    of = "" if share != share else f", {PERCENT * share:.0f} % of {truth}"
+    return f"truth {truth} taken for {prediction}: {count:,} utterance{'s' * (count != 1)}{of}"
+
+
+def said_of_change(truth: str, prediction: str, change: float) -> str:
+    """A change of a cell in words."""
+    if change != change:
+        return f"truth {truth} taken for {prediction}: no utterances"
+    return f"truth {truth} taken for {prediction}: {points(change)} points"
+
+
+def points(change: float) -> str:
+    """A change in points, with its sign; a dash where there is none."""
+    if change != change:
+        return "–"
+    return f"{change:+.0f}".replace("-", "−") if abs(change) >= 0.5 else "0"
+
 
 FIELDS = ("train_corpus", "test_corpus", "model", "other", "seed", "fold", "speaker", "gender", "style")
 ORDERS = (
@@ -62,12 +144,12 @@ class Grid(ipywidgets.VBox):
 
     def draw_counts(self, counts: pd.DataFrame) -> None:
         """Show the number of utterances and the share of its row in every cell."""
-        shares = confusion_state.shares(counts)
+        of_row = shares(counts)
         for (truth, taken), cell in self.cells.items():
-            count, share = int(counts.loc[truth, taken]), float(shares.loc[truth, taken])
+            count, share = int(counts.loc[truth, taken]), float(of_row.loc[truth, taken])
             with cell.hold_sync():
                 cell.description = f"{count:,}\n" + ("–" if share != share else f"{PERCENT * share:.0f} %")
-                cell.tooltip = confusion_state.said(truth, taken, count, share)
+                cell.tooltip = said(truth, taken, count, share)
             colour(cell, share_colours(share))
 
     def draw_changes(self, changes: pd.DataFrame) -> None:
@@ -76,8 +158,8 @@ class Grid(ipywidgets.VBox):
         for (truth, taken), cell in self.cells.items():
             change = float(changes.loc[truth, taken])
             with cell.hold_sync():
-                cell.description = confusion_state.points(change)
-                cell.tooltip = confusion_state.said_of_change(truth, taken, change)
+                cell.description = points(change)
+                cell.tooltip = said_of_change(truth, taken, change)
             colour(cell, change_colours(change, reach))
 
 
@@ -148,8 +230,8 @@ class ConfusionBrowser(ipywidgets.VBox):
         )
 
     def _title(self, grid: Grid, model: str, counts: pd.DataFrame) -> None:
-        shares = confusion_state.shares(counts)
-        recalls = [shares.loc[label, label] for label in self.state.labels]
+        of_row = shares(counts)
+        recalls = [of_row.loc[label, label] for label in self.state.labels]
         uar = sum(recalls) / len(recalls)
         score = f", UAR {PERCENT * uar:.1f} %" if uar == uar else ""
         grid.title.value = model_name(model, self.state.selection.seed(self.controls.choice, model)) + score

@@ -9,23 +9,22 @@ from pathlib import Path
 import ipywidgets
 import pandas as pd
 
-from sercore import distributions, figures
+from sercore.analysis import corpus_statistics, figures
 from sercore.corpora import Corpus
-from sercore.notes import corpus as corpus_label
 from sercore.schema import DIMENSIONS
+from sercore.schema import corpus as corpus_label
 from sercore.widgets import sound
 from sercore.widgets.appearance import style_sheet
-from sercore.widgets.listing import ORDERS, Order
 from sercore.widgets.sound import AudioSource
-from sercore.widgets.utterances import Column, UtteranceList
+from sercore.widgets.utterances import ORDERS, Column, Order, UtteranceList
 
 NAMED = ("corpus", "partition", "emotion", "gender", "style", "speaker")  # columns that are filtered by a value
 MEASURED = ("seconds", *DIMENSIONS)  # columns that are filtered by a range
 UNKNOWN = "not known"
 PICTURES = {
-    "emotions": distributions.plot_classes,
-    "ratings": distributions.plot_ratings,
-    "durations and speakers": distributions.plot_durations_and_speakers,
+    "emotions": corpus_statistics.plot_classes,
+    "ratings": corpus_statistics.plot_ratings,
+    "durations and speakers": corpus_statistics.plot_durations_and_speakers,
 }
 COLUMNS = (
     Column(name="utterance", width=24),

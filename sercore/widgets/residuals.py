@@ -1,7 +1,11 @@
-"""The residual browser: errors against truth as a picture and a grid of buttons, down to the utterances of a bin."""
+"""The residual browser: errors against truth as a picture and a grid of buttons, down to the utterances of a bin.
+
+Residuals without their drawing: bins of truth and error, the line, the utterances of a bin, every model's answer.
+"""
 
 import html
 import io
+import math
 from pathlib import Path
 
 import ipywidgets
@@ -9,14 +13,97 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sercore.schema import DIMENSIONS, MODEL_COLOURS, MODEL_LABELS
-from sercore.widgets import residual_state
+from sercore.analysis import residuals
+from sercore.schema import DIMENSIONS, MODEL_COLOURS, MODEL_LABELS, MODELS
 from sercore.widgets.appearance import button, colour, model_name, share_colours, table
-from sercore.widgets.controls import Controls, described
-from sercore.widgets.listing import BY_SPEAKER, BY_UTTERANCE, SHORTEST, Order
-from sercore.widgets.residual_state import STEP, Residuals
+from sercore.widgets.selection import Choice, Controls, Selection, described, place_of
 from sercore.widgets.sound import AudioSource
-from sercore.widgets.utterances import Answers, Column, UtteranceList
+from sercore.widgets.utterances import BY_SPEAKER, BY_UTTERANCE, SHORTEST, Answers, Column, Order, UtteranceList
+
+STEP = 1.0  # width of the bins of the truth and of the error, in units of the scale
+BANDS = (-3.5, -2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5)  # borders of the errors' bins; the outermost reach on without end
+
+
+class Residuals:
+    """The errors of a section's predictions of dimensions, in-domain; every method is a function of a Choice."""
+
+    def __init__(self, predictions: pd.DataFrame, best: pd.DataFrame) -> None:
+        """Raises ValueError where no prediction is of a dimension in-domain, and as Selection does."""
+        inside = predictions["train_corpus"].astype("str") == predictions["test_corpus"].astype("str")
+        if not (inside & predictions["target"].isin(DIMENSIONS)).any():
+            raise ValueError("no predictions of dimensions within a corpus; take section 'multitask' or 'dimensions'")
+        within = predictions[inside & (predictions["partition"] == "test")]
+        self.selection = Selection(residuals.residual_table(within).drop(columns="residual"), best)
+        rows = self.selection.rows
+        self.selection.rows = rows.assign(residual=rows["prediction"] - rows["truth"])
+
+    def errors(self, choice: Choice, model: str) -> pd.DataFrame:
+        """The predictions that the choice selects, with `residual` = prediction - truth and its `size`."""
+        rows = self.selection.predictions(choice, model)
+        return rows.assign(size=rows["residual"].abs())
+
+    def edges(self, choice: Choice) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Borders of the bins of truth and of error (BANDS); the same for every model and filter."""
+        free = choice.but(fold=None, speaker=None, gender=None, style=None)
+        truth = self.selection.predictions(free, choice.model)["truth"]
+        low, high = math.floor(truth.min()), max(math.ceil(truth.max()), math.floor(truth.min()) + 1)
+        return tuple(map(float, np.arange(low, high + STEP, STEP))), BANDS
+
+    def counts(self, choice: Choice, model: str) -> pd.DataFrame:
+        """Utterances in each bin: bins of the error from high to low, by bins of the truth; named by lower ends."""
+        across, up = self.edges(choice)
+        rows = self.errors(choice, model)
+        columns, bands = place_of(rows["truth"].to_numpy(), across), _band(rows["residual"].to_numpy())
+        size = (len(up) - 1, len(across) - 1)
+        counted = np.bincount(bands * size[1] + columns, minlength=size[0] * size[1]).reshape(size)
+        table = pd.DataFrame(counted, index=pd.Index(up[:-1], name="residual"), columns=pd.Index(across[:-1]))
+        return table.iloc[::-1]
+
+    def bin(self, choice: Choice, model: str, truth: float, residual: float) -> pd.DataFrame:
+        """The errors in the bin whose lower ends are `truth` and `residual`, the largest first."""
+        across, up = self.edges(choice)
+        rows = self.errors(choice, model)
+        inside = place_of(rows["truth"].to_numpy(), across) == across.index(truth)
+        inside &= _band(rows["residual"].to_numpy()) == up.index(residual)
+        return rows[inside].sort_values("size", ascending=False, kind="stable", ignore_index=True)
+
+    def line(self, choice: Choice, model: str) -> residuals.Line | None:
+        """The least-squares line of the errors on the truth; None where nothing is selected."""
+        rows = self.errors(choice, model)
+        return residuals.fit_line(rows["truth"], rows["residual"]) if len(rows) else None
+
+    def answers(self, choice: Choice, row: pd.Series) -> pd.DataFrame:
+        """What every model says of the utterance in `row`: one row a model, one column a dimension."""
+        targets = self.selection.options(choice)["target"]
+        rows = self.selection.of_utterance(choice, row["utterance"], row["fold"], targets)
+        table = rows.astype({"model": "str", "target": "str"}).pivot(
+            index="model", columns="target", values="prediction"
+        )
+        return table.loc[[model for model in MODELS if model in table.index]]
+
+
+def said(truth: float, residual: float, count: int) -> str:
+    """A bin in words."""
+    return (
+        f"truth {truth:g} to {truth + STEP:g}, error {said_of_band(residual)}: {count:,} utterance{'s' * (count != 1)}"
+    )
+
+
+def said_of_band(low: float) -> str:
+    """The ends of the band of errors whose lower end is `low`."""
+    if low == BANDS[0]:
+        text = f"{low + STEP:+g} and below"
+    elif low == BANDS[-2]:
+        text = f"{low:+g} and above"
+    else:
+        text = f"{low:+g} to {low + STEP:+g}"
+    return text.replace("-", "−")
+
+
+def _band(residual: np.ndarray) -> np.ndarray:
+    """The number of the band of each error; the outermost ones reach on without end."""
+    return place_of(np.clip(residual, BANDS[0], BANDS[-1]), BANDS)
+
 
 FIELDS = ("train_corpus", "target", "model", "other", "seed", "fold", "speaker", "gender", "style")
 ORDERS = (
@@ -77,7 +164,7 @@ class ResidualBrowser(ipywidgets.VBox):
         rows = self.state.bin(choice, choice.model, truth, residual)
         seed = self.state.selection.seed(choice, choice.model)
         name = f"{MODEL_LABELS.get(choice.model, choice.model)} (seed {seed}), {choice.target}, {described(choice)}"
-        self.list.show(rows, f"{name}: {residual_state.said(truth, residual, len(rows))}", COLUMNS, ORDERS)
+        self.list.show(rows, f"{name}: {said(truth, residual, len(rows))}", COLUMNS, ORDERS)
 
     def _changed(self) -> None:
         self._draw()
@@ -96,7 +183,7 @@ class ResidualBrowser(ipywidgets.VBox):
             count = int(counts.loc[residual, truth])
             with cell.hold_sync():
                 cell.description = f"{count:,}" if count else "·"
-                cell.tooltip = residual_state.said(truth, residual, count)
+                cell.tooltip = said(truth, residual, count)
             colour(cell, share_colours(count / most))
         self.picture.value = self._plot()
         line = self.state.line(choice, choice.model)
@@ -120,7 +207,7 @@ class ResidualBrowser(ipywidgets.VBox):
             child
             for residual in up
             for child in (
-                _axis(residual_state.said_of_band(residual), "right"),
+                _axis(said_of_band(residual), "right"),
                 *(self.cells[truth, residual] for truth in across),
             )
         ]

@@ -11,10 +11,12 @@ import ipywidgets
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sercore import figures, files, progress
-from sercore.config import Run, Study
-from sercore.notes import corpus as corpus_label
+from sercore import files
+from sercore.analysis import figures
 from sercore.schema import MODEL_LABELS
+from sercore.schema import corpus as corpus_label
+from sercore.study import progress
+from sercore.study.config import Run, Study
 from sercore.widgets.appearance import button, style_sheet
 
 SECONDS_BETWEEN_READINGS = 5

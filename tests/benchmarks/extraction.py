@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 
-from sercore import cache, corpora, files
+from sercore import corpora, files
+from sercore.features import cache
 from sercore.settings import FeatureSettings
 
 from . import limits

@@ -10,9 +10,16 @@ import pandas as pd
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from sercore import acceleration, datasets, features, models, optimisers, schema, sources, training
+from sercore import losses, schema
+from sercore.datasets.batches import Batch, Dataset
+from sercore.datasets.source import Source
+from sercore.features import audio
+from sercore.features.text import TextEncoder
+from sercore.models import checkpoint
+from sercore.models.text import TextModel
 from sercore.settings import CNN_MODELS, TEXT_MODEL, FeatureSettings, TextSettings, TrainingSettings
 from sercore.settings import training as settings_of
+from sercore.training import device, loop, optimisers
 
 from . import limits
 
@@ -31,7 +38,7 @@ class Size:
     repeats: int = 3
     slow: bool = False  # so that a step takes seconds
 
-    def build(self, model: str, source: sources.Source, encoder: str) -> dict[str, Any]:
+    def build(self, model: str, source: Source, encoder: str) -> dict[str, Any]:
         """What models.build takes."""
         if model == TEXT_MODEL:
             return {"kind": "text", "encoder": encoder, "outputs": OUTPUTS}
@@ -54,7 +61,7 @@ class Sample:
     The batches are the same in every epoch and for every model.
     """
 
-    def __init__(self, dataset: datasets.Dataset, number: int) -> None:
+    def __init__(self, dataset: Dataset, number: int) -> None:
         self._whole, self.number = dataset, number
 
     def __getattr__(self, name: str) -> Any:
@@ -73,20 +80,20 @@ class Sample:
         """The batches of `plan`."""
         for plan in self.plan(size, generator, crop_frames):
             rows = torch.from_numpy(plan.rows)
-            yield datasets.Batch(self._whole._inputs(plan), self.target[rows.to(self.device)], rows)
+            yield Batch(self._whole._inputs(plan), self.target[rows.to(self.device)], rows)
 
 
 class Ours:
     """The study's fit, an epoch of a Sample at a time, and its evaluation of the same batches."""
 
-    def __init__(self, source: sources.Source, size: Size, model: str, text: TextSettings, precision: str) -> None:
+    def __init__(self, source: Source, size: Size, model: str, text: TextSettings, precision: str) -> None:
         settings = schedule(model, size.batch, 10_000, precision)
         self._sample = Sample(source.dataset(source.rows["utterance"]), size.ours)
         few = source.dataset(source.rows.groupby(schema.EMOTION).head(2)["utterance"])
-        goal = training.objective("categories", few.target, OUTPUTS)
-        self._model = models.build(size.build(model, source, text.encoder), torch.Generator().manual_seed(0))
-        self._epochs = training.fit(self._model, goal, self._sample, few, settings, 0)
-        self._precision, self._batch, self._device = precision, size.batch, training.pick_device()
+        goal = losses.objective("categories", few.target, OUTPUTS)
+        self._model = checkpoint.build(size.build(model, source, text.encoder), torch.Generator().manual_seed(0))
+        self._epochs = loop.fit(self._model, goal, self._sample, few, settings, 0)
+        self._precision, self._batch, self._device = precision, size.batch, loop.pick_device()
 
     def train(self) -> float:
         """Utterances a second of one epoch."""
@@ -96,8 +103,8 @@ class Ours:
         """Utterances a second."""
         self._model.eval()
         seen, start = 0, time.perf_counter()
-        kept = acceleration.memory_kept(self._device)
-        with torch.inference_mode(), acceleration.autocast(self._device, self._precision), kept:
+        kept = device.memory_kept(self._device)
+        with torch.inference_mode(), device.autocast(self._device, self._precision), kept:
             for batch in self._sample.batches(self._batch, None):
                 answer = self._model(*batch.inputs).logits
                 seen += len(answer)
@@ -115,7 +122,7 @@ class Ours:
     def flop(self, size: Size) -> float:
         """Of a training step and utterance, on average: three times forward; padding is not counted."""
         lengths = self.lengths()
-        if isinstance(self._model, models.TextModel):
+        if isinstance(self._model, TextModel):
             return 3 * limits.encoder_flop(self._model.encoder, float(lengths.mean()))
         return 3 * float(np.mean([limits.convolutions_flop(size.width, size.features.mels, n) for n in lengths]))
 
@@ -131,10 +138,10 @@ class Plain:
     the transcripts each time; float32, PyTorch's defaults. The network is the same.
     """
 
-    def __init__(self, source: sources.Source, size: Size, model: str, text: TextSettings) -> None:
-        self.device = training.pick_device()
+    def __init__(self, source: Source, size: Size, model: str, text: TextSettings) -> None:
+        self.device = loop.pick_device()
         build = size.build(model, source, text.encoder)
-        self.model = models.build(build, torch.Generator().manual_seed(0)).to(self.device)
+        self.model = checkpoint.build(build, torch.Generator().manual_seed(0)).to(self.device)
         if model != TEXT_MODEL:
             self.model.layout = "contiguous"
         settings = replace(schedule(model, size.batch, 1, "float32"), fused=False)
@@ -143,7 +150,7 @@ class Plain:
         codes = {name: code for code, name in enumerate(source.classes)}
         self.target = torch.tensor([codes[name] for name in self.rows[schema.EMOTION]])
         self.reads, self.hears = model != "cnn14", model != TEXT_MODEL
-        self.encoder = features.TextEncoder(text, self.device) if self.reads else None
+        self.encoder = TextEncoder(text, self.device) if self.reads else None
         self.order = torch.Generator().manual_seed(0)
 
     def train(self) -> float:
@@ -183,8 +190,8 @@ class Plain:
             padded = pad_sequence(tokens, batch_first=True)
             return padded, torch.arange(padded.shape[1]) < counts[:, None]
         settings = self.size.features
-        heard = [features.read_audio(self.root / file, settings.sample_rate) for file in rows["file"]]
-        logmels = [features.log_mel(waveform, settings) for waveform in heard]
+        heard = [audio.read_audio(self.root / file, settings.sample_rate) for file in rows["file"]]
+        logmels = [audio.log_mel(waveform, settings) for waveform in heard]
         text = self.encoder.embed(told, batch=len(told)) if self.reads else None
         frames = torch.tensor([len(logmel) for logmel in logmels])
         return pad_sequence(logmels, batch_first=True), frames, text

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import psutil
 
-from sercore import batch, config, files, progress
-from sercore.attempts import Outcome
-from sercore.clusters import Cluster, Where
+from sercore import files
+from sercore.study import config, progress, scheduler
+from sercore.study.attempt import Outcome
+from sercore.study.workers import Cluster, Where
 
 STUDY = """\
 study: simulated
@@ -34,7 +35,7 @@ sections:
 def main(arguments: Sequence[str] | None = None) -> list[dict[str, float]]:
     """Measure, print a line for every `--every` runs, and return them."""
     asked = _parser().parse_args(arguments)
-    jobs = [batch.Job(name=f"sleep/{n}", call=partial(_sleep, n, asked.seconds)) for n in range(asked.runs)]
+    jobs = [scheduler.Job(name=f"sleep/{n}", call=partial(_sleep, n, asked.seconds)) for n in range(asked.runs)]
     process = psutil.Process()
     rows: list[dict[str, float]] = []
     with Cluster(Where(workers=asked.workers)) as cluster:
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, float]]:
         rows.append(_row(process, 0, None))
         print(f"{'runs':>6} {'memory':>10} {'processor, a run':>18} {'wall, a run':>13}")
         print(f"{0:>6} {rows[0]['megabytes']:>7.0f} MB", flush=True)
-        for done, outcome in enumerate(batch.perform(jobs, cluster), 1):
+        for done, outcome in enumerate(scheduler.perform(jobs, cluster), 1):
             if outcome.state != "complete":
                 raise RuntimeError(f"{outcome.name}: {outcome.cause}")
             if done % asked.every == 0:

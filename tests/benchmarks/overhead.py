@@ -8,7 +8,8 @@ from collections import Counter
 
 import pandas as pd
 
-from sercore import config, costs, files
+from sercore import files
+from sercore.study import config, costs
 
 WANTED = 0.80
 

@@ -20,8 +20,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from sercore import acceleration, config, files, schema, sources, training
+from sercore import files, schema
+from sercore.corpora import corpus
+from sercore.datasets.source import read
 from sercore.settings import FeatureSettings, TextSettings
+from sercore.training import loop
+from sercore.training.device import memory_kept
 
 from . import limits, speech, throughput
 from .loops import Ours, Size
@@ -55,15 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         raise FileNotFoundError(f"no {python}; autrainer is installed there by: make .venv-peer/installed")
     folder = files.resolve(asked.folder)
     root = speech.lay_out(folder, asked.hours)
-    device = training.pick_device()
+    device = loop.pick_device()
     project = folder / "peer"
     _lay_out(project, root, asked.batch, asked.turns, device)
     threads = torch.get_num_threads()
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(Path(__file__).parent)}
     with (project / "log.txt").open("w") as log:
         _preprocess(python, project, environment, log)
-        source = sources.read(
-            "table", config.located({"root": root}, "speech"), model="cnn14", targets=(schema.EMOTION,),
+        source = read(
+            "table", corpus.located({"root": root}, "speech"), model="cnn14", targets=(schema.EMOTION,),
             classes=schema.FOUR_CLASSES, features=FeatureSettings(), text=TEXT, cache_folder=folder / "cache",
         )  # fmt: skip
         limit = limits.measure(device)
@@ -92,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
 
 def _steady(ours: Ours, device: torch.device) -> float:
     """Utterances a second of our loop as within an epoch, which is longer than a turn."""
-    with acceleration.memory_kept(device):
+    with memory_kept(device):
         ours.train()
         return ours.train()
 

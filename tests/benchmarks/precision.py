@@ -11,7 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from sercore import cli, files, results, schema, significance
+from sercore import files, schema
+from sercore.analysis import results, statistics
+from sercore.commands import cli
 
 CORPUS = "msp-podcast"
 SECTIONS = ("categories", "multitask")
@@ -61,7 +63,7 @@ def table(scores: pd.DataFrame) -> str:
         for model in (name for name in schema.MODELS if name in set(rows["model"])):
             own = rows[rows["model"] == model]
             exact, coarse = (own.loc[own["precision"] == name, "score"].to_numpy() for name in PRECISIONS)
-            found = significance.compare_seeds(coarse, exact)
+            found = statistics.compare_seeds(coarse, exact)
             form = ".1f" if metric == "uar" else ".3f"
             cells = [f"{part.mean():{form}} ({part.std(ddof=1):{form}})" for part in (exact, coarse)]
             cells.append(f"{found.difference:+{form}} ({found.low:+{form}} to {found.high:+{form}})")

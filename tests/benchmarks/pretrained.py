@@ -15,7 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sercore import cli, config, files, results, schema, significance
+from sercore import files, schema
+from sercore.analysis import results, statistics
+from sercore.commands import cli
+from sercore.study import config
 
 from .real_speech import DRAWS, SIZE, interval, speak_emobank
 
@@ -94,10 +97,10 @@ def _rows(pair: dict[str, Path]) -> Iterator[str]:
         test = [part[(part["test_corpus"] == corpus) & (part["target"] == target)] for part in found.values()]
         metric, unit, form = ("uar", 100, ".1f") if target == schema.EMOTION else ("ccc", 1, ".3f")
         scored = [
-            significance.bootstrap_interval(part, metric, np.random.default_rng(0), draws=DRAWS, labels=labels)
+            statistics.bootstrap_interval(part, metric, np.random.default_rng(0), draws=DRAWS, labels=labels)
             for part in test
         ]
-        apart = significance.bootstrap_difference(*test, metric, np.random.default_rng(0), draws=DRAWS, labels=labels)
+        apart = statistics.bootstrap_difference(*test, metric, np.random.default_rng(0), draws=DRAWS, labels=labels)
         own = test[-1]
         of = f"{corpus}{' (simulated speech)' if own['simulated'].all() else ''}, {target}, {metric.upper()}"
         counts = [str(own[name].nunique()) for name in ("utterance", "speaker", "seed")]

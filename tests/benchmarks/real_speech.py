@@ -24,8 +24,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sercore import cli, config, experiment, files, metrics, results, schema, significance, splits
-from sercore.corpora import spoken
+from sercore import files, metrics, schema
+from sercore.analysis import results, statistics
+from sercore.commands import cli
+from sercore.corpora import splits, synthetic
+from sercore.study import config
+from sercore.training import experiment
 
 DRAWS = 2000  # resamples of the test speakers
 SHUFFLES = 500  # of the emotions, for what chance gives
@@ -102,8 +106,8 @@ def emodb_table(path: Path) -> str:
     rows["mel statistics"] = mel_statistics(plan)
     voice, lines, verdicts = rows["cnn14"], [], []
     for name in ("mel statistics", *(model for model in schema.MODELS if model in rows)):
-        score = significance.bootstrap_interval(rows[name], "uar", np.random.default_rng(0), draws=DRAWS, labels=labels)
-        apart = significance.bootstrap_difference(
+        score = statistics.bootstrap_interval(rows[name], "uar", np.random.default_rng(0), draws=DRAWS, labels=labels)
+        apart = statistics.bootstrap_difference(
             rows[name], voice, "uar", np.random.default_rng(0), draws=DRAWS, labels=labels
         )
         against = "" if name == "cnn14" else interval(apart, 100, "+.1f")
@@ -205,9 +209,9 @@ def speak_emobank(source: str | Path, folder: Path, size: float) -> dict[str, st
     sentences, corpus, transcripts = folder / "sentences.csv", folder / "corpus", folder / "transcripts.csv"
     files.write_table(sentences, table[["text", *schema.DIMENSIONS, "partition"]])
     start = time.monotonic()
-    if spoken.speak("msp-podcast", corpus, sentences=sentences, size=size):
+    if synthetic.speak("msp-podcast", corpus, sentences=sentences, size=size):
         print(f"EmoBank: spoken in {time.monotonic() - start:.0f} s: {corpus}")
-    said = spoken.said(corpus, sentences)
+    said = synthetic.said(corpus, sentences)
     files.write_table(transcripts, pd.DataFrame({"utterance": list(said), "transcript": list(said.values())}))
     return {"root": str(corpus), "transcripts": str(transcripts)}
 
@@ -221,7 +225,7 @@ def emobank_table(path: Path) -> str:
         of_model, cells = test[test["model"] == name], []
         for dimension in schema.DIMENSIONS:
             part = of_model[of_model["target"] == dimension]
-            score = significance.bootstrap_interval(part, "ccc", np.random.default_rng(0), draws=DRAWS)
+            score = statistics.bootstrap_interval(part, "ccc", np.random.default_rng(0), draws=DRAWS)
             cells.append(interval(score, 1, ".3f"))
         lines.append(f"| {schema.MODEL_LABELS[name]} | {' | '.join(cells)} |")
     return "\n".join([

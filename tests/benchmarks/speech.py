@@ -11,7 +11,10 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from sercore import config, corpora, experiment, features, files, schema
+from sercore import corpora, files, schema
+from sercore.corpora import corpus
+from sercore.datasets import source
+from sercore.features import audio
 
 RATE = 16_000
 SHORTEST, LONGEST, MEDIAN, SPREAD = 2.0, 11.0, 5.2, 0.4  # seconds, and the deviation of their logarithm
@@ -42,8 +45,8 @@ def lay_out(folder: Path, hours: float, seed: int = 0) -> Path:
 
 def _embedded() -> list[corpora.Corpus]:
     found = []
-    for name, options in experiment.EMBEDDED_CORPORA.items():
-        places = config.located(options, name)
+    for name, options in source.EMBEDDED_CORPORA.items():
+        places = corpus.located(options, name)
         found.append(corpora.read(name, places.pop("root"), **places))
     return found
 
@@ -51,7 +54,7 @@ def _embedded() -> list[corpora.Corpus]:
 def _heard() -> np.ndarray:
     """All sound of the embedded corpora, end to end: (samples,) float32."""
     paths = [one.root / file for one in _embedded() for file in one.utterances["file"]]
-    return np.concatenate([features.read_audio(path, RATE).numpy() for path in paths])
+    return np.concatenate([audio.read_audio(path, RATE).numpy() for path in paths])
 
 
 def _words() -> list[str]:

@@ -11,7 +11,9 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from sercore import acceleration, models, optimisers, training
+from sercore.models import checkpoint
+from sercore.training import loop, optimisers
+from sercore.training.device import autocast, memory_kept
 
 from . import limits, loops, throughput
 
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--output", help="default: profile_<device>.txt beside this file")
     asked = parser.parse_args(arguments)
-    device = training.pick_device()
+    device = loop.pick_device()
     name = throughput.processor() if device.type == "cpu" else torch.cuda.get_device_name(device)
     parts = [f"One training step of MFCNN14, batch {asked.batch}, bfloat16; {name}, {torch.get_num_threads()} threads, "
              f"torch {torch.__version__}. Self time, by operation."]  # fmt: skip
@@ -52,7 +54,7 @@ def _table(width: int, mels: int, frames: int, batch: int, device: torch.device)
     """A step's operations, the longest first, after two steps that warm up."""
     build = {"kind": "cnn14", "outputs": loops.OUTPUTS, "text_stages": range(1, 7), "text_width": 384, "width": width,
              "mels": mels}  # fmt: skip
-    model = models.build(build, torch.Generator().manual_seed(0)).to(device).train()
+    model = checkpoint.build(build, torch.Generator().manual_seed(0)).to(device).train()
     settings = loops.schedule("mfcnn14", batch, 1, "bfloat16")
     optimiser = optimisers.optimiser(model.parameters(), settings)
     chance = torch.Generator().manual_seed(0)
@@ -62,7 +64,7 @@ def _table(width: int, mels: int, frames: int, batch: int, device: torch.device)
     target = torch.zeros(batch, dtype=torch.int64, device=device)
 
     def step() -> None:
-        with acceleration.autocast(device, "bfloat16"):
+        with autocast(device, "bfloat16"):
             logits = model(logmel, counts, text).logits
         loss = torch.nn.functional.cross_entropy(logits.float(), target)
         optimiser.zero_grad()
@@ -71,7 +73,7 @@ def _table(width: int, mels: int, frames: int, batch: int, device: torch.device)
         limits.wait(device)
 
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
-    with acceleration.memory_kept(device):
+    with memory_kept(device):
         for _ in range(2):
             step()
         with profile(activities=activities) as found:

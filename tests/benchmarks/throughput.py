@@ -21,8 +21,13 @@ from typing import Any
 
 import torch
 
-from sercore import acceleration, config, datasets, files, schema, sources, training
+from sercore import files, schema
+from sercore.corpora.corpus import located
+from sercore.datasets import batches
+from sercore.datasets.source import Source, read
 from sercore.settings import CNN_MODELS, TEXT_MODEL, FeatureSettings, TextSettings
+from sercore.training.device import memory_kept
+from sercore.training.loop import pick_device
 
 from . import extraction, limits, report, speech
 from .loops import Ours, Plain, Sample, Size
@@ -38,7 +43,7 @@ DEEP = 32  # the width from which on a batch takes seconds on a CPU
 def main(arguments: Sequence[str] | None = None) -> dict:
     """Measure, print tables, write the numbers as JSON, and return them."""
     asked = _parser().parse_args(arguments)
-    device = training.pick_device()
+    device = pick_device()
     if asked.threads:
         torch.set_num_threads(asked.threads)
     folder, began = files.resolve(asked.folder), time.perf_counter()
@@ -56,9 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     for width in asked.widths:
         size = _size(width, asked, device)
         names = [name for name in asked.models if asked.all or name in _worth(width, device)]
-        place = config.located(options, asked.corpus)
+        place = located(options, asked.corpus)
         corpus = {
-            name: sources.read(
+            name: read(
                 asked.corpus, place, model=name, targets=(schema.EMOTION,), classes=schema.FOUR_CLASSES,
                 features=size.features, text=text, cache_folder=folder / "cache",
             )
@@ -127,7 +132,7 @@ def _worth(width: int, device: torch.device) -> tuple[str, ...]:
 
 
 def _measure(
-    corpus: dict[str, sources.Source],
+    corpus: dict[str, Source],
     size: Size,
     text: TextSettings,
     device: torch.device,
@@ -145,7 +150,7 @@ def _measure(
     began = time.perf_counter()
     for turn in range(1 + size.repeats):
         rates: dict[str, dict[str, float]] = {}
-        with acceleration.memory_kept(device):  # as it is within an epoch, which is longer than a turn
+        with memory_kept(device):  # as it is within an epoch, which is longer than a turn
             ours[hears].train()
             for name in corpus:
                 limits.forget_peak(device)
@@ -184,7 +189,7 @@ def _measure(
 
 
 def _faster(
-    source: sources.Source,
+    source: Source,
     size: Size,
     model: str,
     text: TextSettings,
@@ -210,7 +215,7 @@ def _beside(ours: dict[str, Ours], device: torch.device) -> dict[str, float]:
     both, ratios = ["cnn14", "mfcnn14"], []
     for name in both:
         ours[name].take(1)
-    with acceleration.memory_kept(device):
+    with memory_kept(device):
         ours["cnn14"].train()
         for turn in range(PAIRS):
             rates = {name: ours[name].train() for name in (both if turn % 2 else reversed(both))}
@@ -218,9 +223,9 @@ def _beside(ours: dict[str, Ours], device: torch.device) -> dict[str, float]:
     return _spread(ratios)
 
 
-def _data_path(source: sources.Source, size: Size, trained: float, limit: dict[str, float]) -> dict[str, float]:
+def _data_path(source: Source, size: Size, trained: float, limit: dict[str, float]) -> dict[str, float]:
     """An epoch's batches without training on them."""
-    dataset = source.dataset(source.rows["utterance"]).to(training.pick_device())
+    dataset = source.dataset(source.rows["utterance"]).to(pick_device())
     rates, copied = [], 0
     for turn in range(4):
         seen = copied = 0
@@ -235,9 +240,9 @@ def _data_path(source: sources.Source, size: Size, trained: float, limit: dict[s
     return {
         "utterances_per_second": speed, "times_training": speed / trained, "bytes_per_second": stream,
         "share_of_copy": stream / limit["copy_bytes_per_second"],
-        "padding_share": datasets.padding_share(dataset, size.batch, chance),
+        "padding_share": batches.padding_share(dataset, size.batch, chance),
         "sample_padding_share": _padding(Sample(dataset, size.ours), size.batch),
-        "evaluation_padding_share": datasets.padding_share(dataset, size.batch, None),
+        "evaluation_padding_share": batches.padding_share(dataset, size.batch, None),
         "plain_padding_share": _random_padding(dataset.plan(len(dataset), chance)[0].count, size.batch),
     }  # fmt: skip
 

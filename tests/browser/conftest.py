@@ -19,7 +19,8 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 from playwright.sync_api import sync_playwright
 
-from sercore import config, distributions, results
+from sercore.analysis import corpus_statistics, results
+from sercore.study import config
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "outputs" / "browser"
@@ -80,7 +81,7 @@ def multitask(plan):
 
 @pytest.fixture(scope="session")
 def held(plan):
-    return {corpus.name: corpus for corpus in distributions.read(plan)}
+    return {corpus.name: corpus for corpus in corpus_statistics.read(plan)}
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,9 @@ import pytest
 import soundfile
 from conftest import HEARD_AND_SEEN, PICTURES, ROWS
 
-from sercore import metrics, scores
-from sercore.widgets.listing import PAGE
+from sercore import metrics
+from sercore.analysis import results
+from sercore.widgets.utterances import PAGE
 
 pytestmark = pytest.mark.browser
 
@@ -27,7 +28,7 @@ def browsed(where, request):
 
 def of_model(found, model, **filters):
     """Test predictions of MSP-Podcast by the best seed of `model`."""
-    table = scores.of_best(found.predictions, found.best)
+    table = results.of_best(found.predictions, found.best)
     table = table[(table["partition"] == "test") & (table["model"] == model)]
     table = table[(table["train_corpus"] == "msp-podcast") & (table["test_corpus"] == "msp-podcast")]
     for column, value in filters.items():

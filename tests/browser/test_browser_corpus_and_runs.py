@@ -4,7 +4,7 @@ import pytest
 from conftest import HEARD_AND_SEEN, PICTURES, ROWS
 
 from sercore.widgets import runs
-from sercore.widgets.listing import PAGE
+from sercore.widgets.utterances import PAGE
 
 pytestmark = pytest.mark.browser
 

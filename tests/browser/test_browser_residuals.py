@@ -5,8 +5,8 @@ import pytest
 import soundfile
 from conftest import HEARD_AND_SEEN, PICTURES, ROWS
 
-from sercore import residuals, scores
-from sercore.widgets.listing import PAGE
+from sercore.analysis import residuals, results
+from sercore.widgets.utterances import PAGE
 
 pytestmark = pytest.mark.browser
 
@@ -25,7 +25,7 @@ def browsed(where, request):
 
 def errors(found, model, target, **filters):
     """Residuals on MSP-Podcast's test set of the best seed of `model`."""
-    table = scores.of_best(found.predictions, found.best)
+    table = results.of_best(found.predictions, found.best)
     table = table[(table["partition"] == "test") & (table["model"] == model) & (table["target"] == target)]
     for column, value in filters.items():
         table = table[table[column] == value]

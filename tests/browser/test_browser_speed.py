@@ -11,7 +11,8 @@ import soundfile
 from conftest import PICTURES, ROOT, serve_voila
 from nbformat.v4 import new_code_cell, new_notebook
 
-from sercore import figures, files
+from sercore import files
+from sercore.analysis import figures
 
 pytestmark = pytest.mark.browser
 TIMES = 12

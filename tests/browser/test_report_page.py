@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import PICTURES
 
-from sercore import report
+from sercore.analysis import report
 
 pytestmark = pytest.mark.browser
 PHONE, DESK = 390, 1280  # [px]

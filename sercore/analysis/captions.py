@@ -1,0 +1,140 @@
+"""What stands below every table and figure: what was trained, selected and tested on what, with which settings.
+
+A number is only as good as the sentence that says where it comes from, so these are made from the study itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import pandas as pd
+
+from sercore import settings
+from sercore.analysis.results import LATE_FUSION, OFFICIAL, Results
+from sercore.corpora.splits import MADE
+from sercore.schema import CORPUS_LABELS, MODEL_LABELS, MODELS, corpus, first, place
+
+IEMOCAP_FOLDS = 10
+LATE_FUSION_NOTE = (
+    "Late fusion (LF) is the mean of what BERT and CNN14 of one seed predict; the paper prints it only in Table 4."
+)
+SELECTED_BY = {
+    "categories": "UAR",
+    "dimensions": "CCC of its dimension",
+    "multitask": "mean CCC of the three dimensions",
+}
+UNUSED = {"sgd": ("weight_decay", "warmup_steps", "total_steps"), "adam": ("momentum", "crop_seconds")}
+KINDS = {"features": settings.FeatureSettings, "text": settings.TextSettings, "network": settings.NetworkSettings}
+
+
+def below(results: Results, shown: pd.DataFrame) -> tuple[str, ...]:
+    """The notes that every table of `results` carries; `shown` are its numbers, with the corpora's columns."""
+    return (*simulated(results), *missing(results), *protocol(results, shown), best(results), *departures(results))
+
+
+def simulated(results: Results) -> tuple[str, ...]:
+    """A warning where the speech is synthesised."""
+    text = "Simulated: the speech is synthesised and its emotions are planted; the paper's numbers are of real speech."
+    return (text,) if results.simulated else ()
+
+
+def missing(results: Results) -> tuple[str, ...]:
+    """Which runs the study still lacks, if any."""
+    if not results.missing:
+        return ()
+    names = first((run.name for run in results.missing), most=8)
+    return (f"Incomplete: {how_many(results)} ({names}); the scores are over the others.",)
+
+
+def how_many(results: Results) -> str:
+    """How many runs are missing, in words."""
+    return "1 run is missing" if len(results.missing) == 1 else f"{len(results.missing)} runs are missing"
+
+
+def markers(results: Results) -> tuple[str, ...]:
+    """What the markers and the numbers in brackets mean."""
+    seeds = results.scores.groupby("model", observed=True)["seed"].nunique()
+    few = " With fewer than two seeds nothing is tested." if seeds.min() < 2 else ""
+    return (
+        f"Mean (sd, ddof 0) over {seeds.max()} seeds. * differs from CNN14, † from BERT: the paper's two-sided "
+        f"independent-samples t-test over the seeds, alpha .05, not corrected for the number of tests.{few}",
+        *(text for text in (LATE_FUSION_NOTE,) if LATE_FUSION in seeds),
+    )
+
+
+def protocol(results: Results, shown: pd.DataFrame) -> tuple[str, ...]:
+    """What each pair of corpora in `shown` was trained, selected and tested on, with the counts."""
+    test, told = results.predictions[results.predictions["partition"] == "test"], []
+    measure = SELECTED_BY.get(results.section, "development score")
+    pairs = shown[["train_corpus", "test_corpus"]].drop_duplicates().itertuples(index=False)
+    for train, other in sorted(pairs, key=lambda pair: (place(pair[0]), pair[0] != pair[1], *pair)):
+        rows = test[(test["train_corpus"] == train) & (test["test_corpus"] == other)]
+        folds = list(rows["fold"].unique())
+        tested = f"tested on {rows['utterance'].nunique()} utterances of {rows['speaker'].nunique()} known speakers"
+        how = f"trained on the training partition, epoch chosen by {measure} on the development partition"
+        if any(MADE.fullmatch(str(fold)) for fold in folds):
+            tested += f"; the split was made here: {first(map(str, folds))} (of what, and the seed)"
+        elif folds != [OFFICIAL]:
+            few = train == "iemocap" and len(folds) < IEMOCAP_FOLDS
+            named = f" of {IEMOCAP_FOLDS} ({first(folds, most=IEMOCAP_FOLDS)})" if few else ""
+            how = (
+                f"leave one speaker out, {len(folds)} folds{named}; epoch chosen by {measure} on the other speaker of "
+                + ("the session" if train in CORPUS_LABELS else "the session, or the next speaker")
+            )
+            if train != other:
+                tested = f"the model of every fold {tested}, mean of their scores"
+        told.append(f"{corpus(train)} → {corpus(other)}: {how}; {tested}.")
+    return tuple(told)
+
+
+def best(results: Results) -> str:
+    """What "best on validation" picks."""
+    measure = SELECTED_BY.get(results.section, "score")
+    ties = results.best.drop_duplicates(["model", "train_corpus", "seed"])["ties"].gt(1).sum()
+    met = f"met {ties} times here" if ties else "none met here"
+    return (
+        f"Best on validation: per architecture and training corpus the seed with the highest {measure} on the "
+        f"development utterances (folds pooled); ties go to the lowest seed ({met}); LF by its own score there."
+    )
+
+
+def departures(results: Results) -> tuple[str, ...]:
+    """How the settings differ from the paper's, and which of the paper's its text does not confirm."""
+    differ, doubted = [], []
+    runs = sorted(results.study.section(results.section), key=lambda run: MODELS.index(run.parameters["model"]))
+    for run in runs:
+        model = run.parameters["model"]
+        if model in settings.SPEECH_MODELS:
+            continue  # the paper has no such model
+        for name, value, paper, doubt in compared(model, run.parameters):
+            if value != paper:
+                differ.append((MODEL_LABELS[model], f"{name} {value}", f"the paper: {paper}"))
+            elif doubt:
+                doubted.append((MODEL_LABELS[model], f"{name} {value}", doubt))
+    told = {"Settings other than the paper's": differ, "Settings that the paper's text does not confirm": doubted}
+    return tuple(f"{what}: {_by_models(rows)}." for what, rows in told.items() if rows)
+
+
+def compared(model: str, parameters: Mapping[str, Any]) -> list[tuple[str, Any, Any, str]]:
+    """Name, value, the paper's value and the doubt about that, of every setting that `model` uses."""
+    used = {"bert": ("text",), "cnn14": ("features", "network")}.get(model, ("features", "text", "network"))
+    pairs = [(settings.build(KINDS[kind], parameters.get(kind, {})), KINDS[kind]()) for kind in used]
+    ours, paper = settings.training(model, parameters.get("training", {})), settings.training(model, {})
+    unused = UNUSED[ours.optimiser]
+    return [
+        (f.name, getattr(mine, f.name), getattr(theirs, f.name), settings.doubts(mine).get(f.name, ""))
+        for mine, theirs in [*pairs, (ours, paper)]
+        for f in fields(mine)
+        if f.name not in unused
+    ]
+
+
+def _by_models(rows: list[tuple[str, str, str]]) -> str:
+    """(model, setting, remark) in words, settings of the same models together, and of the same remark."""
+    table = pd.DataFrame(rows, columns=["models", "setting", "remark"]).drop_duplicates()
+    table = table.groupby(["setting", "remark"], sort=False)["models"].agg(", ".join).reset_index()
+    told = []
+    for models, group in table.groupby("models", sort=False):
+        parts = group.groupby("remark", sort=False)["setting"].agg(", ".join)
+        told.append(f"{models}: " + ", ".join(f"{settings} ({remark})" for remark, settings in parts.items()))
+    return "; ".join(told)

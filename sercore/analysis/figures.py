@@ -1,0 +1,334 @@
+"""The paper's figures and the ones beside them, one function a figure; each returns its Figure, ready to be shown.
+
+Colours are those of schema.MODEL_COLOURS everywhere, every seed is shown, and simulated speech is called so on the
+picture itself. Text is large enough to be read at half size.
+
+What a model says of a long recording over time, as a picture.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from sercore import files, metrics, schema
+from sercore.analysis import published, residuals
+from sercore.analysis.results import PERCENT, Results, classes, of_best
+from sercore.schema import (
+    DIMENSIONS,
+    EMOTION,
+    MODEL_COLOURS,
+    MODEL_LABELS,
+    MODELS,
+    PROBABILITY,
+    first,
+    probability_columns,
+)
+from sercore.study.config import Study
+
+MSP = ("msp-podcast", "msp-podcast")
+CONFUSED = ("bert", "cnn14", "sfcnn14", "mfcnn14")  # the panels of figure 2
+DASHES = {  # of lines, beside their colours
+    "bert": "--", "cnn14": "-.", "lf": ":", "sfcnn14": "-", "mfcnn14": "-", "wav2vec2": "--", "hubert": "-.",
+    "wavlm": ":",
+}  # fmt: skip
+POINTS = 300  # of each model behind a line of figure 3
+JITTER = 0.16  # half the width over which the seeds of a model are spread
+STYLE = {
+    "font.size": 15, "axes.titlesize": 16, "axes.labelsize": 15, "xtick.labelsize": 14, "ytick.labelsize": 14,
+    "legend.fontsize": 13, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+    "grid.color": "#e5e5e5", "axes.axisbelow": True, "pdf.fonttype": 42, "svg.hashsalt": "sercore",
+}  # fmt: skip
+METRIC_LABELS = {"uar": "UAR (%)", "ccc": "CCC", "pcc": "PCC"}
+
+
+@contextmanager
+def drawing(columns: int, rows: int, size: tuple[float, float], simulated: bool) -> Iterator[tuple[Figure, np.ndarray]]:
+    """A figure of `rows` x `columns` panels of `size` [inches] each, in the house's style; closed when it is drawn."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            rows, columns, figsize=(columns * size[0], rows * size[1]), squeeze=False, layout="constrained"
+        )
+        try:
+            yield figure, axes
+            if simulated:
+                figure.supxlabel("simulated speech", x=0.99, ha="right", color="#B3001B", fontsize=14, weight="bold")
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # its places are found; every later drawing is quicker
+        finally:
+            plt.close(figure)
+
+
+def save(figure: Figure, study: Study, name: str) -> list[Path]:
+    """Write `figure` into the study's folder as .png and .pdf; returns the paths."""
+    paths = [study.folder / "figures" / f"{name}.{suffix}" for suffix in ("png", "pdf")]
+    for path in paths:
+        files.write_bytes(path, picture(figure, path.suffix[1:]))
+    return paths
+
+
+def picture(figure: Figure, kind: str = "png", dpi: int = 120) -> bytes:
+    """The content of a file of `kind` (png, pdf, svg) that shows `figure`."""
+    content = io.BytesIO()
+    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
+    with plt.rc_context(STYLE):
+        figure.savefig(content, format=kind, dpi=dpi, metadata=undated)
+    return content.getvalue()
+
+
+def plot_confusions(results: Results, corpora: tuple[str, str] = MSP, models: Sequence[str] = CONFUSED) -> Figure:
+    """Figure 2: what each class was taken for by the model of each architecture that is best on validation.
+
+    Share of the row in colour and %, number of utterances below; `corpora`: trained on, tested on. Folds are pooled.
+    """
+    tables = _confusions(results, corpora, models)
+    rows = (len(tables) + 1) // 2
+    with drawing(2, rows, (5.6, 5.2), results.simulated) as (figure, axes):
+        figure.suptitle(f"{_pair(corpora)}, best on validation")
+        for axis, (model, counts) in zip(axes.flat, tables.items(), strict=False):
+            shares = PERCENT * counts.div(counts.sum(axis=1), axis=0)
+            text = shares.map("{:.0f} %".format) + counts.map("\n{}".format)
+            sns.heatmap(shares, annot=text, fmt="", vmin=0, vmax=PERCENT, cmap="Blues", cbar=False, ax=axis,
+                        square=True, linewidths=1)  # fmt: skip
+            axis.set(title=f"{MODEL_LABELS[model]}, UAR {np.diag(shares).mean():.1f} %", xlabel="taken for")
+            _label_rows(axis)
+        for axis in axes.flat[len(tables) :]:
+            axis.set_axis_off()
+    return figure
+
+
+def plot_confusion_differences(
+    results: Results, corpora: tuple[str, str] = MSP, models: Sequence[str] = ("sfcnn14", "mfcnn14"),
+    reference: str = "cnn14",
+) -> Figure:  # fmt: skip
+    """How the rows of figure 2 change from `reference` to each of `models`, in points of the row's share."""
+    tables = _confusions(results, corpora, (reference, *models))
+    shares = {model: PERCENT * counts.div(counts.sum(axis=1), axis=0) for model, counts in tables.items()}
+    changes = {model: shares[model] - shares[reference] for model in models}
+    reach = max(change.abs().to_numpy().max() for change in changes.values())
+    with drawing(len(models), 1, (6, 5.6), results.simulated) as (figure, axes):
+        figure.suptitle(f"{_pair(corpora)}, change of the row in points")
+        for axis, (model, change) in zip(axes.flat, changes.items(), strict=True):
+            sns.heatmap(change, annot=change.map(_points), fmt="", vmin=-reach, vmax=reach, cmap="PuOr_r",
+                        cbar=False, ax=axis, square=True, linewidths=1)  # fmt: skip
+            axis.set(title=f"{MODEL_LABELS[model]} − {MODEL_LABELS[reference]}", xlabel="taken for")
+            _label_rows(axis)
+    return figure
+
+
+def plot_residuals(results: Results, corpus: str = "msp-podcast", seed: int = 0) -> Figure:
+    """Figure 3: `plot_residual_lines` of the model of each architecture that is best on validation."""
+    table = results.predictions
+    table = of_best(table[(table["partition"] == "test") & (table["test_corpus"] == corpus)], results.best)
+    errors = residuals.residual_table(table[table["train_corpus"].astype(object) == table["test_corpus"]])
+    return plot_residual_lines(errors, f"{_pair((corpus, corpus))}, best on validation", results.simulated, seed)
+
+
+def plot_residual_lines(errors: pd.DataFrame, title: str, simulated: bool, seed: int = 0) -> Figure:
+    """Least-squares lines of prediction - truth on truth, one a model, in a panel a dimension.
+
+    `errors`: a table of residuals.residual_table, one run a model. The band is the line's own, at .95; behind it POINTS
+    utterances of each model, drawn by `seed`. The legend gives the slope: 0 is no regression towards the mean, -1 is
+    a model that always says the same.
+    """
+    generator = np.random.default_rng(seed)
+    with drawing(len(DIMENSIONS), 1, (5.4, 6.4), simulated) as (figure, axes):
+        figure.suptitle(title)
+        reach = errors["residual"].abs().quantile(0.99)  # the most extreme points would flatten the lines
+        for axis, target in zip(axes.flat, DIMENSIONS, strict=True):
+            of_target = errors[errors["target"] == target]
+            axis.axhline(0, color="black", linewidth=1)
+            models = [model for model in MODELS if (of_target["model"] == model).any()]
+            size, alpha = (5, 0.25) if len(models) > 1 else (14, 0.5)  # points of one model may be seen
+            for model in models:
+                of_model = of_target[of_target["model"] == model]
+                shown = of_model.iloc[generator.permutation(len(of_model))[:POINTS]]
+                colour, line = MODEL_COLOURS[model], residuals.fit_line(of_model["truth"], of_model["residual"])
+                axis.scatter(shown["truth"], shown["residual"], s=size, color=colour, alpha=alpha, linewidths=0)
+                label = f"{MODEL_LABELS[model]} {line.slope:+.2f}".replace("-", "−")
+                axis.plot(
+                    line.band["truth"], line.band["residual"], DASHES[model], color=colour, linewidth=2.5, label=label
+                )
+                reach = max(reach, line.band["residual"].abs().max())
+                axis.fill_between(line.band["truth"], line.band["lower"], line.band["upper"], color=colour, alpha=0.3)
+            axis.set(title=target, xlabel="truth")
+            axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, title="slope", frameon=False)
+        plt.setp(axes, ylim=(-1.05 * reach, 1.05 * reach))
+        axes.flat[0].set_ylabel("prediction − truth")
+    return figure
+
+
+def plot_scores(results: Results) -> Figure:
+    """Every seed's score of every model on each test set and target, the mean as a line, the paper's mean beside it."""
+    scored = results.scores[(results.scores["partition"] == "test") & (results.scores["metric"] != "mse")]
+    scored = scored[(scored["train_corpus"] != scored["test_corpus"]) | (scored["pooling"] != "folds")]
+    pairs = sorted(
+        scored[["train_corpus", "test_corpus"]].drop_duplicates().itertuples(index=False, name=None),
+        key=lambda pair: (schema.place(pair[0]), pair[0] != pair[1]),
+    )
+    targets = [target for target in (EMOTION, *DIMENSIONS) if (scored["target"] == target).any()]
+    panels = [(pair, target) for pair in pairs for target in targets]
+    columns = len(targets) if len(targets) > 1 else min(2, len(pairs))
+    with drawing(columns, -(-len(panels) // columns), (5.2, 4.4), results.simulated) as (figure, axes):
+        for axis, (pair, target) in zip(axes.flat, panels, strict=False):
+            rows = scored[(scored["train_corpus"] == pair[0]) & (scored["test_corpus"] == pair[1])]
+            _plot_seeds(axis, rows[rows["target"] == target], pair, target)
+        for axis in axes.flat[len(panels) :]:
+            axis.set_axis_off()
+        grey = {"color": "#444444", "markersize": 9}
+        handles = [
+            Line2D([], [], marker="o", linestyle="", label="a seed", **grey),
+            Line2D([], [], linewidth=3, label="mean", **grey),
+            Line2D([], [], marker="D", linestyle="", fillstyle="none", label="the paper's mean", **grey),
+        ]
+        figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False)
+    return figure
+
+
+def plot_learning_curves(history: pd.DataFrame, simulated: bool = False) -> Figure:
+    """Loss in training and score on the development set by epoch, of `results.read_history`; folds averaged.
+
+    Thin: each seed; thick: their mean while all are training; band: one sd (ddof 0) around it; circle: the epoch that a
+    fold kept, on its seed's line.
+    """
+    told = [column for column in ("corpus", "target") if column in history]
+    groups = list(history.groupby(told, sort=False)) if told else [(("",), history)]
+    with drawing(len(groups), 2, (5.2, 3.8), simulated) as (figure, axes):
+        for column, (names, group) in enumerate(groups):
+            title = ", ".join([schema.corpus(names[0]), *names[1:]])
+            for axis, value in zip(axes[:, column], ("loss", "development"), strict=True):
+                for model in [model for model in MODELS if (group["model"] == model).any()]:
+                    _plot_curves(axis, group[group["model"] == model], model, value)
+                axis.set(xlabel="epoch", title=title)
+                axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        for axis, label in zip(axes[:, 0], ("training loss", "development score"), strict=True):
+            axis.set_ylabel(label)
+        axes[0, 0].legend(frameon=True)
+    return figure
+
+
+def _plot_curves(axis: Axes, history: pd.DataFrame, model: str, value: str) -> None:
+    seeds = history.pivot_table(index="epoch", columns="seed", values=value)  # the mean over folds
+    axis.plot(seeds, color=MODEL_COLOURS[model], linewidth=1, alpha=0.5)
+    whole = seeds.dropna().mean(axis=1)
+    axis.plot(whole, color=MODEL_COLOURS[model], linewidth=3, label=MODEL_LABELS[model])
+    spread = seeds.dropna().std(axis=1, ddof=0)
+    axis.fill_between(whole.index, whole - spread, whole + spread, color=MODEL_COLOURS[model], alpha=0.15, linewidth=0)
+    if value == "development":
+        kept = history[history["best"]].groupby(["seed", "fold"])["epoch"].max()  # the last epoch that was best so far
+        for (seed, _), epoch in kept.items():
+            axis.plot(epoch, seeds.loc[epoch, seed], "o", color=MODEL_COLOURS[model], fillstyle="none", markersize=8)
+
+
+def _plot_seeds(axis: Axes, scored: pd.DataFrame, pair: tuple[str, str], target: str) -> None:
+    """One panel of `plot_scores`."""
+    paper = published.results().query("table != 4 and section == @scored.section.iloc[0] and target == @target")
+    paper = paper[(paper["train_corpus"] == pair[0]) & (paper["test_corpus"] == pair[1])].set_index("model")["mean"]
+    present = [model for model in MODELS if (scored["model"] == model).any()]
+    for place, model in enumerate(present):
+        values = scored.loc[scored["model"] == model].sort_values("seed")["score"].to_numpy()
+        spread = place + (np.linspace(-JITTER, JITTER, len(values)) if len(values) > 1 else np.zeros(1))
+        axis.plot(spread, values, "o", color=MODEL_COLOURS[model], markersize=9, alpha=0.85)
+        axis.hlines(values.mean(), place - 0.32, place + 0.32, color=MODEL_COLOURS[model], linewidth=3)
+        if model in paper.index:
+            axis.plot(place + 0.34, paper[model], "D", color="#444444", fillstyle="none", markersize=8)
+    axis.set_xticks(range(len(present)), [MODEL_LABELS[model] for model in present], rotation=30, ha="right")
+    metric = scored["metric"].iloc[0]
+    title = _pair(pair) if target == EMOTION else f"{target}\n{_pair(pair)}"
+    axis.set(title=title, ylabel=METRIC_LABELS[metric], xlim=(-0.6, len(present) - 0.4))
+    axis.grid(visible=False, axis="x")
+
+
+def _confusions(results: Results, corpora: tuple[str, str], models: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Counts of each of `models` that there is; the model of each architecture that is best on validation."""
+    table = results.predictions
+    table = table[(table["partition"] == "test") & (table["test_corpus"] == corpora[1])]
+    table = of_best(table[table["train_corpus"] == corpora[0]], results.best)
+    labels = classes(table)
+    found = {model: table[table["model"] == model] for model in models}
+    return {
+        model: metrics.confusion(rows["truth"], rows["prediction"], labels)
+        for model, rows in found.items()
+        if len(rows)
+    }
+
+
+def _label_rows(axis: Axes) -> None:
+    axis.set_ylabel("truth")
+    axis.tick_params(axis="y", rotation=0, length=0)
+    axis.tick_params(axis="x", length=0)
+    axis.grid(visible=False)
+
+
+def _points(change: float) -> str:
+    return f"{change:+.0f}".replace("-", "−") if abs(change) >= 0.5 else "0"
+
+
+def _pair(corpora: tuple[str, str]) -> str:
+    return " → ".join(schema.corpus(name) for name in corpora)
+
+
+MOST = 6  # recordings in one figure
+SIZE = (11.0, 3.6)  # of a recording's panel [inches]
+COLOURS = {
+    "angry": "#D55E00", "happy": "#E69F00", "neutral": "#999999", "sad": "#0072B2",
+    "arousal": "#D55E00", "valence": "#009E73", "dominance": "#0072B2",
+}  # fmt: skip  # Okabe and Ito's palette; other classes take what follows
+OTHERS = ("#CC79A7", "#56B4E9", "#F0E442", "#009E73", "#000000", "#7F3C8D", "#80BA5A")
+MARKERS = "osD^vPX*<>h"  # beside the colours
+
+
+def plot_over_time(predictions: pd.DataFrame) -> Figure:
+    """Probability of each class, or rating of each dimension, over the seconds of each recording, a panel each.
+
+    `predictions` is a table of prediction.Predictor with windows: a point stands in the middle of its window. Rows with
+    an error are left out. Raises ValueError where no row is left, and for more than 6 recordings.
+    """
+    rows = predictions[predictions["error"].isna()]
+    files = list(rows["file"].unique())
+    if not files or len(files) > MOST:
+        raise ValueError(f"predictions of {len(files)} recordings to draw; expected 1 to {MOST}")
+    with drawing(1, len(files), SIZE, simulated=False) as (figure, axes):
+        for axis, file in zip(axes[:, 0], files, strict=True):
+            _draw(axis, rows[rows["file"] == file])
+            axis.set_title(_shown(file), loc="left")
+        axes[-1, 0].set_xlabel("seconds")
+        axes[0, 0].legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
+        figure.supxlabel(f"trained on {first(rows['trained_on'].unique())}", x=0.99, ha="right", fontsize=12)
+    return figure
+
+
+def save_over_time(figure: Figure, path: Path) -> None:
+    """Write `figure` to `path` as .png, .pdf or .svg, by its suffix."""
+    files.write_bytes(path, picture(figure, path.suffix[1:]))
+
+
+def _draw(axis: Axes, rows: pd.DataFrame) -> None:
+    middle = (rows["start"] + rows["end"]) / 2
+    classes = probability_columns(rows)
+    names = classes or [name for name in DIMENSIONS if name in rows]
+    rest = iter(OTHERS)
+    for column, marker in zip(names, MARKERS, strict=False):
+        name = column.removeprefix(PROBABILITY)
+        colour = COLOURS.get(name) or next(rest)
+        axis.plot(middle, rows[column], color=colour, marker=marker, markersize=5, linewidth=1.8, label=name)
+    axis.set_xlim(rows["start"].min(), rows["end"].max())
+    if classes:
+        axis.set_ylim(0, 1)
+        axis.set_ylabel("probability")
+    else:
+        axis.set_ylabel(f"rating, {rows['scale'].iloc[0]}")
+
+
+def _shown(file: str) -> str:
+    """The name of `file`, without its folders."""
+    return file.replace("\\", "/").rpartition("/")[2]

@@ -1,0 +1,250 @@
+"""The paper's Tables 1 to 4 of the study at hand, the printed numbers beside, and what must be known to read them.
+
+A table is a DataFrame of text for the eye and a tidy one of numbers for everything else; it writes itself as Markdown,
+LaTeX (booktabs) and CSV into the study's folder.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sercore import files, schema
+from sercore.analysis import captions, published, statistics
+from sercore.analysis.results import Results, of_best
+from sercore.schema import DIMENSIONS, MODEL_LABELS, MODELS
+from sercore.study.config import Study
+
+HERE, PAPER = "here", "paper"
+CELL = ["train_corpus", "test_corpus", "target", "metric", "pooling"]
+POOLING_LABELS = {"single": "", "pooled": "folds pooled", "folds": "mean of folds"}
+DIGITS = {"uar": 1, "ccc": 3, "pcc": 3, "mse": 3}
+
+
+@dataclass(frozen=True, repr=False)
+class Table:
+    """A table of results: what is shown, the numbers behind it, and the notes that stand below it."""
+
+    name: str  # of its files
+    title: str
+    frame: pd.DataFrame  # text; the index and the columns are what its rows and columns are called
+    numbers: pd.DataFrame  # tidy
+    notes: tuple[str, ...]
+    align: str = "r"  # of the cells: r, or l for sentences
+
+    def markdown(self) -> str:
+        """The table and its notes in Markdown, as a notebook and the command line show it."""
+        rows, rule = self.frame.index.nlevels, {"r": "---:", "l": "---"}[self.align]
+        head = [*self.frame.index.names, *(" ".join(column).strip() for column in self.frame.columns)]
+        lines = [f"**{self.title}**", "", _line(head), _line(["---"] * rows + [rule] * self.frame.shape[1])]
+        lines += [_line([*names, *cells]) for names, cells in self._rows()]
+        return "\n".join([*lines, "", *(f"- {_md(note)}" for note in self.notes), ""])
+
+    def latex(self) -> str:
+        """The table and its notes as a LaTeX `table` that needs the package booktabs."""
+        rows, columns = self.frame.index.nlevels, self.frame.shape[1]
+        groups = self.frame.columns.get_level_values(0)
+        starts = [place for place in range(columns) if place == 0 or groups[place] != groups[place - 1]]
+        spans = list(zip(starts, [*starts[1:], columns], strict=True))
+        cells = "r" * columns if self.align == "r" else rf"p{{{0.9 / columns:.2f}\linewidth}}" * columns
+        over = " & ".join(rf"\multicolumn{{{end - start}}}{{c}}{{{_tex(groups[start])}}}" for start, end in spans)
+        rules = " ".join(rf"\cmidrule(lr){{{rows + start + 1}-{rows + end}}}" for start, end in spans)
+        leaves = " & ".join([*map(_tex, self.frame.index.names), *(_tex(column[1]) for column in self.frame.columns)])
+        body = [" & ".join(map(_tex, [*names, *cells])) + r" \\" for names, cells in self._rows()]
+        lines = [
+            r"\begin{table}", r"\centering", rf"\caption{{{_tex(self.title)}}}", rf"\label{{{self.name}}}",
+            rf"\begin{{tabular}}{{{'l' * rows}{cells}}}", r"\toprule",
+            "& " * rows + over + r" \\", rules, leaves + r" \\", r"\midrule", *body, r"\bottomrule",
+            r"\end{tabular}", *(rf"\par\footnotesize {_tex(note)}" for note in self.notes), r"\end{table}",
+        ]  # fmt: skip
+        return "\n".join(lines) + "\n"
+
+    def write(self, study: Study) -> list[Path]:
+        """Write the table into the study's folder, as .md, .tex and (the numbers) .csv; returns the paths."""
+        paths = [study.folder / "tables" / f"{self.name}.{suffix}" for suffix in ("md", "tex", "csv")]
+        files.write_text(paths[0], self.markdown())
+        files.write_text(paths[1], self.latex())
+        files.write_table(paths[2], self.numbers)
+        return paths
+
+    def __str__(self) -> str:
+        """The table in Markdown."""
+        return self.markdown()
+
+    def __repr__(self) -> str:
+        """Its name and size: a notebook shows the Markdown."""
+        return f"Table({self.name}, {self.frame.shape[0]} rows, {self.frame.shape[1]} columns)"
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown()
+
+    def _rows(self) -> list[tuple[list[str], list[str]]]:
+        """Names and cells of each row; a name that only repeats the one above is left empty."""
+        rows, above = [], [None] * self.frame.index.nlevels
+        for names, cells in zip(self.frame.index, self.frame.to_numpy(), strict=True):
+            names = list(names) if isinstance(names, tuple) else [names]
+            repeated = [names[: place + 1] == above[: place + 1] for place in range(len(names))]
+            rows.append((["" if same else name for name, same in zip(names, repeated, strict=True)], list(cells)))
+            above = names
+        return rows
+
+
+def table_1(results: Results) -> Table:
+    """Table 1 (section 5): UAR of the four classes, in-domain and across corpora."""
+    title = "Emotional categories, UAR (%), mean (sd) over seeds"
+    return _mean_table(results, 1, title, ["model", ""], summary(results), by_target=False)
+
+
+def table_2(results: Results) -> Table:
+    """Table 2 (section 6.1): one model a dimension, CCC in-domain and PCC across corpora."""
+    title = "Single-task dimensions, CCC in-domain and PCC across corpora, mean (sd) over seeds"
+    return _mean_table(results, 2, title, ["trained on", "model", ""], summary(results), by_target=True)
+
+
+def table_3(results: Results) -> Table:
+    """Table 3 (section 6.2): all three dimensions at once, CCC in-domain."""
+    numbers = summary(results)
+    numbers = numbers[numbers["train_corpus"] == numbers["test_corpus"]]
+    title = "Multitask dimensions, CCC, mean (sd) over seeds"
+    return _mean_table(results, 3, title, ["trained on", "model", ""], numbers, by_target=True)
+
+
+def table_4(results: Results) -> Table:
+    """Table 4 (appendix A): CCC and MSE of the one model of each architecture that is best on validation."""
+    scored = of_best(results.scores, results.best)
+    scored = scored[(scored["partition"] == "test") & (scored["train_corpus"] == scored["test_corpus"])]
+    paper = published.results(4).rename(columns={"mean": "paper"})
+    keys = ["model", *CELL[:-1]]
+    numbers = scored.astype(dict.fromkeys(keys, object)).merge(paper[[*keys, "paper"]], on=keys, how="left")
+    rows = []
+    for row in numbers.itertuples():
+        column = (row.target, row.metric.upper())
+        names = (MODEL_LABELS[row.model], schema.corpus(row.train_corpus), _source(row.pooling))
+        rows.append((*names, *column, f"{number_text(row.score, row.metric)}"))
+        if pd.notna(row.paper):
+            rows.append((*names[:2], PAPER, *column, f"{number_text(row.paper, row.metric)}"))
+    frame = _frame(rows, ["model", "trained on", ""], [(d, m) for d in DIMENSIONS for m in ("CCC", "MSE")])
+    picked = results.best.drop_duplicates(["model", "train_corpus"])
+    seeds = ", ".join(f"{MODEL_LABELS[row.model]} {row.seed}" for row in picked.itertuples())
+    below = (f"Seed of each model: {seeds}.", "MSE in squared units of the corpus's own scale (MSP-Podcast: 1-7).")
+    title = _title(results, 4, "Multitask dimensions, the model of each architecture that is best on validation")
+    shown = numbers[["section", *keys, "pooling", "seed", "score", "paper"]]
+    return Table("table_4", title, frame, shown, (*below, *captions.below(results, numbers)))
+
+
+def summary(results: Results) -> pd.DataFrame:
+    """Mean and sd (ddof 0) over seeds of every score on test utterances, tested against CNN14 and BERT, one row a cell.
+
+    Columns: section, model, train_corpus, test_corpus, target, metric, pooling, seeds, mean, sd, p_cnn14 and p_bert
+    (two-sided t-test over seeds, not corrected), marker, paper_mean, paper_sd, paper_marker (missing where the paper
+    prints nothing).
+    """
+    scored = results.scores[results.scores["partition"] == "test"]
+    rows = []
+    for cell, group in scored.groupby(CELL, observed=True, sort=False):
+        seeds = {model: part["score"].to_numpy() for model, part in group.groupby("model", observed=True, sort=False)}
+        marked = statistics.markers(seeds)
+        for model in [model for model in MODELS if model in seeds]:
+            tested = {
+                f"p_{other}": statistics.compare_seeds(seeds[model], seeds[other]).p
+                if other in seeds and other != model
+                else float("nan")
+                for other in statistics.REFERENCES
+            }
+            values = seeds[model]
+            rows.append({"section": results.section, "model": model, **dict(zip(CELL, cell, strict=True)),
+                         "seeds": len(values), "mean": values.mean(), "sd": values.std(), **tested,
+                         "marker": marked.get(model, "")})  # fmt: skip
+    keys = ["section", "model", *CELL[:-1]]
+    paper = published.results().query("table != 4")
+    mark = paper["star"].map({True: "*", False: ""}) + paper["dagger"].map({True: "†", False: ""})
+    paper = paper.assign(paper_marker=mark).rename(columns={"mean": "paper_mean", "sd": "paper_sd"})
+    return pd.DataFrame(rows).merge(paper[[*keys, "paper_mean", "paper_sd", "paper_marker"]], on=keys, how="left")
+
+
+def _mean_table(results: Results, number: int, title: str, names: list[str], numbers: pd.DataFrame,
+                by_target: bool) -> Table:  # fmt: skip
+    """A table of means over seeds: one column a pair of corpora, or one a target and a row a training corpus."""
+    rows, columns = [], {}
+    for row in numbers[numbers["metric"] != "mse"].itertuples():
+        train, test = schema.corpus(row.train_corpus), schema.corpus(row.test_corpus)
+        label = MODEL_LABELS[row.model]
+        if by_target:
+            where = "in-domain" if train == test else "cross-corpus"
+            column, start, source = (f"{where} {row.metric.upper()}", row.target), (train, label), _source(row.pooling)
+            columns[column] = (where == "cross-corpus", DIMENSIONS.index(row.target))
+        else:
+            inside = f", {POOLING_LABELS[row.pooling]}" if train == test and row.pooling != "single" else ""
+            column, start, source = (train, f"→ {test}{inside}"), (label,), HERE
+            columns[column] = (schema.place(row.train_corpus), train != test, list(POOLING_LABELS).index(row.pooling))
+        fewer = f" [{row.seeds} seed{'s' if row.seeds > 1 else ''}]" if row.seeds < numbers["seeds"].max() else ""
+        rows.append((*start, source, *column, cell_text(row.mean, row.sd, row.marker, row.metric) + fewer))
+        if pd.notna(row.paper_mean):
+            rows.append((*start, PAPER, *column, cell_text(row.paper_mean, row.paper_sd, row.paper_marker, row.metric)))
+    frame = _frame(rows, names, sorted(columns, key=columns.get))
+    below = (*captions.markers(results), *captions.below(results, numbers))
+    return Table(f"table_{number}", _title(results, number, title), frame, numbers, below)
+
+
+def _frame(rows: list[tuple[str, ...]], names: list[str], columns: list[tuple[str, str]]) -> pd.DataFrame:
+    """Tidy `rows` (row names, two column names, text) as a table, the paper's row last of each model's."""
+    keys = [f"row {place}" for place in range(len(names))]
+    table = pd.DataFrame(rows, columns=[*keys, "group", "leaf", "text"]).drop_duplicates([*keys, "group", "leaf"])
+    wide = table.pivot(index=keys, columns=["group", "leaf"], values="text").fillna("")
+    return sorted_rows(wide.reindex(columns=pd.MultiIndex.from_tuples(columns)).rename_axis(index=names))
+
+
+def sorted_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` with its rows by their names: models and corpora in the paper's order, the paper after what is here."""
+    places = [[_rank(name) for name in frame.index.get_level_values(level)] for level in range(frame.index.nlevels)]
+    return frame.iloc[np.lexsort(places[::-1])]
+
+
+def _rank(name: str) -> int:
+    corpora = [schema.corpus(name) for name in schema.CORPUS_ORDER]
+    pairs = [f"{train} → {test}" for train in corpora for test in sorted(corpora, key=lambda test: test != train)]
+    sources = [HERE, *map(_source, POOLING_LABELS), PAPER]
+    known = [*MODEL_LABELS.values(), *corpora, *pairs, "UAR", *DIMENSIONS, *sources]
+    return known.index(name) if name in known else len(known)
+
+
+def _source(pooling: str) -> str:
+    return f"{HERE}, {POOLING_LABELS[pooling]}" if POOLING_LABELS[pooling] else HERE
+
+
+def _title(results: Results, number: int, title: str) -> str:
+    return f"Table {number}. {title}{incomplete(results)}"
+
+
+def incomplete(results: Results) -> str:
+    """The end of every title: that the speech is simulated, that runs are missing."""
+    simulated = ", simulated speech" if results.simulated else ""
+    return simulated + (f", INCOMPLETE: {captions.how_many(results)}" if results.missing else "")
+
+
+def cell_text(mean: float, sd: float, marker: str, metric: str) -> str:
+    """Mean, sd and marker as the paper prints them."""
+    return f"{number_text(mean, metric)} ({number_text(sd, metric)}){' ' if marker else ''}{marker}"
+
+
+def number_text(value: float, metric: str) -> str:
+    """`value` as the paper prints it: 48.9 in %, .664 for a correlation, 1.352 for an error."""
+    text = f"{value:.{DIGITS[metric]}f}"
+    if metric in ("ccc", "pcc") and abs(value) < 1:
+        text = text.replace("0.", ".", 1)
+    return text.replace("-", "−" if text.strip("-.0") else "")
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(_md(str(cell)).replace("|", r"\|") for cell in cells) + " |"
+
+
+def _md(text: str) -> str:
+    return text.replace("*", r"\*")
+
+
+def _tex(text: str) -> str:
+    """`text` with LaTeX's own characters escaped."""
+    special = {"\\": r"\textbackslash{}", "†": r"$^\dagger$", "*": "$^*$", "→": r"$\rightarrow$", "`": "", "−": "$-$"}
+    return "".join(special.get(sign, "\\" + sign if sign in "&%$#_{}" else sign) for sign in text)

@@ -1,0 +1,213 @@
+"""Databases in audformat, as audb loads them: a folder with db.yaml, tables, and the media that they are about.
+
+What a table's columns mean is looked up by the names that public databases use, or said by options.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from sercore import schema
+from sercore.corpora import corpus
+from sercore.corpora.corpus import Corpus, Finding, assemble, contents, locate, out_of_scale
+from sercore.corpora.headers import read_headers, unusual
+
+if TYPE_CHECKING:
+    import audformat
+
+HEADER = "db.yaml"
+EXPECTED = f"the folder of an audformat database, which holds {HEADER} (as audb.load_to writes it)"
+USUAL = {
+    "emotion": ("emotion",),
+    "arousal": ("arousal", "activation"),
+    "valence": ("valence",),
+    "dominance": ("dominance",),
+    "speaker": ("speaker",),
+    "gender": ("gender", "sex"),
+    "transcript": ("transcription", "transcript", "text"),
+    "dialog": ("dialog", "dialogue", "session"),
+    "style": ("style",),
+}
+"""Our column -> the names under which it is looked for, in this order."""
+LABELLED = (schema.EMOTION, *schema.DIMENSIONS)  # columns that decide which files are utterances
+WHOLE = 0.05  # how far a segment's end may lie from its file's, to be all of it [s]
+
+
+def read(
+    root: str | Path,
+    *,
+    tables: Sequence[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    emotions: Mapping[str, str | None] | None = None,
+    partitions: Mapping[str, str | None] | None = None,
+    scale: Sequence[float] = (1.0, 5.0),
+    name: str = "audformat",
+) -> Corpus:
+    """The corpus that the audformat database in the folder `root` describes.
+
+    `tables` are those whose emotions and ratings are taken (default: all); `columns` says which scheme or column of
+    the database is which of ours (arousal: activation), where it is not one of USUAL; `emotions` what its labels are
+    called here (boredom -> None: missing). `partitions` says which splits or tables are which partition (dev:
+    development, None: in none); by default a table's split says so by its type. `scale` is the lowest and highest
+    rating.
+
+    Raises ModuleNotFoundError without the package audformat, FileNotFoundError where there is no database, ValueError
+    for names that the database lacks, for labels that differ between tables, for segments of longer files, and as
+    the table reader does.
+    """
+    folder = locate(root, EXPECTED)
+    if not (folder / HEADER).is_file():
+        holds = contents(folder) if folder.is_dir() else "nothing, it is a file"
+        raise FileNotFoundError(f"no {HEADER} in {folder}; expected {EXPECTED}\n  it holds {holds}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the package's own calls of pandas
+        database = _load(folder)
+        wanted = _check_tables(database, tables, folder)
+        found = _columns(database, wanted, dict(columns or {}), folder)
+        homes = _partitions(database, wanted, partitions, folder)
+    labelled = [found[column] for column in LABELLED if column in found]
+    if not labelled:
+        raise ValueError(
+            f"{folder}: no emotion or rating was found; the schemes are {schema.first(database.schemes, 12)}: "
+            "say which is which with the option columns, as {arousal: activation}"
+        )
+    index = labelled[0].index
+    for values in labelled[1:]:
+        index = index.union(values.index)
+    table = pd.DataFrame({column: values.reindex(index) for column, values in found.items()})
+    for column in ("gender", "style"):
+        if column in table:
+            table[column] = corpus.translate(table[column], column)
+    if schema.EMOTION in table:
+        table[schema.EMOTION] = corpus.translate(table[schema.EMOTION], schema.EMOTION, emotions)
+    table["partition"] = [homes.get(file) for file in index]
+    table["file"] = index
+    table["utterance"] = [Path(file).with_suffix("").as_posix().replace("/", "-") for file in index]
+    return _corpus(table, folder, (float(scale[0]), float(scale[1])), name)
+
+
+def _load(folder: Path) -> "audformat.Database":
+    try:
+        import audformat
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("audformat databases need the package audformat: pip install audformat") from None
+    return audformat.Database.load(str(folder))
+
+
+def _corpus(table: pd.DataFrame, folder: Path, scale: tuple[float, float], name: str) -> Corpus:
+    absent = [file for file in table["file"] if not (folder / file).is_file()]
+    if absent:
+        raise ValueError(
+            f"{folder}: {len(absent)} of {len(table)} media files are not there, {schema.first(absent)}; "
+            "load the database with its media"
+        )
+    if "speaker" not in table:
+        table["speaker"] = pd.Series(dtype="str")
+    table = schema.check_utterances(table.reset_index(drop=True), str(folder))
+    outside = out_of_scale(table, scale)
+    if outside:
+        raise ValueError(
+            f"{folder}: {len(outside)} ratings outside {scale[0]:g} to {scale[1]:g}, {schema.first(outside)}; "
+            "give the database's own scale, as `scale: [0, 1]`"
+        )
+    headers = read_headers(folder, list(table["file"]))
+    table["seconds"] = headers["seconds"]
+    findings = [
+        Finding.of("missing speaker", table["utterance"][table["speaker"].isna()], "kept; belongs to no speaker"),
+        unusual(list(table["file"]), headers),
+    ]
+    return assemble(name, folder, scale, table, findings)
+
+
+def _check_tables(database: "audformat.Database", tables: Sequence[str] | None, folder: Path) -> list[str]:
+    for table in tables or ():
+        if table not in database.tables:
+            raise ValueError(f"{folder}: no table '{table}'{schema.did_you_mean(table, database.tables)}")
+    return list(tables) if tables else list(database.tables)
+
+
+def _columns(
+    database: "audformat.Database", tables: list[str], given: Mapping[str, str], folder: Path
+) -> dict[str, pd.Series]:
+    """Our column -> its values by file, of every column that the database has."""
+    for column in given:
+        if column not in USUAL:
+            raise ValueError(f"unknown column '{column}'{schema.did_you_mean(column, USUAL)}")
+    found = {}
+    for column, usual in USUAL.items():
+        chosen = tables if column in LABELLED else None
+        for theirs in (given[column],) if column in given else usual:
+            values = _values(database, theirs, chosen, folder)
+            if values is not None:
+                found[column] = values
+                break
+        else:
+            if column in given:
+                near = schema.did_you_mean(given[column], database.schemes)
+                raise ValueError(f"{folder}: nothing is called '{given[column]}'{near}")
+    return found
+
+
+def _values(database: "audformat.Database", name: str, tables: list[str] | None, folder: Path) -> pd.Series | None:
+    """What the database says of each file under `name`, a scheme, a column or a key of a scheme's labels."""
+    try:
+        values = database.get(name, tables=tables)[name].dropna()
+    except ValueError as error:
+        raise ValueError(
+            f"{folder}: tables disagree about '{name}', name those to take with the option tables "
+            f"(there are {schema.first(database.tables, 12)}): {error}"
+        ) from None
+    if values.empty:
+        return None
+    if "start" in values.index.names:
+        values = _of_whole_files(values, folder)
+    values = values[~values.index.duplicated()]
+    return values.astype("float64") if pd.api.types.is_numeric_dtype(values.dtype) else values.astype("str")
+
+
+def _of_whole_files(values: pd.Series, folder: Path) -> pd.Series:
+    """`values` of segments, by file, where every segment is all of its file."""
+    places = values.index.to_frame(index=False)
+    later = places["start"].dt.total_seconds() > WHOLE
+    ends = places["end"].dt.total_seconds()
+    if ends.notna().any() and not later.any():
+        files = list(places["file"].astype("str"))
+        later = ends.fillna(0) < read_headers(folder, files)["seconds"].where(ends.notna(), 0) - WHOLE
+    if later.any():
+        raise ValueError(
+            f"{folder}: {later.sum()} labels are of segments of longer files, {schema.first(places['file'][later])}; "
+            "a row here is a whole file: cut them first, audformat.utils.to_filewise_index does"
+        )
+    return values.set_axis(places["file"].astype("str"))
+
+
+def _partitions(
+    database: "audformat.Database", tables: list[str], given: Mapping[str, str | None] | None, folder: Path
+) -> dict[str, str]:
+    """File -> its partition, from the splits of the tables or as `given` for a split or table."""
+    for name, partition in (given or {}).items():
+        if name not in database.tables and name not in database.splits:
+            known = [*database.splits, *database.tables]
+            raise ValueError(f"{folder}: no split or table '{name}'{schema.did_you_mean(name, known)}")
+        if partition is not None and partition not in schema.PARTITIONS:
+            raise ValueError(f"'{name}' is to be '{partition}'{schema.did_you_mean(partition, schema.PARTITIONS)}")
+    homes: dict[str, str] = {}
+    for name in tables:
+        table = database.tables[name]
+        partition = None
+        if given is not None:
+            partition = given.get(name, given.get(table.split_id))
+        elif table.split_id is not None:
+            kind = database.splits[table.split_id].type
+            partition = corpus.PARTITIONS.get(kind, kind if kind in schema.PARTITIONS else None)
+        if partition is not None:
+            torn = [file for file in table.files if homes.setdefault(file, partition) != partition]
+            if torn:
+                raise ValueError(
+                    f"{folder}: {len(torn)} files are in more than one partition, {schema.first(torn)}; "
+                    "say which table or split is which with the option partitions, as {dev: development}"
+                )
+    return homes

@@ -1,0 +1,163 @@
+"""Miniature corpora of synthesised speech, written in the native layouts of IEMOCAP and MSP-Podcast, defects included.
+
+They exist so that every reader, model and table can be tried where the licensed corpora are not at hand. What was
+planted (emotions.py) is simpler than what people do: results on them say whether the study works, not what is true.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from sercore import files
+from sercore.corpora.corpus import SIMULATED, contents
+from sercore.corpora.synthetic import espeak, iemocap, msp_podcast
+from sercore.corpora.synthetic.sentences import LEXICON
+from sercore.schema import did_you_mean
+
+LAYOUTS = {"iemocap": iemocap, "msp-podcast": msp_podcast}
+TITLES = {"iemocap": "IEMOCAP", "msp-podcast": "MSP-Podcast"}
+RECIPE = 1  # counted up whenever the same settings would give other bytes
+DIGEST = "settings: "
+UNFINISHED = ".part"
+
+__all__ = ["LAYOUTS", "said", "speak"]
+
+
+def speak(
+    name: str,
+    folder: str | Path,
+    seed: int = 0,
+    sentences: str | Path | None = None,
+    processes: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    size: float = 1.0,
+) -> bool:
+    """Write the miniature corpus `name` ("iemocap", "msp-podcast") as `folder`, whole or not at all.
+
+    Returns whether it was made: a corpus that is there already and was made with the same settings is kept.
+    The same `seed`, `sentences` and `size` give the same bytes, whatever the number of `processes` (all cores by
+    default). `sentences` is a CSV of rated text to be spoken in place of our own, with the columns text, valence,
+    arousal, dominance and optionally partition. `size` scales the number of turns. `progress` is called with
+    (utterances done, all of them).
+
+    Raises ValueError for an unknown name or a size or number of processes that is not above 0, FileExistsError where
+    `folder` holds anything else, and ModuleNotFoundError where the synthesiser is not installed.
+    """
+    if name not in LAYOUTS:
+        raise ValueError(f"unknown corpus '{name}'{did_you_mean(name, LAYOUTS)}")
+    if not size > 0 or (processes is not None and processes < 1):
+        raise ValueError(f"size is {size} and processes {processes}; expected both above 0")
+    folder = files.resolve(folder)
+    sentences = None if sentences is None else files.resolve(sentences)
+    plan = LAYOUTS[name].plan(seed, size, sentences)
+    face = _face(name, seed, size, sentences)
+    made = not _is_there(folder, face)
+    if made:
+        with _whole(folder) as unfinished:
+            seconds = espeak.speak(plan.jobs, unfinished, processes or os.cpu_count() or 1, progress)
+            LAYOUTS[name].write(unfinished, plan, seconds)
+            (unfinished / SIMULATED).write_text(face, encoding="utf-8")
+    return made
+
+
+def said(folder: str | Path, sentences: str | Path | None = None) -> dict[str, str]:
+    """Utterance -> what it says, of a miniature corpus in `folder`: the gold transcripts, which no release need have.
+
+    `sentences` is the CSV that it was spoken from, where it was one. Raises FileNotFoundError where `folder` is no such
+    corpus, and ValueError where it was spoken from other sentences, or by a version of the project that planned it
+    in another way.
+    """
+    told = files.resolve(folder) / SIMULATED
+    if not told.is_file():
+        raise FileNotFoundError(f"no {told}; expected a corpus that `sercore speak` made")
+    written = told.read_text(encoding="utf-8").splitlines()
+    name, seed, size = (_setting(written, key, told) for key in ("corpus", "seed", "size"))
+    sentences = None if sentences is None else files.resolve(sentences)
+    if _face(name, int(seed), float(size), sentences).splitlines()[-1] != written[-1]:
+        raise ValueError(
+            f"{told} tells of other sentences than {sentences or 'our own'}, or of another version of the project: "
+            "name the sentences that it was spoken from, or speak it again"
+        )
+    return {turn.utterance: turn.text for turn in LAYOUTS[name].plan(int(seed), float(size), sentences).turns}
+
+
+def _setting(lines: Sequence[str], key: str, path: Path) -> str:
+    """The value of `key` among the `lines` of the file `path`."""
+    found = [line.partition(": ")[2] for line in lines if line.startswith(f"{key}: ")]
+    if len(found) != 1:
+        raise ValueError(f"{path}: expected one line '{key}: ...', found {len(found)}; speak the corpus again")
+    return found[0]
+
+
+def _face(name: str, seed: int, size: float, sentences: Path | None) -> str:
+    """What SIMULATED.txt says; its last line tells corpora of other settings apart."""
+    source, words = "a grammar of our own", LEXICON.read_bytes()
+    if sentences is not None:
+        source, words = f"rated text of {sentences.name}, under whatever licence that has", sentences.read_bytes()
+    try:
+        engine = f"espeak-ng (espeakng-loader {version('espeakng-loader')})"
+    except PackageNotFoundError:
+        engine = "espeak-ng"
+    settings = {"corpus": name, "seed": seed, "size": size, "recipe": RECIPE,
+                "sentences": hashlib.sha256(words).hexdigest()}  # fmt: skip
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    return (
+        f"SIMULATED: nobody said any of this. A miniature in the layout of {TITLES[name]}, made by sercore.\n\n"
+        f"The speech is synthesised by {engine} (GPL-3; a program that was used, no part of this).\n"
+        f"The sentences come from {source}. Emotions, their portrayal by voice and words, raters, talkers, rooms and\n"
+        "channels are simulated with random numbers: the voice shows arousal and dominance, the words show valence.\n"
+        f"Nothing of the real {TITLES[name]} is in it, and no result on it says anything about people.\n"
+        "Files of the kinds that give readers trouble are there on purpose (hidden files, rows without audio, ...).\n\n"
+        + "".join(f"{key}: {value}\n" for key, value in settings.items())
+        + f"{DIGEST}{digest}\n"
+    )
+
+
+def _is_there(folder: Path, face: str) -> bool:
+    """Whether `folder` is a corpus of the same settings. Raises FileExistsError where it is anything else but empty."""
+    if not folder.exists() and not folder.is_symlink():
+        return False
+    if not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file; expected a folder to be made")
+    if not any(folder.iterdir()):
+        return False
+    told = folder / SIMULATED
+    if not told.is_file():
+        raise FileExistsError(
+            f"{folder} holds something else, {contents(folder)}; nothing is written over: give another folder"
+        )
+    if told.read_text(encoding="utf-8").splitlines()[-1:] != face.splitlines()[-1:]:
+        raise FileExistsError(f"{folder} was spoken with other settings, see {told}; remove it or give another folder")
+    return True
+
+
+@contextlib.contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside `folder` that takes its place when the block ends without an error."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f".{folder.name}.*{UNFINISHED}"):
+        if not _alive(int(left.name.split(".")[-2].split("-")[0])):  # a killed process's
+            shutil.rmtree(left, ignore_errors=True)
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}{UNFINISHED}")
+    try:
+        unfinished.mkdir()
+        yield unfinished
+        unfinished.replace(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # no signal: asks only
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is somebody else's
+    return True

@@ -1,0 +1,238 @@
+"""A miniature of MSP-Podcast in the native layout of release 1.7: noisy podcasts, no transcripts, defects."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from sercore import schema
+from sercore.corpora.synthetic import emotions
+from sercore.corpora.synthetic.emotions import NEUTRAL_LEVEL, Speaker
+from sercore.corpora.synthetic.espeak import SAMPLE_RATE, Job
+from sercore.corpora.synthetic.turns import Author, Channel, Turn, make_job
+
+SCALE = (1, 7)
+SEGMENTS = {"Train": 500, "Validation": 110, "Test1": 170, "Test2": 16}  # at full size
+POOLS = {
+    "Train": ("common", "common", "3", "4", "5"),
+    "Validation": ("common", "1", "2"),
+    "Test1": ("common", "test", "test"),
+    "Test2": ("common", "test", "test"),
+}  # of the lexicon, each as often as it is there
+PARTITIONS = {"Train": "train", "Validation": "development", "Test1": "test", "Test2": "test"}  # of rated sentences
+VOICES = {
+    "Train": (
+        "en+f2", "en-gb-x-rp+f2", "en-us-nyc+f2", "en+f3", "en-gb-x-rp+f3", "en-us-nyc+f3", "en+Annie",
+        "en-gb-x-rp+Annie", "en-gb-x-gbclan+f2", "en-us-nyc+Annie",
+        "en+rob", "en-gb-x-rp+rob", "en-gb-x-gbclan+rob", "en+sandro", "en-gb-x-rp+sandro", "en-us-nyc+sandro",
+        "en+robert", "en-gb-x-rp+robert", "en-gb-x-gbclan+robert", "en-gb-x-rp+edward2", "en+benjamin",
+        "en-gb-x-rp+max",
+    ),
+    "Validation": ("en+grandma", "en-gb-x-rp+grandma", "en+Henrique", "en-gb-x-rp+adam"),
+    "Test1": (
+        "en+f5", "en-gb-x-rp+f5", "en+steph", "en-gb-x-rp+steph",
+        "en+victor", "en-gb-x-rp+victor", "en+m8", "en-gb-x-rp+m8",
+    ),
+    "Test2": ("en-us-nyc+steph", "en+Mike"),
+}  # fmt: skip  # no variant is in two of the first three, or in the miniature of IEMOCAP
+FEMALE = ("Annie", "f2", "f3", "f5", "grandma", "steph")
+UNKNOWN = (2, 5, 12, 15)  # of the training voices: the release does not know who they are, nor the first two's gender
+RATERS = 5
+CODES = {
+    "angry": "A", "sad": "S", "happy": "H", "surprised": "U", "fearful": "F", "disgusted": "D", "contemptuous": "C",
+    "neutral": "N", "other": "O", None: "X",
+}  # fmt: skip
+WORDS = {
+    "angry": "Angry", "sad": "Sad", "happy": "Happy", "surprised": "Surprise", "fearful": "Fear",
+    "disgusted": "Disgust", "contemptuous": "Contempt", "neutral": "Neutral", "other": "Other-calm (not bored; \"ok\")",
+}  # fmt: skip
+SECOND = {"angry": "Angry,Annoyed", "sad": "Sad,Depressed", "happy": "Happy,Amused", "neutral": ""}
+THREE_PARTS = 0.24  # share of names with a third number
+BANDS = (4_500, 5_500, 6_500, 7_200, 7_600)  # upper edges of the podcasts' channels [Hz]
+SNR = (24.0, 40.0)  # of neutral speech in the podcasts [dB]
+MISSING_FROM = 101  # rows, from which on one of them has no wav: fewer would exceed what a reader tolerates
+COLUMNS = ("FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gender", "Split_Set")
+README = "A miniature in the layout of MSP-Podcast 1.7. Its speech is synthesised: see SIMULATED.txt.\n"
+APPLE_DOUBLE = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        " + bytes(range(256)) * 4
+
+
+@dataclass
+class Segment:
+    """A turn and where the release puts it."""
+
+    turn: Turn
+    split: str
+    speaker: str
+    gender: str
+
+
+@dataclass
+class Plan:
+    """The segments, in the order of their names."""
+
+    segments: list[Segment]
+    random: np.random.Generator
+
+    @property
+    def turns(self) -> list[Turn]:
+        """All turns."""
+        return [segment.turn for segment in self.segments]
+
+    @property
+    def jobs(self) -> list[Job]:
+        """What the synthesiser is told."""
+        return [segment.turn.job for segment in self.segments]
+
+
+def plan(seed: int, size: float, sentences: str | Path | None) -> Plan:
+    """The corpus of `seed`, with `size` times as many segments as at full size, of a CSV's `sentences` where given."""
+    random = np.random.default_rng([seed, 2])
+    author = Author(sentences, random)
+    talkers = sum(len(voices) for voices in VOICES.values())
+    numbers = [int(number) for number in random.choice(np.arange(3, 1_500), size=talkers, replace=False)]
+    podcasts = [int(number) for number in random.choice(np.arange(1, 2_000), size=talkers, replace=False)]
+    segments: list[Segment] = []
+    for split, voices in VOICES.items():
+        count = max(len(voices), round(SEGMENTS[split] * size))
+        for place, voice in enumerate(voices):
+            speaker = _speaker(str(numbers.pop()), voice, random)
+            channel = _channel(random)
+            turns = len(range(place, count, len(voices)))  # shared out evenly
+            names = _names(podcasts.pop(), turns, random)
+            spoken = [_turn(name, split, speaker, channel, author, random, seed) for name in names]
+            unknown = UNKNOWN.index(place) if split == "Train" and place in UNKNOWN else None
+            label = speaker.name if unknown is None else "Unknown"
+            gender = "Unknown" if unknown in (0, 1) else speaker.gender.capitalize()
+            segments += [Segment(turn, split, label, gender) for turn in spoken]
+    segments.sort(key=lambda segment: segment.turn.utterance)
+    sad = [s.turn for s in segments if s.split == "Train" and emotions.agree(s.turn.named) == "sad"]
+    for turn in sad[:1]:
+        turn.job = replace(turn.job, odd=True)
+    return Plan(segments, random)
+
+
+def _speaker(name: str, voice: str, random: np.random.Generator) -> Speaker:
+    return Speaker(
+        name=name,
+        gender="female" if voice.split("+")[1] in FEMALE else "male",
+        voice=voice,
+        pitch=random.normal(0, 4),
+        rate=random.normal(1, 0.04),
+        expression=random.uniform(0.8, 1.2),
+    )
+
+
+def _channel(random: np.random.Generator) -> Channel:
+    return Channel(
+        low_cut=random.uniform(60, 220),
+        high_cut=float(random.choice(BANDS)),
+        noise=NEUTRAL_LEVEL - random.uniform(*SNR),
+        noise_colour=random.uniform(0.6, 0.97),
+        gain=random.normal(0, 0.7),
+    )
+
+
+def _names(podcast: int, count: int, random: np.random.Generator) -> list[str]:
+    """So many names of one podcast, some with a third number."""
+    names, number = [], 0
+    for _ in range(count):
+        number += int(random.integers(1, 12))
+        part = f"_{random.integers(1, 5):04d}" if random.random() < THREE_PARTS else ""
+        names.append(f"MSP-PODCAST_{podcast:04d}_{number:04d}{part}")
+    return names
+
+
+def _turn(
+    name: str, split: str, speaker: Speaker, channel: Channel, author: Author, random: np.random.Generator, seed: int
+) -> Turn:
+    text, intent = author.draw(POOLS[split], PARTITIONS[split])
+    job = make_job(f"Audios/{name}.wav", text, speaker, emotions.voice(intent, speaker, random), channel, seed)
+    turn = Turn(utterance=name, dialog=name[:16], speaker=speaker, text=text, intent=intent, job=job)
+    turn.named = emotions.name(intent, list(WORDS), RATERS, random)
+    for dimension in schema.DIMENSIONS:
+        turn.ratings[dimension] = emotions.rate(getattr(intent, dimension), SCALE, RATERS, random)
+    return turn
+
+
+def write(folder: Path, plan: Plan, _seconds: dict[str, float]) -> None:
+    """Write all but the audio below `folder`, and the audio that no row is about; take one row's audio away."""
+    (folder / "readme.txt").write_text(README)
+    labels = folder / "Labels"
+    labels.mkdir()
+    rows = [_row(segment) for segment in plan.segments]
+    _write_csv(labels / "labels_concensus.csv", rows)
+    consensus = {row["FileName"]: {key: row[key] for key in COLUMNS[1:]} for row in rows}
+    (labels / "labels_concensus.json").write_text(json.dumps(consensus, indent=1))
+    detailed, blocks = ["FileName,EmoDetail"], []
+    for segment, row in zip(plan.segments, rows, strict=True):
+        workers = _workers(segment.turn, plan.random)
+        detailed += [f'{row["FileName"]},"{worker.replace(chr(34), chr(34) * 2)}"' for worker in workers]
+        a, v, d = row["EmoAct"], row["EmoVal"], row["EmoDom"]
+        blocks += [f"{row['FileName']}; {row['EmoClass']}; A:{a:f}; V:{v:f}; D:{d:f};", *workers, ""]
+    _write_lines(labels / "labels_detailed.csv", detailed)
+    _write_lines(labels / "labels.txt", blocks)
+    _write_lines(folder / "Partitions.txt", [f"{row['Split_Set']}; {row['FileName']}" for row in rows])
+    genders = {row["SpkrID"]: row["Gender"] for row in rows if row["SpkrID"] != "Unknown"}
+    _write_lines(
+        folder / "Speaker_ids.txt",
+        [f"Speaker_{speaker}; {gender}" for speaker, gender in genders.items()]
+        + [f"{row['FileName']};{row['SpkrID']}" for row in rows],
+    )
+    _write_defects(folder, plan, rows)
+
+
+def _write_defects(folder: Path, plan: Plan, rows: list[dict]) -> None:
+    """Another release's labels and audio, audio without rows, a row without audio, metadata of another system."""
+    previous = folder / "Previous_releases_information"
+    old = previous / "v1.6" / "Labels"
+    old.mkdir(parents=True)
+    others = [{**row, "EmoClass": "N", "EmoAct": 1.0, "EmoVal": 7.0, "Split_Set": "Train"} for row in rows[::2]]
+    _write_csv(old / "labels_consensus.csv", others)
+    removed = previous / "files_removed_from_prev_versions" / "v1.6_removed_files" / "MSP-PODCAST_0000_0001.wav"
+    removed.parent.mkdir(parents=True)
+    hush = plan.random.normal(0, 0.01, 2 * SAMPLE_RATE)
+    for path in (removed, folder / "Audios" / "MSP-PODCAST_test3_0001.wav"):
+        soundfile.write(path, hush, SAMPLE_RATE, subtype="PCM_16")
+    (folder / "Audios" / f"._{rows[0]['FileName']}").write_bytes(APPLE_DOUBLE)
+    if len(rows) >= MISSING_FROM:
+        lost = next(segment for segment in plan.segments if segment.split == "Train" and not segment.turn.job.odd)
+        (folder / lost.turn.job.file).unlink()
+
+
+def _row(segment: Segment) -> dict:
+    """A segment's line of the label file."""
+    arousal, valence, dominance = (float(np.mean(segment.turn.ratings[d])) for d in schema.DIMENSIONS)
+    code = CODES[emotions.agree(segment.turn.named)]
+    values = (
+        f"{segment.turn.utterance}.wav",
+        code,
+        arousal,
+        valence,
+        dominance,
+        segment.speaker,
+        segment.gender,
+        segment.split,
+    )
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def _workers(turn: Turn, random: np.random.Generator) -> list[str]:
+    """A line for each rater of a turn, as in labels.txt."""
+    lines = []
+    for number, emotion in enumerate(turn.named):
+        a, v, d = (turn.ratings[dimension][number] for dimension in schema.DIMENSIONS)
+        worker = f"WORKER{random.integers(1, 400):07d}"
+        lines.append(
+            f"{worker}; {WORDS[emotion]}; {SECOND.get(emotion, 'Concerned,Confused')}; A:{a:f}; V:{v:f}; D:{d:f};"
+        )
+    return lines
+
+
+def _write_csv(path: Path, rows: list[dict]) -> None:
+    _write_lines(path, [",".join(COLUMNS), *(",".join(str(row[column]) for column in COLUMNS) for row in rows)])
+
+
+def _write_lines(path: Path, lines: list[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -1,0 +1,79 @@
+"""What both miniature corpora are planned with: a turn, who draws its words, and how it becomes a job."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from sercore.corpora.synthetic.emotions import WORDING_SPREAD, Intent, Prosody, Speaker, intend
+from sercore.corpora.synthetic.espeak import Job
+from sercore.corpora.synthetic.sentences import Grammar, Rated
+
+
+@dataclass(kw_only=True)
+class Turn:
+    """One utterance of a corpus before it is spoken."""
+
+    utterance: str
+    dialog: str
+    speaker: Speaker
+    text: str
+    intent: Intent
+    job: Job
+    named: list[str] = field(default_factory=list)  # each rater's emotion
+    ratings: dict[str, list[int]] = field(default_factory=dict)  # dimension -> each rater's number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """What a room, a microphone and a codec do to speech; units as in synthesiser.Job."""
+
+    low_cut: float
+    high_cut: float
+    noise: float
+    noise_colour: float
+    gain: float = 0.0  # [dB]
+
+
+class Author:
+    """Decides what is said in a turn, and with what intent: by the grammar, or by a CSV of rated sentences."""
+
+    def __init__(self, sentences: str | Path | None, random: np.random.Generator) -> None:
+        """Raises ValueError as sentences.read_sentences does."""
+        self._random = random
+        self._grammar = Grammar()
+        self._rated = None if sentences is None else Rated(sentences, random)
+
+    def draw(self, pools: Sequence[str], partition: str | None) -> tuple[str, Intent]:
+        """The next text and its intent; `pools` are the grammar's, `partition` is the CSV's."""
+        if self._rated is not None:
+            sentence = self._rated.draw(partition)
+            return sentence.text, sentence.rated
+        intent = intend(self._random)
+        wanted = intent.valence + self._random.normal(0, WORDING_SPREAD)
+        return self._grammar.draw(wanted, pools, self._random).text, intent
+
+
+def make_job(
+    file: str, text: str, speaker: Speaker, prosody: Prosody, channel: Channel, seed: int, odd: bool = False
+) -> Job:
+    """What the synthesiser is told; `file` and `seed` give the utterance noise of its own."""
+    return Job(
+        file=file,
+        text=text,
+        voice=speaker.voice,
+        rate=prosody.rate,
+        pitch=prosody.pitch,
+        range=prosody.range,
+        level=prosody.level + channel.gain,
+        tilt=prosody.tilt,
+        breath=prosody.breath,
+        low_cut=channel.low_cut,
+        high_cut=channel.high_cut,
+        noise=channel.noise,
+        noise_colour=channel.noise_colour,
+        seed=zlib.crc32(f"{seed} {file}".encode()),
+        odd=odd,
+    )

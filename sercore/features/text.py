@@ -1,0 +1,108 @@
+"""Waveform -> log-mel spectrogram, transcript -> embedding (section 3)."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from torch import Tensor
+
+from sercore.features.hub import EncoderError, encoder_fingerprint, encoder_folder
+from sercore.schema import first
+from sercore.settings import TextSettings
+
+
+def load_encoder(encoder: str) -> torch.nn.Module:
+    """The encoder's network with its weights, float32, in evaluation mode.
+
+    Raises EncoderError where it cannot be read, or weights are absent (but for the pooler, unused here) or do not fit.
+    """
+    from transformers import AutoModel  # seconds to import, which a run with cached embeddings need not pay
+    from transformers.utils import logging
+
+    folder = encoder_folder(encoder)
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # a checkpoint's unused heads are reported at length
+    logging.disable_progress_bar()
+    try:
+        known = {"local_files_only": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
+        model, report = AutoModel.from_pretrained(folder, **known)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise EncoderError(f"text encoder in {folder} cannot be read: {str(error).splitlines()[0]}") from error
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+    if absent := sorted(name for name in report["missing_keys"] if not name.startswith("pooler.")):
+        raise EncoderError(f"text encoder in {folder} lacks {len(absent)} weights, {first(absent)}; take a whole one")
+    for name, held, wanted in sorted(report["mismatched_keys"])[:1]:
+        raise EncoderError(f"text encoder in {folder}: {name} is {held}, its config.json says {wanted}; they differ")
+    return model.float().eval()
+
+
+class TextEncoder:
+    """A frozen BERT-type encoder: a transcript's embedding is the mean of its tokens' vectors in the last layer.
+
+    The mean is over all real tokens, the two marks ([CLS] and [SEP]) included and padding left out. So the empty
+    transcript has an embedding too, that of the two marks alone; a missing transcript is taken as empty. A transcript
+    is cut at `settings.tokens` tokens, marks included.
+    """
+
+    def __init__(self, settings: TextSettings, device: str | torch.device = "cpu") -> None:
+        """Find the encoder, and load its weights when they are first needed. Raises EncoderError."""
+        from transformers import AutoConfig, AutoTokenizer
+
+        self.settings = settings
+        self.device = torch.device(device)
+        folder = encoder_folder(settings.encoder)
+        configuration = AutoConfig.from_pretrained(folder, local_files_only=True)
+        self.width: int = configuration.hidden_size
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        most = configuration.max_position_embeddings
+        if settings.tokens > most:
+            raise EncoderError(f"text encoder '{settings.encoder}' reads {most} tokens at most, not {settings.tokens}")
+
+    @property
+    def fingerprint(self) -> str:
+        """The encoder_fingerprint of the settings."""
+        return encoder_fingerprint(self.settings)
+
+    @cached_property
+    def model(self) -> torch.nn.Module:
+        """The network, frozen."""
+        return load_encoder(self.settings.encoder).requires_grad_(False).to(self.device)
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, marks included, at most settings.tokens."""
+        cut = {"truncation": True, "max_length": self.settings.tokens}
+        return self.tokenizer(list(texts), **cut)["input_ids"] if texts else []
+
+    def embed(
+        self, texts: Sequence[str], batch: int = 32, progress: Callable[[int, int], None] | None = None
+    ) -> Float[Tensor, "texts width"]:
+        """Embedding of each text, float32 on the CPU; a text that occurs twice is computed once.
+
+        The texts are sorted by length into batches, so that little is padded; `progress(done, total)` follows each.
+        """
+        distinct = list(dict.fromkeys(texts))
+        tokens = self.tokenize(distinct)
+        order = sorted(range(len(distinct)), key=lambda i: len(tokens[i]))
+        embeddings = torch.empty(len(distinct), self.width)
+        for start in range(0, len(order), batch):
+            rows = order[start : start + batch]
+            embeddings[rows] = self._means([tokens[i] for i in rows]).cpu()
+            if progress is not None:
+                progress(start + len(rows), len(order))
+        place = {text: i for i, text in enumerate(distinct)}
+        return embeddings[[place[text] for text in texts]]
+
+    def _means(self, tokens: Sequence[Sequence[int]]) -> Float[Tensor, "texts width"]:
+        counts = torch.tensor([len(ids) for ids in tokens], device=self.device)
+        padded = torch.nn.utils.rnn.pad_sequence([torch.tensor(ids) for ids in tokens], batch_first=True)
+        real = torch.arange(padded.shape[1], device=self.device) < counts[:, None]  # (texts, tokens)
+        model = self.model  # loaded here, lest its weights become inference tensors
+        with torch.inference_mode():
+            states = model(input_ids=padded.to(self.device), attention_mask=real.long()).last_hidden_state
+            return (states * real[..., None]).sum(1) / counts[:, None]

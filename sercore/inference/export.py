@@ -1,0 +1,205 @@
+"""A trained model to be passed on: a folder of safetensors, settings, a card and, if wanted, ONNX.
+
+`prediction.load` takes the folder as it takes a run's. Nothing in it is a pickle.
+"""
+
+import importlib.util
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sercore import files, settings
+from sercore.features import hub
+from sercore.inference import artifact
+from sercore.inference import card as card_module
+from sercore.inference.artifact import DESCRIPTION, Trained
+from sercore.models import checkpoint
+from sercore.models.text import TextModel
+
+CARD = "README.md"
+TOLERANCE = 1e-4  # between the logits of ONNX and PyTorch
+ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+INPUTS = {
+    "logmel": "(batch, frames, mels) float32, dB",
+    "frames": "(batch,) int64, true frames of each, at least 32",
+    "text": "(batch, width) float32, embeddings",
+    "tokens": "(batch, tokens) int64, ids",
+    "mask": "(batch, tokens) bool, true where there is a token",
+}
+CHECKED = (((32,), (2,)), ((101, 40), (9, 3)), ((1000, 640, 333), (32, 17, 2)))  # lengths: frames, tokens
+LEVEL, SPREAD = -40.0, 15.0  # of made-up log-mels [dB]
+AXES = "# The axis name: .* will not be used"  # of two inputs that share an axis: as it should be
+NOISY = "torch.onnx._internal.exporter._registration"  # misses torchvision, which nothing here uses
+
+
+def export(run: str | Path, folder: str | Path, onnx: bool = False) -> Path:
+    """Write the model of `run` (a run's folder, or one fold of it) to `folder`, whole or not at all; returns its path.
+
+    The folder holds `<fold>.safetensors` for each network, settings.json (front end, text encoder by name and
+    fingerprint, classes or dimensions and scale), README.md (the model's card) and, with `onnx`, `<fold>.onnx`.
+
+    Raises FileExistsError where there is something in `folder`; as trained.read does; EncoderError where the text
+    encoder is not at hand, whose fingerprint is recorded; and as `write_onnx` does.
+    """
+    folder, what = files.resolve(folder), artifact.read(run)
+    if (artifact.place(run) / DESCRIPTION).is_file():
+        raise ValueError(f"{run} was exported already: copy the folder")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} is there already; remove it or name another folder")
+    home = artifact.place(run)
+    home = home.parent if home.name.startswith(artifact.FOLD) else home
+    if what.reads:
+        what = replace(what, encoder=hub.encoder_fingerprint(what.text))
+    if onnx:
+        _check_onnx()
+        if what.model in settings.SPEECH_MODELS:
+            raise ValueError(f"{what.model} cannot be written as ONNX here; export it without --onnx")
+    with files.atomic_folder(folder) as temporary:
+        passed = replace(what, networks={fold: temporary / f"{fold}.safetensors" for fold in what.networks})
+        for fold, path in passed.networks.items():
+            files.write_bytes(path, what.networks[fold].read_bytes())
+        content = artifact.describe(passed)
+        if onnx:
+            content["onnx"] = _write_all(passed, temporary)
+        made = files.read_json(home / files.PROVENANCE)
+        card = card_module.card(passed, artifact.predictions(run), made, content.get("onnx"))
+        content["made"] = {key: made.get(key) for key in ("commit", "versions", "settings")}
+        files.write_json(temporary / DESCRIPTION, content)
+        files.write_text(temporary / CARD, card)
+    return folder
+
+
+def write_onnx(model: nn.Module, path: Path, longest: int = 32) -> float:
+    """Write `model`, which models.load gave, to `path` as ONNX with any batch and any length.
+
+    Inputs are those of its `forward`, by their names; the output is `logits` (batch, outputs). Returns the largest
+    difference between onnxruntime's and PyTorch's logits on made-up batches of 1 to 3 unequal lengths; `longest` is the
+    number of tokens that a text model may be given. Raises ModuleNotFoundError where ONNX is not installed, and as
+    `check` does.
+    """
+    _check_onnx()
+    names = input_names(model)
+    sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("frames" if "frames" in names else "tokens")}
+    lengthy = ("logmel", "tokens", "mask")
+    shapes = tuple({axis: sizes[axis] for axis in ((0, 1) if name in lengthy else (0,))} for name in names)
+    with _quiet():
+        program = torch.onnx.export(
+            _Logits(model).eval(), _made_up(model, CHECKED[1], longest), input_names=list(names),
+            output_names=["logits"], dynamic_shapes=(shapes,), dynamo=True, verbose=False,
+        )  # fmt: skip
+    program.save(path, external_data=False)
+    return check(model, path, longest)
+
+
+def check(model: nn.Module, path: Path, longest: int = 32) -> float:
+    """How far the logits of the ONNX file `path` are from those of `model` at most, as `write_onnx` says.
+
+    Raises ValueError for more than 1e-4.
+    """
+    difference = 0.0
+    for lengths in CHECKED:
+        inputs = _made_up(model, lengths, longest)
+        with torch.inference_mode():
+            expected = model(*inputs).logits.numpy()
+        found = answer(path, [part.numpy() for part in inputs])
+        difference = max(difference, float(np.abs(found - expected).max()))
+    if not difference <= TOLERANCE:
+        raise ValueError(
+            f"{path.name}: onnxruntime's answers differ from PyTorch's by {difference:.2g}, more than {TOLERANCE:g}: "
+            "export without --onnx"
+        )
+    return difference
+
+
+def answer(path: Path, inputs: Sequence[np.ndarray]) -> np.ndarray:
+    """The logits (batch, outputs) that the ONNX file `path` gives for `inputs`, in the order of its own."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [part.name for part in session.get_inputs()]
+    return session.run(["logits"], dict(zip(names, inputs, strict=True)))[0]
+
+
+def parity(folder: Path) -> list[str]:
+    """What the folder's settings record of its ONNX files, a line each; none where it has none."""
+    found = files.read_json(folder / DESCRIPTION).get("onnx")
+    if found is None:
+        return []
+    return [
+        f"{name}: answers differ from PyTorch's by {found['difference'][fold]:.2g} at most"
+        for fold, name in found["files"].items()
+    ]
+
+
+def input_names(model: nn.Module) -> tuple[str, ...]:
+    """What the forward of `model` takes, by name."""
+    if isinstance(model, TextModel):
+        return ("tokens", "mask")
+    return ("logmel", "frames", "text") if model.text_stages else ("logmel", "frames")
+
+
+class _Logits(nn.Module):
+    """A model without its embedding, whose name an encoder's own layer may have."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.model(*inputs).logits
+
+
+def _write_all(what: Trained, folder: Path) -> dict[str, Any]:
+    """Every network as ONNX, and what is to be known of it."""
+    import onnx
+
+    made, differences, names = {}, {}, ()
+    for fold, weights in what.networks.items():
+        model, _ = checkpoint.load(weights)
+        path = folder / f"{fold}.onnx"
+        differences[fold] = write_onnx(model, path, what.text.tokens)
+        made[fold], names = path.name, input_names(model)
+    (opset,) = [part.version for part in onnx.load(path).opset_import if part.domain == ""]
+    return {"files": made, "opset": opset, "inputs": {name: INPUTS[name] for name in names},
+            "difference": differences, "tolerance": TOLERANCE}  # fmt: skip
+
+
+def _made_up(model: nn.Module, lengths: tuple[tuple[int, ...], tuple[int, ...]], longest: int) -> tuple[Tensor, ...]:
+    """A batch for `model`, of one of CHECKED; at most `longest` tokens each."""
+    chance = torch.Generator().manual_seed(0)
+    frames, tokens = torch.tensor(lengths[0]), torch.tensor(lengths[1]).clamp(max=longest)
+    if isinstance(model, TextModel):
+        most = model.encoder.config.vocab_size
+        ids = torch.randint(most, (len(tokens), int(tokens.max())), generator=chance)
+        return ids, torch.arange(ids.shape[1]) < tokens[:, None]
+    logmel = LEVEL + SPREAD * torch.randn(len(frames), int(frames.max()), model.mels, generator=chance)
+    text = torch.randn(len(frames), model.text_width, generator=chance) if model.text_stages else None
+    return (logmel, frames) if text is None else (logmel, frames, text)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter says of things that are as they should be."""
+    logger = logging.getLogger(NOISY)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", AXES, UserWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _check_onnx() -> None:
+    absent = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
+    if absent:
+        raise ModuleNotFoundError(f"ONNX needs {', '.join(absent)}: pip install 'sercore[onnx]'")

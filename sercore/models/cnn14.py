@@ -1,0 +1,296 @@
+"""CNN14 on log-mels, with or without text conditioning (section 3).
+
+Convolutions of CNN14's last blocks as matrix products, where a CPU is faster with them.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812 -- its name everywhere
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from sercore.schema import first
+
+PRODUCT_FROM = {torch.bfloat16: 1024 * 1024}
+"""Precision -> inputs x outputs from which on the product is faster: the library's own convolution then spends its time
+on the weights. Measured on a core with AVX512-BF16, batch 32, 3 s, 64 mels, forward and backward: the convolutions of
+block 6 at width 64 take .46 to .52 of the time, the second of block 5 .83, of block 6 at width 32 .38; with fewer
+weights the product is slower (block 5 at width 32: 1.4 times as long). In float32 a whole step gained nothing.
+"""
+
+
+def convolve(
+    x: Float[Tensor, "batch inputs frames bands"], weight: Float[Tensor, "outputs inputs height width"]
+) -> Float[Tensor, "batch outputs frames bands"]:
+    """`x` convolved with kernels of odd size, zeros around it: as large as before.
+
+    In autocast's precision where that is on. The sum is PyTorch's own but for rounding, whichever way it is computed.
+    """
+    height, width = weight.shape[2:]
+    device = x.device.type
+    if device == "cpu" and not torch.compiler.is_exporting():  # a graph says what is computed, not how
+        precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+        if weight.shape[0] * weight.shape[1] >= PRODUCT_FROM.get(precision, float("inf")):
+            return _Product.apply(x.to(precision), weight.to(precision, memory_format=torch.channels_last))
+    return F.conv2d(x, weight, padding=(height // 2, width // 2))
+
+
+class _Product(torch.autograd.Function):
+    """The convolution and its two gradients as one matrix product each.
+
+    With `unfolded` the neighbourhood of every place as a row (batch x frames x bands, height x width x inputs) and the
+    kernels as a matrix K (height x width x inputs, outputs): Y = unfolded(X) K, dK = unfolded(X)^T dY, and dX is
+    dY K^T folded back: each place sums what its neighbours sent it. Neighbourhoods are laid out again in the backward
+    pass, because keeping them would take nine times the memory of X.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        batch, _, frames, bands = x.shape
+        y = _unfolded(x, weight.shape[2:]) @ _matrix(weight).mT
+        return y.view(batch, frames, bands, len(weight)).permute(0, 3, 1, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        outputs, inputs, height, width = weight.shape
+        rows = slope.permute(0, 2, 3, 1).reshape(-1, outputs).to(x.dtype)  # (batch x frames x bands, outputs)
+        of_x = of_weight = None
+        if ctx.needs_input_grad[0]:
+            of_x = _folded(rows @ _matrix(weight), x.shape, weight.shape[2:])
+        if ctx.needs_input_grad[1]:
+            of_weight = rows.mT @ _unfolded(x, weight.shape[2:])
+            of_weight = of_weight.view(outputs, height, width, inputs).permute(0, 3, 1, 2).contiguous()
+        return of_x, of_weight
+
+
+def _matrix(weight: Tensor) -> Tensor:
+    """(outputs, inputs, height, width) -> (outputs, height x width x inputs)."""
+    return weight.permute(0, 2, 3, 1).reshape(len(weight), -1)
+
+
+def _unfolded(x: Tensor, kernel: torch.Size) -> Tensor:
+    """(batch, inputs, frames, bands) -> (batch x frames x bands, height x width x inputs)."""
+    _, inputs, frames, bands = x.shape
+    height, width = kernel
+    padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, width // 2, width // 2, height // 2, height // 2))
+    parts = [padded[:, i : i + frames, j : j + bands] for i in range(height) for j in range(width)]
+    return torch.stack(parts, 3).view(-1, height * width * inputs)
+
+
+def _folded(sent: Tensor, shape: torch.Size, kernel: torch.Size) -> Tensor:
+    """(batch x frames x bands, height x width x inputs) -> `shape`, (batch, inputs, frames, bands)."""
+    batch, inputs, frames, bands = shape
+    height, width = kernel
+    sent = sent.view(batch, frames, bands, height, width, inputs)
+    total = sent.new_zeros(batch, frames + height - 1, bands + width - 1, inputs)
+    for i in range(height):
+        for j in range(width):
+            total[:, i : i + frames, j : j + bands] += sent[:, :, :, i, j]
+    return total[:, height // 2 : height // 2 + frames, width // 2 : width // 2 + bands].permute(0, 3, 1, 2)
+
+
+STAGES = 6
+LEAST = 2 ** (STAGES - 1)  # frames and mel bands, of which at least one must be left after five halvings
+WIDEST_CHANNELS_LAST = 32  # on a CPU in float32; measured: faster up to width 16, equal at 32, slower at 64
+
+
+class Output(NamedTuple):
+    """What every model returns."""
+
+    logits: Float[Tensor, "batch outputs"]
+    embedding: Float[Tensor, "batch width"]
+
+
+class _Block(nn.Module):
+    """Two times convolution, batch normalisation, ReLU (equations 1 and 2)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor, speech: Tensor | None) -> Tensor:
+        """(batch, inputs, frames, bands) -> (batch, outputs, frames, bands).
+
+        Frames between the convolutions that are not `speech` are zeroed, as they would be outside of the input; those
+        of the result are left to the caller, who pools first and has fewer of them then.
+        """
+        x = self.bn1(_convolve(x, self.conv1))
+        if speech is not None:
+            x = x.mul_(speech)  # before the ReLU it is the same as after it, and in place
+        return F.relu_(self.bn2(_convolve(F.relu_(x), self.conv2)))
+
+
+class Cnn14(nn.Module):
+    """CNN14 (reference [32]); the blocks in `text_stages` are conditioned on a text embedding (equations 1-5).
+
+    No stage is CNN14 itself, (6,) is single-stage and (1, ..., 6) multistage fusion. Of each block
+
+        X1 = ReLU(BN(CONV(X))), X2 = ReLU(BN(CONV(X1))), X3 = X2 + PROJ(E), Y = POOL(X3), PROJ(E) = W E + b
+
+    where E is the embedding and PROJ(E), one number a feature map, is the same for all frames and bands. It is added
+    after the pooling instead of before, which is the same, since a mean of X2 + c is the mean of X2, plus c, but
+    touches a quarter of the numbers. Pooling is the mean over 2 x 2, and none after the sixth block. Then the mean over
+    bands, the maximum plus the mean over frames, `fc1` and ReLU (the embedding), and `output`.
+
+    Only true frames count: padded ones are zeroed wherever a convolution would see them, and left out of the pooling
+    over time, so in evaluation the answer for an utterance does not depend on what shares its batch. In training it
+    does, through the batch normalisation: the statistics of `bn0` are those of true frames alone, but those within
+    the blocks include the padded frames, as zeros before the next convolution. Batches grouped by duration hold few of
+    them, crops none.
+
+    The trunk has the names of the published checkpoint (`bn0`, `conv_block1.conv1`, ..., `fc1`); the projections are
+    `project.1` to `project.6`.
+    """
+
+    def __init__(
+        self,
+        outputs: int,
+        text_stages: Iterable[int] = (),
+        text_width: int = 768,
+        width: int = 64,
+        mels: int = 64,
+        dropout: float = 0.2,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Initial weights: Xavier-uniform convolutions and linear layers, zero biases, batch normalisation 1 and 0.
+
+        They are drawn from `generator` (None: PyTorch's global one), the trunk's first, then the output layer's: the
+        models of one seed start with the same trunk. `width` is the number of feature maps of the first block; the
+        sixth has 32 times as many. `dropout` is applied after each block. Raises ValueError for fewer than 32 `mels`,
+        a stage that is none, and a size below 1.
+        """
+        super().__init__()
+        stages = tuple(text_stages)
+        if unknown := [stage for stage in stages if stage not in range(1, STAGES + 1)]:
+            raise ValueError(f"text_stages {first(unknown)}: CNN14 has the stages 1 to {STAGES}")
+        if len(set(stages)) < len(stages):
+            raise ValueError(f"text_stages {first(stages)} name a stage twice")
+        if mels < LEAST:
+            raise ValueError(f"mels is {mels}; CNN14 halves the bands five times, so it needs at least {LEAST}")
+        if min(outputs, width, text_width if stages else 1) < 1 or not 0 <= dropout < 1:
+            raise ValueError(
+                f"outputs {outputs}, width {width} and text_width {text_width} must be at least 1, dropout {dropout} "
+                "in [0, 1)"
+            )
+        self.text_stages, self.text_width, self.mels, self.dropout = stages, text_width, mels, dropout
+        self.width, self.layout = width, "auto"  # see TrainingSettings.layout
+        maps = [1, *(width * 2**k for k in range(STAGES))]
+        with torch.device("meta"):  # without the weights that PyTorch would draw from the global generator
+            self.bn0 = nn.BatchNorm1d(mels)
+            for stage in range(1, STAGES + 1):
+                self.add_module(f"conv_block{stage}", _Block(maps[stage - 1], maps[stage]))
+            self.fc1 = nn.Linear(maps[-1], maps[-1])
+            self.output = nn.Linear(maps[-1], outputs)
+            self.project = nn.ModuleDict({str(stage): nn.Linear(text_width, maps[stage]) for stage in sorted(stages)})
+        self.to_empty(device="cpu")
+        for module in self.modules():
+            initialise(module, generator)
+
+    def forward(
+        self,
+        logmel: Float[Tensor, "batch frames mels"],
+        frames: Int[Tensor, " batch"],
+        text: Float[Tensor, "batch text_width"] | None = None,
+    ) -> Output:
+        """Answer for each utterance: `logmel` in dB, `frames` the true length of each, `text` its embedding.
+
+        What lies behind the true frames has no influence but the one on batch statistics that the class describes.
+        Raises ValueError for fewer than 32 true frames, frames beyond the batch's, another number of mels, and a text
+        that is missing, unasked for, or of another width than the model's.
+        """
+        padded = torch.compiler.is_exporting() or self._check(logmel, frames, text)  # a graph cannot look at its input
+        speech = _speech(frames, logmel.shape[1]) if padded else None  # (batch, frames)
+        x = self._normalise(logmel, speech)
+        x = x.unsqueeze(-1).permute(0, 3, 1, 2) if self._channels_last(x.device) else x.unsqueeze(1)
+        mask = None if speech is None else speech[:, None, :, None].to(x.dtype)  # (batch, 1, frames, 1)
+        for stage in range(1, STAGES + 1):
+            x = self.get_submodule(f"conv_block{stage}")(x, mask)  # (batch, width * 2**(stage - 1), frames, bands)
+            if stage < STAGES:
+                x, frames = F.avg_pool2d(x, 2), frames // 2
+            if stage in self.text_stages:
+                x = x + self.project[str(stage)](text)[:, :, None, None]
+            if mask is not None:
+                mask = _speech(frames, x.shape[2])[:, None, :, None].to(x.dtype)
+                x = x * mask
+            x = F.dropout(x, self.dropout, self.training)
+        x = x.mean(3)  # (batch, 32 * width, frames)
+        if mask is None:
+            x = x.amax(2) + x.mean(2)
+        else:
+            spoken = x.masked_fill(mask[:, :, :, 0] == 0, -torch.inf)
+            x = spoken.amax(2) + x.sum(2) / frames[:, None]
+        embedding = F.relu(self.fc1(x))
+        return Output(self.output(embedding), embedding)
+
+    def _check(self, logmel: Tensor, frames: Tensor, text: Tensor | None) -> bool:
+        """Whether any of the input is padding. Raises ValueError where the input does not fit."""
+        if logmel.shape[2] != self.mels:
+            raise ValueError(
+                f"log-mels have {logmel.shape[2]} bands, the model was built for {self.mels}: build it with "
+                f"mels={logmel.shape[2]}"
+            )
+        shortest, longest = (int(value) for value in torch.stack(torch.aminmax(frames)).tolist())
+        if shortest < LEAST:
+            raise ValueError(
+                f"the shortest utterance has {shortest} frames; CNN14 halves them five times, so it needs at least "
+                f"{LEAST}: features.log_mel pads what is shorter with silence"
+            )
+        if longest > logmel.shape[1]:
+            raise ValueError(f"the longest utterance has {longest} frames, more than the batch's {logmel.shape[1]}")
+        if text is None and self.text_stages:
+            raise ValueError(f"no text embeddings, but the model is conditioned on them in stages {self.text_stages}")
+        if text is not None and not self.text_stages:
+            raise ValueError("text embeddings for a model without text_stages: pass None, or build it with text_stages")
+        if text is not None and text.shape[1] != self.text_width:
+            raise ValueError(
+                f"embeddings are {text.shape[1]} wide, the model was built for {self.text_width}: build it with "
+                f"text_width={text.shape[1]}"
+            )
+        return shortest < logmel.shape[1]
+
+    def _normalise(self, logmel: Tensor, speech: Tensor | None) -> Tensor:
+        """`logmel` after `bn0`, zero where there is no speech."""
+        if speech is None or not self.training:
+            normal = self.bn0(logmel.flatten(0, 1)).view_as(logmel)
+            return normal if speech is None else normal.masked_fill(~speech[:, :, None], 0.0)
+        return logmel.new_zeros(logmel.shape).masked_scatter_(speech[:, :, None], self.bn0(logmel[speech]))
+
+    def _channels_last(self, device: torch.device) -> bool:
+        """Whether feature maps lie innermost in memory: the faster order for these convolutions on this device."""
+        if self.layout != "auto":
+            return self.layout == "channels_last"
+        if device.type == "cpu":
+            return self.width <= WIDEST_CHANNELS_LAST or torch.is_autocast_enabled("cpu")
+        return device.type == "cuda"
+
+
+def _convolve(x: Tensor, convolution: nn.Conv2d) -> Tensor:
+    """`convolution` of (batch, inputs, frames, bands).
+
+    Where one band is left, the kernel's outer columns only ever see padding: without them the result is the same.
+    """
+    return convolve(x, convolution.weight[:, :, :, 1:2] if x.shape[3] == 1 else convolution.weight)
+
+
+def _speech(frames: Tensor, longest: int | torch.SymInt) -> Tensor:
+    """Whether each of `longest` frames is one of the utterance's: (batch,) -> (batch, longest)."""
+    return torch.arange(longest, device=frames.device) < frames[:, None]
+
+
+def initialise(module: nn.Module, generator: torch.Generator | None) -> None:
+    """Xavier-uniform weights drawn from `generator`, zero biases, batch normalisation 1 and 0: of `module` alone."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(module.weight, generator=generator)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        module.reset_parameters()

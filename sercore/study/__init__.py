@@ -1,0 +1,1 @@
+"""A parameters file -> runs -> workers -> notebooks; progress, costs and verification. It never trains itself."""

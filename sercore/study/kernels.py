@@ -1,0 +1,221 @@
+"""One notebook in one kernel: started safely beside others, watched, and ended when nobody waits for it any more."""
+
+import contextlib
+import contextvars
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import papermill
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning import LocalProvisioner
+from jupyter_core.paths import jupyter_runtime_dir
+from jupyter_core.utils import ensure_event_loop
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+from traitlets import default
+
+from sercore.study.forkserver import LAUNCHER, Child, Nursery
+
+SECONDS_BETWEEN_LOOKS = 1.0
+
+
+class StoppedError(RuntimeError):
+    """The notebook was stopped from outside: it did not fail."""
+
+
+class KernelLostError(RuntimeError):
+    """The kernel died or was ended because it hung: its notebook may go on in another."""
+
+
+@dataclass
+class Watch:
+    """How a kernel is started, and when it is given up."""
+
+    owner: str = ""  # who may stop it
+    inherit: tuple[int, ...] = ()  # file descriptors that stay open while it lives
+    environment: Mapping[str, str] = field(default_factory=dict)  # variables in place of this process's
+    alive: Callable[[], float] = time.time  # when it last made progress, in seconds since the epoch
+    patience: float = 0.0  # seconds without progress after which it is ended; 0: never
+    warm: bool = False  # whether it is forked from a process that has imported torch and the like
+    started: Callable[[int], None] = lambda _: None  # told its process id
+    process: subprocess.Popen | Child | None = None
+    given_up: str = ""  # why it was ended
+
+
+class _Forked(LocalProvisioner):
+    """A kernel process that is forked from this worker's nursery, or started anew where that is gone."""
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> dict[str, Any]:
+        watch = _watch.get()
+        if LAUNCHER not in cmd:  # another language, or an environment of its own
+            return await super().launch_kernel(cmd, **kwargs)
+        try:
+            argv = cmd[cmd.index(LAUNCHER) + 1 :]
+            self.process = _nursery().fork(argv, kwargs["env"], kwargs.get("cwd"), watch.inherit)
+        except OSError:
+            _lose_nursery()
+            return await super().launch_kernel(cmd, **kwargs)
+        self.pid = self.pgid = self.process.pid
+        self.cwd = kwargs.get("cwd", Path.cwd())
+        return self.connection_info
+
+
+class _Kernel(AsyncKernelManager):
+    """A kernel that is reached through sockets in the file system, under a name of its own: ports can be taken."""
+
+    @default("transport")
+    def _default_transport(self) -> str:
+        return "tcp" if sys.platform == "win32" else "ipc"
+
+    @default("connection_file")
+    def _default_connection_file(self) -> str:
+        folder = Path(jupyter_runtime_dir())
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(folder / f"sercore-{uuid.uuid4().hex}.json")
+
+    async def _async_pre_start_kernel(self, **kw: Any) -> tuple[list[str], dict[str, Any]]:
+        if _watch.get().warm and sys.platform == "linux":  # forking is safe there
+            self.kernel_id = self.kernel_id or str(uuid.uuid4())
+            self.provisioner = _Forked(kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self)
+        return await super()._async_pre_start_kernel(**kw)
+
+    async def _async_launch_kernel(self, kernel_cmd: list[str], **kw: Any) -> None:
+        watch = _watch.get()
+        kw["env"] = {**kw.get("env", {}), **watch.environment}
+        if watch.inherit and sys.platform != "win32":
+            kw["pass_fds"] = watch.inherit
+        await super()._async_launch_kernel(kernel_cmd, **kw)
+        watch.process = getattr(self.provisioner, "process", None)
+        if watch.process is not None:
+            watch.started(watch.process.pid)
+        with _lock:
+            if watch.owner in _stopped:  # while it started
+                _end(watch)
+
+    async def _async_interrupt_kernel(self) -> None:
+        if not self.shutting_down:  # whose last cell has ended: an interrupt would find it writing its answer
+            await super()._async_interrupt_kernel()
+
+
+_watch: contextvars.ContextVar[Watch] = contextvars.ContextVar("watch")
+_running: list[Watch] = []
+_nurseries: list[Nursery] = []
+_stopped: set[str] = set()
+_lock = threading.Lock()
+
+
+def _nursery() -> Nursery:
+    """This process's nursery, started at its first use."""
+    with _lock:
+        if not _nurseries:
+            _nurseries.append(Nursery())
+        return _nurseries[0]
+
+
+def _lose_nursery() -> None:
+    """Let the next kernel have a new one."""
+    with _lock:
+        _nurseries.clear()
+
+
+def stop(owner: str = "") -> None:
+    """End the kernels of `owner` in this process and start none: its notebooks raise StoppedError where they wait."""
+    with _lock:
+        _stopped.add(owner)
+        for watch in _running:
+            if watch.owner == owner:
+                _end(watch)
+
+
+def execute(notebook: Path, output: Path, parameters: dict[str, Any], watch: Watch | None = None) -> None:
+    """Execute `notebook` with `parameters` into `output`, cell by cell, in a kernel of its own.
+
+    Raises PapermillExecutionError for a cell that fails, KernelLostError for a kernel that dies or makes no progress
+    for `watch.patience` seconds, and StoppedError where `stop` was called.
+    """
+    watch = watch or Watch()
+    if watch.owner in _stopped:
+        raise StoppedError(f"{notebook.name} was stopped")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with _watched(watch):
+        try:
+            # nbclient keeps its event loop in the context; Dask's threads get copies of one, and would share its loop
+            contextvars.Context().run(_execute, notebook, output, parameters, watch)
+        except (DeadKernelError, RuntimeError) as error:
+            if watch.owner in _stopped:
+                raise StoppedError(f"{notebook.name} was stopped") from error
+            raise KernelLostError(watch.given_up or _death(watch, error)) from error
+
+
+def _execute(notebook: Path, output: Path, parameters: dict[str, Any], watch: Watch) -> None:
+    _watch.set(watch)
+    try:
+        papermill.execute_notebook(
+            str(notebook), str(output), parameters, progress_bar=False, kernel_manager_class=_Kernel
+        )
+    finally:
+        ensure_event_loop().close()  # which nbclient opens and leaves open
+
+
+@contextlib.contextmanager
+def _watched(watch: Watch) -> Iterator[None]:
+    """Let `stop` find `watch` inside, and end its kernel where it makes no progress."""
+    done = threading.Event()
+    started = time.time()
+
+    def look() -> None:
+        while not done.wait(min(SECONDS_BETWEEN_LOOKS, watch.patience)):
+            silent = time.time() - max(started, watch.alive())
+            if silent > watch.patience:
+                watch.given_up = f"no sign of life for {silent:.0f} s: the kernel was ended"
+                _end(watch)
+                return
+
+    with _lock:
+        _running.append(watch)
+    looker = threading.Thread(target=look, daemon=True)
+    try:
+        if watch.patience:
+            looker.start()
+        yield
+    finally:
+        done.set()
+        if watch.patience:
+            looker.join()
+        with _lock:
+            _running.remove(watch)
+
+
+def _end(watch: Watch) -> None:
+    if watch.process is not None:
+        with contextlib.suppress(ProcessLookupError):
+            watch.process.kill()
+
+
+def _death(watch: Watch, error: Exception) -> str:
+    """What a kernel died of, as far as its exit status tells."""
+    status = watch.process.poll() if watch.process is not None else None
+    if status is None:
+        return f"the kernel was lost: {error}"
+    if status == -signal.SIGKILL:
+        return "the kernel was killed (SIGKILL): by hand, or by the system when memory ran out"
+    if status < 0:
+        return f"the kernel was killed by signal {-status} ({signal.Signals(-status).name})"
+    return f"the kernel ended by itself with status {status}"
+
+
+def cause(error: Exception) -> str:
+    """What went wrong in one line: of a notebook the exception of the cell that failed."""
+    if isinstance(error, PapermillExecutionError):
+        return f"cell {error.cell_index}: {error.ename}: {error.evalue}"
+    if isinstance(error, KernelLostError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,215 @@
+"""Whether a complete run would come out the same today: what it was made from, against what is there now.
+
+A run records digests of its corpora, its settings and its software in provenance.json, and its folder holds the
+notebook that was executed and the parameters. None of it is needed to read results; it is for whoever doubts them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pandas as pd
+
+from sercore import corpora, files, settings
+from sercore.corpora import Corpus, transcripts
+from sercore.schema import first
+from sercore.study import plan as plan_module
+from sercore.study.config import Run, Study
+from sercore.study.plan import needed
+
+INPUT = "input"  # something that the numbers follow from is another: the run would come out differently
+SOFTWARE = "software"  # versions, code or prose: the run may come out differently
+UNKNOWN = "unknown"  # it was not recorded, or is not there to be compared
+COLUMNS = ("run", "what", "severity")
+Change = tuple[str, str]  # what, severity
+KINDS = {
+    "features": settings.FeatureSettings,
+    "text": settings.TextSettings,
+    "network": settings.NetworkSettings,
+    "training": settings.TrainingSettings,
+}
+TABLES = {"table": "its table of utterances", "transcripts": "its transcripts", "audio": "its audio files"}
+
+
+def changed(plan: Study) -> pd.DataFrame:
+    """What has changed since the complete runs of `plan` were made: one row a change, none where nothing has.
+
+    Columns: `run`, its section/name; `what`, a line to print; `severity`. That is INPUT for corpora, parameters,
+    settings, the code of the notebook and results that the run reads; SOFTWARE for the package, its requirements and
+    the notebook's prose; UNKNOWN where something cannot be compared. A change of the audio does not count for a run
+    that only reads, nor one of the transcripts for a run that only hears. Each corpus is read once.
+    """
+    here = files.provenance()
+    present = _Present(plan)
+    found: list[tuple[str, str, str]] = []
+    for run in plan.runs:
+        if run.complete:
+            name = f"{run.section}/{run.name}"
+            found += [(name, what, severity) for what, severity in _changes(plan, run, here, present)]
+    return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def _changes(plan: Study, run: Run, here: Mapping[str, Any], present: "_Present") -> Iterable[Change]:
+    """What has changed for one run, whose corpora are now as `present` has them and its software as `here` says."""
+    path = run.folder / files.PROVENANCE
+    recorded = files.read_json(path) if path.exists() else {}
+    asked = plan_module.asked(run)
+    differs = files.other_parameters(run.folder, asked)
+    if differs:
+        yield f"the study asks for another {', '.join(differs)}", INPUT
+    yield from _settings(recorded, asked)
+    yield from _corpora(plan, recorded, asked.get("model", ""), present)
+    yield from _needed(plan, run)
+    yield from _notebook(run)
+    if not recorded:
+        yield f"it has no {files.PROVENANCE}", UNKNOWN
+    else:
+        yield from _software(recorded, here)
+
+
+def _settings(recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterable[Change]:
+    """Settings whose defaults have changed: those that were used, against those that the parameters stand for now."""
+    for kind, held in recorded.get("settings", {}).items():
+        if kind not in KINDS or kind not in asked:
+            continue
+        try:
+            if kind == "training":
+                now = asdict(settings.training(asked["model"], asked[kind]))
+            else:
+                own = {f.name: asked[f.name] for f in fields(KINDS[kind]) if f.name in asked}  # a parameter by itself
+                now = asdict(settings.build(KINDS[kind], {**asked[kind], **own}))
+        except ValueError as error:
+            yield f"its {kind} are refused now: {error}", INPUT
+            continue
+        for name, value in held.items():
+            if name not in now:
+                yield f"{kind}.{name} was {value}, and is no setting now", INPUT
+            elif now[name] != value:
+                yield f"{kind}.{name} was {value}, now {now[name]}", INPUT
+
+
+def _corpora(plan: Study, recorded: Mapping[str, Any], model: str, present: "_Present") -> Iterable[Change]:
+    """Corpora that are not what the run saw of them."""
+    told = recorded.get("corpora")
+    if not isinstance(told, Mapping):
+        return
+    text = recorded.get("settings", {}).get("text", {})
+    new = [name for name in plan.corpora if name not in told]
+    if new:
+        yield f"it was not tested on {', '.join(new)}, of the study's corpora", INPUT
+    bare = sorted(name for name, held in told.items() if "fingerprint" not in held)
+    if bare:
+        yield f"no fingerprint of {', '.join(bare)} was recorded", UNKNOWN
+    for name, held in told.items():
+        if name in bare:
+            continue
+        if name not in plan.corpora:
+            yield f"{name} is no corpus of the study now", INPUT
+            continue
+        now = present.fingerprint(name, text if _reads(model) else {})
+        if isinstance(now, str):
+            yield f"{name} cannot be compared: {now}", UNKNOWN
+            continue
+        parts = [part for part in TABLES if part in held["fingerprint"] and _matters(part, model)]
+        other = [TABLES[part] for part in parts if now[part] != held["fingerprint"][part]]
+        if other:
+            yield f"{name}: {', '.join(other)} changed", INPUT
+
+
+def _reads(model: str) -> bool:
+    return settings.reads(model) or model not in settings.TRAINED_MODELS
+
+
+def _matters(part: str, model: str) -> bool:
+    if part == "audio":
+        return model != settings.TEXT_MODEL
+    return part != "transcripts" or _reads(model)
+
+
+class _Present:
+    """The corpora of a study as they are now, each read once."""
+
+    def __init__(self, plan: Study) -> None:
+        """Nothing is read yet."""
+        self._plan = plan
+        self._read: dict[str, Corpus] = {}
+        self._found: dict[tuple[str, str], dict[str, str] | str] = {}
+
+    def fingerprint(self, name: str, text: Mapping[str, Any]) -> dict[str, str] | str:
+        """Digests of a corpus as a run with the text settings `text` would see it; or why there are none."""
+        key = (name, repr(sorted(text.items())))
+        if key not in self._found:
+            try:
+                self._found[key] = self._told(name, text).fingerprint
+            except (OSError, ValueError) as error:
+                self._found[key] = str(error).splitlines()[0]
+        return self._found[key]
+
+    def _told(self, name: str, text: Mapping[str, Any]) -> Corpus:
+        if name not in self._read:
+            options = dict(self._plan.corpora[name])
+            self._read[name] = corpora.read(name, options.pop("root"), **options)
+        return transcripts.tell(self._read[name], settings.build(settings.TextSettings, text))
+
+
+def _needed(plan: Study, run: Run) -> Iterable[Change]:
+    """Results that the run reads and that are missing, or younger than its own."""
+    for other in needed(plan, run):
+        name = f"{other.section}/{other.name}"
+        if not other.complete:
+            yield f"it was made from {name}, which is not complete", INPUT
+        elif _written(other) > _written(run):
+            yield f"{name}, which it reads, was written later", INPUT
+
+
+def _written(run: Run) -> int:
+    return (run.folder / run.result).stat().st_mtime_ns
+
+
+def _notebook(run: Run) -> Iterable[Change]:
+    """Cells of the executed notebook that are not those of its template."""
+    executed = run.folder / files.NOTEBOOK
+    if not executed.exists():
+        yield "the notebook that was executed is not in its folder", UNKNOWN
+        return
+    was, now = _cells(executed), _cells(run.notebook)
+    for kind, severity in (("code", INPUT), ("markdown", SOFTWARE)):
+        before, after = ([source for of, source in cells if of == kind] for cells in (was, now))
+        if before != after:
+            lines = next((source.strip().splitlines() for source in after if source not in before), ["a cell is gone"])
+            what = "the notebook's code" if kind == "code" else "the notebook's prose"
+            yield f"{what} changed: {lines[0] if lines else 'an empty cell'}", severity
+
+
+def _cells(path: Path) -> list[tuple[str, str]]:
+    """Kind and source of each cell that an author wrote: without the one in which parameters are passed."""
+    cells = nbformat.read(path, as_version=4).cells
+    return [
+        (cell.cell_type, cell.source) for cell in cells if "injected-parameters" not in cell.metadata.get("tags", [])
+    ]
+
+
+def _software(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterable[Change]:
+    """The package, Python and the requirements, in one line each."""
+    if recorded.get("source", "") != here["source"]:
+        commits = f"commit {_short(recorded)}, now {_short(here)}"
+        if "source" in recorded:
+            yield f"the package's code changed ({commits})", SOFTWARE
+        elif recorded.get("commit") != here["commit"]:
+            yield f"the package's code may have changed ({commits})", SOFTWARE
+    was = {"python": recorded.get("python"), **recorded.get("versions", {})}
+    now = {"python": here["python"], **here["versions"]}
+    other = [
+        f"{name} {was[name]}, now {now.get(name, 'absent')}"
+        for name in was
+        if name != "sercore" and was[name] != now.get(name)
+    ]
+    if other:
+        yield f"other versions: {first(other, 8)}", SOFTWARE
+
+
+def _short(recorded: Mapping[str, Any]) -> str:
+    commit = recorded.get("commit") or "unknown"
+    return commit[:7] + ("-dirty" if commit.endswith("-dirty") else "")

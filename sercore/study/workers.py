@@ -1,0 +1,227 @@
+"""Where the notebooks of a batch are executed: on this machine, at a Dask scheduler's address, or as jobs of a queue.
+
+A worker executes one notebook at a time; it needs no GPU itself, its kernel does.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import dask
+from dask.distributed import Client, Nanny, Scheduler, SpecCluster, WorkerPlugin
+
+from sercore import files
+from sercore.schema import did_you_mean
+from sercore.study import kernels
+
+GPU = "GPU"  # the resource of a worker that has one
+DEVICE = "SERCORE_DEVICE"
+CONNECT = "30 s"
+QUEUES = {
+    "slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "htcondor": "HTCondorCluster",
+    "lsf": "LSFCluster", "oar": "OARCluster", "moab": "MoabCluster",
+}  # fmt: skip
+JOB = {"cores": 1, "processes": 1, "memory": "16 GB"}  # of a job, where the file does not say
+KEYS = {"queue_system", "jobs", "gpus", "options"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """Which workers execute the notebooks."""
+
+    workers: int | None = None  # on this machine; default: one a GPU, else one a core
+    per_gpu: int = 1  # notebooks that share a GPU
+    scheduler: str = ""  # address of a running scheduler, whose workers are used
+    queue: str = ""  # YAML file of a queueing system's jobs
+
+
+class _Quiet(WorkerPlugin):
+    """Ctrl-C reaches every process of a terminal; the batch's own process decides what follows."""
+
+    name = "sercore-quiet"
+
+    def setup(self, worker: Any) -> None:  # noqa: ARG002 - Dask's signature
+        with contextlib.suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class Cluster:
+    """The workers of a batch, started when they are first needed; a context manager that lets them go."""
+
+    def __init__(self, where: Where | None = None, tasks: int | None = None) -> None:
+        self.where = where or Where()
+        self.owner = uuid.uuid4().hex
+        self.tasks = tasks  # more workers than notebooks are never started
+        self._own: Any = None
+        self._client: Client | None = None
+
+    def __enter__(self) -> Self:
+        """Start nothing yet."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """End the workers that were started here; after an error, their kernels first."""
+        if self._client is None:
+            return
+        if kind is not None:
+            self.stop()
+        for part in (self._client, self._own):
+            if part is not None:
+                with contextlib.suppress(Exception):  # a scheduler that is gone cannot be told
+                    part.close(timeout=10)
+
+    def stop(self) -> None:
+        """End the kernels of this batch on every worker."""
+        with contextlib.suppress(Exception):  # a lost scheduler: its workers end their kernels themselves
+            self.client.run(kernels.stop, self.owner, on_error="ignore")
+
+    @property
+    def client(self) -> Client:
+        """The connection to the workers' scheduler, which is started or looked up at first use.
+
+        Raises OSError where no scheduler answers, ValueError for a queue's file that does not fit.
+        """
+        if self._client is None:
+            if self.where.scheduler:
+                self._client = _connect(self.where.scheduler)
+            else:
+                self._own = _queue(files.resolve(self.where.queue)) if self.where.queue else self._local()
+                self._client = Client(self._own, set_as_default=False)
+            if not self.where.scheduler and not self.where.queue:
+                self._client.register_plugin(_Quiet())
+        return self._client
+
+    @property
+    def dashboard(self) -> str:
+        """The address of the scheduler's web page."""
+        return self.client.dashboard_link or ""
+
+    @property
+    def address(self) -> str:
+        """The scheduler's address, which further workers may join."""
+        return self.client.scheduler.address
+
+    def resources(self) -> dict[str, float]:
+        """What a task that trains must ask for: a GPU where workers have some."""
+        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        return {GPU: 1} if any(GPU in worker.get("resources", {}) for worker in workers) else {}
+
+    def _local(self) -> SpecCluster:
+        specification = local_workers(self.where.workers, self.where.per_gpu, self.tasks)
+        loud = {"silence_logs": logging.ERROR}
+        workers = {
+            number: {
+                "cls": Nanny,
+                "options": {"nthreads": 1, "memory_limit": 0, "dashboard_address": None, "host": "127.0.0.1", **loud}
+                | options,
+            }
+            for number, options in enumerate(specification)
+        }
+        scheduler = {"cls": Scheduler, "options": {"dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"}}
+        return SpecCluster(workers=workers, scheduler=scheduler, **loud)
+
+
+def local_workers(workers: int | None = None, per_gpu: int = 1, tasks: int | None = None) -> list[dict[str, Any]]:
+    """What each worker of this machine is given: environment and resources.
+
+    One a GPU, which it alone sees, times `per_gpu`; without GPUs one a core. Threads x workers are the cores: more are
+    many times slower. `workers` and `tasks`, where given, are the most that are wanted.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    devices = [gpu for gpu in gpus() for _ in range(per_gpu)]
+    number = workers or len(devices) or cores
+    if tasks is not None:
+        number = max(1, min(number, tasks))
+    threads = str(max(1, cores // number))
+    environments = [{"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads} for _ in range(number)]
+    if not devices:
+        return [{"env": environment} for environment in environments]
+    return [
+        {"env": environment | {"CUDA_VISIBLE_DEVICES": devices[place % len(devices)]}, "resources": {GPU: 1}}
+        for place, environment in enumerate(environments)
+    ]
+
+
+def gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; none where SERCORE_DEVICE is another."""
+    if not os.environ.get(DEVICE, "cuda").startswith("cuda"):
+        return []
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        return [name for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if name not in ("", "-1")]
+    command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in found.splitlines() if line.strip().isdigit()]
+
+
+def _connect(address: str) -> Client:
+    try:
+        return Client(address, timeout=CONNECT, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise OSError(f"no Dask scheduler answers at {address} within {CONNECT}; start one: dask scheduler") from error
+
+
+def _queue(path: Path) -> Any:
+    """The cluster of jobs that the YAML file `path` describes, its jobs asked for."""
+    cluster, jobs = job_cluster(files.read_yaml(path), str(path))
+    cluster.scale(jobs=jobs)
+    return cluster
+
+
+def job_cluster(content: Mapping[str, Any], where: str) -> tuple[Any, int]:
+    """A dask-jobqueue cluster without jobs, and how many it is to have.
+
+    `queue_system`: slurm, pbs, ...; `jobs`: how many, each one worker; `gpus`: whether each has one; `options`: what
+    dask-jobqueue's class takes (queue, account, walltime, memory, cores, job_script_prologue, ...).
+    Raises ValueError for an unknown key or queue, ImportError where dask-jobqueue is not installed.
+    """
+    for key in content:
+        if key not in KEYS:
+            raise ValueError(f"{where}: unknown key '{key}'{did_you_mean(key, sorted(KEYS))}")
+    system = content.get("queue_system", "")
+    if system not in QUEUES:
+        raise ValueError(f"{where}: unknown queue_system '{system}'{did_you_mean(system, QUEUES)}; known: {[*QUEUES]}")
+    try:
+        import dask_jobqueue
+    except ImportError as error:
+        raise ImportError(f"{where} needs dask-jobqueue: pip install 'sercore[cluster]'") from error
+    options = JOB | dict(content.get("options") or {})
+    cores = options["cores"]
+    # one notebook a worker, with all the job's cores for its kernel
+    arguments = ["--nthreads", "1", *options.pop("worker_extra_args", [])]
+    if content.get("gpus"):
+        arguments += ["--resources", f"{GPU}=1"]
+    prologue = [f"export OMP_NUM_THREADS={cores}", *options.pop("job_script_prologue", [])]
+    with dask.config.set({"distributed.worker.memory.terminate": False}):
+        cluster = getattr(dask_jobqueue, QUEUES[system])(
+            **options, worker_extra_args=arguments, job_script_prologue=prologue
+        )
+    return cluster, int(content.get("jobs", 1))
+
+
+@contextlib.contextmanager
+def ended_by_signal() -> Iterator[None]:
+    """Let SIGTERM (a queue's time limit) end a batch as Ctrl-C does, so that its workers are told."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread: a notebook's
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,1 @@
+"""Optimisers, device, the training loop, resuming, and one experiment."""

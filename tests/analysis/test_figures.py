@@ -1,0 +1,218 @@
+"""Figures show the numbers of the tables, every seed, and what they are of; the notebooks that draw them run."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import made_up
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pandas as pd
+import papermill
+import pytest
+import trees
+from matplotlib.colors import to_hex
+
+from sercore import metrics, schema
+from sercore.analysis import corpus_statistics, figures, residuals, results
+from sercore.study import config
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks" / "analysis"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    return config.load(made_up.write_study(folder, seeds=2, sections=("categories", "multitask"), utterances=16))
+
+
+@pytest.fixture(scope="module")
+def history(study):
+    return results.read_history(study, "categories")
+
+
+def texts(figure):
+    return [text.get_text() for axis in figure.axes for text in axis.texts]
+
+
+def real(found):
+    return results.Results(found.study, found.section, found.predictions.assign(simulated=False))
+
+
+class TestConfusions:
+    def test_a_panel_shows_share_and_count_of_the_best_model(self, categories):
+        figure = figures.plot_confusions(categories)
+        assert [axis.get_title().split(",")[0] for axis in figure.axes] == ["BERT", "CNN14", "SFCNN14", "MFCNN14"]
+        best = results.of_best(categories.predictions, categories.best)
+        best = best.query("model == 'bert' and partition == 'test' and train_corpus == test_corpus == 'msp-podcast'")
+        counts = metrics.confusion(best["truth"], best["prediction"], schema.CLASSES)
+        share = 100 * counts.loc["happy", "sad"] / counts.loc["happy"].sum()
+        assert texts(figure)[7] == f"{share:.0f} %\n{counts.loc['happy', 'sad']}"
+
+    def test_a_model_that_is_not_there_has_no_panel(self, categories):
+        figure = figures.plot_confusions(categories, models=("bert", "nobody"))
+        assert len(texts(figure)) == 16
+
+    def test_differences_of_a_row_cancel(self, categories):
+        figure = figures.plot_confusion_differences(categories)
+        (axis, _) = figure.axes
+        change = axis.collections[0].get_array().reshape(4, 4)
+        assert np.allclose(change.sum(axis=1), 0)
+        assert np.abs(change).max() > 1
+
+    def test_other_corpora_can_be_asked_for(self, categories):
+        figure = figures.plot_confusions(categories, corpora=("iemocap", "iemocap"))
+        assert "IEMOCAP → IEMOCAP" in figure.get_suptitle()
+
+
+class TestResiduals:
+    def test_one_line_a_model_in_its_colour_on_all_utterances(self, multitask):
+        figure = figures.plot_residuals(multitask)
+        assert [axis.get_title() for axis in figure.axes] == list(schema.DIMENSIONS)
+        best = results.of_best(multitask.predictions, multitask.best)
+        best = best.query(
+            "model == 'lf' and partition == 'test' and train_corpus == test_corpus and target == 'valence'"
+        )
+        expected = residuals.fit_line(best["truth"], best["prediction"] - best["truth"])
+        lines = {to_hex(line.get_color()).upper(): line for line in figure.axes[1].lines[1:]}
+        assert set(lines) == {schema.MODEL_COLOURS[model].upper() for model in schema.PAPER_MODELS}
+        drawn = lines[schema.MODEL_COLOURS["lf"].upper()]
+        assert np.allclose(drawn.get_ydata(), expected.band["residual"])
+
+    def test_the_legend_gives_the_slope(self, multitask):
+        legend = figures.plot_residuals(multitask).axes[0].get_legend()
+        assert all(text.get_text().split()[1].startswith("−0") for text in legend.get_texts())
+
+    def test_no_line_leaves_the_panel(self, multitask):
+        for axis in figures.plot_residuals(multitask).axes:
+            low, high = axis.get_ylim()
+            assert all(low <= y <= high for line in axis.lines for y in line.get_ydata())
+
+
+class TestScores:
+    def test_every_seed_is_shown(self, categories):
+        figure = figures.plot_scores(categories)
+        assert len(figure.axes) == 4
+        points = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+        assert [len(line.get_ydata()) for line in points] == [2] * 5
+        rows = categories.scores.query("partition == 'test' and train_corpus == test_corpus == 'msp-podcast'")
+        shown = sorted(y for line in points for y in line.get_ydata())
+        assert shown == pytest.approx(sorted(rows["score"]))
+
+    def test_the_papers_mean_stands_beside(self, categories):
+        panel = figures.plot_scores(categories).axes[0]
+        diamonds = [line.get_ydata()[0] for line in panel.lines if line.get_marker() == "D"]
+        assert diamonds == [48.9, 48.3, 56.0, 54.2]
+
+    def test_dimensions_have_a_panel_each(self, multitask):
+        titles = [axis.get_title() for axis in figures.plot_scores(multitask).axes]
+        assert titles[:3] == [f"{name}\nMSP-Podcast → MSP-Podcast" for name in schema.DIMENSIONS]
+
+
+class TestLearningCurves:
+    def test_each_seed_has_a_line_and_the_mean_a_thick_one(self, history):
+        panel = figures.plot_learning_curves(history).axes[0]
+        widths = [line.get_linewidth() for line in panel.lines]
+        assert widths.count(1) == 4 * 2
+        assert widths.count(3) == 4
+
+    def test_the_epoch_that_was_kept_is_marked(self, history):
+        later = history["epoch"] == 2
+        figure = figures.plot_learning_curves(history.assign(best=later))
+        marked = [line.get_xdata()[0] for line in figure.axes[2].lines if line.get_marker() == "o"]
+        assert set(marked) == {2}
+
+
+class TestEveryFigure:
+    def test_simulated_speech_is_called_so_on_the_picture(self, categories, multitask, history):
+        drawn = [figures.plot_confusions(categories), figures.plot_confusion_differences(categories),
+                 figures.plot_scores(categories), figures.plot_residuals(multitask),
+                 figures.plot_learning_curves(history, simulated=True)]  # fmt: skip
+        assert [figure.get_supxlabel() for figure in drawn] == ["simulated speech"] * 5
+        assert not plt.get_fignums(), "figures are closed, so that a notebook shows them once"
+
+    def test_real_speech_is_not(self, categories):
+        assert figures.plot_scores(real(categories)).get_supxlabel() == ""
+
+    def test_it_is_written_as_png_and_pdf_the_same_every_time(self, study, categories):
+        drawn = [figures.plot_confusion_differences(categories) for _ in range(2)]
+        before = [path.read_bytes() for path in figures.save(drawn[0], study, "changes")]
+        paths = figures.save(drawn[1], study, "changes")
+        assert [path.read_bytes() for path in paths] == before
+        assert [path.name for path in paths] == ["changes.png", "changes.pdf"]
+        assert before[0].startswith(b"\x89PNG")
+        assert before[1].startswith(b"%PDF")
+
+
+class TestDistributions:
+    @pytest.fixture
+    def held(self, tmp_path):
+        """A corpus of four speakers and eight turns, one of them said twice and one without agreement."""
+        rows = [
+            {"utterance": f"u{n}", "file": f"u{n}.wav", "speaker": f"s{n % 4}", "gender": ["female", "male"][n % 2],
+             "emotion": ["happy", "excited", "sad", "angry", "neutral", "fearful", "sad", None][n],
+             "transcript": "again" if n in (0, 1) else f"line {n}", "arousal": 1 + n / 2, "valence": 3.0,
+             "dominance": 2.0}
+            for n in range(8)
+        ]  # fmt: skip
+        pd.DataFrame(rows).to_csv(tmp_path / "utterances.csv", index=False)
+        for row in rows:
+            trees.write(tmp_path / row["file"], trees.wav(samples=16000))
+        plan = tmp_path / "parameters.yaml"
+        plan.write_text(f"study: own\ncorpora: {{table: {{root: {tmp_path}}}}}\nsections: {{}}\n", encoding="utf-8")
+        return corpus_statistics.read(config.load(plan))
+
+    def test_classes_speakers_and_hours_are_counted(self, held):
+        (row,) = corpus_statistics.counts(held).to_dict("records")
+        assert row["partition"] == "no partition"
+        assert [row[name] for name in ("utterances", "speakers", "female", "male")] == [8, 4, 2, 2]
+        assert [row[name] for name in schema.CLASSES] == [1, 2, 1, 2]
+        assert row["hours"] == pytest.approx(8 / 3600)
+
+    def test_words_that_were_heard_in_training_are_counted_for_each_fold(self, held):
+        shared = corpus_statistics.overlaps(held).query("partition == 'test' and seen_in == 'train'").set_index("fold")
+        assert shared["turns"].to_dict() == {"s0": 0, "s1": 1, "s2": 0, "s3": 0}
+        assert "0% to 50% of the test turns" in " ".join(corpus_statistics.table(held).notes)
+
+    def test_the_pictures_show_every_emotion_dimension_and_speaker(self, held):
+        (axis,) = corpus_statistics.plot_classes(held).axes
+        labels = {label.get_text(): label.get_fontweight() for label in axis.get_yticklabels()}
+        assert labels["excited"] == "bold"
+        assert labels["no agreement"] == labels["fearful"] == "normal"
+        assert len(corpus_statistics.plot_ratings(held).axes) == 3
+        left, right = corpus_statistics.plot_durations_and_speakers(held).axes
+        assert sum(patch.get_height() for patch in left.patches) == 8
+        assert len(right.patches) == 4
+
+
+class TestNotebooks:
+    @pytest.mark.parametrize("name", ["table_4", "planted"])
+    def test_it_runs_on_a_study_and_writes_what_it_says(self, study, tmp_path, name):
+        made = tmp_path / "made.ipynb"
+        papermill.execute_notebook(
+            str(NOTEBOOKS / f"{name}.ipynb"), str(made), {"study": str(study.path)}, progress_bar=False
+        )
+        *_, listing, number = [cell for cell in nbformat.read(made, as_version=4).cells if cell.cell_type == "code"]
+        written = ast.literal_eval(listing.outputs[0].data["text/plain"])
+        assert written
+        for file in written:
+            assert (study.folder / "tables" / file).exists() or (study.folder / "figures" / file).exists()
+        assert number.outputs[0].data["text/plain"]
+
+    def test_none_of_them_needs_torch(self):
+        lines = set()
+        for path in NOTEBOOKS.glob("*.ipynb"):
+            for cell in nbformat.read(path, as_version=4).cells:
+                if cell.cell_type == "code":
+                    nodes = [n for n in ast.parse(cell.source).body if isinstance(n, ast.Import | ast.ImportFrom)]
+                    lines |= {ast.unparse(node) for node in nodes}
+        assert lines
+        program = "\n".join([*sorted(lines), "import sys; sys.exit('torch' in sys.modules)"])
+        done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr or "torch was imported"
+
+    def test_there_is_one_for_every_table_and_figure_of_the_paper(self):
+        expected = {"table_1", "table_2", "table_3", "table_4", "figure_2", "figure_3", "corpora", "planted"}
+        assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} >= expected

@@ -1,0 +1,245 @@
+"""Tables 1 to 4, their notes and the statistics beside them, on a made-up study of known skill."""
+
+import re
+from dataclasses import replace
+
+import made_up
+import numpy as np
+import pandas as pd
+import pytest
+
+from sercore import files
+from sercore.analysis import captions, comparisons, published, results, tables
+from sercore.study import config
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return config.load(made_up.write_study(tmp_path_factory.mktemp("study"), seeds=3, utterances=24))
+
+
+def cell(table, row, column):
+    return table.frame.loc[row, column]
+
+
+class TestTheTables:
+    def test_a_cell_is_the_mean_and_population_sd_over_seeds(self, categories):
+        scored = categories.scores.query("model == 'bert' and partition == 'test' and pooling == 'single'")
+        values = scored.query("test_corpus == 'msp-podcast'")["score"]
+        shown = cell(tables.table_1(categories), ("BERT", "here"), ("MSP-Podcast", "→ MSP-Podcast"))
+        assert shown == f"{values.mean():.1f} ({values.std(ddof=0):.1f})"
+
+    def test_the_papers_numbers_and_markers_stand_beside(self, categories, dimensions, multitask):
+        first = tables.table_1(categories)
+        assert cell(first, ("MFCNN14", "paper"), ("MSP-Podcast", "→ MSP-Podcast")) == "54.2 (0.8) *†"
+        second = tables.table_2(dimensions)
+        assert cell(second, ("IEMOCAP", "SFCNN14", "paper"), ("cross-corpus PCC", "dominance")) == ".210 (.024) *"
+        third = tables.table_3(multitask)
+        assert cell(third, ("MSP-Podcast", "SFCNN14", "paper"), ("in-domain CCC", "arousal")) == ".665 (.008) †"
+        fourth = tables.table_4(multitask)
+        assert cell(fourth, ("LF", "MSP-Podcast", "paper"), ("valence", "MSE")) == "0.832"
+
+    def test_late_fusion_has_a_row_where_its_halves_exist(self, categories, dimensions):
+        assert "LF" in tables.table_1(categories).frame.index.get_level_values("model")
+        assert "LF" not in tables.table_2(dimensions).frame.index.get_level_values("model")
+
+    def test_leave_one_speaker_out_is_shown_pooled_and_averaged(self, categories, dimensions):
+        leaves = [leaf for group, leaf in tables.table_1(categories).frame.columns if group == "IEMOCAP"]
+        assert leaves == ["→ IEMOCAP, folds pooled", "→ IEMOCAP, mean of folds", "→ MSP-Podcast"]
+        rows = tables.table_2(dimensions).frame.xs(("IEMOCAP", "CNN14"), level=["trained on", "model"])
+        assert list(rows.index) == ["here, folds pooled", "here, mean of folds", "paper"]
+        assert (rows.loc["here, folds pooled", "cross-corpus PCC"] == "").all()
+
+    def test_a_marker_is_a_significant_difference_over_seeds(self, multitask):
+        summary = tables.summary(multitask).query("model == 'mfcnn14' and metric != 'mse'")
+        for row in summary.itertuples():
+            assert ("*" in row.marker) == (row.p_cnn14 < 0.05)
+            assert ("†" in row.marker) == (row.p_bert < 0.05)
+        assert "*†" in set(summary["marker"])
+
+    def test_table_4_shows_the_seed_that_is_best_on_validation(self, multitask):
+        table = tables.table_4(multitask)
+        (seed,) = multitask.best.query("model == 'mfcnn14'")["seed"].unique()
+        scored = multitask.scores.query(
+            "model == 'mfcnn14' and seed == @seed and partition == 'test' and metric == 'mse'"
+        )
+        expected = scored.query("target == 'arousal' and train_corpus == test_corpus")["score"].item()
+        assert cell(table, ("MFCNN14", "MSP-Podcast", "here"), ("arousal", "MSE")) == f"{expected:.3f}"
+        assert any(f"MFCNN14 {seed}" in note for note in table.notes)
+
+    def test_rows_are_in_the_papers_order(self, dimensions):
+        index = tables.table_2(dimensions).frame.index
+        assert list(index.get_level_values("trained on").unique()) == ["MSP-Podcast", "IEMOCAP"]
+        assert list(index.get_level_values("model").unique()) == ["CNN14", "SFCNN14", "MFCNN14"]
+
+    def test_numbers_are_printed_as_the_paper_prints_them(self):
+        shown = [tables.number_text(value, "ccc") for value in (0.6641, -0.0004, -0.25, 1.0)]
+        assert shown == [".664", ".000", "−.250", "1.000"]
+        assert tables.number_text(0.449, "mse") == "0.449"
+        assert tables.number_text(48.94, "uar") == "48.9"
+
+
+class TestWhatIsWritten:
+    def test_markdown_has_as_many_cells_in_every_row(self, categories):
+        lines = [line for line in tables.table_1(categories).markdown().splitlines() if line.startswith("|")]
+        assert len({line.count("|") for line in lines}) == 1
+        assert len(lines) == 2 + len(tables.table_1(categories).frame)
+
+    def test_latex_is_a_booktabs_table_with_its_own_characters_escaped(self, categories):
+        latex = tables.table_1(categories).latex()
+        body = latex.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+        ends = {len(re.findall(r"(?<!\\)&", line)) for line in body}
+        assert ends == {tables.table_1(categories).frame.shape[1] + 1}
+        assert not re.search(r"(?<!\\)%|†|→", latex)
+        assert r"\toprule" in latex
+        assert r"\cmidrule(lr){3-4}" in latex
+
+    def test_a_table_is_three_files_in_the_studys_folder(self, study, categories):
+        paths = tables.table_1(categories).write(study)
+        assert [path.name for path in paths] == ["table_1.md", "table_1.tex", "table_1.csv"]
+        assert all(path.parent == study.folder / "tables" for path in paths)
+        numbers = pd.read_csv(paths[2])
+        assert {"model", "mean", "sd", "seeds", "p_cnn14", "paper_mean"} <= set(numbers)
+
+    def test_a_notebook_shows_the_markdown(self, categories):
+        assert tables.table_1(categories)._repr_markdown_().startswith("**Table 1")
+
+
+class TestTheNotes:
+    def test_simulated_speech_is_called_so_on_the_face_of_every_table(self, categories, dimensions, multitask):
+        for table in (tables.table_1(categories), tables.table_2(dimensions), tables.table_3(multitask),
+                      tables.table_4(multitask), comparisons.group_table(multitask, "g")):  # fmt: skip
+            assert "simulated speech" in table.title
+            assert any(note.startswith("Simulated") for note in table.notes)
+
+    def test_real_speech_is_not_called_simulated(self, categories):
+        real = results.Results(categories.study, "categories", categories.predictions.assign(simulated=False))
+        table = tables.table_1(real)
+        assert "imulated" not in table.markdown()
+
+    def test_missing_runs_are_named_on_the_face_of_the_table(self, tmp_path):
+        plan = config.load(made_up.write_study(tmp_path, seeds=2, sections=("multitask",), utterances=8))
+        (plan.section("multitask")[-1].folder / files.PREDICTIONS).unlink()
+        table = tables.table_3(results.read(plan, "multitask", incomplete="show"))
+        assert "INCOMPLETE: 1 run is missing" in table.title
+        assert any("model=mfcnn14,corpus=msp-podcast,seed=1" in note for note in table.notes)
+        assert cell(table, ("MSP-Podcast", "MFCNN14", "here"), ("in-domain CCC", "arousal")).endswith("[1 seed]")
+
+    def test_training_selection_and_test_are_told_of_every_column(self, categories):
+        told = captions.protocol(categories, tables.summary(categories))
+        assert [note.split(":")[0] for note in told] == [
+            "MSP-Podcast → MSP-Podcast", "MSP-Podcast → IEMOCAP", "IEMOCAP → IEMOCAP", "IEMOCAP → MSP-Podcast",
+        ]  # fmt: skip
+        assert "2 folds of 10 (Ses01F, Ses03M)" in told[2]
+        assert "the model of every fold tested on 192 utterances of 8 known speakers, mean of their scores" in told[3]
+
+    def test_best_on_validation_is_explained_with_its_ties(self, categories):
+        assert re.search("highest UAR on the development .* lowest seed", captions.best(categories))
+
+    def test_settings_that_differ_and_settings_that_are_doubted_are_told_apart(self, categories):
+        differ, doubted = captions.departures(categories)
+        assert "CNN14, SFCNN14, MFCNN14: mels 32, width 8 (the paper: 64), epochs 3 (the paper: 60)" in differ
+        assert "BERT: epochs 3 (the paper: 4)" in differ
+        assert "learning_rate 0.01 (from memory (75 %))" in doubted
+        assert "learning_rate 2e-05 (from memory (50 %))" in doubted.split("CNN14, SFCNN14, MFCNN14:")[0]
+        assert "epochs" not in doubted
+
+    def test_nothing_is_tested_with_one_seed_and_the_note_says_so(self, tmp_path):
+        plan = config.load(made_up.write_study(tmp_path, seeds=1, sections=("multitask",), utterances=8))
+        table = tables.table_3(results.read(plan, "multitask"))
+        assert set(table.numbers["marker"]) == {""}
+        assert "fewer than two seeds nothing is tested" in table.notes[0]
+
+
+class TestStatisticsBeside:
+    def test_a_planted_difference_is_found_over_seeds_and_over_speakers(self, multitask):
+        found = comparisons.differences(multitask, draws=200)
+        row = found.query("model == 'mfcnn14' and against == 'cnn14' and target == 'valence' and metric == 'ccc'").iloc[
+            0
+        ]
+        assert 0 < row["low"] < row["difference"] < row["high"]
+        assert 0 < row["speakers_low"] < row["difference"] < row["speakers_high"]
+        assert row["p"] < 0.05
+        assert row["p_speakers"] < 0.05
+        assert row["speakers"] == 8
+
+    def test_the_difference_is_that_of_the_tables(self, categories):
+        means = tables.summary(categories).query("pooling in ('single', 'pooled') or train_corpus != test_corpus")
+        means = means.set_index(["model", "train_corpus", "test_corpus"])["mean"]
+        for row in comparisons.differences(categories, draws=50).itertuples():
+            pair = (row.train_corpus, row.test_corpus)
+            assert row.difference == pytest.approx(means[(row.model, *pair)] - means[(row.against, *pair)])
+
+    def test_correction_never_makes_a_difference_more_certain(self, categories):
+        found = comparisons.differences(categories, draws=50)
+        assert (found["p_holm"] >= found["p"]).all()
+        assert (found["p_speakers_holm"].dropna() >= found["p_speakers"].dropna()).all()
+        assert found["p_holm"].min() == pytest.approx(min(1, found["p"].min() * len(found)))
+
+    def test_too_few_speakers_give_no_interval(self, categories):
+        found = comparisons.differences(categories, draws=50)
+        few = found["speakers"] < comparisons.FEWEST_SPEAKERS
+        assert few.any()
+        assert found.loc[few, ["speakers_low", "speakers_high", "speakers_needed"]].isna().all(axis=None)
+        assert found.loc[~few, ["speakers_low", "speakers_high"]].notna().all(axis=None)
+
+    def test_the_same_seed_resamples_the_same_speakers(self, multitask):
+        one, other = (comparisons.differences(multitask, draws=50, seed=3) for _ in range(2))
+        pd.testing.assert_frame_equal(one, other)
+
+    def test_intervals_of_recall_are_in_percent(self, categories):
+        found = comparisons.differences(categories, draws=100).query("train_corpus == 'msp-podcast'")
+        found = found.query("model == 'mfcnn14' and against == 'cnn14' and test_corpus == 'msp-podcast'").iloc[0]
+        assert found["speakers_low"] < found["difference"] < found["speakers_high"]
+        assert found["speakers_high"] > 1
+
+    def test_multistage_against_single_stage_alone(self, multitask):
+        found = comparisons.difference_table(multitask, "stages", comparisons.MULTISTAGE, draws=50)
+        assert set(found.frame.index.get_level_values("models")) == {"MFCNN14 − SFCNN14"}
+        assert "6 tests" in " ".join(found.notes)
+
+    def test_a_study_of_one_model_has_nothing_to_compare(self, multitask):
+        own = multitask.predictions["model"].astype(object) == "cnn14"
+        alone = replace(multitask, predictions=multitask.predictions[own])
+        found = comparisons.difference_table(alone, "alone", draws=50)
+        assert found.numbers.empty
+        assert {"p", "p_holm", "p_speakers_holm"} <= set(found.numbers)
+        assert "0 tests" in " ".join(found.notes)
+
+    def test_styles_are_apart_only_where_a_corpus_has_more_than_one(self, categories):
+        numbers = comparisons.group_table(categories, "groups").numbers
+        styles = numbers[numbers["group"] == "style"]
+        assert set(styles["test_corpus"]) == {"iemocap"}
+        assert set(styles["value"]) == {"improvised", "scripted"}
+        assert set(numbers.loc[numbers["group"] == "gender", "value"]) == {"female", "male"}
+
+    def test_groups_add_up_to_all_utterances(self, categories):
+        numbers = comparisons.group_table(categories, "groups").numbers.query("group == 'gender' and model == 'lf'")
+        sizes = numbers.groupby(["train_corpus", "test_corpus"])["utterances"].sum()
+        assert sizes["msp-podcast", "msp-podcast"] == 8 * 24
+
+    def test_every_speaker_is_in_the_numbers(self, multitask):
+        table = comparisons.speaker_table(multitask, "speakers")
+        numbers = table.numbers.query("test_corpus == 'msp-podcast' and target == 'valence' and model == 'bert'")
+        assert sorted(numbers["speaker"]) == sorted(str(n) for n in range(4, 12))
+        shown = table.frame.loc[("MSP-Podcast → MSP-Podcast", "valence", "BERT")]
+        assert shown.iloc[1] == tables.number_text(numbers["score"].min(), "ccc")
+
+    def test_slopes_are_steep_where_a_model_knows_nothing(self, multitask):
+        slopes = comparisons.slope_table(multitask, "slopes").numbers.set_index(["model", "target"])["slope"]
+        assert slopes["bert", "arousal"] < slopes["mfcnn14", "arousal"] < 0
+        assert slopes["cnn14", "valence"] < slopes["bert", "valence"]
+
+    def test_numbers_that_are_not_known_are_said_to_be(self):
+        assert comparisons.probability(np.nan) == comparisons.whole(np.nan) == "not known"
+        assert comparisons.interval(np.nan, 1.0, "ccc") == "not known"
+        assert comparisons.whole(np.inf) == "∞"
+        assert comparisons.probability(0.0004) == "< .001"
+        assert comparisons.signed(0.0, "uar") == "+0.0"
+
+
+def test_every_printed_cell_of_tables_1_to_3_has_a_place_in_ours(categories, dimensions, multitask):
+    shown = pd.concat([tables.summary(found) for found in (categories, dimensions, multitask)])
+    keys = ["section", "model", "train_corpus", "test_corpus", "target", "metric"]
+    printed = published.results().query("table != 4")
+    assert set(map(tuple, printed[keys].to_numpy())) <= set(map(tuple, shown[keys].astype(object).to_numpy()))

@@ -1,0 +1,124 @@
+"""The benchmark on public speech: its baseline learns, its tables say what was found, its parameters fit the data."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import yaml
+from benchmarks import pretrained, real_speech
+
+from sercore import corpora, files
+from sercore.study import config
+
+CLASSES = ("angry", "happy", "neutral", "sad")
+LEVEL = dict(zip(CLASSES, (0.3, 0.1, 0.03, 0.01), strict=True))
+
+
+@pytest.fixture
+def plan(tmp_path):
+    """A study of three speakers whose loudness is their emotion; CNN14 is right, BERT always says the same."""
+    random = np.random.default_rng(0)
+    rows = []
+    for speaker in ("ann", "bob", "cem"):
+        for emotion, level in LEVEL.items():
+            for take in range(3):
+                name = f"{speaker}-{emotion}-{take}"
+                soundfile.write(tmp_path / f"{name}.wav", random.normal(0, level, 4000), 16_000, subtype="PCM_16")
+                rows.append({"utterance": name, "file": f"{name}.wav", "speaker": speaker, "emotion": emotion})
+    pd.DataFrame(rows).to_csv(tmp_path / "utterances.csv", index=False)
+    source = config.load("parameters/emodb.yaml").path
+    path = real_speech._point(source, tmp_path / "outputs", {"root": str(tmp_path)})
+    for run in config.load(path).runs:
+        _answer(run, pd.DataFrame(rows))
+    return path
+
+
+def _answer(run, rows: pd.DataFrame) -> None:
+    model, seed = run.parameters["model"], run.parameters["seed"]
+    said = pd.Series("sad", index=rows.index) if model == "bert" else rows["emotion"]
+    table = rows[["utterance", "speaker"]].assign(
+        section="categories", model=model, train_corpus="emodb", test_corpus="emodb", fold=rows["speaker"], seed=seed,
+        gender=None, style=None, target="emotion", truth=rows["emotion"], prediction=said, simulated=False,
+        **{f"p_{name}": (said == name).astype(float) for name in CLASSES},
+    )  # fmt: skip
+    both = pd.concat([table.assign(partition=name) for name in ("development", "test")])
+    files.write_table(run.folder / files.PREDICTIONS, both)
+
+
+def test_the_table_names_chance_and_whether_fusion_lost(plan):
+    told = real_speech.emodb_table(plan)
+    assert "EMO-DB, 36 utterances of 3 actors, leave one speaker out, seeds 0" in told
+    assert "| CNN14 | 100.0 (100.0 to 100.0) |  |" in told
+    assert "| BERT | 25.0 (25.0 to 25.0) | -75.0 (-75.0 to -75.0) |" in told
+    assert "the text model is at chance: 25.0, where emotions shuffled within each speaker give 25.0 to 25.0" in told
+    assert "MFCNN14 does not lose to CNN14: +0.0" in told
+
+
+def test_chance_is_what_shuffled_emotions_give():
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame({"utterance": range(120), "speaker": np.resize(["a", "b", "c"], 120), "seed": 0,
+                         "truth": random.choice(CLASSES, 120), "prediction": random.choice(CLASSES, 120)})  # fmt: skip
+    low, high = real_speech.by_chance(rows, list(CLASSES))
+    assert low < 25 < high
+    assert high - low == pytest.approx(4 * 100 * np.sqrt(0.25 * 0.75 / 120), rel=0.3)  # of a proportion
+    assert real_speech.by_chance(rows.assign(prediction=rows["truth"]), list(CLASSES))[1] < 100
+
+
+def test_the_baseline_learns_from_other_speakers_only(plan):
+    found = real_speech.mel_statistics(config.load(plan))
+    assert len(found) == 36
+    assert (found["truth"] == found["prediction"]).mean() > 0.9
+    assert not list(config.load(plan).folder.glob("baseline/fold=*"))
+
+
+def test_the_parameters_point_at_the_data_and_stay_the_study_s_own(plan):
+    content = yaml.safe_load(plan.read_text())
+    own = yaml.safe_load(config.load("parameters/emodb.yaml").path.read_text())
+    assert content["sections"] == own["sections"]
+    assert content["corpora"]["emodb"]["reader"] == "table"
+    assert config.load(plan).corpora["emodb"]["root"] != own["corpora"]["emodb"]["root"]
+
+
+def test_other_epochs_are_a_study_of_their_own(tmp_path):
+    source = config.load("parameters/emodb.yaml").path
+    runs = config.load(real_speech._point(source, tmp_path, {"root": str(tmp_path)}, epochs=60)).runs
+    assert {run.parameters["model"]: run.parameters["training"]["epochs"] for run in runs} == {
+        "cnn14": 60, "sfcnn14": 60, "mfcnn14": 60, "bert": 2}  # fmt: skip
+    assert (tmp_path / "emodb-60" / "emodb.yaml").exists()
+
+
+def test_a_mean_off_the_scale_is_told():
+    rows = pd.DataFrame({"model": ["cnn14", "bert"], "target": "valence", "prediction": [-5.1, 4.0]})
+    assert real_speech._off_the_scale(rows) == ["- the mean of CNN14's valence is -5.1, off the scale of 1 to 7"]
+
+
+def test_pretrained_and_scratch_differ_in_the_weights_alone_and_are_told_apart(plan, tmp_path):
+    root = config.load(plan).corpora["emodb"]["root"]
+    pair = pretrained.derived("emodb", {"reader": "table", "root": root}, pretrained.EMODB, tmp_path)
+    starts, scratch = (config.load(path).runs for path in pair.values())
+    assert [run.parameters["network"] for run in starts] == [{"width": 64, "pretrained": "aisfx"}]
+    assert [run.parameters["network"] for run in scratch] == [{"width": 64}]
+    (start,), (other,) = (run.parameters for run in starts), (run.parameters for run in scratch)
+    assert {**start, "network": None} == {**other, "network": None}
+    rows = pd.read_csv(f"{root}/utterances.csv")
+    for run in (*starts, *scratch):
+        _answer(run, rows)
+    told = pretrained.table([pair])
+    assert "| emodb, emotion, UAR | 36 | 3 | 1 | 100.0 (100.0 to 100.0) | 100.0 (100.0 to 100.0) | +0.0 (" in told
+
+
+def test_emobank_is_spoken_with_the_words_that_were_rated(tmp_path):
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame({
+        "id": [f"s{number}" for number in range(400)],
+        "split": ["train", "train", "dev", "test"] * 100,
+        **{letter: random.uniform(1, 5, 400).round(1) for letter in "VAD"},
+        "text": [f"This is the sentence of number {number}." for number in range(400)],
+    })  # fmt: skip
+    rows.to_csv(tmp_path / "emobank.csv", index=False)
+    options = real_speech.speak_emobank(tmp_path, tmp_path / "out", size=0.02)
+    corpus = corpora.read("emobank", options["root"], reader="msp-podcast", transcripts=options["transcripts"])
+    assert corpus.simulated
+    assert corpus.utterances["transcript"].isin(rows["text"]).all()
+    test = corpus.utterances[corpus.utterances["partition"] == "test"]
+    assert test["transcript"].isin(rows.loc[rows["split"] == "test", "text"]).all()

@@ -1,0 +1,71 @@
+"""The benchmark runs on any corpus and writes what it measured."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+from benchmarks import limits, loops, throughput
+from torch.utils.flop_counter import FlopCounterMode
+
+from sercore import schema
+from sercore.models import cnn14
+
+
+@pytest.fixture
+def release(tmp_path):
+    """A corpus of 12 utterances of .75 to 1.3 s."""
+    chance = np.random.default_rng(0)
+    rows = []
+    for number in range(12):
+        file = f"u{number:02d}.wav"
+        soundfile.write(tmp_path / file, chance.normal(0, 0.1, 12_000 + 800 * number), 16_000)
+        rows.append({"utterance": file[:3], "file": file, "speaker": "s", "emotion": schema.CLASSES[number % 4]})
+    pd.DataFrame(rows).to_csv(tmp_path / "utterances.csv", index=False)
+    return tmp_path
+
+
+def test_the_benchmark_measures_both_loops(release, monkeypatch, capsys):
+    monkeypatch.setenv("SERCORE_DEVICE", "cpu")
+    monkeypatch.setattr(limits, "SIDE", {"cpu": 64})
+    monkeypatch.setattr(limits, "COPIED", {"cpu": 1 << 16})
+    output = release / "throughput.json"
+    asked = ["--root", str(release), "--folder", str(release / "bench"), "--models", "cnn14", "--widths", "2",
+             "--batch", "4", "--steps", "2", "--repeats", "2", "--no-extraction", "--output", str(output)]  # fmt: skip
+    found = throughput.main(asked)
+    assert json.loads(output.read_text()) == json.loads(json.dumps(found))
+    (measured,) = found["sizes"].values()
+    for part in ("training", "evaluation"):
+        row = measured["models"]["cnn14"][part]
+        pairs = list(zip(row["repeats"]["ours"], row["repeats"]["plain"], strict=True))
+        assert len(pairs) == 2
+        assert row["ratio"]["low"] == min(mine / other for mine, other in pairs) > 0
+    assert 0 <= measured["data_path"]["padding_share"] < measured["data_path"]["plain_padding_share"] < 0.5
+    assert found["width"] == 2
+    assert found["utterances_per_second"]["cnn14"]["ours"] == measured["models"]["cnn14"]["training"]["ours"]
+    assert "12 utterances" in capsys.readouterr().out
+
+
+def test_operations_are_counted_as_pytorch_counts_them():
+    model = cnn14.Cnn14(4, width=4, mels=32).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.randn(1, 64, 32), torch.tensor([64]))
+    counted = counter.get_flop_counts()["Global"]
+    narrow = counted[torch.ops.aten.convolution]
+    # where one band is left, only a third of each kernel is multiplied: the last block's here
+    last = 2 * 9 * (64 + 128) * 128 * 2
+    assert narrow == limits.convolutions_flop(4, 32, 64) - last * 2 / 3
+
+
+def test_a_sample_of_the_batches_is_as_long_as_all_of_them():
+    class Planned:
+        def plan(self, size, generator, crop_frames):
+            assert generator is not None
+            assert crop_frames is None
+            lengths = np.random.default_rng(0).permutation(100)
+            return [type("Plan", (), {"rows": range(size), "padded": int(n)}) for n in lengths]
+
+    picked = [plan.padded for plan in loops.Sample(Planned(), 4).plan(8, torch.Generator())]
+    assert picked == [12, 37, 62, 87]

@@ -1,0 +1,168 @@
+"""A folder of audio that no reader knows becomes a table, a trained model and a prediction."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import yaml
+
+from sercore import corpora
+from sercore.analysis import results, tables
+from sercore.commands import cli
+from sercore.corpora.table import tabulate
+from sercore.study import config
+
+RATE = 16_000
+SPEAKERS = ("ann", "bob", "cem")
+NOISE = {"anger": 0.1, "sadness": 0.001}  # share of full scale: what is to be learnt
+
+
+def tone(path, noise: float, pitch: float = 200.0, seconds: float = 0.7) -> None:
+    """A vibrating tone of so many Hz, in noise."""
+    random = np.random.default_rng(int(pitch))
+    time = np.arange(int(seconds * RATE)) / RATE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sound = 0.3 * np.sin(2 * np.pi * pitch * time + np.sin(30 * time)) + random.normal(0, noise, len(time))
+    soundfile.write(path, sound, RATE, subtype="PCM_16")
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """Three speakers, two emotions, four recordings of each; one more whose name tells nothing."""
+    random = np.random.default_rng(0)
+    for speaker in SPEAKERS:
+        for emotion, noise in NOISE.items():
+            for take in range(6):
+                file = tmp_path / "recordings" / f"{speaker}_{emotion}_{take}.wav"
+                tone(file, noise, random.uniform(120, 400))
+    tone(tmp_path / "recordings" / "noise.wav", 0.1)
+    return tmp_path / "recordings"
+
+
+def test_three_commands_from_a_folder_of_wavs_to_a_prediction(recordings, tmp_path, capsys):
+    plan = tmp_path / "mine.yaml"
+    pattern = ["--pattern", "{speaker}_{emotion}_*.wav"]
+    assert cli.main(["table", str(recordings), *pattern, "--parameters", str(plan)]) == 0
+    _make_quick(plan, tmp_path / "outputs")
+    assert cli.main(["run", str(plan), "--workers", "1"]) == 0
+    (run,) = config.load(plan).runs
+    unheard = tmp_path / "unheard.wav"
+    tone(unheard, NOISE["anger"])
+    capsys.readouterr()
+    assert cli.main(["predict", str(run.folder), str(unheard)]) == 0
+    assert "angry" in capsys.readouterr().out
+    assert "the split was made here: by_speaker_0" in tables.table_1(results.read(plan, "categories")).markdown()
+    found = pd.read_parquet(run.folder / run.result)
+    assert set(found["fold"]) == {"by_speaker_0"}
+    test = found[found["partition"] == "test"]
+    assert (test["truth"] == test["prediction"]).mean() > 0.8
+
+
+def _make_quick(plan, outputs) -> None:
+    """What a user may change: where results go, one fold, a small network."""
+    content = yaml.safe_load(plan.read_text()) | {"outputs": str(outputs)}
+    (block,) = content["sections"]["categories"]["blocks"]
+    block["fixed"] |= {"folds": ["by_speaker_0"], "features": {"mels": 32, "hop": 512}, "network": {"width": 4}}
+    block["fixed"]["training"] |= {"epochs": 16, "batch": 4}
+    plan.write_text(yaml.safe_dump(content))
+
+
+def test_the_table_says_what_the_names_say(recordings, capsys):
+    assert cli.main(["table", str(recordings), "--pattern", "{speaker}_{emotion}_*.wav"]) == 0
+    printed = capsys.readouterr().out
+    assert "36 utterances" in printed
+    assert "emotion    2: angry 18, sad 18" in printed
+    assert "1 names do not fit, left out: noise.wav" in printed
+    table = corpora.read("mine", recordings, reader="table").utterances.set_index("utterance")
+    assert table.loc["bob_sadness_2", ["file", "speaker", "emotion"]].tolist() == ["bob_sadness_2.wav", "bob", "sad"]
+
+
+def test_a_preview_writes_nothing_and_a_table_that_is_there_is_kept(recordings, capsys):
+    command = ["table", str(recordings), "--pattern", "{speaker}_{emotion}_*.wav"]
+    assert cli.main([*command, "--preview"]) == 0
+    assert not (recordings / "utterances.csv").exists()
+    assert cli.main(command) == 0
+    assert cli.main(command) == 2
+    assert "utterances.csv is there already; --overwrite replaces it" in capsys.readouterr().err
+    assert cli.main([*command, "--overwrite"]) == 0
+
+
+def test_the_table_may_lie_elsewhere(recordings, tmp_path):
+    output = tmp_path / "tables" / "mine.csv"
+    command = ["table", str(recordings), "--pattern", "{speaker}_{emotion}_*.wav", "--output", str(output)]
+    assert cli.main(command) == 0
+    assert len(corpora.read("mine", output, reader="table").utterances) == 36
+
+
+def test_a_parameters_file_without_two_emotions_is_refused(recordings, tmp_path, capsys):
+    plan = tmp_path / "mine.yaml"
+    assert cli.main(["table", str(recordings), "--pattern", "{speaker}_*.wav", "--parameters", str(plan)]) == 2
+    assert "0 emotions; expected at least two to tell apart" in capsys.readouterr().err
+
+
+def touch(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def test_folders_and_fixed_widths_are_told_apart(tmp_path):
+    touch(tmp_path, "angry/03a01Wa.wav", "sad/03a01Wa.wav", "sad/14b02Ta.FLAC", ".hidden/x.wav", "notes.txt")
+    found = tabulate(tmp_path, "{emotion}/{speaker:2}{dialog:3}*.*").utterances
+    assert found["utterance"].tolist() == ["angry-03a01Wa", "sad-03a01Wa", "sad-14b02Ta"]
+    assert found["speaker"].tolist() == ["03", "03", "14"]
+    assert found["dialog"].tolist() == ["a01", "a01", "b02"]
+
+
+def test_labels_are_given_their_names_and_other_words_are_understood(tmp_path):
+    touch(tmp_path, "ann_W_f_dev.wav", "bob_L_M_train.wav", "cem_Joy_f_eval.wav")
+    pattern = "{speaker}_{emotion}_{gender}_{partition}.wav"
+    listing = tabulate(tmp_path, pattern, {"W": "angry", "L": None})
+    found = listing.utterances
+    assert found["emotion"].tolist()[::2] == ["angry", "happy"]
+    assert listing.without_emotion == ("bob_L_M_train",)
+    assert found["gender"].tolist() == ["female", "male", "female"]
+    assert found["partition"].tolist() == ["development", "train", "test"]
+    with pytest.raises(ValueError, match=r"2 labels of emotion are not known: 'L' \(1 times\), 'W' \(1 times\); known"):
+        tabulate(tmp_path, pattern)
+
+
+def test_text_beside_the_audio_is_what_was_said(tmp_path):
+    touch(tmp_path, "ann_a.wav", "ann_b.wav")
+    (tmp_path / "ann_a.txt").write_text(" Guten\n Tag \n", encoding="utf-8")
+    listing = tabulate(tmp_path, "{speaker}_*.wav")
+    assert listing.utterances["transcript"].tolist()[0] == "Guten Tag"
+    assert listing.transcripts == 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("{speker}_*.wav", "unknown field 'speker'; did you mean 'speaker'"),
+        ("{speaker}_{speaker}.wav", "field 'speaker' is there twice"),
+        ("{speaker_*.wav", "a brace stands alone"),
+        ("*.wav", "has no field; known: {speaker}"),
+        ("{speaker}-{emotion}.wav", r"none of 1 audio files below .* fits .*the first are ann_angry\.wav"),
+    ],
+)
+def test_a_pattern_that_is_wrong_says_how(tmp_path, pattern, message):
+    touch(tmp_path, "ann_angry.wav")
+    with pytest.raises(ValueError, match=message):
+        tabulate(tmp_path, pattern)
+
+
+def test_a_folder_without_audio_says_what_it_holds(tmp_path):
+    touch(tmp_path, "notes.txt")
+    with pytest.raises(ValueError, match=r"no audio .*below .*; it holds notes\.txt"):
+        tabulate(tmp_path, "{speaker}.wav")
+
+
+def test_check_takes_the_reader_s_options(recordings, capsys):
+    assert cli.main(["table", str(recordings), "--pattern", "{speaker}_{emotion}_*.wav"]) == 0
+    told = ["check", "mine", str(recordings), "--reader", "table", "--scale", "1", "7"]
+    assert cli.main([*told, "--option", "emotions={angry: happy}"]) == 0
+    printed = capsys.readouterr().out
+    assert "happy                    18" in printed
+    assert "split        leave one speaker out, 3 folds" in printed
+    assert cli.main([*told, "--option", "emotions"]) == 2
+    assert "--option 'emotions': expected name=value" in capsys.readouterr().err

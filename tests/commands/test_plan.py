@@ -1,0 +1,92 @@
+"""`sercore plan`: trainings, GPU-hours from a speed, and the schedule on several workers."""
+
+import pytest
+
+from sercore import files
+from sercore.commands import cli
+from sercore.study import config, costs, progress
+
+PAPER = "parameters/paper.yaml"
+
+
+def plan(capsys, *options):
+    assert cli.main(["plan", *options]) == 0
+    return capsys.readouterr().out
+
+
+def test_what_is_assumed_says_so(capsys):
+    printed = plan(capsys, PAPER)
+    assert "study paper: 175 runs, 735 trainings, " in printed
+    assert "assumed: 1,900 utterances/s" in printed
+    assert "msp-podcast: 58,619 utterances of 5.8 s, assumed: the published release" in printed
+
+
+def test_the_hours_are_the_utterances_that_are_passed_over_the_speed():
+    study = progress.with_defaults(config.load(PAPER))
+    seconds = costs.planned(study, {"": 1900.0})
+    # 60 epochs of 38,000 utterances, and a third of the 7,600 that are predicted after each
+    assert seconds["multitask", "model=cnn14,corpus=msp-podcast,seed=0"] == pytest.approx(
+        60 * (38_100 + 7_600 / 3) / 1900 + costs.START, rel=0.01
+    )
+    # ten speakers left out: each time eight of them are trained on, one is predicted
+    assert seconds["categories", "model=cnn14,corpus=iemocap,seed=0"] == pytest.approx(
+        10 * 60 * 10_039 * (0.8 + 0.1 / 3) / 1900 + costs.START
+    )
+
+
+def test_twice_the_speed_is_half_of_the_hours(capsys):
+    def hours(*options):
+        printed = plan(capsys, PAPER, *options)
+        return float(printed.split("735 trainings, ")[1].split(" GPU-hours")[0])
+
+    assert hours("--utterances-per-second", "950") == pytest.approx(2 * hours(), rel=0.01)
+
+
+def test_measured_speeds_take_the_place_of_the_assumption(tmp_path, capsys):
+    path = tmp_path / "throughput.json"
+    rates = {model: {"ours": rate} for model, rate in (("cnn14", 1000.0), ("mfcnn14", 900.0), ("bert", 4000.0))}
+    files.write_json(path, {"device": "Some GPU", "width": 64, "utterances_per_second": rates})
+    printed = plan(capsys, PAPER, "--throughput", str(path))
+    assert "measured on Some GPU: cnn14 1,000, mfcnn14 900, bert 4,000 utterances/s" in printed
+    assert "utterances/s of training, for every model" not in printed
+
+
+def test_a_speed_of_another_width_is_scaled_and_says_so(tmp_path, capsys):
+    path = tmp_path / "throughput.json"
+    files.write_json(path, {"device": "cpu", "width": 8, "utterances_per_second": {"cnn14": {"ours": 640.0}}})
+    printed = plan(capsys, PAPER, "--throughput", str(path))
+    assert "assumed: measured at width 8, the study has 64: divided by the arithmetic, 64" in printed
+
+
+def test_a_speed_of_another_text_encoder_is_scaled_and_says_so(tmp_path, capsys):
+    path = tmp_path / "throughput.json"
+    rates = {model: {"ours": 100.0} for model in ("cnn14", "bert")}
+    found = {"device": "cpu (Some)", "width": 64, "encoder": "all-minilm-l6-v2", "utterances_per_second": rates}
+    files.write_json(path, found)
+    printed = plan(capsys, PAPER, "--throughput", str(path))
+    assert "measured with all-minilm-l6-v2, the study has bert-base-uncased: divided by 8.1" in printed
+    assert "hours of that processor" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--utterances-per-second", "-1"], "expected a rate above 0"),
+        (["--workers", "0"], "0 workers; expected at least 1"),
+        (["--throughput", "nowhere.json"], "nowhere.json"),
+        (["--throughput", "pyproject.toml"], "expected what `make bench` writes"),
+    ],
+)
+def test_a_mistake_is_told(options, complaint, capsys):
+    assert cli.main(["plan", PAPER, *options]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_the_papers_schedule_on_sleeping_workers_is_near_the_computed_one(capsys):
+    printed = plan(capsys, PAPER, "--workers", "8")
+    _, wall, _, idle, slept, _, slept_idle, *_ = next(
+        line for line in printed.splitlines() if line.strip().startswith("8 ")
+    ).split()
+    assert float(wall) <= float(slept) < 1.3 * float(wall)
+    assert float(idle.rstrip("%")) <= float(slept_idle.rstrip("%")) < 30

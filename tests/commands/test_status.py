@@ -1,0 +1,113 @@
+"""`sercore status`: what it prints of a study, and what its exit status says."""
+
+import os
+import socket
+import time
+
+import pytest
+
+from sercore import files
+from sercore.commands import cli
+
+
+def begin(plan, run, curve=()):
+    """A batch of this process executes `run`, whose fold has the development scores `curve`."""
+    now = {"host": socket.gethostname(), "pid": os.getpid(), "started": time.time() - 600}
+    files.write_json(plan.folder / files.BATCH, now | {"workers": 2, "dashboard": "http://here:8787/status"})
+    files.write_json(run.folder / files.RUNNING, now | {"attempt": 1})
+    rows = [f"Ses01F,{epoch},{1 / epoch},{score},10" for epoch, score in enumerate(curve, 1)]
+    table = "\n".join(["fold,epoch,loss,development,seconds", *rows])
+    files.write_text(run.folder / "fold=Ses01F" / files.HISTORY, table)
+
+
+def status(plan, capsys, *options):
+    code = cli.main(["status", str(plan.path), *options])
+    return code, capsys.readouterr().out
+
+
+def test_a_study_that_nobody_began_waits(make, capsys):
+    code, printed = status(make([0, 1]), capsys)
+    assert code == 0
+    assert "study small: 0 done, 0 running, 2 waiting, 0 failed, of 2" in printed
+    assert "no run has been measured yet" in printed
+
+
+def test_a_running_batch_is_told_with_its_dashboard_and_the_curves_of_its_runs(make, capsys):
+    plan = make([0, 1])
+    begin(plan, plan.runs[0], curve=[0.25, 0.3, 0.5, 0.4])
+    code, printed = status(plan, capsys)
+    assert code == 0
+    assert f"process {os.getpid()}, 2 workers" in printed
+    assert "dashboard: http://here:8787/status" in printed
+    assert "s: 0 done, 1 running, 1 waiting, 0 failed, of 2" in printed
+    assert "running s/seed=0: 10 min" in printed
+    assert "fold Ses01F, epoch 4 of 60, loss 0.250, development 0.400 ▁▂█▅" in printed
+    assert " to go" in printed
+
+
+def test_a_failed_run_shows_its_failing_cell_and_the_exit_status(make, capsys):
+    plan = make([0])
+    source = "\n".join(f"line {number}" for number in range(9))
+    told = {"time": "2026-01-02T03:04:05+00:00", "cause": "cell 4: ValueError: no", "cell": 4, "attempts": 2}
+    files.write_json(plan.runs[0].folder / files.FAILURE, told | {"source": source})
+    code, printed = status(plan, capsys)
+    assert code == 1
+    assert "failed s/seed=0: cell 4: ValueError: no" in printed
+    assert "2026-01-02T03:04:05+00:00, after 2 attempts" in printed
+    assert "| line 5" in printed
+    assert "line 6" not in printed
+    assert "3 more lines" in printed
+
+
+def test_only_the_failed_ones_are_run_again(make, capsys):
+    plan = make([13, 1, 2])
+    files.write_json(plan.runs[0].folder / files.FAILURE, {"cause": "somebody ended it"})
+    files.write_text(plan.runs[1].folder / plan.runs[1].result, "done")
+    code, printed = status(plan, capsys, "--failed", "--workers", "1")
+    assert code == 1  # it fails again
+    assert "seed 13 brings bad luck" in printed
+    assert (plan.runs[0].folder / "log.txt").read_text() == "executed "
+    assert not plan.runs[2].folder.exists()  # it waits, and has not failed
+
+
+def test_where_nothing_has_failed_nothing_is_run_again(make, capsys):
+    plan = make([0])
+    assert status(plan, capsys, "--failed") == (0, "study small: no run has failed\n")
+    assert not plan.runs[0].folder.exists()
+
+
+def test_watching_ends_when_no_batch_is_under_way(make, capsys):
+    plan = make([0])
+    files.write_text(plan.runs[0].folder / plan.runs[0].result, "done")
+    code, printed = status(plan, capsys, "--watch", "--every", "0.01")
+    assert code == 0
+    assert printed.count("study small: 1 done") == 1
+
+
+def test_changed_inputs_are_listed_and_show_in_the_exit_status(make, capsys):
+    plan = make([0, 1])
+    for run in plan.runs:
+        files.write_yaml(run.folder / files.PARAMETERS, {"model": "cnn14", "seed": run.parameters["seed"]})
+        files.write_text(run.folder / run.result, "done")
+        files.write_bytes(run.folder / files.NOTEBOOK, run.notebook.read_bytes())
+    code, printed = status(plan, capsys, "--verify")
+    assert code == 0
+    assert "inputs of 0 of 2 complete runs have changed" in printed
+    files.write_yaml(plan.runs[1].folder / files.PARAMETERS, {"model": "bert", "seed": 1})
+    files.write_bytes(plan.runs[1].folder / "more.parquet", b"")  # it has results of these parameters
+    code, printed = status(plan, capsys, "--verify")
+    assert code == 1
+    assert "input: the study asks for another model: 1 runs, s/seed=1" in printed
+
+
+def test_one_asks_for_one_thing_at_a_time(make, capsys):
+    with pytest.raises(SystemExit) as ended:
+        status(make([0]), capsys, "--watch", "--failed")
+    assert ended.value.code == 2
+    assert "not allowed with" in capsys.readouterr().err
+
+
+def test_the_help_says_what_the_exit_statuses_mean(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["status", "--help"])
+    assert "exit status: 0" in capsys.readouterr().out

@@ -1,0 +1,71 @@
+"""How far what was heard is from what was said, counted by hand."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from sercore.corpora import transcripts
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "expected"),
+    [
+        (["He won the prize.", "Well,"], ["he won the prize", "WELL!"], 0.0),
+        (["he won the prize", "well"], ["he won a prize", ""], 2 / 5),  # one replaced, one deleted
+        (["no"], ["oh no not now"], 3.0),  # three inserted, one word long
+        (["a b c d"], ["b c d e"], 2 / 4),  # one deleted, one inserted
+        (["it's", "fine"], ["its", "fine"], 1 / 2),
+        (["", "yes"], ["a word", "yes"], 2.0),  # two inserted where nothing was said
+    ],
+)
+def test_word_error_rate_counts_edits_per_word(reference, hypothesis, expected):
+    assert transcripts.word_error_rate(reference, hypothesis) == pytest.approx(expected)
+
+
+def test_word_error_rate_of_nothing_is_undefined():
+    assert math.isnan(transcripts.word_error_rate(["", "..."], ["a", ""]))
+    with pytest.raises(ValueError, match="2 references and 1 hypotheses"):
+        transcripts.word_error_rate(["a", "b"], ["a"])
+
+
+def test_the_kinds_of_error_are_told_apart():
+    counts = transcripts.count_errors(["he won the prize", "well", ""], ["he won a big prize", "", "hm"])
+    assert counts.to_dict("list") == {
+        "words": [4, 1, 0], "substitutions": [1, 0, 0], "deletions": [0, 1, 0], "insertions": [1, 0, 1],
+    }  # fmt: skip
+
+
+SPOKEN = pd.DataFrame(
+    {
+        "transcript": ["good day", "good night now", "so bad", None, "oh no"],
+        "heard": ["good day", "good knight", None, "anything", "oh no"],
+        "emotion": ["happy", "happy", "sad", "sad", None],
+        "speaker": ["1", "2", "1", "1", "2"],
+        "confidence": [0.9, 0.2, 0.1, 0.5, 0.8],
+    }
+)
+
+
+def test_rates_are_given_for_all_and_for_each_group():
+    table = transcripts.error_table(SPOKEN, ["emotion", "speaker"]).set_index(["by", "value"])
+    assert table.loc[("all", ""), ["utterances", "words"]].tolist() == [4, 9]  # one transcript is not known
+    assert table["wer"].to_dict() == {
+        ("all", ""): 4 / 9,  # night replaced, now deleted, two words not heard at all
+        ("emotion", "happy"): 2 / 5,
+        ("emotion", "sad"): 1.0,
+        ("emotion", "unknown"): 0.0,
+        ("speaker", "1"): 2 / 4,
+        ("speaker", "2"): 2 / 5,
+    }
+    assert table["empty"][("all", "")] == 1 / 4
+
+
+def test_what_was_heard_with_confidence_is_counted_apart():
+    table = transcripts.error_table(SPOKEN, ["confidence"]).set_index("value")
+    assert table.loc[["low", "middle", "high"], "wer"].tolist() == [4 / 5, 0.0, 0.0]
+
+
+def test_nothing_to_be_held_against_is_refused():
+    with pytest.raises(ValueError, match="none of 5 utterances has a transcript"):
+        transcripts.error_table(SPOKEN.assign(transcript=None))

@@ -1,0 +1,193 @@
+"""Speech is recognised once, whatever happens meanwhile, by whichever engine."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import tiny_recognisers
+
+from sercore import corpora
+from sercore.commands import cli
+from sercore.commands import transcripts as transcripts_command
+from sercore.corpora import synthetic, transcripts
+from sercore.corpora.synthetic import msp_podcast
+from sercore.features import asr, audio, transcribe
+
+UTTERANCES = 7
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """The first few utterances of a miniature corpus; tests that change its audio work on a copy."""
+    folder = tmp_path_factory.mktemp("corpus") / "msp-podcast"
+    synthetic.speak("msp-podcast", folder, size=0.01)
+    whole = corpora.read("msp-podcast", folder)
+    return dataclasses.replace(whole, utterances=whole.utterances.head(UTTERANCES))
+
+
+@pytest.fixture(scope="module")
+def recogniser():
+    return asr.Recogniser()
+
+
+@pytest.fixture(scope="module")
+def heard(corpus, tmp_path_factory):
+    return transcribe.transcribe(corpus, tmp_path_factory.mktemp("heard"), workers=1)
+
+
+def waveform(corpus, row: int) -> np.ndarray:
+    return soundfile.read(corpus.root / corpus.utterances["file"][row], dtype="float32")[0]
+
+
+def test_most_words_are_recognised_and_everything_is_said_of_them(corpus, heard):
+    table = pd.read_csv(heard)
+    said = {turn.utterance: turn.text for turn in msp_podcast.plan(0, 0.01, None).turns}
+    assert list(table.columns) == ["utterance", "transcript", "engine", "confidence"]
+    assert table["utterance"].tolist() == corpus.utterances["utterance"].tolist()
+    assert set(table["engine"]) == {"tiny.en"}
+    assert table["confidence"].between(0.05, 1).all()
+    assert transcripts.word_error_rate([said[name] for name in table["utterance"]], table["transcript"].tolist()) < 0.6
+
+
+def test_the_reader_of_the_corpus_takes_the_transcripts(corpus, heard):
+    whole = corpora.read("msp-podcast", corpus.root, transcripts=heard)
+    told = whole.utterances.set_index("utterance")["transcript"]
+    assert told.dropna().to_dict() == transcripts.read_transcripts(heard)
+    assert told.notna().sum() == UTTERANCES
+
+
+def test_the_same_audio_is_not_heard_twice(corpus, heard):
+    written = heard.stat().st_mtime_ns
+    calls = []
+    again = transcribe.transcribe(corpus, heard.parent, progress=lambda *done: calls.append(done))
+    assert (again, again.stat().st_mtime_ns, calls) == (heard, written, [])
+
+
+def test_the_number_of_workers_does_not_change_what_is_heard(corpus, heard, tmp_path, monkeypatch):
+    monkeypatch.setattr(transcribe, "CHUNK", 2)
+    assert transcribe.transcribe(corpus, tmp_path, workers=2).read_text() == heard.read_text()
+
+
+def test_a_killed_run_goes_on_where_it_was(corpus, heard, tmp_path, monkeypatch):
+    monkeypatch.setattr(transcribe, "CHUNK", 2)
+
+    def interrupt(done: int, total: int) -> None:
+        assert (done, total) == (2, UTTERANCES)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        transcribe.transcribe(corpus, tmp_path, workers=1, progress=interrupt)
+    kept = sorted(tmp_path.glob("*.parts/*.csv"))
+    assert 1 <= len(kept) < 4
+    assert not list(tmp_path.glob("*.csv"))
+    calls = []
+    path = transcribe.transcribe(corpus, tmp_path, workers=1, progress=lambda *done: calls.append(done))
+    assert len(calls) == 4 - len(kept)
+    assert calls[-1] == (UTTERANCES, UTTERANCES)
+    assert path.read_text() == heard.read_text()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_other_audio_or_another_beam_is_another_file(corpus, heard, tmp_path):
+    (tmp_path / "Audios").mkdir()
+    for file in corpus.utterances["file"]:
+        (tmp_path / file).write_bytes((corpus.root / file).read_bytes())
+    copy = dataclasses.replace(corpus, root=tmp_path, utterances=corpus.utterances.head(1))
+    names = [
+        transcribe.transcribe(copy, tmp_path / "heard").name,
+        transcribe.transcribe(copy, tmp_path / "heard", beam=2).name,
+    ]
+    soundfile.write(tmp_path / copy.utterances["file"][0], waveform(corpus, 1), 16_000)
+    names.append(transcribe.transcribe(copy, tmp_path / "heard").name)
+    assert len({*names, heard.name}) == 4
+
+
+def test_what_is_longer_than_whisper_listens_is_heard_to_the_end(corpus, recogniser):
+    early, late = waveform(corpus, 0), waveform(corpus, 1)
+    pause = np.zeros(30 * 16_000 - len(early), dtype=np.float32)
+    both = recogniser.hear(np.concatenate([early, pause, late]))
+    end = recogniser.hear(late).transcript
+    assert both.transcript.endswith(end)
+    assert len(transcripts.words(both.transcript)) > len(transcripts.words(end)) > 0
+
+
+def test_silence_is_no_speech(recogniser):
+    noise = np.random.default_rng(0).normal(0, 1e-4, 32_000)
+    assert len(transcripts.words(recogniser.hear(noise.astype(np.float32)).transcript)) <= 1
+
+
+def test_audio_that_cannot_be_read_is_named(corpus, tmp_path):
+    first = corpus.utterances.head(1)
+    (tmp_path / "broken.wav").write_bytes(b"RIFF no more")
+    broken = dataclasses.replace(corpus, root=tmp_path, utterances=first.assign(file="broken.wav"))
+    with pytest.raises(audio.AudioError, match=r"broken\.wav"):
+        transcribe.transcribe(broken, tmp_path / "heard")
+    absent = dataclasses.replace(corpus, root=tmp_path, utterances=first.assign(file="absent.wav"))
+    with pytest.raises(
+        audio.AudioError, match=rf"absent\.wav, of {first['utterance'][0]}, cannot be read: No such file"
+    ):
+        transcribe.transcribe(absent, tmp_path / "heard")
+
+
+@pytest.mark.parametrize("wrong", [{"beam": 0}, {"workers": 0}])
+def test_less_than_one_beam_or_worker_is_refused(wrong, corpus, tmp_path):
+    with pytest.raises(ValueError, match="expected both at least 1"):
+        transcribe.transcribe(corpus, tmp_path, **wrong)
+
+
+def test_what_an_embedded_corpus_says_is_known(corpus, tmp_path):
+    said = synthetic.said(corpus.root)
+    assert said == {turn.utterance: turn.text for turn in msp_podcast.plan(0, 0.01, None).turns}
+    path = tmp_path / "gold.csv"
+    transcripts_command.write_said("msp-podcast", corpus.root, path, None)
+    assert transcripts.read_transcripts(path) == said
+
+
+def test_what_is_spoken_elsewhere_has_its_transcripts_there(tmp_path, capsys):
+    assert cli.main(["speak", "msp-podcast", "--folder", str(tmp_path), "--size", "0.01"]) == 0
+    said = synthetic.said(tmp_path / "msp-podcast")
+    assert transcripts.read_transcripts(tmp_path / "transcripts" / "msp-podcast-gold.csv") == said
+    assert transcripts.read_transcripts(tmp_path / "transcripts" / "msp-podcast.csv").keys() <= said.keys()
+    assert "outputs" not in capsys.readouterr().out
+
+
+def test_what_no_embedded_corpus_says_is_not_known(corpus, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"SIMULATED\.txt; expected a corpus that `sercore speak` made"):
+        synthetic.said(tmp_path)
+    sentences = tmp_path / "rated.csv"
+    sentences.write_text("text,valence,arousal,dominance\nGood day.,1,1,1\n")
+    with pytest.raises(ValueError, match=r"tells of other sentences than .*rated\.csv"):
+        synthetic.said(corpus.root, sentences)
+
+
+@pytest.mark.long
+def test_an_engine_of_transformers_is_heard_in_processes_as_in_one(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(transcribe, "CHUNK", 4)
+    engine = str(tiny_recognisers.write_wav2vec2(tmp_path / "tiny"))
+    alone = transcribe.transcribe(corpus, tmp_path / "alone", engine, workers=1)
+    together = transcribe.transcribe(corpus, tmp_path / "together", engine, workers=2)
+    assert together.name == alone.name
+    assert together.read_text() == alone.read_text()
+    table = pd.read_csv(alone)
+    assert set(table["engine"]) == {"tiny"}
+    assert table["confidence"].between(0, 1).all()
+
+
+def test_the_commands_transcribe_a_corpus_and_say_how_well(corpus, tmp_path, monkeypatch, capsys):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "parameters").mkdir()
+    monkeypatch.chdir(tmp_path)  # a project without outputs
+    engine = str(tiny_recognisers.write_wav2vec2(tmp_path / "tiny"))
+    root = str(corpus.root)
+    assert cli.main(["transcribe", "msp-podcast", root, "--model", engine, "--workers", "1", "--output", "t.csv"]) == 0
+    assert cli.main(["wer", "msp-podcast", root, "--heard", "t.csv", "--by", "gender", "--output", "w.csv"]) == 0
+    printed = capsys.readouterr().out
+    assert "against what the corpus was made to say" in printed
+    rates = pd.read_csv(tmp_path / "w.csv")
+    assert rates["by"].tolist()[:2] == ["all", "gender"]
+    assert rates["wer"][0] > 0.9  # random weights
+    assert rates["words"][0] == rates[rates["by"] == "gender"]["words"].sum()
+    assert cli.main(["wer", "msp-podcast", root]) == 2
+    assert "make it with `sercore transcribe msp-podcast" in capsys.readouterr().err

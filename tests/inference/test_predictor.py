@@ -1,0 +1,332 @@
+"""A trained model on one's own recordings: the run's own answers, any format and length, and errors in words."""
+
+import base64
+import datetime
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+import torchaudio
+from small_runs import FEATURES, tiny_encoder, train
+
+from sercore import corpora, files
+from sercore.analysis import figures
+from sercore.commands import cli
+from sercore.features import hub
+from sercore.features.asr import Heard
+from sercore.inference import artifact
+from sercore.inference.predictor import load, windows
+from sercore.widgets.microphone import Recorder
+
+RATE = 16_000
+SHORTEST = 31 * FEATURES["hop"]  # samples of 32 frames
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return tiny_encoder(tmp_path_factory.mktemp("bert"))
+
+
+@pytest.fixture(scope="module")
+def fusion(embedded, encoder, tmp_path_factory):
+    """Categories by MFCNN14, of a corpus with official partitions; the encoder is a local folder."""
+    text = {"encoder": encoder, "tokens": 16}
+    return train(tmp_path_factory.mktemp("fusion"), embedded, "categories", model="mfcnn14", text=text)
+
+
+@pytest.fixture(scope="module")
+def acoustic(embedded, tmp_path_factory):
+    """Dimensions by CNN14, two of them left out in turn."""
+    folder = tmp_path_factory.mktemp("acoustic")
+    return train(folder, embedded, "multitask", corpus="iemocap", folds=["Ses01F", "Ses02M"])
+
+
+@pytest.fixture(scope="module")
+def speech(embedded):
+    """An utterance of the corpus, (samples,) at 16 kHz."""
+    corpus = corpora.read("iemocap", embedded["iemocap"]["root"])
+    return soundfile.read(corpus.root / corpus.utterances["file"].iloc[0], dtype="float32")[0]
+
+
+@pytest.fixture(scope="module")
+def listener(acoustic):
+    return load(acoustic)
+
+
+def write(path, waveform, rate=RATE):
+    soundfile.write(path, waveform, rate)
+    return path
+
+
+def ratings(table):
+    return table[["arousal", "valence", "dominance"]].to_numpy("float64")
+
+
+def own_answers(run, name, embedded, fold=None):
+    """The corpus, and the run's own predictions of its test set."""
+    options = dict(embedded[name])
+    corpus = corpora.read(name, options.pop("root"), **options)
+    table = pd.read_parquet(run / files.PREDICTIONS)
+    table = table[(table["partition"] == "test") & (table["test_corpus"] == name)]
+    return corpus, table if fold is None else table[table["fold"] == fold]
+
+
+def test_a_recording_of_the_corpus_gets_the_runs_own_answer(fusion, embedded):
+    corpus, own = own_answers(fusion, "msp-podcast", embedded)
+    rows = corpus.utterances.set_index("utterance").loc[own["utterance"]]
+    found = load(fusion)([corpus.root / file for file in rows["file"]], rows["transcript"].tolist())
+    for name in ("p_angry", "p_happy", "p_neutral", "p_sad"):
+        np.testing.assert_allclose(found[name], own[name], atol=1e-4)
+    assert found["emotion"].tolist() == own["prediction"].tolist()
+    assert found["trained_on"].unique() == ["msp-podcast (simulated speech)"]
+
+
+def test_a_fold_is_one_network_and_the_run_is_the_mean_of_all(acoustic, embedded, listener):
+    corpus, own = own_answers(acoustic, "iemocap", embedded, "Ses01F")
+    utterance = own["utterance"].iloc[0]
+    path = corpus.root / corpus.utterances.set_index("utterance").loc[utterance, "file"]
+    one, other = (ratings(load(acoustic / f"fold={fold}")(path))[0] for fold in ("Ses01F", "Ses02M"))
+    answer = own[own["utterance"] == utterance].set_index("target")["prediction"]
+    np.testing.assert_allclose(one, answer[["arousal", "valence", "dominance"]], atol=1e-4)
+    np.testing.assert_allclose(ratings(listener(path))[0], (one + other) / 2, atol=1e-5)
+    assert not np.allclose(one, other, atol=1e-3)
+
+
+def test_dimensions_name_the_corpus_scale(listener, speech, tmp_path):
+    found = listener(write(tmp_path / "a.wav", speech))
+    assert found["scale"].tolist() == ["1 to 5"]
+
+
+def resampled(waveform, rate):
+    return torchaudio.functional.resample(torch.from_numpy(waveform), RATE, rate).numpy()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "rate", "tolerance"),
+    [
+        ("a.flac", lambda x: x, RATE, 0.01),
+        ("a.mp3", lambda x: x, RATE, 0.1),
+        ("a.ogg", lambda x: x, RATE, 0.1),
+        ("stereo.wav", lambda x: np.stack([x, x], axis=1), RATE, 0.01),
+        ("48k.wav", lambda x: resampled(x, 48_000), 48_000, 0.1),
+        ("8k.wav", lambda x: resampled(x, 8_000), 8_000, 1.0),  # half of the bands are silent
+    ],
+)
+def test_any_format_channels_and_rate_are_taken(listener, speech, tmp_path, name, change, rate, tolerance):
+    plain = listener(write(tmp_path / "plain.wav", speech))
+    found = listener(write(tmp_path / name, change(speech), rate))
+    assert found["error"].isna().all()
+    assert found["end"].iloc[0] == pytest.approx(len(speech) / RATE, abs=0.1)
+    np.testing.assert_allclose(ratings(found), ratings(plain), atol=tolerance)
+
+
+def test_a_tenth_of_a_second_is_followed_by_silence(listener, speech, tmp_path):
+    short = speech[8000:9600]
+    silence = np.zeros(SHORTEST - len(short), dtype="float32")
+    found = listener([write(tmp_path / "short.wav", short), write(tmp_path / "long.wav", np.append(short, silence))])
+    np.testing.assert_allclose(ratings(found)[0], ratings(found)[1], atol=1e-5)
+    assert found["end"].tolist() == pytest.approx([0.1, SHORTEST / RATE])
+
+
+@pytest.fixture(scope="module")
+def long(speech, tmp_path_factory):
+    """Ten minutes that grow louder."""
+    samples = 600 * RATE
+    waveform = np.resize(speech, samples) * np.linspace(0.1, 1, samples, dtype="float32")
+    return write(tmp_path_factory.mktemp("long") / "long.wav", waveform)
+
+
+@pytest.fixture(scope="module")
+def over_time(listener, long):
+    return listener(long, windows=10)
+
+
+def test_ten_minutes_are_heard_in_windows_that_overlap_by_half(over_time, listener, long, tmp_path):
+    assert over_time["start"].tolist() == [*range(0, 595, 5)]
+    assert (over_time["end"] - over_time["start"] == 10).all()
+    waveform, _ = soundfile.read(long, dtype="float32")
+    alone = listener(write(tmp_path / "part.wav", waveform[300 * RATE : 310 * RATE]))
+    np.testing.assert_allclose(ratings(over_time)[60], ratings(alone)[0], atol=1e-4)
+    assert over_time["arousal"].std() > 0
+
+
+def test_the_answer_for_ten_minutes_is_the_mean_of_its_windows(over_time, listener, long):
+    found = listener(long)
+    assert (found["windows"].tolist(), found["end"].tolist()) == ([119], [600.0])
+    np.testing.assert_allclose(ratings(found)[0], ratings(over_time).mean(0), atol=1e-4)
+
+
+def test_the_plot_has_a_point_in_the_middle_of_each_window(over_time):
+    figure = figures.plot_over_time(over_time)
+    (axis,) = figure.axes
+    assert axis.get_xlabel() == "seconds"
+    assert axis.get_xlim() == (0, 600)
+    lines = {line.get_label(): line for line in axis.lines}
+    assert list(lines) == ["arousal", "valence", "dominance"]
+    assert lines["valence"].get_xdata().tolist() == [*range(5, 600, 5)]
+    np.testing.assert_allclose(lines["valence"].get_ydata(), over_time["valence"])
+    assert "simulated" in figure.get_supxlabel()
+    with pytest.raises(ValueError, match="0 recordings to draw; expected 1 to 6"):
+        figures.plot_over_time(over_time.assign(error="broken"))
+
+
+def test_a_rest_is_in_a_window_that_ends_where_the_recording_does():
+    assert windows(17, 10) == [(0, 10), (5, 15), (7, 17)]
+    assert windows(20, 10) == [(0, 10), (5, 15), (10, 20)]
+    assert windows(7, 10) == [(0, 7)]
+
+
+def test_garbage_gets_an_error_each_and_the_rest_is_predicted(acoustic, listener, speech, tmp_path, capsys):
+    folder = tmp_path / "mine"
+    (folder / "below").mkdir(parents=True)
+    (folder / "b.wav").write_text("no audio")
+    (folder / "c.mp3").write_bytes(np.random.default_rng(0).bytes(4000))
+    (folder / "d.wav").write_bytes(b"")
+    soundfile.write(folder / "e.wav", np.full(2000, np.nan, dtype="float32"), RATE, subtype="FLOAT")
+    write(folder / "a.wav", speech)
+    write(folder / "below" / "f.flac", speech)
+    (folder / "notes.txt").write_text("no recording")
+    (folder / "._a.wav").write_text("what a file system keeps")
+    (tmp_path / "g.raw").write_bytes(bytes(2000))
+    found = listener([folder, tmp_path / "absent.wav", tmp_path / "g.raw"]).set_index("file")["error"]
+    told = {path.removeprefix(f"{tmp_path}/"): error for path, error in found.items()}
+    assert [name for name, error in told.items() if pd.isna(error)] == ["mine/a.wav", "mine/below/f.flac"]
+    assert list(told) == ["mine/a.wav", "mine/b.wav", "mine/below/f.flac", "mine/c.mp3", "mine/d.wav", "mine/e.wav",
+                          "absent.wav", "g.raw"]  # fmt: skip
+    assert told["absent.wav"] == "no such audio file"
+    assert told["mine/e.wav"] == "2000 of 2000 samples are not finite"
+    assert told["g.raw"].startswith("headerless")
+    assert cli.main(["predict", str(acoustic), str(folder), "--output", str(tmp_path / "out.csv")]) == 1
+    printed = capsys.readouterr()
+    assert "SIMULATED SPEECH" in printed.out
+    assert "files/s" in printed.out
+    assert "x real time; 4 could not be used" in printed.out
+    assert "b.wav: cannot be read as audio" in printed.err
+    assert pd.read_csv(tmp_path / "out.csv")["error"].notna().sum() == 4
+
+
+def test_a_model_that_reads_asks_for_text_and_takes_the_empty_one(fusion, speech, tmp_path):
+    predictor, path = load(fusion), write(tmp_path / "a.wav", speech)
+    with pytest.raises(ValueError, match=r"1 of 1 recordings have no text, .*--text.*--transcribe"):
+        predictor(path)
+    said, nothing = predictor(path, "The train was late."), predictor(path, "")
+    assert (said["text"].tolist(), nothing["text"].tolist()) == (["The train was late."], [""])
+    assert said["p_sad"].tolist() != nothing["p_sad"].tolist()
+    with pytest.raises(ValueError, match="2 texts for 1 recordings"):
+        predictor(path, ["one", "two"])
+
+
+def test_a_model_that_does_not_read_takes_no_text(listener, speech, tmp_path):
+    with pytest.raises(ValueError, match="cnn14 reads no text; leave out --text"):
+        listener(write(tmp_path / "a.wav", speech), "The train was late.")
+
+
+class Counting:
+    """A recogniser that hears how long it listened."""
+
+    def hear(self, waveform):
+        return Heard(f"{len(waveform)} samples", 1.0)
+
+
+def test_each_window_is_heard_by_itself_and_given_text_is_kept(fusion, speech, tmp_path):
+    predictor = load(fusion)
+    paths = [write(tmp_path / "a.wav", np.resize(speech, 4 * RATE)), write(tmp_path / "b.wav", speech)]
+    found = predictor(paths, [None, "said"], windows=2, recogniser=Counting())
+    assert found["text"].tolist()[:3] == ["32000 samples"] * 3
+    assert set(found["text"].tolist()[3:]) == {"said"}
+
+
+def test_a_table_brings_files_and_texts(fusion, speech, tmp_path):
+    write(tmp_path / "a.wav", speech)
+    write(tmp_path / "b.wav", speech)
+    table = tmp_path / "mine.csv"
+    table.write_text('file,transcript,speaker\na.wav,"It was late.",1\nb.wav,,2\n')
+    predictor = load(fusion)
+    with pytest.raises(ValueError, match=r"1 of 2 recordings have no text, .*b\.wav"):
+        predictor(table)
+    assert predictor(table, "")["text"].tolist() == ["It was late.", ""]
+    table.write_text("path\na.wav\n")
+    with pytest.raises(ValueError, match=r"expected a column .file..*found columns path"):
+        predictor(table)
+
+
+def test_the_command_recognises_speech(fusion, speech, tmp_path, capsys):
+    path = write(tmp_path / "a.wav", speech)
+    picture = tmp_path / "a.png"
+    assert cli.main(["predict", str(fusion), str(path), "--transcribe", "--windows", "2", "--plot", str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "p_angry" in capsys.readouterr().out
+    assert cli.main(["predict", str(fusion), str(path), "--text", "", "--plot", str(picture)]) == 2
+    assert "give --windows SECONDS too" in capsys.readouterr().err
+
+
+def test_windows_that_hold_fewer_than_32_frames_are_refused(listener, speech, tmp_path):
+    with pytest.raises(ValueError, match=r"windows of 0.5 s; the networks take no less than 1.0\d+ s"):
+        listener(write(tmp_path / "a.wav", speech), windows=0.5)
+    with pytest.raises(ValueError, match="no recordings; name at least one"):
+        listener([])
+
+
+def test_what_is_no_model_says_what_is_near(acoustic, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere; expected a run's folder"):
+        artifact.read(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"is no run, but holds 1, multitask/run; name one"):
+        artifact.read(acoustic.parents[1])
+    with pytest.raises(FileNotFoundError, match="has lost its networks, Ses09F"):
+        (acoustic / "fold=Ses09F").mkdir()
+        artifact.read(acoustic / "fold=Ses09F")
+    shutil.copy(acoustic / files.PARAMETERS, tmp_path)
+    with pytest.raises(FileNotFoundError, match="is not complete"):
+        artifact.read(tmp_path)
+    (tmp_path / files.RESIDUALS).touch()
+    with pytest.raises(ValueError, match="residuals of other runs"):
+        artifact.read(tmp_path)
+
+
+def test_an_encoder_of_another_width_is_refused(fusion, tmp_path):
+    with pytest.raises(hub.EncoderError, match=r"takes embeddings of 8 numbers, the text encoder .* gives 12"):
+        load(fusion, encoder=tiny_encoder(tmp_path / "wider", 12))
+
+
+def test_torch_has_its_threads_back(listener, speech, tmp_path):
+    threads = torch.get_num_threads()
+    listener(write(tmp_path / "a.wav", speech))
+    assert torch.get_num_threads() == threads
+
+
+def test_the_notebooks_buttons_bring_files_and_recordings(listener, speech, tmp_path):
+    recorder = Recorder(listener, reads=False)
+    content = write(tmp_path / "a.flac", speech).read_bytes()
+    upload = {"type": "audio/flac", "size": len(content), "last_modified": datetime.datetime.now(datetime.UTC)}
+    recorder.upload.value = (
+        {"name": "mine.flac", "content": memoryview(content), **upload},
+        {"name": "bad.wav", "content": memoryview(b"no audio"), **upload},
+    )
+    uploaded = recorder.answers.set_index("file")
+    assert uploaded["error"].isna().tolist() == [True, False]
+    sent = write(tmp_path / "a.wav", speech).read_bytes()
+    recorder.sent.value = base64.b64encode(sent).decode()
+    assert recorder.answers["file"].tolist() == ["recording.wav"]
+    np.testing.assert_allclose(ratings(recorder.answers)[0], ratings(uploaded.iloc[:1])[0], atol=1e-3)
+    assert recorder.sent.value == ""
+
+
+def test_the_notebook_draws_a_recording_over_time(listener, speech, tmp_path):
+    drawn = []
+    recorder = Recorder(listener, reads=False, windows=1.1, draw=drawn.append)
+    content = write(tmp_path / "a.wav", speech).read_bytes()
+    recorder.sent.value = base64.b64encode(content).decode()
+    (table,) = drawn
+    assert len(table) == len(windows(len(speech), round(1.1 * RATE))) > 1
+
+
+def test_in_the_notebook_an_empty_field_of_text_is_the_empty_text_or_is_heard(fusion, speech, tmp_path):
+    predictor, sounds = load(fusion), {"a.wav": write(tmp_path / "a.wav", speech).read_bytes()}
+    assert Recorder(predictor, reads=True).predict(sounds)["text"].tolist() == [""]
+    heard = Recorder(predictor, reads=True, recogniser=Counting())
+    assert heard.predict(sounds)["text"].tolist() == [f"{len(speech)} samples"]
+    heard.text.value = "It was late."
+    assert heard.predict(sounds)["text"].tolist() == ["It was late."]

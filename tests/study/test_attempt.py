@@ -1,0 +1,186 @@
+"""One notebook on a worker: kernels that die or hang, claims of others, what is recorded."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from sercore import files
+from sercore.study import attempt, kernels
+from sercore.study.attempt import Outcome, Task
+
+PARAMETERS = 'folder = ""\nmode = ""'
+BODY = """
+import os, pathlib, time
+home = pathlib.Path(folder)
+with (home / "log.txt").open("a") as log:
+    log.write(f"{os.getpid()}\\n")
+while mode == "gate" and not (home / "open").exists():
+    (home / "heartbeat").touch()
+    time.sleep(0.05)
+if mode == "hang":
+    time.sleep(60)
+if mode == "die" and len((home / "log.txt").read_text().split()) == 1:
+    os.kill(os.getpid(), 9)
+if mode == "die always":
+    os.kill(os.getpid(), 9)
+if mode == "full":
+    raise OSError(28, "No space left on device")
+"""
+LAST = '(home / "predictions.parquet").write_text("done")'
+
+
+@pytest.fixture
+def make_task(tmp_path):
+    cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), new_code_cell(BODY), new_code_cell(LAST)]
+    kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), tmp_path / "n.ipynb")
+
+    def _make(mode="", **settings):
+        folder = tmp_path / "run"
+        return Task(name="s/run", notebook=tmp_path / "n.ipynb", output=folder / files.NOTEBOOK,
+                    parameters={"folder": str(folder), "mode": mode}, result=folder / files.PREDICTIONS,
+                    record={"mode": mode}, **settings)  # fmt: skip
+
+    return _make
+
+
+def started(task, times=1):
+    """The process ids of the kernels that `task` has had, once there are so many."""
+    log = task.folder / "log.txt"
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if log.exists() and len(log.read_text().split()) >= times:
+            return [int(word) for word in log.read_text().split()]
+        time.sleep(0.05)
+    raise AssertionError(f"{task.name} has not begun")
+
+
+def alive(process):
+    """Whether a process runs; one that ended and was not asked for its status does not."""
+    state = Path(f"/proc/{process}/stat")
+    return state.exists() and state.read_text().rpartition(")")[2].split()[0] not in "ZX"
+
+
+def told(task):
+    return [one["outcome"] for one in files.read_json(task.folder / files.EXECUTIONS)["executions"]]
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_kernel_that_is_killed_is_replaced(make_task, monkeypatch, warm):
+    monkeypatch.setattr(attempt, "SECONDS_BETWEEN_TRIES", 0.0)
+    task = make_task("die", warm=warm)
+    assert attempt.run(task).state == "complete"
+    assert told(task) == ["failed", "complete"]
+    assert not (task.folder / files.RUNNING).exists()
+
+
+def test_a_run_whose_kernels_are_always_killed_fails_with_the_likely_cause(make_task):
+    outcome = attempt.run(make_task("die always", retries=0))
+    assert outcome.state == "failed"
+    assert outcome.cause == "the kernel was killed (SIGKILL): by hand, or by the system when memory ran out"
+
+
+def test_a_kernel_without_a_sign_of_life_is_ended(make_task, monkeypatch):
+    monkeypatch.setattr(kernels, "SECONDS_BETWEEN_LOOKS", 0.2)
+    task = make_task("hang", patience=4.0, retries=0)
+    begin = time.monotonic()
+    outcome = attempt.run(task)
+    assert "no sign of life for" in outcome.cause
+    assert time.monotonic() - begin < 40
+
+
+def test_a_failure_names_the_cell_and_holds_its_source(make_task):
+    task = make_task("full")
+    assert "No space left on device" in attempt.run(task).cause
+    failure = files.read_json(task.folder / files.FAILURE)
+    assert failure["source"].strip().startswith("import os, pathlib, time")
+    assert failure["cell"] == 2  # papermill puts what was passed into a cell of its own
+    assert failure["attempts"] == 1
+
+
+def test_what_another_holds_is_left_to_it_or_waited_for(make_task):
+    task = make_task("gate")
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(attempt.run, task)
+        (kernel,) = started(task)
+        assert attempt.run(task).state == "claimed"
+        assert files.read_json(task.folder / files.RUNNING)["attempt"] == 1
+        second = threads.submit(attempt.run, task, (), True)
+        time.sleep(0.5)
+        (task.folder / "open").touch()
+        assert first.result().state == "complete"
+        assert second.result().state == "skipped"
+    assert started(task) == [kernel]
+
+
+def test_a_stopped_notebook_has_not_failed(make_task):
+    task = make_task("gate", owner="me")
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(attempt.run, task)
+        started(task)
+        kernels.stop("somebody else")
+        kernels.stop("me")
+        assert running.result().state == "stopped"
+    assert not (task.folder / files.FAILURE).exists()
+    assert attempt.run(task).state == "stopped"  # this owner starts none any more
+
+
+def test_what_needs_something_that_failed_fails_without_being_tried(make_task):
+    task = make_task()
+    outcome = attempt.run(task, [Outcome("s/other", "failed", cause="bad luck")])
+    assert outcome.cause == "waits for s/other, which is not complete: bad luck"
+    assert not task.folder.exists()
+
+
+def test_a_worker_on_another_file_system_is_told(make_task, tmp_path):
+    outcome = attempt.run(make_task(token=tmp_path / "elsewhere"))
+    assert "does not see" in outcome.cause
+    assert "file system" in outcome.cause
+
+
+def test_a_mark_makes_a_notebook_stale(make_task, tmp_path):
+    task = make_task()
+    marked = Task(name="a", notebook=task.notebook, output=tmp_path / "run" / "a.ipynb", parameters=task.parameters,
+                  result=tmp_path / "run" / "a.inputs", mark="made from x")  # fmt: skip
+    assert not marked.complete
+    assert attempt.run(marked).state == "complete"
+    assert attempt.run(marked).state == "skipped"
+    marked.result.write_text("made from y")
+    assert not marked.complete
+
+
+ORPHAN = """
+import json, sys
+from pathlib import Path
+from sercore import attempts
+given = json.loads(sys.argv[1])
+paths = {name: Path(given.pop(name)) for name in ("notebook", "output", "result")}
+attempts.run(attempts.Task(**paths, **given))
+"""
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_kernel_outlives_its_worker_by_a_moment_and_holds_the_claim_until_then(make_task, warm):
+    task = make_task("gate")
+    given = {"warm": warm, "name": task.name, "notebook": str(task.notebook), "output": str(task.output),
+             "result": str(task.result), "parameters": task.parameters, "record": task.record}  # fmt: skip
+    worker = subprocess.Popen([sys.executable, "-c", ORPHAN, json.dumps(given)], cwd=Path(__file__).parents[2])
+    (kernel,) = started(task)
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait()
+    threading.Timer(2.0, (task.folder / "open").touch).start()
+    assert attempt.run(task, wait=True).state == "complete"
+    mine = started(task, times=2)
+    assert len(mine) == 2
+    assert mine[0] == kernel
+    assert not alive(kernel)

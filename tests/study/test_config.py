@@ -1,0 +1,54 @@
+"""A parameters file becomes runs, or is refused with the line that does not fit."""
+
+import pytest
+import yaml
+
+from sercore.study import config
+
+
+def write(path, **changes):
+    content = {
+        "study": "small",
+        "corpora": {"iemocap": {"root": "data"}},
+        "sections": {
+            "categories": {"notebook": "n.ipynb", "blocks": [{"grid": {"model": ["cnn14", "bert"], "seed": [0, 1]}}]}
+        },
+    } | changes
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_a_grid_becomes_runs_with_readable_names(tmp_path):
+    study = config.load(write(tmp_path / "small.yaml"))
+    assert [run.name for run in study.runs] == [
+        "model=cnn14,seed=0", "model=cnn14,seed=1", "model=bert,seed=0", "model=bert,seed=1",
+    ]  # fmt: skip
+    assert study.runs[0].folder.parts[-3:] == ("small", "categories", "model=cnn14,seed=0")
+
+
+def test_a_misspelt_key_is_told_with_the_one_that_was_meant(tmp_path):
+    with pytest.raises(ValueError, match="unknown key 'sectoins'; did you mean 'sections'"):
+        config.load(write(tmp_path / "x.yaml", sectoins={}))
+
+
+def test_two_blocks_must_not_give_the_same_run(tmp_path):
+    block = {"grid": {"seed": [0]}}
+    with pytest.raises(ValueError, match="same run categories/seed=0"):
+        config.load(write(tmp_path / "x.yaml", sections={"categories": {"notebook": "n", "blocks": [block, block]}}))
+
+
+def test_a_value_is_either_fixed_or_in_the_grid(tmp_path):
+    block = {"grid": {"seed": [0]}, "fixed": {"seed": 1}}
+    with pytest.raises(ValueError, match="'seed' is both"):
+        config.load(write(tmp_path / "x.yaml", sections={"categories": {"notebook": "n", "blocks": [block]}}))
+
+
+def test_a_corpus_needs_its_root(tmp_path):
+    with pytest.raises(ValueError, match=r"corpus 'iemocap'.*`root`"):
+        config.load(write(tmp_path / "x.yaml", corpora={"iemocap": {}}))
+
+
+def test_an_unknown_section_is_told_with_those_there_are(tmp_path):
+    study = config.load(write(tmp_path / "x.yaml"))
+    with pytest.raises(ValueError, match="did you mean 'categories'"):
+        study.section("categoires")

@@ -1,0 +1,175 @@
+"""Jobs on workers: order, needs, workers and schedulers that are lost, a second process that joins."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from sercore.study import workers
+from sercore.study.attempt import Outcome
+from sercore.study.scheduler import Job, perform
+from sercore.study.workers import Cluster, Where
+
+WITH_TESTS = os.environ | {
+    "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[:2]))
+}  # whose functions others are to call
+
+
+def note(log, name, needed, patient, seconds=0.0, state="complete"):
+    with Path(log).open("a") as lines:
+        lines.write(f"{name} {os.getpid()} {patient} {','.join(outcome.name for outcome in needed)}\n")
+    time.sleep(seconds)
+    return Outcome(name, state)
+
+
+def lines(log):
+    return [line.split(" ") for line in Path(log).read_text().splitlines()] if Path(log).exists() else []
+
+
+def jobs_for(log, names, **how):
+    return [Job(name=name, call=partial(note, str(log), name, **how), cost=cost) for name, cost in names.items()]
+
+
+def die_once(log, name, needed, patient):
+    first = not lines(log)
+    note(log, name, needed, patient)
+    if first:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Outcome(name, "complete")
+
+
+def claimed_at_first(log, name, needed, patient):
+    return note(log, name, needed, patient, state="complete" if patient else "claimed")
+
+
+def full(log, name, needed, patient):
+    note(log, name, needed, patient)
+    return Outcome(name, "failed", cause="OSError: [Errno 28] No space left on device")
+
+
+@pytest.fixture(scope="module")
+def one():
+    with Cluster(Where(workers=1)) as cluster:
+        yield cluster
+
+
+def test_the_longest_job_begins_first(one, tmp_path):
+    outcomes = list(perform(jobs_for(tmp_path / "log", {"a": 1, "b": 3, "c": 2}), one))
+    assert [outcome.name for outcome in outcomes] == ["b", "c", "a"]
+    assert [line[0] for line in lines(tmp_path / "log")] == ["b", "c", "a"]
+
+
+def test_what_a_job_needs_comes_before_it_and_its_outcome_is_told(one, tmp_path):
+    log = tmp_path / "log"
+    later = Job(name="later", call=partial(note, str(log), "later"), needs=("a", "not a job"), cost=9)
+    list(perform([later, *jobs_for(log, {"a": 1, "b": 2})], one))
+    assert [line[0] for line in lines(log)] == ["b", "a", "later"]
+    assert lines(log)[-1][3] == "a"
+
+
+def test_needs_in_a_circle_are_an_error(one, tmp_path):
+    call = partial(note, str(tmp_path / "log"), "x")
+    with pytest.raises(ValueError, match="x, y need each other"):
+        list(perform([Job(name="x", call=call, needs=("y",)), Job(name="y", call=call, needs=("x",))], one))
+
+
+def test_what_another_batch_has_claimed_is_waited_for_at_the_end(one, tmp_path):
+    log = tmp_path / "log"
+    jobs = [Job(name="x", call=partial(claimed_at_first, str(log), "x"), cost=9), *jobs_for(log, {"a": 1})]
+    assert [outcome.name for outcome in perform(jobs, one)] == ["a", "x"]
+    assert [(line[0], line[2]) for line in lines(log)] == [("x", "False"), ("a", "False"), ("x", "True")]
+
+
+def test_a_worker_that_dies_is_replaced_and_its_job_done_again(one, tmp_path):
+    log = tmp_path / "log"
+    jobs = [Job(name="x", call=partial(die_once, str(log), "x"), cost=9), *jobs_for(log, {"a": 1, "b": 0})]
+    assert {outcome.name: outcome.state for outcome in perform(jobs, one)} == dict.fromkeys("xab", "complete")
+    assert [line[0] for line in lines(log)].count("x") == 2
+
+
+def test_a_full_disk_ends_the_batch(one, tmp_path):
+    log = tmp_path / "log"
+    jobs = [Job(name="x", call=partial(full, str(log), "x"), cost=9), *jobs_for(log, {"a": 1})]
+    with pytest.raises(OSError, match=r"No space left on device; free some space: what is complete is kept"):
+        list(perform(jobs, one))
+    assert len(lines(log)) == 1
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def answers(address):
+    host, _, port = address.removeprefix("tcp://").partition(":")
+    with socket.socket() as tried:
+        return tried.connect_ex((host, int(port))) == 0
+
+
+@pytest.fixture
+def scheduler():
+    """A scheduler in a process of its own, and its address."""
+    address = f"tcp://127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", address, "--dashboard-address", ":0"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=WITH_TESTS)
+    until = time.monotonic() + 60
+    while not answers(address):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    yield process, address
+    process.kill()
+    process.wait()
+
+
+def join(address, name):
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--name", name,
+               "--no-dashboard", "--memory-limit", "0"]  # fmt: skip
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL, env=WITH_TESTS)
+
+
+def wait_for_workers(cluster, number):
+    cluster.client.wait_for_workers(number, timeout=60)
+
+
+def test_a_worker_that_joins_by_address_takes_its_share(tmp_path):
+    with Cluster(Where(workers=1)) as cluster:
+        second = join(cluster.address, "second")
+        try:
+            wait_for_workers(cluster, 2)
+            names = {f"run {number}": 1 for number in range(8)}
+            outcomes = list(perform(jobs_for(tmp_path / "log", names, seconds=0.4), cluster))
+        finally:
+            second.terminate()
+            second.wait()
+    assert [outcome.state for outcome in outcomes] == ["complete"] * 8
+    pids = [line[-3] for line in lines(tmp_path / "log")]
+    assert sorted(pids.count(pid) for pid in set(pids)) == [4, 4]
+
+
+def test_a_scheduler_that_is_lost_ends_the_batch_with_its_address(scheduler, tmp_path, monkeypatch):
+    process, address = scheduler
+    monkeypatch.setattr(workers, "CONNECT", "3 s")
+    worker = join(address, "worker")
+    try:
+        with ThreadPoolExecutor(1) as threads, Cluster(Where(scheduler=address)) as cluster:
+            wait_for_workers(cluster, 1)
+            jobs = jobs_for(tmp_path / "log", {"a": 1, "b": 0}, seconds=5)
+            running = threads.submit(lambda: list(perform(jobs, cluster)))
+            until = time.monotonic() + 60
+            while not lines(tmp_path / "log"):
+                assert time.monotonic() < until
+                time.sleep(0.1)
+            process.send_signal(signal.SIGKILL)
+            with pytest.raises(OSError, match=f"the scheduler at {address} was lost; what is complete is kept"):
+                running.result(timeout=60)
+    finally:
+        worker.kill()
+        worker.wait()

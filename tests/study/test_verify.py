@@ -1,0 +1,225 @@
+"""A complete run whose corpus, notebook, parameters or software changed is found, and told with what changed."""
+
+import csv
+import io
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+import yaml
+
+from sercore import corpora, files, settings
+from sercore.corpora import transcripts
+from sercore.study import config, verify
+from sercore.study import plan as plan_module
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+MODELS = ["bert", "cnn14", "mfcnn14"]
+
+
+def copy_of(corpus, folder):
+    shutil.copytree(corpus["root"], folder)
+    return {**corpus, "root": str(folder)}
+
+
+@pytest.fixture
+def study(embedded, tmp_path):
+    """A study of three models whose runs say that they were made from what there is."""
+    shutil.copytree(NOTEBOOKS, tmp_path / "notebooks")
+    content = {
+        "study": "s",
+        "corpora": {name: copy_of(corpus, tmp_path / name) for name, corpus in embedded.items()},
+        "outputs": str(tmp_path / "outputs"),
+        "sections": {
+            "multitask": {
+                "notebook": str(tmp_path / "notebooks" / "3_multitask.ipynb"),
+                "blocks": [{"grid": {"model": MODELS, "seed": [0]}}],
+            },
+            "residuals": {
+                "notebook": str(tmp_path / "notebooks" / "4_residuals.ipynb"),
+                "needs": ["multitask"],
+                "result": files.RESIDUALS,
+                "blocks": [{"grid": {"model": ["bert"], "seed": [0]}}],
+            },
+        },
+    }
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(content))
+    plan = config.load(tmp_path / "s.yaml")
+    for run in plan.runs:
+        complete(plan, run)
+    return plan
+
+
+def read(name, options):
+    return corpora.read(name, options["root"], **{key: value for key, value in options.items() if key != "root"})
+
+
+def complete(plan, run):
+    """Write what an execution of `run` leaves."""
+    asked = plan_module.asked(run)
+    origin = {}
+    if run.section == "multitask":
+        used = {
+            kind: asdict(settings.build(cls, asked[kind])) for kind, cls in verify.KINDS.items() if kind != "training"
+        }
+        used["training"] = asdict(settings.training(asked["model"], asked["training"]))
+        text = settings.build(settings.TextSettings, asked["text"])
+        held = {name: read(name, options) for name, options in plan.corpora.items()}
+        told = {
+            name: transcripts.tell(corpus, text) if asked["model"] != "cnn14" else corpus
+            for name, corpus in held.items()
+        }
+        origin = {"settings": used,
+                  "corpora": {name: {"fingerprint": corpus.fingerprint} for name, corpus in told.items()}}  # fmt: skip
+    files.write_yaml(run.folder / files.PARAMETERS, asked)
+    files.write_json(run.folder / files.PROVENANCE, files.provenance(**origin))
+    notebook = nbformat.read(run.notebook, as_version=4)
+    notebook.cells.insert(3, nbformat.v4.new_code_cell("seed = 0", metadata={"tags": ["injected-parameters"]}))
+    nbformat.write(notebook, run.folder / files.NOTEBOOK)
+    files.write_table(run.folder / run.result, pd.DataFrame({"a": [1]}))
+
+
+def found(plan, severity=verify.INPUT):
+    table = verify.changed(plan)
+    assert list(table.columns) == list(verify.COLUMNS)
+    chosen = table[table["severity"] == severity]
+    return {name: list(rows["what"]) for name, rows in chosen.groupby("run", sort=False)}
+
+
+def test_nothing_has_changed_right_after_the_runs(study):
+    assert verify.changed(study).empty
+
+
+def test_a_run_that_is_not_complete_is_not_looked_at(study):
+    for run in study.runs:
+        (run.folder / run.result).unlink()
+        (run.folder / files.PROVENANCE).unlink()
+    assert verify.changed(study).empty
+
+
+def test_a_recording_that_changed_matters_to_those_who_hear(study):
+    corpus = read("msp-podcast", study.corpora["msp-podcast"])
+    sound = corpus.root / corpus.utterances["file"].iloc[0]
+    sound.write_bytes(sound.read_bytes() + b"\0\0")
+    assert found(study) == {
+        f"multitask/model={model},seed=0": ["msp-podcast: its audio files changed"] for model in ("cnn14", "mfcnn14")
+    }
+
+
+def test_a_transcript_that_changed_matters_to_those_who_read(study, tmp_path):
+    heard = Path(study.corpora["msp-podcast"]["transcripts"])
+    other = tmp_path / "heard.csv"
+    rows = list(csv.reader(io.StringIO(heard.read_text(encoding="utf-8"))))
+    rows[1][1] = "nothing of the kind"
+    with other.open("w", newline="", encoding="utf-8") as out:
+        csv.writer(out).writerows(rows)
+    study.corpora["msp-podcast"]["transcripts"] = str(other)
+    assert found(study) == {
+        f"multitask/model={model},seed=0": ["msp-podcast: its transcripts changed"] for model in ("bert", "mfcnn14")
+    }
+
+
+def test_a_label_that_changed_matters_to_all(study):
+    labels = Path(study.corpora["msp-podcast"]["root"]) / "Labels" / "labels_concensus.csv"
+    rows = list(csv.DictReader(io.StringIO(labels.read_text(encoding="utf-8"))))
+    known = set(read("msp-podcast", study.corpora["msp-podcast"]).utterances["utterance"])
+    next(row for row in rows if row["FileName"].removesuffix(".wav") in known)["EmoVal"] = "6.25"
+    with labels.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.DictWriter(out, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    assert found(study) == {
+        f"multitask/model={model},seed=0": ["msp-podcast: its table of utterances changed"] for model in MODELS
+    }
+
+
+def test_a_corpus_that_is_away_cannot_be_compared(study):
+    shutil.rmtree(study.corpora["iemocap"]["root"])
+    told = found(study, verify.UNKNOWN)
+    assert set(told) == {f"multitask/model={model},seed=0" for model in MODELS}
+    assert all("iemocap cannot be compared" in what and "does not exist" in what for (what,) in told.values())
+
+
+def test_a_corpus_that_joined_or_left_the_study_is_told(study):
+    study.corpora["third"] = {**study.corpora.pop("iemocap"), "reader": "iemocap"}
+    assert found(study)["multitask/model=bert,seed=0"] == [
+        "it was not tested on third, of the study's corpora",
+        "iemocap is no corpus of the study now",
+    ]
+
+
+def change(path, kind, old, new):
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == kind:
+            cell.source = cell.source.replace(old, new)
+    nbformat.write(notebook, path)
+
+
+def test_the_code_of_a_notebook_matters_more_than_its_prose(study, tmp_path):
+    template = tmp_path / "notebooks" / "3_multitask.ipynb"
+    change(template, "markdown", "How does it learn", "How well does it learn")
+    assert found(study) == {}
+    prose = found(study, verify.SOFTWARE)
+    assert prose["multitask/model=bert,seed=0"] == ["the notebook's prose changed: ## How well does it learn?"]
+    change(template, "code", "experiment.load(run, live.Count())", "experiment.load(run)")
+    code = found(study)
+    assert code["multitask/model=bert,seed=0"] == ["the notebook's code changed: data = experiment.load(run)"]
+    assert len(code) == len(MODELS)
+
+
+def test_other_parameters_and_other_defaults_are_told(study):
+    run = study.runs[1]
+    recorded = files.read_json(run.folder / files.PROVENANCE)
+    recorded["settings"]["training"]["momentum"] = 0.5
+    files.write_json(run.folder / files.PROVENANCE, recorded)
+    files.write_yaml(run.folder / files.PARAMETERS, {**plan_module.asked(run), "seed": 4})
+    assert found(study) == {
+        "multitask/model=cnn14,seed=0": ["the study asks for another seed", "training.momentum was 0.5, now 0.9"]
+    }
+
+
+def test_a_result_that_is_younger_than_what_was_made_from_it_is_told(study):
+    bert = study.runs[0]
+    files.write_table(bert.folder / bert.result, pd.DataFrame({"a": [2]}))
+    assert found(study) == {
+        "residuals/model=bert,seed=0": ["multitask/model=bert,seed=0, which it reads, was written later"]
+    }
+    (bert.folder / bert.result).unlink()
+    assert found(study) == {
+        "residuals/model=bert,seed=0": ["it was made from multitask/model=bert,seed=0, which is not complete"]
+    }
+
+
+def test_software_that_differs_is_a_weaker_note(study):
+    run = study.runs[0]
+    recorded = files.read_json(run.folder / files.PROVENANCE)
+    recorded["versions"]["numpy"] = "0.1"
+    recorded["source"] = "other"
+    recorded["commit"] = "0123456789-dirty"
+    files.write_json(run.folder / files.PROVENANCE, recorded)
+    assert found(study) == {}
+    code, versions = found(study, verify.SOFTWARE)["multitask/model=bert,seed=0"]
+    assert code.startswith("the package's code changed (commit 0123456-dirty, now ")
+    assert versions.startswith("other versions: numpy 0.1, now ")
+
+
+def test_what_was_not_recorded_is_told_to_be_unknown(study):
+    run, other, *_ = study.runs
+    recorded = files.read_json(run.folder / files.PROVENANCE)
+    for corpus in recorded["corpora"].values():
+        del corpus["fingerprint"]
+    files.write_text(run.folder / files.PROVENANCE, json.dumps(recorded))
+    (run.folder / files.NOTEBOOK).unlink()
+    (other.folder / files.PROVENANCE).unlink()
+    assert found(study, verify.UNKNOWN) == {
+        "multitask/model=bert,seed=0": [
+            "no fingerprint of iemocap, msp-podcast was recorded",
+            "the notebook that was executed is not in its folder",
+        ],
+        "multitask/model=cnn14,seed=0": [f"it has no {files.PROVENANCE}"],
+    }

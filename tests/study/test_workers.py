@@ -1,0 +1,96 @@
+"""Which workers there are: threads and GPUs shared out, a queueing system's job script, mistakes in its file."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sercore.study import workers as workers_module
+from sercore.study.workers import QUEUES, Cluster, Where, job_cluster, local_workers
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    def _machine(cores, gpus=""):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+        monkeypatch.delenv("SERCORE_DEVICE", raising=False)
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+
+    return _machine
+
+
+@pytest.mark.parametrize(("cores", "workers", "threads"), [(2, None, 1), (16, 4, 4), (2, 8, 1), (6, 4, 1)])
+def test_threads_times_workers_are_at_most_the_cores(machine, cores, workers, threads):
+    machine(cores)
+    made = local_workers(workers)
+    assert len(made) == (workers or cores)
+    assert {worker["env"]["OMP_NUM_THREADS"] for worker in made} == {str(threads)}
+    assert not any("resources" in worker for worker in made)
+
+
+def test_no_more_workers_are_started_than_there_are_notebooks(machine):
+    machine(8)
+    assert len(local_workers(tasks=3)) == 3
+    assert local_workers(tasks=1)[0]["env"]["OMP_NUM_THREADS"] == "8"
+
+
+def test_each_worker_sees_one_gpu(machine):
+    machine(16, "0,2,5")
+    assert [worker["env"]["CUDA_VISIBLE_DEVICES"] for worker in local_workers()] == ["0", "2", "5"]
+    assert all(worker["resources"] == {"GPU": 1} for worker in local_workers())
+    assert [w["env"]["CUDA_VISIBLE_DEVICES"] for w in local_workers(per_gpu=2)] == ["0", "0", "2", "2", "5", "5"]
+
+
+def test_a_study_on_the_processor_takes_no_gpu(machine, monkeypatch):
+    machine(4, "0,1")
+    monkeypatch.setenv("SERCORE_DEVICE", "cpu")
+    assert workers_module.gpus() == []
+
+
+def test_an_address_without_a_scheduler_is_told(monkeypatch):
+    monkeypatch.setattr(workers_module, "CONNECT", "1 s")
+    with (
+        Cluster(Where(scheduler="tcp://127.0.0.1:1")) as cluster,
+        pytest.raises(OSError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1"),
+    ):
+        _ = cluster.client
+
+
+def test_the_job_script_asks_slurm_for_what_the_file_says():
+    path = Path(__file__).parents[2] / "parameters" / "clusters" / "slurm.yaml"
+    cluster, jobs = job_cluster(yaml.safe_load(path.read_text()), str(path))
+    with cluster:
+        script = cluster.job_script()
+    assert jobs == 8
+    for line in ("#SBATCH -p gpu", "#SBATCH --cpus-per-task=4", "#SBATCH --mem=30G", "#SBATCH -t 24:00:00",
+                 "#SBATCH --gres=gpu:1", "export OMP_NUM_THREADS=4"):  # fmt: skip
+        assert line in script
+    assert "distributed.cli.dask_worker" in script
+    assert "--nthreads 1" in script
+    assert "--resources GPU=1" in script
+
+
+@pytest.mark.parametrize("system", sorted(QUEUES))
+def test_every_queue_writes_a_job_script(system):
+    cluster, jobs = job_cluster(
+        {"queue_system": system, "options": {"cores": 2, "memory": "8 GB"} | OWN.get(system, {})}, "x"
+    )
+    with cluster:
+        assert "dask_worker" in cluster.job_script()
+    assert jobs == 1
+
+
+OWN = {"htcondor": {"disk": "1 GB"}, "oar": {"memory_per_core_property_name": "memcore"}}
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ({"queue_system": "slrum"}, "unknown queue_system 'slrum'; did you mean 'slurm'"),
+        ({"queue_system": "slurm", "job": 3}, "unknown key 'job'; did you mean 'jobs'"),
+    ],
+)
+def test_a_mistake_in_the_file_is_told(content, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        job_cluster(content, "slurm.yaml")

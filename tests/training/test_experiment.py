@@ -1,0 +1,303 @@
+"""One run, from a corpus on disk to its predictions: what a notebook of sections 5 and 6 does."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from sercore import files, schema
+from sercore.datasets.source import describe
+from sercore.models import checkpoint
+from sercore.training import experiment
+
+SMALL = {
+    "features": {"mels": 32, "hop": 512},
+    "text": {"encoder": "all-minilm-l6-v2", "tokens": 16},
+    "network": {"width": 2},
+    "training": {"epochs": 2, "crop_seconds": 1.5},
+}
+
+
+@pytest.fixture
+def define(embedded, tmp_path, tmp_path_factory):
+    def _define(section="categories", **changes):
+        parameters = {"model": "cnn14", "corpus": "msp-podcast", "seed": 0, "folds": [], "corpora": embedded,
+                      "folder": str(tmp_path / "run"), "cache": str(tmp_path_factory.getbasetemp() / "cache"),
+                      **SMALL, **changes}  # fmt: skip
+        return experiment.define(section, **parameters)
+
+    return _define
+
+
+def execute(run):
+    data = experiment.load(run)
+    for split in experiment.folds(run, data):
+        list(experiment.fit(run, data, split))
+    return experiment.finish(run, data)
+
+
+def test_a_run_predicts_its_own_development_and_test_set_and_the_other_corpus(define):
+    predictions = execute(define(model="mfcnn14"))
+    parts = predictions.groupby(["test_corpus", "partition"]).size()
+    assert set(parts.index) == {("msp-podcast", "development"), ("msp-podcast", "test"), ("iemocap", "test")}
+    source = experiment.load(define(model="mfcnn14"))["iemocap"]
+    assert parts["iemocap", "test"] == len(source.rows)  # the whole corpus: it has no official partitions
+    assert predictions["simulated"].all()
+    assert predictions[schema.probability_columns(predictions)].sum(axis=1).round(6).eq(1).all()
+
+
+def test_the_predictions_are_written_last(define, tmp_path):
+    run = define()
+    data = experiment.load(run)
+    with pytest.raises(ValueError, match="folds official have no predictions yet"):
+        experiment.finish(run, data)
+    assert not (tmp_path / "run" / files.PREDICTIONS).exists()
+    execute(run)
+    written = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run").iterdir() if path.is_file()}
+    assert max(written, key=written.get) == files.PREDICTIONS
+
+
+def test_a_fold_that_is_complete_is_not_trained_again(define, monkeypatch):
+    run = define(corpus="iemocap", folds=["Ses01F", "Ses02M"])
+    data = experiment.load(run)
+    first, second = experiment.folds(run, data)
+    history = list(experiment.fit(run, data, first))
+    predictions = pd.read_parquet(run.folder / "fold=Ses01F" / files.PREDICTIONS)
+    monkeypatch.setattr(experiment.training, "fit", lambda *_, **__: pytest.fail("trained again"))
+    assert [row["loss"] for row in experiment.fit(run, data, first)] == [row["loss"] for row in history]
+    monkeypatch.undo()
+    list(experiment.fit(run, data, second))
+    everything = experiment.finish(run, data)
+    assert everything[everything["fold"] == "Ses01F"].reset_index(drop=True).equals(predictions)
+    assert set(everything["fold"]) == {"Ses01F", "Ses02M"}
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from sercore import experiment, files
+
+class Last(files.Heartbeat):
+    '''Beats, and kills the process after the second batch of the second epoch.'''
+    batches = 0
+    def __call__(self):
+        super().__call__()
+        self.batches += (Path(parameters["folder"]) / "fold=official" / files.HISTORY).exists()
+        if self.batches == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+parameters = json.loads(sys.argv[1])
+files.Heartbeat = Last
+run = experiment.define("categories", **parameters)
+data = experiment.load(run)
+for split in experiment.folds(run, data):
+    list(experiment.fit(run, data, split))
+"""
+
+
+@pytest.mark.parametrize("model", ["mfcnn14", pytest.param("bert", marks=pytest.mark.long)])
+def test_a_process_killed_in_mid_epoch_costs_no_number(define, model, tmp_path):
+    training = {"epochs": 3, "crop_seconds": 1.5}
+    if model == "bert":
+        training = {"epochs": 3, "batch": 16, "warmup_steps": 5, "precision": "bfloat16", "stop_when_worse": False}
+    undisturbed, run = (define(model=model, training=training, folder=str(tmp_path / name)) for name in ("a", "b"))
+    execute(undisturbed)
+    parameters = {**files.read_yaml(run.folder / files.PARAMETERS), "corpora": run.corpora,
+                  "folder": str(run.folder), "cache": str(run.cache)}  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", KILLED, json.dumps(parameters)], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    fold = run.folder / "fold=official"
+    assert sorted(path.name for path in fold.iterdir()) == [files.HISTORY, files.STATE]
+    assert len(pd.read_csv(fold / files.HISTORY)) == 1
+    execute(run)
+    assert (run.folder / files.PREDICTIONS).read_bytes() == (undisturbed.folder / files.PREDICTIONS).read_bytes()
+    assert (fold / files.CHECKPOINT).read_bytes() == (
+        undisturbed.folder / "fold=official" / files.CHECKPOINT
+    ).read_bytes()
+    columns = ["fold", "epoch", "loss", "development", "best", "learning_rate"]
+    histories = [pd.read_csv(one.folder / files.HISTORY)[columns] for one in (undisturbed, run)]
+    assert histories[0].equals(histories[1])
+    assert not (fold / files.STATE).exists()
+    told = files.read_json(run.folder / files.PROVENANCE)
+    assert [sitting["from"] for sitting in told["folds"]["official"]["sittings"]] == [1, 2]
+    assert len(told["sittings"]) == 2
+    assert told["seconds"]["training"] == pytest.approx(pd.read_csv(fold / files.HISTORY)["seconds"].sum())
+
+
+def test_the_history_is_written_after_each_epoch_and_has_each_epoch_once(define):
+    run = define()
+    data = experiment.load(run)
+    (split,) = experiment.folds(run, data)
+    history = run.folder / "fold=official" / files.HISTORY
+    epochs = experiment.fit(run, data, split)
+    next(epochs)
+    assert list(pd.read_csv(history)["epoch"]) == [1]
+    epochs.close()  # as an interruption of the notebook does
+    assert [row["epoch"] for row in experiment.fit(run, data, split)] == [1, 2]
+    assert list(pd.read_csv(history)["epoch"]) == [1, 2]
+
+
+def test_a_training_of_other_settings_does_not_go_on_from_the_state_of_these(define, caplog):
+    run = define()
+    data = experiment.load(run)
+    (split,) = experiment.folds(run, data)
+    epochs = experiment.fit(run, data, split)
+    next(epochs)
+    epochs.close()
+    other = define(training={**SMALL["training"], "learning_rate": 0.003})
+    assert next(experiment.fit(other, data, split))["learning_rate"] == 0.003
+    assert "it is of another parameters.training.learning_rate, settings.training.learning_rate" in caplog.text
+
+
+def test_provenance_is_enough_to_repeat_a_run(define):
+    run = define(model="mfcnn14")
+    execute(run)
+    told = files.read_json(run.folder / files.PROVENANCE)
+    assert told["parameters"] == files.read_yaml(run.folder / files.PARAMETERS)
+    assert told["settings"]["training"]["batch"] == 32  # which was not asked for
+    assert {"commit", "dirty", "source", "python", "versions"} <= told.keys()
+    assert set(told["corpora"]["iemocap"]["fingerprint"]) == {"table", "transcripts", "audio"}
+    (sitting,) = told["sittings"]
+    assert {"device", "processor", "threads"} <= sitting.keys()
+    stages = told["folds"]["official"]["seconds"]
+    assert {"loading", "training", "evaluation", "saving"} == stages.keys() == told["seconds"].keys()
+    assert told["seconds"]["training"] == stages["training"]
+    assert told["seconds"]["loading"] == pytest.approx(stages["loading"] + sitting["seconds"]["loading"])
+    assert socket.gethostname() not in json.dumps(told)
+
+
+def test_a_complete_run_is_not_told_of_again(define):
+    run = define()
+    execute(run)
+    before = (run.folder / files.PROVENANCE).read_bytes()
+    experiment.load(run)
+    assert (run.folder / files.PROVENANCE).read_bytes() == before
+
+
+def test_loading_training_and_evaluating_beat(define, tmp_path):
+    run = define(model="cnn14", cache=str(tmp_path / "cache"))
+    beat = run.folder / files.HEARTBEAT
+    data = experiment.load(run)
+    assert beat.exists()
+    (split,) = experiment.folds(run, data)
+    beat.unlink()
+    epochs = experiment.fit(run, data, split)
+    next(epochs)
+    assert beat.exists()
+
+
+def test_a_heart_beats_at_most_every_two_seconds_and_survives_a_lost_disk(monkeypatch, tmp_path):
+    now = [100.0]
+    monkeypatch.setattr(files, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    beat, path = files.Heartbeat(tmp_path / "run"), tmp_path / "run" / files.HEARTBEAT
+    beat()
+    os.utime(path, (0, 0))
+    now[0] = 101.9
+    beat()
+    assert path.stat().st_mtime == 0
+    now[0] = 102.0
+    beat()
+    assert path.stat().st_mtime > 0
+    (tmp_path / "not a folder").touch()
+    files.Heartbeat(tmp_path / "not a folder")()
+
+
+def test_the_speaker_that_is_left_out_is_the_only_one_tested(define):
+    run = define(corpus="iemocap", folds=["Ses03M"])
+    predictions = execute(run)
+    home = predictions[predictions["test_corpus"] == "iemocap"]
+    assert set(home.loc[home["partition"] == "test", "speaker"]) == {"Ses03M"}
+    assert set(home.loc[home["partition"] == "development", "speaker"]) == {"Ses03F"}
+
+
+def test_the_same_seed_gives_the_same_predictions(define, tmp_path):
+    probabilities = ["p_angry", "p_sad"]
+    once = execute(define(folder=str(tmp_path / "a")))[probabilities]
+    again = execute(define(folder=str(tmp_path / "b")))[probabilities]
+    other = execute(define(folder=str(tmp_path / "c"), seed=1))[probabilities]
+    assert once.equals(again)
+    assert not once.equals(other)
+
+
+def test_three_dimensions_are_learned_at_once(define):
+    predictions = execute(define("multitask"))
+    assert set(predictions["target"]) == set(schema.DIMENSIONS)
+    assert predictions["prediction"].dtype == predictions["truth"].dtype
+
+
+def test_one_dimension_is_learned_alone(define):
+    predictions = execute(define("dimensions", target="valence"))
+    assert set(predictions["target"]) == {"valence"}
+
+
+def test_the_best_model_is_kept_and_predicts_the_same(define):
+    run = define()
+    predictions = execute(run)
+    model, _ = checkpoint.load(run.folder / "fold=official" / files.CHECKPOINT)
+    data = experiment.load(run)
+    (split,) = experiment.folds(run, data)
+    again = experiment.evaluate(run, data, split, model)
+    assert again["p_angry"].to_numpy() == pytest.approx(predictions["p_angry"].to_numpy(), abs=1e-6)
+
+
+def test_a_folder_of_another_run_is_not_written_over(define):
+    execute(define(seed=0))
+    with pytest.raises(ValueError, match="holds results with another seed; name another folder"):
+        define(seed=1)
+
+
+def test_a_folder_without_results_may_be_given_other_parameters(define, tmp_path):
+    define(seed=0)
+    define(seed=1)
+    assert files.read_yaml(tmp_path / "run" / files.PARAMETERS)["seed"] == 1
+
+
+def test_speakers_in_two_partitions_are_an_error_unless_asked_for(define):
+    run = define()
+    data = experiment.load(run)
+    rows = data["msp-podcast"].rows
+    rows.loc[rows["partition"] == "test", "speaker"] = (
+        rows.loc[rows["partition"] == "train", "speaker"].dropna().iloc[0]
+    )
+    with pytest.raises(ValueError, match="partition"):
+        experiment.folds(run, data)
+    (split,) = experiment.folds(define(allow_torn_speakers=True), data)
+    assert split.name == "official"
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"model": "mfcn14"}, "unknown model 'mfcn14'; did you mean 'mfcnn14'"),
+        ({"corpus": "iemocp"}, "no corpus 'iemocp' among the corpora; did you mean 'iemocap'"),
+        ({"training": {"epoch": 3}}, "TrainingSettings has no 'epoch'; did you mean 'epochs'"),
+        ({"classes": {"angry": ["angri"]}}, "unknown emotion 'angri'; did you mean 'angry'"),
+    ],
+)
+def test_a_misspelt_parameter_is_told_with_what_was_meant(define, changes, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        experiment.load(define(**changes))
+
+
+def test_a_fold_that_the_corpus_does_not_have_is_told(define):
+    run = define(corpus="iemocap", folds=["Ses1F"])
+    with pytest.raises(ValueError, match="has no fold 'Ses1F'; did you mean 'Ses01F'"):
+        experiment.folds(run, experiment.load(run))
+
+
+def test_unconfirmed_settings_are_marked(define):
+    table = experiment.describe(define())
+    assert "from memory" in table.loc["training.learning_rate", "the paper's text"]
+    assert "text.encoder" not in table.index  # cnn14 does not read
+
+
+def test_the_data_of_a_run_is_described(define):
+    table = describe(experiment.load(define()))
+    assert table["simulated"].all()
+    assert (table[["angry", "happy", "neutral", "sad"]].sum(axis=1) == table["with a target"]).all()

@@ -1,0 +1,288 @@
+"""Training repeats exactly, keeps its best epoch, ends when it should, and its predictions fit the table."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from sercore import schema
+from sercore.datasets.batches import SpeechDataset
+from sercore.features import packed
+from sercore.losses import Objective, objective
+from sercore.models.cnn14 import Cnn14, Output
+from sercore.settings import TrainingSettings
+from sercore.training.loop import fit, pick_device, predict, predictions_table
+
+CLASSES = ("angry", "happy", "sad")
+QUICK = TrainingSettings(epochs=3, batch=8, learning_rate=0.05)
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu(monkeypatch):
+    monkeypatch.setenv("SERCORE_DEVICE", "cpu")
+
+
+def made_up(utterances=24, seed=0, ratings=False, loud=True, worded=True):
+    """Utterances of 32 to 70 frames; class k is louder in the k-th third of the bands, and its words are k."""
+    chance = np.random.default_rng(seed)
+    codes = np.arange(utterances) % len(CLASSES)
+    count = chance.integers(32, 70, utterances)
+    logmels, words = [], []
+    for code, frames in zip(codes, count, strict=True):
+        logmel = chance.normal(-40, 8, (frames, 32))
+        logmel[:, 10 * code : 10 * (code + 1)] += 12 if loud else 0
+        logmels.append(logmel.astype("float16"))
+        words.append(chance.normal(0, 0.3, 4) + (np.eye(4)[code] if worded else 0))
+    ids = pd.Index([f"u{seed}-{number:03d}" for number in range(utterances)])
+    frames = packed.Frames(np.concatenate(logmels), np.cumsum(count) - count, count, ids, tuple(ids), "made-up")
+    each = np.arange(utterances)
+    vectors = packed.Embeddings(np.array(words, "float32"), each, np.ones_like(each), ids, tuple(ids), "made-up")
+    table = pd.DataFrame({"utterance": ids, "speaker": "s1", "gender": "female", "style": "podcast"})
+    target = torch.tensor(np.stack([codes, -codes], 1) + 4.0, dtype=torch.float32) if ratings else torch.tensor(codes)
+    return SpeechDataset(frames, table, target, vectors if worded else None)
+
+
+def network(seed=0, stages=(), outputs=3):
+    return Cnn14(outputs, stages, text_width=4, width=2, mels=32, generator=torch.Generator().manual_seed(seed))
+
+
+def weights(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def same(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def train(settings=QUICK, seed=0, development=None, between=lambda: None, **options):
+    """History (without its times) and final weights of a short training on words and voice."""
+    data, model = made_up(), network(stages=(6,))
+    goal = objective("categories", data.target, 3)
+    history = []
+    for epoch in fit(model, goal, data, development or made_up(12, seed=1), settings, seed, **options):
+        history.append(epoch[:5])
+        between()
+    return history, weights(model)
+
+
+def test_the_same_seed_gives_the_same_model():
+    history, state = train(crop_frames=40)
+    again, repeated = train(crop_frames=40)
+    other, different = train(crop_frames=40, seed=1)
+    assert history == again
+    assert same(state, repeated)
+    assert history != other
+    assert not same(state, different)
+
+
+def first_loss(seed, dropout, batch):
+    """Loss of the first epoch of one model, which does not learn."""
+    data = made_up(worded=False)
+    model = Cnn14(3, width=2, mels=32, dropout=dropout, generator=torch.Generator().manual_seed(0))
+    settings = TrainingSettings(epochs=1, batch=batch, learning_rate=1e-12)
+    return next(fit(model, objective("categories", data.target, 3), data, data, settings, seed)).loss
+
+
+def test_order_and_dropout_both_follow_the_seed():
+    assert first_loss(0, 0.5, batch=24) == first_loss(0, 0.5, batch=24)
+    assert abs(first_loss(0, 0.5, batch=24) - first_loss(1, 0.5, batch=24)) > 1e-3  # one batch: only dropout differs
+    assert first_loss(0, 0.0, batch=24) == pytest.approx(first_loss(1, 0.0, batch=24), abs=1e-5)
+    assert abs(first_loss(0, 0.0, batch=8) - first_loss(1, 0.0, batch=8)) > 1e-3  # batches of others
+
+
+def test_training_neither_touches_nor_heeds_the_global_random_state():
+    history, state = train()
+    torch.manual_seed(5)
+    expected = [torch.rand(1) for _ in range(3)]
+    torch.manual_seed(5)
+    drawn = []
+    again, repeated = train(between=lambda: drawn.append(torch.rand(1)))
+    assert drawn == expected
+    assert (again, same(repeated, state)) == (history, True)
+
+
+def test_evaluation_does_not_shift_training():
+    history, _ = train()
+    other, _ = train(development=made_up(9, seed=2))
+    assert [epoch[1] for epoch in history] == [epoch[1] for epoch in other]  # losses
+
+
+@pytest.mark.parametrize(("loud", "stages"), [(True, ()), (False, (6,)), (False, (1, 2, 3, 4, 5, 6))])
+def test_what_was_planted_is_learnt(loud, stages):
+    data, development = (made_up(48, seed, loud=loud, worded=bool(stages)) for seed in (0, 1))
+    model = network(stages=stages)
+    settings = TrainingSettings(epochs=12, batch=8, learning_rate=0.02)
+    history = list(fit(model, objective("categories", data.target, 3), data, development, settings, 0))
+    assert history[-1].loss < 0.5 * history[0].loss
+    assert max(epoch.development for epoch in history) > 0.85
+
+
+@pytest.mark.parametrize(("name", "learning_rate"), [("mse", 0.003), ("ccc", 0.02)])
+def test_dimensions_are_learnt(name, learning_rate):
+    data, development = made_up(48, ratings=True), made_up(24, seed=1, ratings=True)
+    settings = TrainingSettings(epochs=9, batch=8, learning_rate=learning_rate)
+    goal = objective(name, data.target, 2)
+    history = list(fit(network(stages=(1, 2, 3, 4, 5, 6), outputs=2), goal, data, development, settings, 0))
+    assert history[-1].loss < 0.8 * history[0].loss
+    assert max(epoch.development for epoch in history) > 0.35
+
+
+def scripted(scores, loss=None):
+    """An objective whose development scores are given, after the one that is asked for before training."""
+    values = iter([0.0, *scores])
+    real = torch.nn.functional.cross_entropy
+    return Objective("scripted", loss or real, lambda truth, logits: next(values), 3)  # noqa: ARG005 -- a score takes both
+
+
+def follow(scores, settings, loss=None, stop_after=None):
+    """Epochs, the weights after each, and those that are left at the end."""
+    data, model = made_up(worded=False), network()
+    epochs, states = [], []
+    course = fit(model, scripted(scores, loss), data, made_up(6, 1, worded=False), settings, 0)
+    for epoch in course:
+        epochs.append(epoch)
+        states.append(weights(model))
+        if epoch.epoch == stop_after:
+            course.close()
+    return epochs, states, weights(model), model
+
+
+def test_the_best_epoch_is_kept_and_the_earlier_of_two():
+    epochs, states, final, model = follow([0.5, 0.7, 0.6, 0.7], TrainingSettings(epochs=4, batch=8))
+    assert [epoch.best for epoch in epochs] == [True, True, False, False]
+    assert [epoch.epoch for epoch in epochs] == [1, 2, 3, 4]
+    assert same(final, states[1])
+    assert not same(final, states[3])
+    assert not model.training
+
+
+def test_closing_the_iteration_keeps_the_best_so_far():
+    epochs, states, final, _ = follow([0.7, 0.5, 0.9], TrainingSettings(epochs=3, batch=8), stop_after=2)
+    assert len(epochs) == 2
+    assert same(final, states[0])
+
+
+def test_training_stops_when_it_gets_worse_if_asked():
+    scores = [0.5, 0.5, 0.4, 0.9]
+    assert len(follow(scores, TrainingSettings(epochs=4, batch=8, stop_when_worse=True))[0]) == 3
+    assert len(follow(scores, TrainingSettings(epochs=4, batch=8))[0]) == 4
+
+
+def test_training_ends_where_the_rate_reaches_zero():
+    settings = TrainingSettings(epochs=9, batch=8, learning_rate=1.0, schedule="steps", total_steps=5, warmup_steps=1)
+    epochs, *_ = follow([0.5, 0.6, 0.7], settings)  # three batches an epoch
+    assert [epoch.learning_rate for epoch in epochs] == [0.75, 0.25]
+
+
+def test_a_schedule_over_the_epochs_ends_with_them():
+    settings = TrainingSettings(epochs=2, batch=8, learning_rate=1.0, schedule="epochs")
+    assert [epoch.learning_rate for epoch in follow([0.5, 0.6], settings)[0]] == pytest.approx([4 / 6, 1 / 6])
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_best():
+    steps = itertools.count(1)
+
+    def loss(logits, truth):
+        value = torch.nn.functional.cross_entropy(logits, truth)
+        return value * (torch.nan if next(steps) == 5 else 1.0)
+
+    data, model = made_up(worded=False), network()
+    course = fit(
+        model, scripted([0.5], loss), data, made_up(6, 1, worded=False), TrainingSettings(epochs=4, batch=8), 0
+    )
+    next(course)
+    state = weights(model)
+    with pytest.raises(FloatingPointError, match=r"loss is nan at epoch 2, step 2, .* lower learning_rate"):
+        next(course)
+    assert same(state, weights(model))
+
+
+def test_a_development_set_without_a_score_is_refused_before_training():
+    data = made_up()
+    course = fit(network(stages=(6,)), objective("categories", data.target, 3), data, made_up(2, 1), QUICK, 0)
+    with pytest.raises(ValueError, match="2 utterances has no score for 'categories': it lacks a class"):
+        next(course)
+
+
+def test_bfloat16_trains_and_leaves_the_weights_in_float32():
+    settings = TrainingSettings(epochs=1, batch=8, learning_rate=1e-4)
+    history, state = train(dataclasses.replace(settings, precision="bfloat16"))
+    assert {value.dtype for value in state.values()} == {torch.float32, torch.int64}
+    assert history[0][1] == pytest.approx(train(settings)[0][0][1], rel=0.02)
+    assert history != train(settings)[0]
+
+
+def test_predictions_come_in_the_order_of_the_dataset_and_without_chance():
+    data, model = made_up(20), network(stages=(6,))
+    state = torch.get_rng_state()
+    logits = predict(model, data, batch=8)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert logits.shape == (20, 3)
+    for i in (0, 7, 19):
+        alone = next(
+            iter(SpeechDataset(data._packed, data.utterances[i : i + 1], data.target[i : i + 1]).batches(1, None))
+        )
+        with torch.inference_mode():
+            answer = model(*alone.inputs[:2], data._text[i : i + 1]).logits[0]
+        np.testing.assert_allclose(logits[i], answer, atol=1e-5)
+
+
+class Broken(torch.nn.Module):
+    def forward(self, logmel, frames, text):  # noqa: ARG002 -- what every model takes
+        answer = torch.zeros(len(frames), 3)
+        answer[frames == frames.max()] = torch.nan
+        return Output(answer, answer)
+
+
+def test_an_answer_that_is_not_finite_names_its_utterance():
+    data = made_up(4)
+    longest = data.utterances["utterance"][int(np.argmax(data._count))]
+    with pytest.raises(FloatingPointError, match=f"1 of 4 answers are not finite, of {longest}"):
+        predict(Broken(), data)
+
+
+KEYS = {"section": "categories", "model": "cnn14", "train_corpus": "iemocap", "test_corpus": "iemocap",
+        "fold": "Ses01F", "seed": 0, "partition": "test", "simulated": True}  # fmt: skip
+
+
+def test_predictions_of_categories_fill_the_table():
+    data = made_up(3)
+    table = predictions_table(np.log([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [1e-9, 1e-9, 1]]), data, KEYS, CLASSES)
+    assert list(table.columns) == [*schema.PREDICTION_COLUMNS, "p_angry", "p_happy", "p_sad"]
+    assert list(table["truth"]) == ["angry", "happy", "sad"]
+    assert list(table["prediction"]) == ["angry", "sad", "sad"]
+    assert set(table["target"]) == {"emotion"}
+    np.testing.assert_allclose(table.loc[0, ["p_angry", "p_happy", "p_sad"]].astype(float), [0.5, 0.3, 0.2], atol=1e-6)
+    np.testing.assert_allclose(table[["p_angry", "p_happy", "p_sad"]].sum(axis=1), 1, atol=1e-12)
+
+
+def test_predictions_of_dimensions_fill_the_table():
+    data = made_up(3, ratings=True)
+    logits = np.array([[3.5, 4.0], [5.0, 3.0], [6.0, 2.5]], dtype=np.float32)
+    table = predictions_table(logits, data, {**KEYS, "section": "multitask"}, ("arousal", "valence"))
+    assert list(table.columns) == list(schema.PREDICTION_COLUMNS)
+    wide = table.pivot(index="utterance", columns="target", values=["truth", "prediction"])
+    np.testing.assert_array_equal(wide["prediction"][["arousal", "valence"]].to_numpy(float), logits)
+    np.testing.assert_array_equal(wide["truth"][["arousal", "valence"]].to_numpy(float), data.target.numpy())
+
+
+def test_a_table_whose_parts_do_not_fit_is_refused():
+    data = made_up(3)
+    with pytest.raises(ValueError, match=r"logits are \(3, 2\); expected 3 utterances and 3"):
+        predictions_table(np.zeros((3, 2)), data, KEYS, CLASSES)
+    with pytest.raises(ValueError, match="simulated"):
+        predictions_table(np.zeros((3, 3)), data, {k: v for k, v in KEYS.items() if k != "simulated"}, CLASSES)
+
+
+def test_the_environment_names_a_device(monkeypatch):
+    assert pick_device() == torch.device("cpu")
+    monkeypatch.setenv("SERCORE_DEVICE", "abacus")
+    with pytest.raises(ValueError, match="no device 'abacus' here"):
+        pick_device()
+    monkeypatch.delenv("SERCORE_DEVICE")
+    assert pick_device().type == (
+        "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    )

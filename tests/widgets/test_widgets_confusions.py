@@ -1,0 +1,251 @@
+"""The confusion browser without a browser: what a choice counts, lists and answers is what the predictions say."""
+
+import time
+from pathlib import Path
+
+import made_up
+import nbformat
+import numpy as np
+import pandas as pd
+import papermill
+import pytest
+
+from sercore import metrics, schema
+from sercore.study import config
+from sercore.widgets import confusions
+from sercore.widgets.confusions import Confusions
+from sercore.widgets.selection import Selection
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks" / "browse"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    return config.load(made_up.write_study(folder, seeds=2, sections=("categories",), utterances=16))
+
+
+@pytest.fixture(scope="module")
+def state(categories):
+    return Confusions(categories.predictions, categories.best)
+
+
+@pytest.fixture(scope="module")
+def utterances():
+    tables = [made_up.made_up_corpus(name, 16).assign(corpus=name) for name in made_up.SCALES]
+    return pd.concat(tables, ignore_index=True)
+
+
+def silent(corpus, utterance):
+    return Path("nowhere") / corpus / f"{utterance}.wav"
+
+
+def of(categories, **wanted):
+    table = categories.predictions
+    for column, value in {"partition": "test", **wanted}.items():
+        table = table[table[column] == value]
+    return table
+
+
+def counted(rows):
+    return metrics.confusion(rows["truth"], rows["prediction"], list(schema.CLASSES)).to_numpy().tolist()
+
+
+class TestChoices:
+    def test_it_starts_with_the_papers_corpus_and_the_best_seed(self, state, categories):
+        choice = state.selection.start()
+        assert (choice.train_corpus, choice.test_corpus, choice.model) == ("msp-podcast", "msp-podcast", "cnn14")
+        best = categories.best.query("model == 'cnn14' and train_corpus == 'msp-podcast'")["seed"].item()
+        assert state.selection.seed(choice, "cnn14") == best
+
+    def test_late_fusion_is_one_of_the_models(self, state):
+        assert state.selection.models(state.selection.start()) == list(schema.PAPER_MODELS)
+
+    def test_a_speaker_of_another_corpus_is_let_go(self, state):
+        choice = state.selection.start().but(speaker="5", gender="male", fold="official")
+        moved = state.selection.valid(choice.but(test_corpus="iemocap"))
+        assert (moved.speaker, moved.gender, moved.fold) == (None, "male", "official")
+
+    def test_a_seed_that_is_not_there_goes_back_to_the_best(self, state):
+        assert state.selection.valid(state.selection.start().but(seed=7)).seed is None
+
+    def test_two_sections_at_once_are_refused(self, categories):
+        both = pd.concat([categories.predictions, categories.predictions.assign(section="dimensions")])
+        with pytest.raises(ValueError, match="2 sections"):
+            Selection(both, categories.best)
+
+    def test_predictions_without_emotions_are_refused(self, categories):
+        with pytest.raises(ValueError, match="no predictions of emotions"):
+            Confusions(categories.predictions.assign(target="valence"), categories.best)
+
+
+class TestCounts:
+    @pytest.mark.parametrize("filters", [{}, {"gender": "female"}, {"speaker": "5"}, {"style": "podcast"}])
+    def test_they_are_the_tables(self, state, categories, filters):
+        choice = state.selection.start().but(seed=1, **filters)
+        rows = of(categories, model="bert", seed=1, train_corpus="msp-podcast", test_corpus="msp-podcast", **filters)
+        assert len(rows)
+        assert state.counts(choice, "bert").to_numpy().tolist() == counted(rows)
+
+    def test_folds_are_pooled_or_looked_at_alone(self, state, categories):
+        choice = state.selection.start().but(train_corpus="iemocap", test_corpus="iemocap", seed=0)
+        rows = of(categories, model="cnn14", seed=0, train_corpus="iemocap", test_corpus="iemocap")
+        assert state.counts(choice, "cnn14").to_numpy().tolist() == counted(rows)
+        alone = choice.but(fold="Ses03M")
+        assert state.counts(alone, "cnn14").to_numpy().tolist() == counted(rows[rows["fold"] == "Ses03M"])
+
+    def test_changes_of_a_row_cancel(self, state):
+        changes = state.changes(state.selection.start().but(other="mfcnn14"))
+        assert np.allclose(changes.sum(axis=1), 0)
+        assert changes.abs().max().max() > 1
+
+    def test_a_class_that_nobody_said_has_no_share(self):
+        counts = pd.DataFrame([[0, 0], [1, 3]])
+        assert confusions.shares(counts).loc[1].tolist() == [0.25, 0.75]
+        assert confusions.shares(counts).loc[0].isna().all()
+
+    def test_a_cell_is_told_in_words(self):
+        assert confusions.said("angry", "sad", 1, 0.3) == "truth angry taken for sad: 1 utterance, 30 % of angry"
+        assert confusions.said_of_change("angry", "sad", -2.6) == "truth angry taken for sad: −3 points"
+
+
+class TestCells:
+    def test_a_cell_holds_its_utterances_the_most_confident_first(self, state, categories):
+        choice = state.selection.start().but(seed=0)
+        cell = state.cell(choice, "bert", "happy", "neutral")
+        rows = of(categories, model="bert", seed=0, train_corpus="msp-podcast", test_corpus="msp-podcast")
+        rows = rows[(rows["truth"] == "happy") & (rows["prediction"] == "neutral")]
+        assert len(cell) == state.counts(choice, "bert").loc["happy", "neutral"] > 1
+        assert cell["utterance"].tolist() == rows.sort_values("p_neutral", ascending=False)["utterance"].tolist()
+
+    def test_what_comes_and_goes_makes_the_difference(self, state):
+        choice = state.selection.start().but(other="mfcnn14")
+        moved = state.moved(choice, "happy", "happy")["moved"].value_counts()
+        one, other = (state.counts(choice, model).loc["happy", "happy"] for model in ("cnn14", "mfcnn14"))
+        assert moved.get("comes", 0) - moved.get("goes", 0) == other - one
+
+    def test_every_model_answers_for_an_utterance(self, state):
+        choice = state.selection.start()
+        row = state.cell(choice, "cnn14", "sad", "sad").iloc[0]
+        answers = state.answers(choice, row)
+        assert answers.index.tolist() == list(schema.PAPER_MODELS)
+        assert np.allclose(answers[list(schema.CLASSES)].astype(float).sum(axis=1), 1)
+        mean = (answers.loc["bert", "sad"] + answers.loc["cnn14", "sad"]) / 2
+        same = answers.loc["bert", "seed"] == answers.loc["cnn14", "seed"] == answers.loc["lf", "seed"]
+        assert not same or answers.loc["lf", "sad"] == pytest.approx(mean)
+
+
+class TestWidget:
+    @pytest.fixture
+    def browser(self, categories, utterances, tmp_path):
+        return confusions.browse(categories.predictions, utterances, categories.best, silent, tmp_path)
+
+    def test_a_button_says_count_and_share_and_opens_its_utterances(self, browser):
+        counts = browser.state.counts(browser.controls.choice, "cnn14")
+        cell = browser.one.cells["happy", "sad"]
+        number, total = counts.loc["happy", "sad"], counts.loc["happy"].sum()
+        assert cell.description == f"{number}\n{100 * number / total:.0f} %"
+        cell.click()
+        assert len(browser.list.listing.rows) == number
+        assert "truth happy taken for sad" in browser.list.heading.value
+
+    def test_another_model_changes_counts_and_the_open_cell(self, browser):
+        browser.one.cells["angry", "happy"].click()
+        before = [cell.description for cell in browser.one.cells.values()]
+        browser.controls.lists["model"].value = "bert"
+        assert [cell.description for cell in browser.one.cells.values()] != before
+        assert "BERT" in browser.list.heading.value
+        expected = browser.state.counts(browser.controls.choice, "bert").loc["angry", "happy"]
+        assert len(browser.list.listing.rows) == expected
+
+    def test_a_second_model_stands_beside_with_the_difference(self, browser):
+        browser.controls.lists["other"].value = "mfcnn14"
+        assert browser.grids.children == (browser.one, browser.two, browser.difference)
+        browser.difference.cells["happy", "happy"].click()
+        assert "differ" in browser.list.heading.value
+        assert browser.list.rows[0].description.split()[0] in ("comes", "goes")
+        browser.controls.lists["other"].value = ""
+        assert browser.grids.children == (browser.one,)
+        assert "differ" not in browser.list.heading.value
+
+    def test_an_open_utterance_shows_the_probabilities_of_every_model(self, browser):
+        browser.one.cells["sad", "sad"].click()
+        browser.list.rows[0].click()
+        assert browser.list.answered.value.count("<tr") == 1 + len(schema.PAPER_MODELS)
+        assert "arousal" in browser.list.text.value
+
+
+class TestSpeed:
+    def test_thirteen_thousand_utterances_and_five_models_answer_at_once(self, tmp_path):
+        predictions, utterances, best = large()
+        browser = confusions.browse(predictions, utterances, best, silent, tmp_path)
+        browser.controls.lists["other"].value = "mfcnn14"
+        seconds = []
+        for cell in list(browser.one.cells.values())[:8]:
+            start = time.process_time()
+            cell.click()
+            seconds.append(time.process_time() - start)
+        start = time.process_time()
+        browser.controls.lists["model"].value = "bert"
+        assert np.median(seconds) < 0.3
+        assert time.process_time() - start < 1.5
+
+
+def large(utterances=13_000):
+    """Predictions of five models for that many utterances, the utterances, and the table of best seeds."""
+    generator = np.random.default_rng(0)
+    names = [f"MSP-PODCAST_{n:05d}" for n in range(utterances)]
+    truth = generator.choice(schema.CLASSES, utterances)
+    speaker = generator.integers(0, 60, utterances).astype(str)
+    parts = []
+    for model in schema.PAPER_MODELS:
+        likely = generator.dirichlet(np.ones(4), utterances)
+        values = {f"p_{name}": likely[:, n] for n, name in enumerate(schema.CLASSES)}
+        parts.append(pd.DataFrame({
+            "section": "categories", "model": model, "train_corpus": "msp-podcast", "test_corpus": "msp-podcast",
+            "fold": "official", "seed": 0, "partition": "test", "utterance": names, "speaker": speaker,
+            "gender": "female", "style": "podcast", "target": "emotion", "truth": truth,
+            "prediction": np.array(schema.CLASSES)[likely.argmax(axis=1)], "simulated": True, **values,
+        }))  # fmt: skip
+    best = pd.DataFrame({"model": schema.PAPER_MODELS, "train_corpus": "msp-podcast", "target": "emotion", "seed": 0})
+    told = pd.DataFrame({"corpus": "msp-podcast", "utterance": names, "file": "x.wav", "speaker": speaker,
+                         "transcript": "what was said then", "seconds": 3.0, "emotion": truth, "arousal": 4.0,
+                         "valence": 4.0, "dominance": 4.0})  # fmt: skip
+    return pd.concat(parts, ignore_index=True), told, best
+
+
+@pytest.fixture(scope="module")
+def executed(embedded, tmp_path_factory):
+    """The notebook's copy, executed on made-up predictions of the small embedded corpus."""
+    folder = tmp_path_factory.mktemp("browse")
+    path = made_up.write_study(folder, seeds=1, sections=("categories",), utterances=16)
+    content = path.read_text(encoding="utf-8")
+    for name in embedded:
+        content = content.replace(f"nowhere/{name}", embedded[name]["root"])
+    path.write_text(content, encoding="utf-8")
+    made = folder / "made.ipynb"
+    source = str(NOTEBOOKS / "confusions.ipynb")
+    papermill.execute_notebook(source, str(made), {"study": str(path)}, progress_bar=False)
+    return made
+
+
+class TestNotebook:
+    def test_an_executed_copy_shows_the_figure_and_the_browser(self, executed):
+        outputs = [o.data for cell in nbformat.read(executed, 4).cells for o in cell.get("outputs", []) if "data" in o]
+        assert any("image/png" in data for data in outputs)
+        assert any("application/vnd.jupyter.widget-view+json" in data for data in outputs)
+
+    def test_an_executed_copy_holds_no_sound(self, executed):
+        text = executed.read_text(encoding="utf-8")
+        assert "ButtonModel" in text  # the state of the browser is there
+        assert "AudioModel" not in text
+        assert "audio/" not in text
+        assert "UklGR" not in text  # RIFF in base64
+
+    def test_a_study_without_results_says_what_to_do(self, tmp_path):
+        path = made_up.write_study(tmp_path, seeds=1, sections=(), utterances=1)
+        with pytest.raises(papermill.PapermillExecutionError, match="make them with `sercore run"):
+            papermill.execute_notebook(
+                str(NOTEBOOKS / "confusions.ipynb"), str(tmp_path / "made.ipynb"), {"study": str(path)},
+                progress_bar=False,
+            )  # fmt: skip

@@ -1,0 +1,131 @@
+"""The residual browser without a browser: bins, lines and utterances are those of the predictions."""
+
+from pathlib import Path
+
+import made_up
+import numpy as np
+import pandas as pd
+import pytest
+
+from sercore import schema
+from sercore.analysis import residuals
+from sercore.study import config
+from sercore.widgets import residuals as browser_of
+from sercore.widgets.residuals import Residuals, said
+from sercore.widgets.selection import place_of
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    return config.load(made_up.write_study(folder, seeds=2, sections=("multitask", "dimensions"), utterances=16))
+
+
+@pytest.fixture(scope="module")
+def state(multitask):
+    return Residuals(multitask.predictions, multitask.best)
+
+
+@pytest.fixture(scope="module")
+def utterances():
+    tables = [made_up.made_up_corpus(name, 16).assign(corpus=name) for name in made_up.SCALES]
+    return pd.concat(tables, ignore_index=True)
+
+
+def errors(found, model, seed, target):
+    table = found.predictions
+    table = table[(table["partition"] == "test") & (table["model"] == model) & (table["seed"] == seed)]
+    table = table[table["target"] == target]
+    return residuals.residual_table(table[table["train_corpus"] == table["test_corpus"]])
+
+
+class TestBins:
+    def test_every_utterance_is_in_one(self, state, multitask):
+        for target in schema.DIMENSIONS:
+            choice = state.selection.start().but(target=target, seed=1)
+            counts = state.counts(choice, "bert")
+            assert counts.to_numpy().sum() == len(errors(multitask, "bert", 1, target))
+
+    def test_they_are_the_same_for_every_model_and_filter(self, state):
+        choice = state.selection.start().but(target="valence")
+        assert state.edges(choice.but(model="bert", gender="female")) == state.edges(choice)
+
+    def test_a_bin_holds_its_utterances_the_largest_error_first(self, state, multitask):
+        choice = state.selection.start().but(target="valence", seed=0)
+        counts = state.counts(choice, "cnn14")
+        assert counts.loc[-0.5].max() > 1
+        truth = counts.loc[-0.5].idxmax()
+        found = state.bin(choice, "cnn14", truth, -0.5)
+        table = errors(multitask, "cnn14", 0, "valence")
+        expected = table[
+            table["truth"].between(truth, truth + 1, "left") & table["residual"].between(-0.5, 0.5, "left")
+        ]
+        assert len(found) == len(expected) == counts.loc[-0.5, truth]
+        assert set(found["utterance"]) == set(expected["utterance"])
+        assert found["size"].is_monotonic_decreasing
+
+    def test_the_last_bin_is_closed(self):
+        assert place_of(np.array([1.0, 1.5, 2.0, 3.0, 3.1, 0.9]), (1.0, 2.0, 3.0)).tolist() == [0, 0, 1, 1, -1, -1]
+
+    def test_an_error_beyond_the_bands_is_in_the_outermost(self, multitask):
+        far = multitask.predictions.assign(prediction=lambda table: table["prediction"] + 50)
+        state = Residuals(far, multitask.best)
+        choice = state.selection.start()
+        counts = state.counts(choice, "cnn14")
+        assert counts.loc[2.5].sum() == counts.to_numpy().sum() == len(state.errors(choice, "cnn14"))
+        assert said(2.0, 2.5, 1) == "truth 2 to 3, error +2.5 and above: 1 utterance"
+
+    def test_a_bin_is_told_in_words(self):
+        assert said(2.0, -1.5, 3) == "truth 2 to 3, error −1.5 to −0.5: 3 utterances"
+
+    def test_predictions_across_corpora_alone_are_refused(self, multitask):
+        with pytest.raises(ValueError, match="no predictions of dimensions within a corpus"):
+            Residuals(multitask.predictions.assign(test_corpus="iemocap"), multitask.best)
+
+
+class TestLinesAndAnswers:
+    def test_the_line_is_that_of_figure_3(self, state, multitask):
+        choice = state.selection.start().but(target="arousal", seed=0)
+        table = errors(multitask, "mfcnn14", 0, "arousal")
+        expected = residuals.fit_line(table["truth"], table["residual"])
+        assert state.line(choice, "mfcnn14").slope == pytest.approx(expected.slope)
+
+    def test_every_model_answers_on_every_dimension(self, state):
+        choice = state.selection.start().but(target="valence", seed=0)
+        row = state.errors(choice, "cnn14").iloc[0]
+        answers = state.answers(choice, row)
+        assert answers.index.tolist() == list(schema.PAPER_MODELS)
+        assert answers.notna().all().all()
+        assert answers.loc["cnn14", "valence"] == row["prediction"]
+
+    def test_models_of_single_dimensions_answer_together(self, dimensions):
+        state = Residuals(dimensions.predictions, dimensions.best)
+        choice = state.selection.start()
+        answers = state.answers(choice, state.errors(choice, "cnn14").iloc[0])
+        assert set(answers.columns) == set(schema.DIMENSIONS)
+        assert answers.index.tolist() == ["cnn14", "sfcnn14", "mfcnn14"]
+
+
+class TestWidget:
+    @pytest.fixture
+    def browser(self, multitask, utterances, tmp_path):
+        return browser_of.browse(
+            multitask.predictions, utterances, multitask.best, lambda _, name: Path("nowhere") / name, tmp_path
+        )
+
+    def test_a_button_opens_its_bin(self, browser):
+        place = max(browser.cells, key=lambda place: int(browser.cells[place].description.replace("·", "0")))
+        browser.cells[place].click()
+        assert len(browser.list.listing.rows) == int(browser.cells[place].description)
+        browser.list.rows[0].click()
+        assert browser.list.answered.value.count("<tr") == 2 + len(schema.PAPER_MODELS)
+
+    def test_another_dimension_and_a_filter_change_picture_and_counts(self, browser):
+        before = bytes(browser.picture.value)
+        browser.controls.lists["target"].value = "valence"
+        assert bytes(browser.picture.value) != before
+        assert bytes(browser.picture.value).startswith(b"\x89PNG")
+        everyone = sum(int(cell.description.replace("·", "0")) for cell in browser.cells.values())
+        browser.controls.lists["gender"].value = "female"
+        female = sum(int(cell.description.replace("·", "0")) for cell in browser.cells.values())
+        assert 0 < female < everyone

@@ -1,0 +1,86 @@
+"""The run browser: what runs differ in, best epochs, curves with a band, and runs that train while one looks."""
+
+import made_up
+import numpy as np
+import pandas as pd
+import pytest
+
+from sercore import files
+from sercore.analysis import figures
+from sercore.study import config
+from sercore.widgets import runs
+
+
+@pytest.fixture
+def study(tmp_path):
+    return config.load(made_up.write_study(tmp_path, seeds=2, sections=("multitask",), utterances=4))
+
+
+def test_a_run_has_its_parameters_best_epoch_and_score(study):
+    table, epochs = runs.read(study, "multitask")
+    assert len(table) == 8
+    assert set(table["state"]) == {"done"}
+    assert set(table["best epoch"]) == {"3"}
+    assert np.allclose(table["development"], 0.6)
+    assert len(epochs) == 8 * 3
+
+
+def test_only_parameters_that_differ_are_told():
+    common = {"study": "s", "section": "s", "notebook": None, "folder": None}
+    made = tuple(
+        config.Run(
+            name=f"seed={seed}", parameters={"seed": seed, "training": {"epochs": 3, "batch": 8 * seed}}, **common
+        )
+        for seed in (1, 2)
+    )
+    assert runs.parameters_that_differ(made) == {
+        "seed=1": {"seed": 1, "training.batch": 8}, "seed=2": {"seed": 2, "training.batch": 16},
+    }  # fmt: skip
+
+
+def test_asking_for_a_value_narrows_the_runs_and_their_curves(study):
+    state = runs.Runs(**dict(zip(("table", "epochs"), runs.read(study, "multitask"), strict=True)))
+    assert state.parameters == {"model": ["bert", "cnn14", "sfcnn14", "mfcnn14"], "seed": [0, 1]}
+    asked = state.asking("model", "bert").asking("seed", 1)
+    assert list(asked.chosen()["run"]) == ["model=bert,corpus=msp-podcast,seed=1"]
+    assert set(asked.curves()["model"]) == {"bert"}
+    assert len(asked.asking("model", None).chosen()) == 4
+
+
+def test_a_run_that_trains_appears_when_the_folders_are_read_again(study):
+    run = study.section("dimensions")[0]
+    browser = runs.browse(*runs.read(study, "dimensions"), reread=lambda: runs.read(study, "dimensions"))
+    assert "Nothing has been trained yet" in browser.picture.value
+    epoch = {"fold": "official", "epoch": 1, "loss": 1.0, "development": 0.25, "seconds": 1.0, "best": True}
+    files.write_table(run.folder / "fold=official" / files.HISTORY, pd.DataFrame([epoch]))
+    browser.refresh.click()
+    assert "data:image/png" in browser.picture.value
+    assert "0.25" in browser.listed.value
+    drawn = browser.picture.value
+    browser.follow.value = 1
+    assert browser.picture.value == drawn
+    files.write_table(run.folder / "fold=official" / files.HISTORY, pd.DataFrame([epoch, epoch | {"epoch": 2}]))
+    browser.follow.value = 2
+    assert browser.picture.value != drawn
+
+
+def test_choosing_in_a_list_redraws(study):
+    browser = runs.browse(*runs.read(study, "multitask"), simulated=True)
+    before = browser.picture.value
+    browser.lists["model"].value = "cnn14"
+    assert browser.told.value == "2 runs: 2 done"
+    assert browser.picture.value != before
+    assert 'alt="Learning curves of CNN14;' in browser.picture.value
+
+
+def test_the_band_is_one_standard_deviation_of_the_seeds():
+    rows = [
+        {"model": "cnn14", "corpus": "iemocap", "seed": seed, "fold": "a", "epoch": epoch, "loss": loss + epoch,
+         "development": 0.5, "best": epoch == 1}
+        for seed, loss in ((0, 1.0), (1, 3.0)) for epoch in (1, 2)
+    ]  # fmt: skip
+    figure = figures.plot_learning_curves(pd.DataFrame(rows))
+    (band,) = figure.axes[0].collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert heights.min() == pytest.approx(2)  # mean 3 at epoch 1, sd 1
+    assert heights.max() == pytest.approx(5)  # mean 4 at epoch 2
