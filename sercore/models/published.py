@@ -50,7 +50,7 @@ def is_mine(content: object) -> bool:
     return any(str(name).startswith(PREFIX) for name in content[0])
 
 
-def blocks(content: tuple[Mapping[str, Any], ...]) -> dict[str, Any]:
+def blocks(content: tuple[Any, ...]) -> dict[str, Any]:
     """The weights of its four blocks by CNN14's names."""
     own = {name.removeprefix(PREFIX): value for name, value in content[0].items() if name.startswith(PREFIX)}
     return {name: value for name, value in own.items() if name.startswith(BLOCKS)}

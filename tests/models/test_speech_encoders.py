@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from small_runs import train
@@ -11,7 +12,8 @@ from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Mode
 from sercore import corpora, files, settings
 from sercore.datasets import batches
 from sercore.features import hub, packed
-from sercore.inference.predictor import _packed, load, pd, trained
+from sercore.inference import artifact
+from sercore.inference.predictor import _packed, load
 from sercore.models import checkpoint
 from sercore.models.speech import SpeechModel, encoder_folder
 from sercore.training import loop
@@ -111,7 +113,7 @@ def test_a_run_is_trained_and_predicts_what_it_predicted(tmp_path, embedded, enc
                    training={"epochs": 1, "batch": 16, "crop_seconds": 1.0, "warmup_steps": 0})  # fmt: skip
     told = files.read_json(folder / files.PROVENANCE)
     assert set(told["corpora"]["msp-podcast"]) >= {"waveforms"}
-    rows = trained.predictions(folder).query("partition == 'test'").head(8)
+    rows = artifact.predictions(folder).query("partition == 'test'").head(8)
     corpus = corpora.read("msp-podcast", embedded["msp-podcast"]["root"])
     sounds = corpus.utterances.set_index("utterance").loc[rows["utterance"], "file"]
     predictor = load(folder)

@@ -162,10 +162,10 @@ def test_a_mark_makes_a_notebook_stale(make_task, tmp_path):
 ORPHAN = """
 import json, sys
 from pathlib import Path
-from sercore import attempts
+from sercore.study import attempt
 given = json.loads(sys.argv[1])
 paths = {name: Path(given.pop(name)) for name in ("notebook", "output", "result")}
-attempts.run(attempts.Task(**paths, **given))
+attempt.run(attempt.Task(**paths, **given))
 """
 
 

@@ -60,14 +60,14 @@ def test_a_gpus_kernels_are_as_before_outside():
 
 FAULTS = """
 import contextlib, resource, torch
-from sercore import acceleration
+from sercore.training import device
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(5):
         torch.ones(20_000_000).sum()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 given = faults()
-with acceleration.memory_kept(torch.device("cpu")):
+with device.memory_kept(torch.device("cpu")):
     faults()
     kept = faults()
 print(given, kept, faults())

@@ -14,7 +14,7 @@ import pytest
 from sercore import files, schema
 from sercore.datasets.source import describe
 from sercore.models import checkpoint
-from sercore.training import experiment
+from sercore.training import experiment, loop
 
 SMALL = {
     "features": {"mels": 32, "hop": 512},
@@ -69,7 +69,7 @@ def test_a_fold_that_is_complete_is_not_trained_again(define, monkeypatch):
     first, second = experiment.folds(run, data)
     history = list(experiment.fit(run, data, first))
     predictions = pd.read_parquet(run.folder / "fold=Ses01F" / files.PREDICTIONS)
-    monkeypatch.setattr(experiment.training, "fit", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(loop, "fit", lambda *_, **__: pytest.fail("trained again"))
     assert [row["loss"] for row in experiment.fit(run, data, first)] == [row["loss"] for row in history]
     monkeypatch.undo()
     list(experiment.fit(run, data, second))
@@ -81,7 +81,8 @@ def test_a_fold_that_is_complete_is_not_trained_again(define, monkeypatch):
 KILLED = """
 import json, os, signal, sys
 from pathlib import Path
-from sercore import experiment, files
+from sercore import files
+from sercore.training import experiment
 
 class Last(files.Heartbeat):
     '''Beats, and kills the process after the second batch of the second epoch.'''
