@@ -29,7 +29,9 @@ except ImportError:  # Windows has none
 
 PARAMETERS = "parameters.yaml"
 PREDICTIONS = "predictions.parquet"  # written last: its presence means that the run is complete
-MISMATCHED = "mismatched.parquet"  # predictions of a run's models for other transcripts than they were trained with
+TRANSCRIPT_SHIFT = (
+    "transcript_shift.parquet"  # predictions of a run's models for other transcripts than they were trained with
+)
 RESIDUALS = "residuals.parquet"  # of a run that reads others: likewise
 PROVENANCE = "provenance.json"
 HISTORY = "history.csv"
@@ -44,10 +46,22 @@ EXECUTIONS = "executions.json"  # every execution that a run has had: started, s
 BATCHES = "batches.json"  # of a study: every batch that it has had: host, workers, started, seconds
 BATCH = "batch.json"  # of a study that is executed now: host, pid, workers, started, dashboard
 SECONDS_BETWEEN_TRIES = 1.0  # to hold a lock
-FINGERPRINTED_PACKAGES = ("sercore", "torch", "torchaudio", "transformers", "tokenizers", "safetensors", "soundfile",
-                          "numpy", "pandas", "pyarrow", "scipy", "statsmodels")  # fmt: skip
+FINGERPRINTED_PACKAGES = (
+    "sercore",
+    "torch",
+    "torchaudio",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "soundfile",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "statsmodels",
+)
 DIRTY = "-dirty"  # ends a commit that files differed from
-SECONDS_BETWEEN_BEATS = 2.0
+SECONDS_BETWEEN_HEARTBEATS = 2.0
 
 
 def project() -> Path:
@@ -244,7 +258,7 @@ class Heartbeat:
         """Tell that something has been done. A disk that is full, or away, is found out by what is written to it."""
         now = time.monotonic()
         if now >= self._next:
-            self._next = now + SECONDS_BETWEEN_BEATS
+            self._next = now + SECONDS_BETWEEN_HEARTBEATS
             with contextlib.suppress(OSError):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._path.touch()
@@ -270,9 +284,16 @@ def provenance(**extra: object) -> dict:
         with contextlib.suppress(PackageNotFoundError):
             versions[package] = version(package)
     at = commit()
-    return {"commit": at, "dirty": None if at is None else at.endswith(DIRTY), "source": source(),
-            "python": platform.python_version(), "platform": platform.platform(),
-            "versions": versions, "command": sys.argv[:1], **extra}  # fmt: skip
+    return {
+        "commit": at,
+        "dirty": None if at is None else at.endswith(DIRTY),
+        "source": source(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": versions,
+        "command": sys.argv[:1],
+        **extra,
+    }
 
 
 def source() -> str:

@@ -19,9 +19,18 @@ TARGETS = (EMOTION, *DIMENSIONS)
 CLASSES = ("angry", "happy", "neutral", "sad")  # the paper's four (section 4.2), in the order of its figures
 
 EMOTION_NAMES = (
-    "angry", "contemptuous", "disgusted", "excited", "fearful", "frustrated", "happy", "neutral", "other", "sad",
+    "angry",
+    "contemptuous",
+    "disgusted",
+    "excited",
+    "fearful",
+    "frustrated",
+    "happy",
+    "neutral",
+    "other",
+    "sad",
     "surprised",
-)  # fmt: skip
+)
 FOUR_CLASSES: dict[str, tuple[str, ...]] = {
     "angry": ("angry",),
     "happy": ("happy", "excited"),
@@ -33,13 +42,25 @@ FOUR_CLASSES: dict[str, tuple[str, ...]] = {
 PAPER_MODELS = ("bert", "cnn14", "lf", "sfcnn14", "mfcnn14")
 MODELS = (*PAPER_MODELS, "wav2vec2", "hubert", "wavlm")  # the order of rows and legends
 MODEL_LABELS = {
-    "bert": "BERT", "cnn14": "CNN14", "lf": "LF", "sfcnn14": "SFCNN14", "mfcnn14": "MFCNN14", "wav2vec2": "wav2vec 2.0",
-    "hubert": "HuBERT", "wavlm": "WavLM",
-}  # fmt: skip
+    "bert": "BERT",
+    "cnn14": "CNN14",
+    "lf": "LF",
+    "sfcnn14": "SFCNN14",
+    "mfcnn14": "MFCNN14",
+    "wav2vec2": "wav2vec 2.0",
+    "hubert": "HuBERT",
+    "wavlm": "WavLM",
+}
 MODEL_COLOURS = {
-    "bert": "#E69F00", "cnn14": "#0072B2", "lf": "#999999", "sfcnn14": "#009E73", "mfcnn14": "#CC79A7",
-    "wav2vec2": "#D55E00", "hubert": "#56B4E9", "wavlm": "#000000",
-}  # fmt: skip  # Okabe and Ito's palette: told apart by colour-blind readers
+    "bert": "#E69F00",
+    "cnn14": "#0072B2",
+    "lf": "#999999",
+    "sfcnn14": "#009E73",
+    "mfcnn14": "#CC79A7",
+    "wav2vec2": "#D55E00",
+    "hubert": "#56B4E9",
+    "wavlm": "#000000",
+}  # Okabe and Ito's palette: told apart by colour-blind readers
 CORPUS_LABELS = {"iemocap": "IEMOCAP", "msp-podcast": "MSP-Podcast"}
 
 PARTITIONS = ("train", "development", "test")
@@ -200,11 +221,11 @@ def check_predictions(predictions: pd.DataFrame, source: str) -> pd.DataFrame:
 CORPUS_ORDER = ("msp-podcast", "iemocap")  # of the paper's columns
 
 
-def corpus(name: str) -> str:
+def corpus_label(name: str) -> str:
     """What `name` is called in print."""
     return CORPUS_LABELS.get(name, name)
 
 
-def place(name: str) -> int:
+def corpus_position(name: str) -> int:
     """The place of the corpus `name` in the paper's order; unknown ones come last."""
     return CORPUS_ORDER.index(name) if name in CORPUS_ORDER else len(CORPUS_ORDER)

@@ -148,8 +148,17 @@ class TrainingSettings:
     @classmethod
     def fine_tuning(cls) -> Self:
         """The paper's way to fine-tune BERT (section 4.2)."""
-        return cls(epochs=4, batch=32, learning_rate=2e-5, optimiser="adam", weight_decay=0.0, warmup_steps=100,
-                   total_steps=1000, schedule="steps", stop_when_worse=True)  # fmt: skip
+        return cls(
+            epochs=4,
+            batch=32,
+            learning_rate=2e-5,
+            optimiser="adam",
+            weight_decay=0.0,
+            warmup_steps=100,
+            total_steps=1000,
+            schedule="steps",
+            stop_when_worse=True,
+        )
 
 
 def build(kind: type[Settings], values: Mapping[str, Any], base: Settings | None = None) -> Settings:
@@ -207,7 +216,7 @@ def check_network(model: str, network: NetworkSettings) -> None:
         raise ValueError(f"{model} takes no network.pretrained: its weights are those of network.encoder")
 
 
-def reads(model: str) -> bool:
+def uses_text(model: str) -> bool:
     """Whether `model` takes text."""
     return model == TEXT_MODEL or bool(CNN_MODELS.get(model))
 

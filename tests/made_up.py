@@ -55,8 +55,12 @@ sections:
 """
 
 
-def write_study(folder: Path, seeds: int = 3, sections: tuple[str, ...] = ("categories", "dimensions", "multitask"),
-                utterances: int = 40) -> Path:  # fmt: skip
+def write_study(
+    folder: Path,
+    seeds: int = 3,
+    sections: tuple[str, ...] = ("categories", "dimensions", "multitask"),
+    utterances: int = 40,
+) -> Path:
     """A parameters file in `folder`, every run of `sections` complete; `utterances` per speaker."""
     path = folder / "parameters.yaml"
     path.write_text(PARAMETERS.format(outputs=folder / "outputs", seeds=list(range(seeds))), encoding="utf-8")
@@ -71,8 +75,19 @@ def write_run(run: config.Run, corpora: dict[str, pd.DataFrame]) -> None:
     """The folder of a complete run."""
     run.folder.mkdir(parents=True)
     folds = ["official"] if run.parameters["corpus"] == "msp-podcast" else list(FOLDS)
-    epochs = [{"fold": fold, "epoch": epoch, "loss": 1 / epoch, "development": 0.3 + 0.1 * epoch, "learning_rate": 0.01,
-               "seconds": 1.0, "best": epoch == 3} for fold in folds for epoch in (1, 2, 3)]  # fmt: skip
+    epochs = [
+        {
+            "fold": fold,
+            "epoch": epoch,
+            "loss": 1 / epoch,
+            "development": 0.3 + 0.1 * epoch,
+            "learning_rate": 0.01,
+            "seconds": 1.0,
+            "best": epoch == 3,
+        }
+        for fold in folds
+        for epoch in (1, 2, 3)
+    ]
     pd.DataFrame(epochs).to_csv(run.folder / files.HISTORY, index=False)
     predict(run, corpora).to_parquet(run.folder / files.PREDICTIONS, index=False)
 
@@ -123,8 +138,16 @@ def predict(run: config.Run, corpora: dict[str, pd.DataFrame]) -> pd.DataFrame:
         )
         for test_corpus, partition, rows, loss in asked:
             part = answer(run, rows, rng, np.array(SKILL[model]) * (1 - loss), SCALES[corpus])
-            keys = {"section": run.section, "model": model, "train_corpus": corpus, "test_corpus": test_corpus,
-                    "fold": fold, "seed": seed, "partition": partition, "simulated": True}  # fmt: skip
+            keys = {
+                "section": run.section,
+                "model": model,
+                "train_corpus": corpus,
+                "test_corpus": test_corpus,
+                "fold": fold,
+                "seed": seed,
+                "partition": partition,
+                "simulated": True,
+            }
             parts.append(part.assign(**keys))
     return pd.concat(parts, ignore_index=True)
 

@@ -10,9 +10,20 @@ FEATURES = {"mels": 32, "hop": 512}
 
 def train(folder: Path, embedded: dict, section: str, **parameters) -> Path:
     """The folder of a complete run of `section`."""
-    asked = {"model": "cnn14", "corpus": "msp-podcast", "seed": 0, "folds": [], "features": FEATURES, "text": {},
-             "network": {"width": 2}, "training": {"epochs": 1, "crop_seconds": 1.5}, "corpora": embedded,
-             "folder": str(folder / section / "run"), "cache": str(folder / "cache"), **parameters}  # fmt: skip
+    asked = {
+        "model": "cnn14",
+        "corpus": "msp-podcast",
+        "seed": 0,
+        "folds": [],
+        "features": FEATURES,
+        "text": {},
+        "network": {"width": 2},
+        "training": {"epochs": 1, "crop_seconds": 1.5},
+        "corpora": embedded,
+        "folder": str(folder / section / "run"),
+        "cache": str(folder / "cache"),
+        **parameters,
+    }
     if asked["model"] == "bert":
         asked["training"] = {"epochs": 1}
     run = experiment.define(section, **asked)
@@ -30,9 +41,13 @@ def tiny_encoder(folder: Path, width: int = 8) -> str:
 
     words = AutoTokenizer.from_pretrained(hub.encoder_folder("all-minilm-l6-v2"))
     config = BertConfig(
-        vocab_size=len(words), hidden_size=width, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
+        vocab_size=len(words),
+        hidden_size=width,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
         max_position_embeddings=64,
-    )  # fmt: skip
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         BertModel(config).save_pretrained(folder)

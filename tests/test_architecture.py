@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "sercore"
-FOUNDATION = {"schema", "files", "settings", "metrics"}
+FOUNDATION = {"schema", "files", "settings", "metrics", "registry"}
 MAY_IMPORT = {
     "schema": set(),
     "files": set(),
     "metrics": {"schema"},
-    "settings": {"schema"},
+    "registry": {"schema", "metrics"},
+    "settings": {"schema", "registry"},
     "losses": FOUNDATION,
     "corpora": FOUNDATION,
     "features": {*FOUNDATION, "corpora"},

@@ -9,7 +9,7 @@ import yaml
 
 from sercore import settings
 from sercore.study import config
-from sercore.study.plan import asked
+from sercore.study.plan import run_parameters
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,7 +36,7 @@ def test_every_parameters_file_fits_its_notebooks(path):
     plan = config.load(path)
     assert plan.runs
     for run in plan.runs:
-        values = asked(run)
+        values = run_parameters(run)
         if run.section == "residuals":  # trains nothing
             continue
         settings.training(values["model"], values["training"])

@@ -81,9 +81,16 @@ def test_gradients_of_the_ccc_loss_are_right():
 
 @pytest.mark.parametrize(
     ("prediction", "truth"),
-    [([2.0, 2.0], [2.0, 2.0]), ([3.0, 3.0], [2.0, 2.0]), ([1.0, 3.0], [2.0, 2.0]), ([2.0, 2.0], [1.0, 3.0]),
-     ([2.0], [2.0]), ([0.0, 0.0], [0.0, 0.0]), ([1e-20, 0.0], [0.0, 0.0])],
-)  # fmt: skip
+    [
+        ([2.0, 2.0], [2.0, 2.0]),
+        ([3.0, 3.0], [2.0, 2.0]),
+        ([1.0, 3.0], [2.0, 2.0]),
+        ([2.0, 2.0], [1.0, 3.0]),
+        ([2.0], [2.0]),
+        ([0.0, 0.0], [0.0, 0.0]),
+        ([1e-20, 0.0], [0.0, 0.0]),
+    ],
+)
 def test_degenerate_ratings_have_a_loss_of_one_and_a_finite_gradient(prediction, truth):
     prediction = torch.tensor(prediction)[:, None].requires_grad_()
     loss = ccc_loss(prediction, torch.tensor(truth)[:, None])

@@ -134,8 +134,18 @@ def test_confusion_has_truth_in_rows_in_the_order_of_the_labels():
     assert shares.loc["angry"].isna().all()
 
 
-@pytest.mark.parametrize("kind", [list, np.array, pd.Series, pd.Categorical, lambda v: pd.Series(v, dtype="category"),
-                                  lambda v: np.array(v, dtype=object), lambda v: pd.Series(v, index=v)])  # fmt: skip
+@pytest.mark.parametrize(
+    "kind",
+    [
+        list,
+        np.array,
+        pd.Series,
+        pd.Categorical,
+        lambda v: pd.Series(v, dtype="category"),
+        lambda v: np.array(v, dtype=object),
+        lambda v: pd.Series(v, index=v),
+    ],
+)
 def test_every_kind_of_column_gives_the_same(kind):
     truth, prediction = emotions(2)
     expected = metrics.unweighted_average_recall(truth, prediction, CLASSES)
@@ -150,11 +160,17 @@ def test_a_score_is_a_plain_number():
 @pytest.mark.parametrize("measure", MEASURES)
 @pytest.mark.parametrize(
     ("truth", "complaint"),
-    [([1, 2], "truth has 2 values and prediction 3"), ([], "truth is empty"),
-     ([1, math.nan, 3], "1 of 3 in truth are not finite numbers, nan at 1"), ([1, 2, math.inf], "inf at 2"),
-     ([1, "x", 3], "x at 1"), ([1, None, 3], "None at 1"), (pd.Series([1, pd.NA, 3], dtype="Int64"), "at 1"),
-     ([[1], [2], [3]], "one number an utterance")],
-)  # fmt: skip
+    [
+        ([1, 2], "truth has 2 values and prediction 3"),
+        ([], "truth is empty"),
+        ([1, math.nan, 3], "1 of 3 in truth are not finite numbers, nan at 1"),
+        ([1, 2, math.inf], "inf at 2"),
+        ([1, "x", 3], "x at 1"),
+        ([1, None, 3], "None at 1"),
+        (pd.Series([1, pd.NA, 3], dtype="Int64"), "at 1"),
+        ([[1], [2], [3]], "one number an utterance"),
+    ],
+)
 def test_numbers_that_cannot_be_meant_are_refused(measure, truth, complaint):
     with pytest.raises(ValueError, match=complaint):
         measure(truth, [1, 2, 3])
@@ -166,13 +182,17 @@ def test_numbers_that_cannot_be_meant_are_refused(measure, truth, complaint):
 @pytest.mark.parametrize("measure", [metrics.unweighted_average_recall, metrics.confusion, metrics.recalls])
 @pytest.mark.parametrize(
     ("truth", "labels", "complaint"),
-    [(["sad"], ["sad", "happy"], "truth has 1 values and prediction 2"), ([], ["sad"], "truth is empty"),
-     (["sad", "sda"], ["sad", "happy"], "1 of 2 in truth are no labels: sda; did you mean 'sad'"),
-     (["sad", None], ["sad", "happy"], "in truth are no labels: None"),
-     (pd.Series(["sad", None], dtype="category"), ["sad", "happy"], "in truth are no labels: nan"),
-     (["sad", "sad"], ["happy", "happy"], "each once"), (["sad", "sad"], [], "labels are empty"),
-     (["sad", "sad"], ["sad", "angry"], "1 of 2 in prediction are no labels: happy")],
-)  # fmt: skip
+    [
+        (["sad"], ["sad", "happy"], "truth has 1 values and prediction 2"),
+        ([], ["sad"], "truth is empty"),
+        (["sad", "sda"], ["sad", "happy"], "1 of 2 in truth are no labels: sda; did you mean 'sad'"),
+        (["sad", None], ["sad", "happy"], "in truth are no labels: None"),
+        (pd.Series(["sad", None], dtype="category"), ["sad", "happy"], "in truth are no labels: nan"),
+        (["sad", "sad"], ["happy", "happy"], "each once"),
+        (["sad", "sad"], [], "labels are empty"),
+        (["sad", "sad"], ["sad", "angry"], "1 of 2 in prediction are no labels: happy"),
+    ],
+)
 def test_classes_that_cannot_be_meant_are_refused(measure, truth, labels, complaint):
     with pytest.raises(ValueError, match=complaint):
         measure(truth, ["happy", "sad"], labels)

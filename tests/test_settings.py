@@ -28,10 +28,15 @@ def test_a_value_of_another_type_is_refused():
 
 @pytest.mark.parametrize(
     ("values", "complaint"),
-    [({"epochs": 0}, "at least 1 epoch"), ({"batch": 1}, "batch norm"), ({"schedule": "steps"}, "needs total_steps"),
-     ({"optimiser": "adamw"}, "known: sgd, adam"), ({"crop_seconds": 0.0}, "above 0"),
-     ({"precision": "half"}, "known: auto, float32, bfloat16")],
-)  # fmt: skip
+    [
+        ({"epochs": 0}, "at least 1 epoch"),
+        ({"batch": 1}, "batch norm"),
+        ({"schedule": "steps"}, "needs total_steps"),
+        ({"optimiser": "adamw"}, "known: sgd, adam"),
+        ({"crop_seconds": 0.0}, "above 0"),
+        ({"precision": "half"}, "known: auto, float32, bfloat16"),
+    ],
+)
 def test_contradictions_are_refused_at_birth(values, complaint):
     with pytest.raises(ValueError, match=complaint):
         TrainingSettings(**values)

@@ -19,10 +19,15 @@ from sercore.study import config
 TEST = 80  # test utterances, 20 of each class
 SKILL = {  # UAR of each model by (transcripts, corruption, shuffled)
     "cnn14": {None: 0.5},
-    "mfcnn14": {("gold", 0.0, False): 0.9, ("asr", 0.0, False): 0.7, ("gold", 0.5, False): 0.65,
-                ("gold", 0.0, True): 0.6, ("empty", 0.0, False): 0.5},
+    "mfcnn14": {
+        ("gold", 0.0, False): 0.9,
+        ("asr", 0.0, False): 0.7,
+        ("gold", 0.5, False): 0.65,
+        ("gold", 0.0, True): 0.6,
+        ("empty", 0.0, False): 0.5,
+    },
     "bert": {("gold", 0.0, False): 0.8, ("gold", 0.0, True): 0.25},
-}  # fmt: skip
+}
 MISMATCHED = {
     ("asr", 0.0, False): 0.65,
     ("gold", 0.5, False): 0.5,
@@ -33,16 +38,31 @@ SECTIONS = {
         "notebook": "notebooks/5_transcripts.ipynb",
         "blocks": [
             {"grid": {"model": ["cnn14"], "corpus": ["own"], "seed": [0, 1]}},
-            {"grid": {"model": ["mfcnn14"], "transcripts": ["gold", "asr", "empty"], "corpus": ["own"],
-                      "seed": [0, 1]}},
-            {"grid": {"model": ["mfcnn14"], "corpus": ["own"], "seed": [0, 1]},
-             "fixed": {"text": {"transcripts": "gold", "corruption": 0.5}}},
-            {"grid": {"model": ["mfcnn14", "bert"], "transcripts": ["gold"], "shuffled": [True], "corpus": ["own"],
-                      "seed": [0, 1]}},
+            {
+                "grid": {
+                    "model": ["mfcnn14"],
+                    "transcripts": ["gold", "asr", "empty"],
+                    "corpus": ["own"],
+                    "seed": [0, 1],
+                }
+            },
+            {
+                "grid": {"model": ["mfcnn14"], "corpus": ["own"], "seed": [0, 1]},
+                "fixed": {"text": {"transcripts": "gold", "corruption": 0.5}},
+            },
+            {
+                "grid": {
+                    "model": ["mfcnn14", "bert"],
+                    "transcripts": ["gold"],
+                    "shuffled": [True],
+                    "corpus": ["own"],
+                    "seed": [0, 1],
+                }
+            },
             {"grid": {"model": ["bert"], "transcripts": ["gold"], "corpus": ["own"], "seed": [0, 1]}},
         ],
     }
-}  # fmt: skip
+}
 
 
 def write_corpus(folder: Path, test: int = TEST) -> dict:
@@ -51,11 +71,17 @@ def write_corpus(folder: Path, test: int = TEST) -> dict:
     noise = np.random.default_rng(0).normal(0, 0.1, 16_000)
     soundfile.write(folder / "noise.wav", noise, 16_000)
     rows = [
-        {"utterance": f"{partition}{row:03d}", "file": "noise.wav", "speaker": f"{partition}{row % 4}",
-         "partition": partition, "emotion": CLASSES[row % 4], "transcript": ""}
+        {
+            "utterance": f"{partition}{row:03d}",
+            "file": "noise.wav",
+            "speaker": f"{partition}{row % 4}",
+            "partition": partition,
+            "emotion": CLASSES[row % 4],
+            "transcript": "",
+        }
         for partition, count in (("train", test), ("development", test // 2), ("test", test))
         for row in range(count)
-    ]  # fmt: skip
+    ]
     table = pd.DataFrame(rows)
     table.to_csv(folder / "utterances.csv", index=False)
     said = [f"this is {row.emotion} number {row.utterance}" for row in table.itertuples()]
@@ -70,8 +96,12 @@ def write_corpus(folder: Path, test: int = TEST) -> dict:
 
 def write_study(folder: Path) -> Path:
     """A parameters file in `folder`, all of its runs complete."""
-    content = {"study": "told", "corpora": {"own": write_corpus(folder / "corpus")},
-               "outputs": str(folder / "outputs"), "sections": SECTIONS}  # fmt: skip
+    content = {
+        "study": "told",
+        "corpora": {"own": write_corpus(folder / "corpus")},
+        "outputs": str(folder / "outputs"),
+        "sections": SECTIONS,
+    }
     path = folder / "parameters.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     for run in config.load(path).runs:
@@ -89,7 +119,7 @@ def write_run(run: config.Run) -> None:
             predict(run, skill).query("partition == 'test'").assign(**transcripts.Condition(*key)._asdict())
             for key, skill in MISMATCHED.items()
         ]
-        pd.concat(parts).to_parquet(run.folder / files.MISMATCHED, index=False)
+        pd.concat(parts).to_parquet(run.folder / files.TRANSCRIPT_SHIFT, index=False)
 
 
 def predict(run: config.Run, skill: float) -> pd.DataFrame:
@@ -102,11 +132,23 @@ def predict(run: config.Run, skill: float) -> pd.DataFrame:
         probabilities = np.full((count, 4), 0.1)
         probabilities[range(count), said] = 0.7
         part = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in CLASSES])
-        parts.append(part.assign(
-            utterance=[f"{partition}{row:03d}" for row in range(count)], partition=partition, fold="official",
-            speaker=[f"{partition}{row % 4}" for row in range(count)], gender="female", style="podcast",
-            section=run.section, model=run.parameters["model"], train_corpus="own", test_corpus="own",
-            seed=run.parameters["seed"], simulated=True, target="emotion",
-            truth=[CLASSES[code] for code in codes], prediction=[CLASSES[code] for code in said],
-        ))  # fmt: skip
+        parts.append(
+            part.assign(
+                utterance=[f"{partition}{row:03d}" for row in range(count)],
+                partition=partition,
+                fold="official",
+                speaker=[f"{partition}{row % 4}" for row in range(count)],
+                gender="female",
+                style="podcast",
+                section=run.section,
+                model=run.parameters["model"],
+                train_corpus="own",
+                test_corpus="own",
+                seed=run.parameters["seed"],
+                simulated=True,
+                target="emotion",
+                truth=[CLASSES[code] for code in codes],
+                prediction=[CLASSES[code] for code in said],
+            )
+        )
     return pd.concat(parts, ignore_index=True)

@@ -143,20 +143,29 @@ def write_consensus(path: Path, rows: Iterable[Row]) -> Path:
 
 # Public counts of IEMOCAP: turns of each speaker in all, and neutral, happy or excited, angry, sad ones.
 SPEAKERS = {
-    "1F": (873, 171, 132, 147, 78), "1M": (946, 213, 146, 82, 116), "2F": (859, 135, 166, 67, 113),
-    "2M": (952, 227, 161, 70, 84), "3F": (1048, 130, 128, 92, 172), "3M": (1088, 190, 158, 148, 133),
-    "4F": (987, 76, 185, 205, 62), "4M": (1116, 182, 118, 122, 81), "5F": (1033, 221, 159, 78, 132),
+    "1F": (873, 171, 132, 147, 78),
+    "1M": (946, 213, 146, 82, 116),
+    "2F": (859, 135, 166, 67, 113),
+    "2M": (952, 227, 161, 70, 84),
+    "3F": (1048, 130, 128, 92, 172),
+    "3M": (1088, 190, 158, 148, 133),
+    "4F": (987, 76, 185, 205, 62),
+    "4M": (1116, 182, 118, 122, 81),
+    "5F": (1033, 221, 159, 78, 132),
     "5M": (1137, 163, 283, 92, 113),
-}  # fmt: skip
+}
 HAPPY = {"1": 135, "2": 117, "3": 135, "4": 65, "5": 143}  # of each session's happy and excited turns, the happy ones
 OTHERS = {"fru": 1849, "sur": 107, "fea": 40, "dis": 2, "oth": 3, "xxx": 2507}
 IMPROVISED = {"1": 759, "2": 788, "3": 1044, "4": 1060, "5": 1133}
 OUTSIDE = {  # the ratings outside the scale that the release is known for
-    "Ses03M_impro07_M003": (5.5, 3.0, 3.0), "Ses03M_impro07_M010": (5.5, 3.0, 3.0),
-    "Ses03M_impro07_M013": (5.5, 3.0, 3.0), "Ses03M_impro07_M021": (5.5, 3.0, 3.0),
-    "Ses01M_script03_1_F026": (2.0, 3.0, 0.5), "Ses02M_script02_2_F046": (2.0, 3.0, 0.5),
+    "Ses03M_impro07_M003": (5.5, 3.0, 3.0),
+    "Ses03M_impro07_M010": (5.5, 3.0, 3.0),
+    "Ses03M_impro07_M013": (5.5, 3.0, 3.0),
+    "Ses03M_impro07_M021": (5.5, 3.0, 3.0),
+    "Ses01M_script03_1_F026": (2.0, 3.0, 0.5),
+    "Ses02M_script02_2_F046": (2.0, 3.0, 0.5),
     "Ses04M_script03_2_M009": (2.0, 3.0, 0.5),
-}  # fmt: skip
+}
 
 
 def iemocap_dialogs(session: str) -> list[str]:

@@ -11,8 +11,8 @@ import pandas as pd
 
 from sercore import settings
 from sercore.analysis.results import LATE_FUSION, OFFICIAL, Results
-from sercore.corpora.splits import MADE
-from sercore.schema import CORPUS_LABELS, MODEL_LABELS, MODELS, corpus, first, place
+from sercore.corpora.splits import MADE_HERE
+from sercore.schema import CORPUS_LABELS, MODEL_LABELS, MODELS, corpus_label, corpus_position, first
 
 IEMOCAP_FOLDS = 10
 LATE_FUSION_NOTE = (
@@ -27,7 +27,7 @@ UNUSED = {"sgd": ("weight_decay", "warmup_steps", "total_steps"), "adam": ("mome
 KINDS = {"features": settings.FeatureSettings, "text": settings.TextSettings, "network": settings.NetworkSettings}
 
 
-def below(results: Results, shown: pd.DataFrame) -> tuple[str, ...]:
+def notes(results: Results, shown: pd.DataFrame) -> tuple[str, ...]:
     """The notes that every table of `results` carries; `shown` are its numbers, with the corpora's columns."""
     return (*simulated(results), *missing(results), *protocol(results, shown), best(results), *departures(results))
 
@@ -43,10 +43,10 @@ def missing(results: Results) -> tuple[str, ...]:
     if not results.missing:
         return ()
     names = first((run.name for run in results.missing), most=8)
-    return (f"Incomplete: {how_many(results)} ({names}); the scores are over the others.",)
+    return (f"Incomplete: {count_of_missing(results)} ({names}); the scores are over the others.",)
 
 
-def how_many(results: Results) -> str:
+def count_of_missing(results: Results) -> str:
     """How many runs are missing, in words."""
     return "1 run is missing" if len(results.missing) == 1 else f"{len(results.missing)} runs are missing"
 
@@ -67,12 +67,12 @@ def protocol(results: Results, shown: pd.DataFrame) -> tuple[str, ...]:
     test, told = results.predictions[results.predictions["partition"] == "test"], []
     measure = SELECTED_BY.get(results.section, "development score")
     pairs = shown[["train_corpus", "test_corpus"]].drop_duplicates().itertuples(index=False)
-    for train, other in sorted(pairs, key=lambda pair: (place(pair[0]), pair[0] != pair[1], *pair)):
+    for train, other in sorted(pairs, key=lambda pair: (corpus_position(pair[0]), pair[0] != pair[1], *pair)):
         rows = test[(test["train_corpus"] == train) & (test["test_corpus"] == other)]
         folds = list(rows["fold"].unique())
         tested = f"tested on {rows['utterance'].nunique()} utterances of {rows['speaker'].nunique()} known speakers"
         how = f"trained on the training partition, epoch chosen by {measure} on the development partition"
-        if any(MADE.fullmatch(str(fold)) for fold in folds):
+        if any(MADE_HERE.fullmatch(str(fold)) for fold in folds):
             tested += f"; the split was made here: {first(map(str, folds))} (of what, and the seed)"
         elif folds != [OFFICIAL]:
             few = train == "iemocap" and len(folds) < IEMOCAP_FOLDS
@@ -83,7 +83,7 @@ def protocol(results: Results, shown: pd.DataFrame) -> tuple[str, ...]:
             )
             if train != other:
                 tested = f"the model of every fold {tested}, mean of their scores"
-        told.append(f"{corpus(train)} → {corpus(other)}: {how}; {tested}.")
+        told.append(f"{corpus_label(train)} → {corpus_label(other)}: {how}; {tested}.")
     return tuple(told)
 
 

@@ -18,10 +18,19 @@ from sercore.schema import EMOTION, MODEL_LABELS, MODELS
 
 Pairs = tuple[tuple[str, str], ...]
 PAIRS: Pairs = (
-    ("bert", "cnn14"), ("lf", "cnn14"), ("sfcnn14", "cnn14"), ("mfcnn14", "cnn14"), ("sfcnn14", "bert"),
-    ("mfcnn14", "bert"), ("sfcnn14", "lf"), ("mfcnn14", "lf"), ("mfcnn14", "sfcnn14"),
-    ("wav2vec2", "cnn14"), ("hubert", "cnn14"), ("wavlm", "cnn14"),
-)  # fmt: skip
+    ("bert", "cnn14"),
+    ("lf", "cnn14"),
+    ("sfcnn14", "cnn14"),
+    ("mfcnn14", "cnn14"),
+    ("sfcnn14", "bert"),
+    ("mfcnn14", "bert"),
+    ("sfcnn14", "lf"),
+    ("mfcnn14", "lf"),
+    ("mfcnn14", "sfcnn14"),
+    ("wav2vec2", "cnn14"),
+    ("hubert", "cnn14"),
+    ("wavlm", "cnn14"),
+)
 """(model, against): the paper's pairs, fusions and late fusion, multistage and single-stage, encoders and CNN14."""
 DRAWS = 1000  # resamples of the speakers
 SEED = 0  # of the resampling
@@ -30,9 +39,23 @@ MULTISTAGE = (("mfcnn14", "sfcnn14"),)
 GROUPS = ("style", "gender")
 KEYS = ["train_corpus", "test_corpus", "target", "metric"]
 COLUMNS = [
-    *KEYS, "model", "against", "difference", "seeds", "low", "high", "p", "hedges_g", "seeds_needed", "speakers",
-    "speakers_low", "speakers_high", "p_speakers", "p_wilcoxon", "speakers_needed",
-]  # fmt: skip
+    *KEYS,
+    "model",
+    "against",
+    "difference",
+    "seeds",
+    "low",
+    "high",
+    "p",
+    "hedges_g",
+    "seeds_needed",
+    "speakers",
+    "speakers_low",
+    "speakers_high",
+    "p_speakers",
+    "p_wilcoxon",
+    "speakers_needed",
+]
 
 
 def differences(results: Results, pairs: Pairs = PAIRS, draws: int = DRAWS, seed: int = SEED) -> pd.DataFrame:
@@ -65,15 +88,26 @@ def differences(results: Results, pairs: Pairs = PAIRS, draws: int = DRAWS, seed
             people = _resampled(sums[model], sums[other], generator, draws)
             needed = statistics.sample_needed(people.score, people.error, people.clusters)
             paired = statistics.compare_speakers(of_speakers, model, other)
-            rows.append({
-                **dict(zip(KEYS, key, strict=True)), "model": model, "against": other, "difference": seeds.difference,
-                "seeds": len(ours), "low": seeds.low, "high": seeds.high, "p": seeds.p,
-                "hedges_g": statistics.hedges_g(ours, theirs),
-                "seeds_needed": statistics.seeds_needed(seeds.difference, spread),
-                "speakers": people.clusters, "speakers_low": unit * people.low, "speakers_high": unit * people.high,
-                "p_speakers": paired.p_t, "p_wilcoxon": paired.p_wilcoxon,
-                "speakers_needed": np.maximum(needed, 2),
-            })  # fmt: skip
+            rows.append(
+                {
+                    **dict(zip(KEYS, key, strict=True)),
+                    "model": model,
+                    "against": other,
+                    "difference": seeds.difference,
+                    "seeds": len(ours),
+                    "low": seeds.low,
+                    "high": seeds.high,
+                    "p": seeds.p,
+                    "hedges_g": statistics.hedges_g(ours, theirs),
+                    "seeds_needed": statistics.seeds_needed(seeds.difference, spread),
+                    "speakers": people.clusters,
+                    "speakers_low": unit * people.low,
+                    "speakers_high": unit * people.high,
+                    "p_speakers": paired.p_t,
+                    "p_wilcoxon": paired.p_wilcoxon,
+                    "speakers_needed": np.maximum(needed, 2),
+                }
+            )
     found = pd.DataFrame(rows, columns=COLUMNS)
     return found.assign(p_holm=statistics.holm(found["p"]), p_speakers_holm=statistics.holm(found["p_speakers"]))
 
@@ -83,18 +117,36 @@ def difference_table(results: Results, name: str, pairs: Pairs = PAIRS, draws: i
     numbers = differences(results, pairs, draws, seed)
     rows = []
     for row in numbers.itertuples():
-        where = f"{schema.corpus(row.train_corpus)} → {schema.corpus(row.test_corpus)}"
-        rows.append((
-            where, row.target if row.target != EMOTION else row.metric.upper(),
-            f"{MODEL_LABELS[row.model]} − {MODEL_LABELS[row.against]}", signed(row.difference, row.metric),
-            interval(row.low, row.high, row.metric), probability(row.p), probability(row.p_holm),
-            f"{row.hedges_g:.1f}", whole(row.seeds_needed),
-            interval(row.speakers_low, row.speakers_high, row.metric), probability(row.p_speakers),
-            probability(row.p_speakers_holm), whole(row.speakers_needed),
-        ))  # fmt: skip
-    columns = [("", "difference"), ("over seeds", "95 %"), ("over seeds", "p"), ("over seeds", "Holm"),
-               ("over seeds", "g"), ("over seeds", "needed"), ("over speakers", "95 %"), ("over speakers", "p"),
-               ("over speakers", "Holm"), ("over speakers", "needed")]  # fmt: skip
+        where = f"{schema.corpus_label(row.train_corpus)} → {schema.corpus_label(row.test_corpus)}"
+        rows.append(
+            (
+                where,
+                row.target if row.target != EMOTION else row.metric.upper(),
+                f"{MODEL_LABELS[row.model]} − {MODEL_LABELS[row.against]}",
+                signed(row.difference, row.metric),
+                interval(row.low, row.high, row.metric),
+                probability(row.p),
+                probability(row.p_holm),
+                f"{row.hedges_g:.1f}",
+                whole(row.seeds_needed),
+                interval(row.speakers_low, row.speakers_high, row.metric),
+                probability(row.p_speakers),
+                probability(row.p_speakers_holm),
+                whole(row.speakers_needed),
+            )
+        )
+    columns = [
+        ("", "difference"),
+        ("over seeds", "95 %"),
+        ("over seeds", "p"),
+        ("over seeds", "Holm"),
+        ("over seeds", "g"),
+        ("over seeds", "needed"),
+        ("over speakers", "95 %"),
+        ("over speakers", "p"),
+        ("over speakers", "Holm"),
+        ("over speakers", "needed"),
+    ]
     frame = pd.DataFrame(rows, columns=range(3 + len(columns))).set_index([0, 1, 2])
     frame = frame.rename_axis(["corpora", "of", "models"])
     frame.columns = pd.MultiIndex.from_tuples(columns)
@@ -106,8 +158,9 @@ def difference_table(results: Results, name: str, pairs: Pairs = PAIRS, draws: i
         "paired t-test of the speakers' own scores (a UAR over the classes that a speaker has); needed: speakers of "
         "this kind. With few speakers the intervals are too narrow: at .95 they held .83 to .92 of 10 speakers.",
         f"Holm: corrected for the {len(numbers)} tests of this table. In-domain the folds are pooled.",
-        *captions.simulated(results), *captions.missing(results),
-    )  # fmt: skip
+        *captions.simulated(results),
+        *captions.missing(results),
+    )
     return Table(name, f"Differences between models{incomplete(results)}", frame, numbers, below)
 
 
@@ -126,11 +179,15 @@ def group_table(results: Results, name: str) -> Table:
     counts = together.groupby(keys, observed=True, sort=False)["utterances"].max()
     numbers = numbers.assign(utterances=counts).reset_index()
     rows = [
-        (MODEL_LABELS[row.model], f"{schema.corpus(row.train_corpus)} → {schema.corpus(row.test_corpus)}",
-         row.target if row.target != EMOTION else row.metric.upper(), row.value,
-         cell_text(row.mean, row.sd, "", row.metric))
+        (
+            MODEL_LABELS[row.model],
+            f"{schema.corpus_label(row.train_corpus)} → {schema.corpus_label(row.test_corpus)}",
+            row.target if row.target != EMOTION else row.metric.upper(),
+            row.value,
+            cell_text(row.mean, row.sd, "", row.metric),
+        )
         for row in numbers.itertuples()
-    ]  # fmt: skip
+    ]
     table = pd.DataFrame(rows, columns=["model", "corpora", "of", "group", "text"])
     frame = table.pivot(index=["corpora", "of", "model"], columns="group", values="text").fillna("")
     frame = frame[table["group"].drop_duplicates()]
@@ -138,8 +195,9 @@ def group_table(results: Results, name: str) -> Table:
     below = (
         "Mean (sd, ddof 0) over seeds, each group scored apart; nan: a class has no utterance there. In-domain the "
         "folds are pooled. A corpus with one style, or whose speakers' gender is unknown, has no such columns.",
-        *captions.simulated(results), *captions.missing(results),
-    )  # fmt: skip
+        *captions.simulated(results),
+        *captions.missing(results),
+    )
     return Table(name, f"Scores by style and gender{incomplete(results)}", sorted_rows(frame), numbers, below)
 
 
@@ -155,13 +213,16 @@ def speaker_table(results: Results, name: str) -> Table:
     for key, group in numbers.groupby([*KEYS, "model"], observed=True, sort=False):
         train, test, target, metric, model = key
         low, middle, high = (number_text(group["score"].quantile(q), metric) for q in (0, 0.5, 1))
-        where = f"{schema.corpus(train)} → {schema.corpus(test)}"
+        where = f"{schema.corpus_label(train)} → {schema.corpus_label(test)}"
         of = target if target != EMOTION else metric.upper()
         rows.append((where, of, MODEL_LABELS[model], middle, low, high, str(group["score"].notna().sum())))
     frame = pd.DataFrame(rows).set_index([0, 1, 2]).rename_axis(["corpora", "of", "model"])
     frame.columns = pd.MultiIndex.from_product([["scores of speakers"], ["median", "lowest", "highest", "speakers"]])
-    below = ("Mean over seeds of each speaker's own score (a UAR over the classes that the speaker has).",
-             *captions.simulated(results), *captions.missing(results))  # fmt: skip
+    below = (
+        "Mean over seeds of each speaker's own score (a UAR over the classes that the speaker has).",
+        *captions.simulated(results),
+        *captions.missing(results),
+    )
     return Table(name, f"Scores by speaker{incomplete(results)}", sorted_rows(frame), numbers, below)
 
 
@@ -175,21 +236,37 @@ def slope_table(results: Results, name: str) -> Table:
     inside = test[test["train_corpus"].astype(object) == test["test_corpus"].astype(object)]
     numbers = residuals.fit_lines(residuals.residual_table(inside))
     rows = [
-        (f"{schema.corpus(row.train_corpus)} → {schema.corpus(row.test_corpus)}", row.target, MODEL_LABELS[row.model],
-         signed(row.slope, "ccc"), interval(row.slope_low, row.slope_high, "ccc"), signed(row.ideal_slope, "ccc"),
-         signed(row.intercept, "mse"), probability(row.breusch_pagan_p), probability(row.white_p))
+        (
+            f"{schema.corpus_label(row.train_corpus)} → {schema.corpus_label(row.test_corpus)}",
+            row.target,
+            MODEL_LABELS[row.model],
+            signed(row.slope, "ccc"),
+            interval(row.slope_low, row.slope_high, "ccc"),
+            signed(row.ideal_slope, "ccc"),
+            signed(row.intercept, "mse"),
+            probability(row.breusch_pagan_p),
+            probability(row.white_p),
+        )
         for row in numbers.itertuples()
-    ]  # fmt: skip
+    ]
     frame = pd.DataFrame(rows).set_index([0, 1, 2]).rename_axis(["corpora", "of", "model"])
-    columns = [("slope", "here"), ("slope", "95 %"), ("slope", "if well calibrated"), ("residual", "at truth 0"),
-               ("spread, p", "Breusch-Pagan"), ("spread, p", "White")]  # fmt: skip
+    columns = [
+        ("slope", "here"),
+        ("slope", "95 %"),
+        ("slope", "if well calibrated"),
+        ("residual", "at truth 0"),
+        ("spread, p", "Breusch-Pagan"),
+        ("spread, p", "White"),
+    ]
     frame.columns = pd.MultiIndex.from_tuples(columns)
     below = (
         "A residual is prediction - truth. Slope 0: no regression towards the mean; -1: always the same answer. "
         "If well calibrated: the slope of a model as well correlated with the truth that is right on average wherever "
         "it says x. The tests take utterances as independent, which those of one speaker are not.",
-        captions.best(results), *captions.simulated(results), *captions.missing(results),
-    )  # fmt: skip
+        captions.best(results),
+        *captions.simulated(results),
+        *captions.missing(results),
+    )
     return Table(name, f"Residuals against truth{incomplete(results)}", sorted_rows(frame), numbers, below)
 
 
@@ -218,7 +295,7 @@ def _tests(results: Results) -> Iterator[tuple[tuple[str, ...], tuple[str, ...],
     """(train_corpus, test_corpus, target, metric), what counts as one run, and the predictions, of each test."""
     test = results.predictions[results.predictions["partition"] == "test"]
     corpora = test[["train_corpus", "test_corpus"]].drop_duplicates().astype(object)
-    pairs = sorted(corpora.itertuples(index=False), key=lambda p: (schema.place(p[0]), p[0] != p[1], *p))
+    pairs = sorted(corpora.itertuples(index=False), key=lambda p: (schema.corpus_position(p[0]), p[0] != p[1], *p))
     for (train, other), target in product(pairs, test["target"].unique()):
         rows = test[_is(test, KEYS[:3], [train, other, target])]
         metric = "uar" if target == EMOTION else "ccc" if train == other else "pcc"
@@ -237,14 +314,20 @@ def _is(table: pd.DataFrame, columns: list[str], values: list[str]) -> pd.Series
     return pd.Series(np.logical_and.reduce([table[c] == v for c, v in zip(columns, values, strict=True)]), table.index)
 
 
-def _resampled(ours: statistics.Sums, theirs: statistics.Sums, generator: np.random.Generator,
-               draws: int) -> statistics.Interval:  # fmt: skip
+def _resampled(
+    ours: statistics.Sums, theirs: statistics.Sums, generator: np.random.Generator, draws: int
+) -> statistics.Interval:
     """The difference of two models on the same resamples of the same speakers."""
     alone = ours.clusters.symmetric_difference(theirs.clusters)
     if len(alone):
         raise ValueError(f"{len(alone)} speakers were predicted by only one of two models, such as {alone[0]}")
     places = ours.clusters.get_indexer(theirs.clusters)
-    found = statistics.resample(lambda weights: ours.resampled(weights) - theirs.resampled(weights[:, places]),
-                               len(ours.clusters), generator, draws, level=1 - statistics.ALPHA)  # fmt: skip
+    found = statistics.resample(
+        lambda weights: ours.resampled(weights) - theirs.resampled(weights[:, places]),
+        len(ours.clusters),
+        generator,
+        draws,
+        level=1 - statistics.ALPHA,
+    )
     few = len(ours.clusters) < FEWEST_SPEAKERS
     return found._replace(low=np.nan, high=np.nan, error=np.nan) if few else found

@@ -22,7 +22,7 @@ NO_PARTITION = "no partition"
 def read(study: config.Study) -> list[Corpus]:
     """The corpora of `study`, in the paper's order."""
     found = []
-    for name in sorted(study.corpora, key=schema.place):
+    for name in sorted(study.corpora, key=schema.corpus_position):
         options = dict(study.corpora[name])
         found.append(corpora.read(name, options.pop("root"), **options))
     return found
@@ -41,11 +41,20 @@ def counts(held: Sequence[Corpus]) -> pd.DataFrame:
             genders = {gender: int((speakers["gender"] == gender).sum()) for gender in GENDERS}
             classes = {name: int((part["class"] == name).sum()) for name in CLASSES}
             hours = part["seconds"].sum() / 3600
-            rows.append({"corpus": corpus.name, "partition": partition, "utterances": len(part),
-                         "speakers": len(speakers), **genders, "hours": hours, **classes})  # fmt: skip
+            rows.append(
+                {
+                    "corpus": corpus.name,
+                    "partition": partition,
+                    "utterances": len(part),
+                    "speakers": len(speakers),
+                    **genders,
+                    "hours": hours,
+                    **classes,
+                }
+            )
     order = {name: place for place, name in enumerate([*PARTITIONS, NO_PARTITION])}
     table = pd.DataFrame(rows)
-    table = table.assign(place=table["partition"].map(order), of=table["corpus"].map(schema.place))
+    table = table.assign(place=table["partition"].map(order), of=table["corpus"].map(schema.corpus_position))
     return table.sort_values(["of", "place"], ignore_index=True).drop(columns=["of", "place"])
 
 
@@ -58,9 +67,9 @@ def overlaps(held: Sequence[Corpus]) -> pd.DataFrame:
     for corpus in held:
         official = corpus.utterances["partition"].notna().any()
         if official:
-            found = [splits.official(splits.with_development(corpus.utterances), allow_torn_speakers=True)]
+            found = [splits.official(splits.with_development(corpus.utterances), allow_speaker_leakage=True)]
         else:
-            found = splits.made_for(corpus.utterances)
+            found = splits.default_splits(corpus.utterances)
         for split in found:
             shared = splits.overlap(split, corpus.utterances)
             shared.insert(0, "fold", split.name)
@@ -72,7 +81,9 @@ def overlaps(held: Sequence[Corpus]) -> pd.DataFrame:
 def table(held: Sequence[Corpus]) -> Table:
     """The counts of the corpora, and how many test transcripts were heard in training, to be read."""
     numbers = counts(held)
-    shown = numbers.assign(hours=numbers["hours"].map("{:.2f}".format), corpus=numbers["corpus"].map(schema.corpus))
+    shown = numbers.assign(
+        hours=numbers["hours"].map("{:.2f}".format), corpus=numbers["corpus"].map(schema.corpus_label)
+    )
     frame = shown.astype(str).set_index(["corpus", "partition"])
     classes = [("classes" if name in CLASSES else "counts", name) for name in frame.columns]
     frame.columns = pd.MultiIndex.from_tuples(classes)
@@ -81,14 +92,16 @@ def table(held: Sequence[Corpus]) -> Table:
     told = []
     for name, folds in shared.groupby("corpus", sort=False):
         low, high = folds["share"].min(), folds["share"].max()
-        told.append(f"{schema.corpus(name)}: {low:.0%} to {high:.0%} of the test turns of a fold have a transcript "
-                    f"that the training set has too, whatever case and punctuation ({len(folds)} folds).")  # fmt: skip
+        told.append(
+            f"{schema.corpus_label(name)}: {low:.0%} to {high:.0%} of the test turns of a fold have a transcript "
+            f"that the training set has too, whatever case and punctuation ({len(folds)} folds)."
+        )
     defects = tuple(
-        f"{schema.corpus(corpus.name)}: {finding.count} x {finding.kind}: {finding.meaning}"
+        f"{schema.corpus_label(corpus.name)}: {finding.count} x {finding.kind}: {finding.meaning}"
         for corpus in held
         for finding in corpus.findings
     )
-    invented = [schema.corpus(corpus.name) for corpus in held if corpus.simulated]
+    invented = [schema.corpus_label(corpus.name) for corpus in held if corpus.simulated]
     made = (f"Simulated: the speech of {' and '.join(invented)} is synthesised.",) if invented else ()
     title = "The corpora of the study" + (", simulated speech" if invented else "")
     return Table("corpora", title, frame, numbers, (*made, *told, *defects))
@@ -104,7 +117,7 @@ def plot_classes(held: Sequence[Corpus]) -> Figure:
             wide = wide.reindex(columns=[name for name in SHADES if name in wide])
             wide = wide.loc[wide.sum(axis=1).sort_values().index]
             wide.plot.barh(stacked=True, color=SHADES, ax=axis, width=0.8, legend=len(wide.columns) > 1)
-            axis.set(title=schema.corpus(corpus.name), xlabel="utterances", ylabel="")
+            axis.set(title=schema.corpus_label(corpus.name), xlabel="utterances", ylabel="")
             axis.grid(visible=False, axis="y")
             for label in axis.get_yticklabels():
                 label.set_fontweight("bold" if label.get_text() in sum(FOUR_CLASSES.values(), ()) else "normal")
@@ -119,7 +132,7 @@ def plot_ratings(held: Sequence[Corpus]) -> Figure:
                 values = corpus.utterances[dimension].dropna()
                 sns.histplot(x=values, bins=np.linspace(*corpus.scale, 25), color="#0072B2", ax=axis, edgecolor="white")
                 axis.axvline(values.mean(), color="black", linestyle="--")
-                title = f"{schema.corpus(corpus.name)}, {dimension}"
+                title = f"{schema.corpus_label(corpus.name)}, {dimension}"
                 axis.set(title=title, xlabel="mean rating", ylabel="utterances" if axis is row[0] else "")
                 axis.set_xlim(*corpus.scale)
         figure.suptitle("dashed: the mean")
@@ -131,7 +144,7 @@ def plot_durations_and_speakers(held: Sequence[Corpus]) -> Figure:
     with drawing(2, len(held), (6, 3.8), any(corpus.simulated for corpus in held)) as (figure, axes):
         for (left, right), corpus in zip(axes, held, strict=True):
             sns.histplot(x=corpus.utterances["seconds"].dropna(), bins=30, color="#0072B2", ax=left, edgecolor="white")
-            left.set(title=schema.corpus(corpus.name), xlabel="duration (s)", ylabel="utterances")
+            left.set(title=schema.corpus_label(corpus.name), xlabel="duration (s)", ylabel="utterances")
             known = corpus.utterances.dropna(subset="speaker")
             speakers = known.groupby("speaker").agg(size=("utterance", "size"), gender=("gender", "first"))
             speakers = speakers.sort_values("size", ascending=False)
@@ -140,8 +153,11 @@ def plot_durations_and_speakers(held: Sequence[Corpus]) -> Figure:
                 places = np.flatnonzero(genders == gender)
                 if len(places):
                     right.bar(places, speakers["size"].iloc[places], color=colour, label=gender, width=0.8)
-            right.set(title=f"{schema.corpus(corpus.name)}, {len(speakers)} speakers", xlabel="speaker",
-                      ylabel="utterances")  # fmt: skip
+            right.set(
+                title=f"{schema.corpus_label(corpus.name)}, {len(speakers)} speakers",
+                xlabel="speaker",
+                ylabel="utterances",
+            )
             right.set_xticks([])
             right.margins(y=0.25)
             if len(speakers):

@@ -38,16 +38,32 @@ from sercore.study.config import Study
 MSP = ("msp-podcast", "msp-podcast")
 CONFUSED = ("bert", "cnn14", "sfcnn14", "mfcnn14")  # the panels of figure 2
 DASHES = {  # of lines, beside their colours
-    "bert": "--", "cnn14": "-.", "lf": ":", "sfcnn14": "-", "mfcnn14": "-", "wav2vec2": "--", "hubert": "-.",
+    "bert": "--",
+    "cnn14": "-.",
+    "lf": ":",
+    "sfcnn14": "-",
+    "mfcnn14": "-",
+    "wav2vec2": "--",
+    "hubert": "-.",
     "wavlm": ":",
-}  # fmt: skip
+}
 POINTS = 300  # of each model behind a line of figure 3
 JITTER = 0.16  # half the width over which the seeds of a model are spread
 STYLE = {
-    "font.size": 15, "axes.titlesize": 16, "axes.labelsize": 15, "xtick.labelsize": 14, "ytick.labelsize": 14,
-    "legend.fontsize": 13, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
-    "grid.color": "#e5e5e5", "axes.axisbelow": True, "pdf.fonttype": 42, "svg.hashsalt": "sercore",
-}  # fmt: skip
+    "font.size": 15,
+    "axes.titlesize": 16,
+    "axes.labelsize": 15,
+    "xtick.labelsize": 14,
+    "ytick.labelsize": 14,
+    "legend.fontsize": 13,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e5e5e5",
+    "axes.axisbelow": True,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "sercore",
+}
 METRIC_LABELS = {"uar": "UAR (%)", "ccc": "CCC", "pcc": "PCC"}
 
 
@@ -97,8 +113,18 @@ def plot_confusions(results: Results, corpora: tuple[str, str] = MSP, models: Se
         for axis, (model, counts) in zip(axes.flat, tables.items(), strict=False):
             shares = PERCENT * counts.div(counts.sum(axis=1), axis=0)
             text = shares.map("{:.0f} %".format) + counts.map("\n{}".format)
-            sns.heatmap(shares, annot=text, fmt="", vmin=0, vmax=PERCENT, cmap="Blues", cbar=False, ax=axis,
-                        square=True, linewidths=1)  # fmt: skip
+            sns.heatmap(
+                shares,
+                annot=text,
+                fmt="",
+                vmin=0,
+                vmax=PERCENT,
+                cmap="Blues",
+                cbar=False,
+                ax=axis,
+                square=True,
+                linewidths=1,
+            )
             axis.set(title=f"{MODEL_LABELS[model]}, UAR {np.diag(shares).mean():.1f} %", xlabel="taken for")
             _label_rows(axis)
         for axis in axes.flat[len(tables) :]:
@@ -107,9 +133,11 @@ def plot_confusions(results: Results, corpora: tuple[str, str] = MSP, models: Se
 
 
 def plot_confusion_differences(
-    results: Results, corpora: tuple[str, str] = MSP, models: Sequence[str] = ("sfcnn14", "mfcnn14"),
+    results: Results,
+    corpora: tuple[str, str] = MSP,
+    models: Sequence[str] = ("sfcnn14", "mfcnn14"),
     reference: str = "cnn14",
-) -> Figure:  # fmt: skip
+) -> Figure:
     """How the rows of figure 2 change from `reference` to each of `models`, in points of the row's share."""
     tables = _confusions(results, corpora, (reference, *models))
     shares = {model: PERCENT * counts.div(counts.sum(axis=1), axis=0) for model, counts in tables.items()}
@@ -118,8 +146,18 @@ def plot_confusion_differences(
     with drawing(len(models), 1, (6, 5.6), results.simulated) as (figure, axes):
         figure.suptitle(f"{_pair(corpora)}, change of the row in points")
         for axis, (model, change) in zip(axes.flat, changes.items(), strict=True):
-            sns.heatmap(change, annot=change.map(_points), fmt="", vmin=-reach, vmax=reach, cmap="PuOr_r",
-                        cbar=False, ax=axis, square=True, linewidths=1)  # fmt: skip
+            sns.heatmap(
+                change,
+                annot=change.map(_points),
+                fmt="",
+                vmin=-reach,
+                vmax=reach,
+                cmap="PuOr_r",
+                cbar=False,
+                ax=axis,
+                square=True,
+                linewidths=1,
+            )
             axis.set(title=f"{MODEL_LABELS[model]} − {MODEL_LABELS[reference]}", xlabel="taken for")
             _label_rows(axis)
     return figure
@@ -173,7 +211,7 @@ def plot_scores(results: Results) -> Figure:
     scored = scored[(scored["train_corpus"] != scored["test_corpus"]) | (scored["pooling"] != "folds")]
     pairs = sorted(
         scored[["train_corpus", "test_corpus"]].drop_duplicates().itertuples(index=False, name=None),
-        key=lambda pair: (schema.place(pair[0]), pair[0] != pair[1]),
+        key=lambda pair: (schema.corpus_position(pair[0]), pair[0] != pair[1]),
     )
     targets = [target for target in (EMOTION, *DIMENSIONS) if (scored["target"] == target).any()]
     panels = [(pair, target) for pair in pairs for target in targets]
@@ -204,7 +242,7 @@ def plot_learning_curves(history: pd.DataFrame, simulated: bool = False) -> Figu
     groups = list(history.groupby(told, sort=False)) if told else [(("",), history)]
     with drawing(len(groups), 2, (5.2, 3.8), simulated) as (figure, axes):
         for column, (names, group) in enumerate(groups):
-            title = ", ".join([schema.corpus(names[0]), *names[1:]])
+            title = ", ".join([schema.corpus_label(names[0]), *names[1:]])
             for axis, value in zip(axes[:, column], ("loss", "development"), strict=True):
                 for model in [model for model in MODELS if (group["model"] == model).any()]:
                     _plot_curves(axis, group[group["model"] == model], model, value)
@@ -274,15 +312,20 @@ def _points(change: float) -> str:
 
 
 def _pair(corpora: tuple[str, str]) -> str:
-    return " → ".join(schema.corpus(name) for name in corpora)
+    return " → ".join(schema.corpus_label(name) for name in corpora)
 
 
 MOST = 6  # recordings in one figure
 SIZE = (11.0, 3.6)  # of a recording's panel [inches]
 COLOURS = {
-    "angry": "#D55E00", "happy": "#E69F00", "neutral": "#999999", "sad": "#0072B2",
-    "arousal": "#D55E00", "valence": "#009E73", "dominance": "#0072B2",
-}  # fmt: skip  # Okabe and Ito's palette; other classes take what follows
+    "angry": "#D55E00",
+    "happy": "#E69F00",
+    "neutral": "#999999",
+    "sad": "#0072B2",
+    "arousal": "#D55E00",
+    "valence": "#009E73",
+    "dominance": "#0072B2",
+}  # Okabe and Ito's palette; other classes take what follows
 OTHERS = ("#CC79A7", "#56B4E9", "#F0E442", "#009E73", "#000000", "#7F3C8D", "#80BA5A")
 MARKERS = "osD^vPX*<>h"  # beside the colours
 

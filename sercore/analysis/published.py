@@ -14,26 +14,56 @@ from sercore.schema import DIMENSIONS, MODEL_LABELS
 
 SEEDS = 5  # behind every mean (sd) of Tables 1 to 3; derived: 4 or 6 would give 35 of the 38 markers, 5 gives 37
 COLUMNS = (
-    "table", "section", "model", "train_corpus", "test_corpus", "target", "metric", "mean", "sd", "star", "dagger",
-)  # fmt: skip
+    "table",
+    "section",
+    "model",
+    "train_corpus",
+    "test_corpus",
+    "target",
+    "metric",
+    "mean",
+    "sd",
+    "star",
+    "dagger",
+)
 CELL = ["table", "section", "train_corpus", "test_corpus", "target", "metric"]
 """What says where in the tables a number stands, but for the model."""
 
 MSP, IEMOCAP = "msp-podcast", "iemocap"
 PRINTED = {
-    (1, "categories", ((MSP, MSP, ("emotion uar",)), (MSP, IEMOCAP, ("emotion uar",)),
-                       (IEMOCAP, IEMOCAP, ("emotion uar",)), (IEMOCAP, MSP, ("emotion uar",)))): """
+    (
+        1,
+        "categories",
+        (
+            (MSP, MSP, ("emotion uar",)),
+            (MSP, IEMOCAP, ("emotion uar",)),
+            (IEMOCAP, IEMOCAP, ("emotion uar",)),
+            (IEMOCAP, MSP, ("emotion uar",)),
+        ),
+    ): """
         BERT    | 48.9 (0.4)   | 45.0 (0.7)  | 71.1 (0.2)   | 40.5 (0.1)
         CNN14   | 48.3 (0.6)   | 41.3 (2.9)  | 55.8 (1.0)   | 31.5 (1.9)
         SFCNN14 | 56.0 (1.3)*† | 46.4 (3.9)  | 64.1 (0.7)*† | 33.3 (1.8)*†
         MFCNN14 | 54.2 (0.8)*† | 46.4 (2.0)* | 72.6 (0.7)*† | 35.6 (2.1)*†""",
-    (2, "dimensions", ((MSP, MSP, tuple(f"{name} ccc" for name in DIMENSIONS)),
-                       (MSP, IEMOCAP, tuple(f"{name} pcc" for name in DIMENSIONS)))): """
+    (
+        2,
+        "dimensions",
+        (
+            (MSP, MSP, tuple(f"{name} ccc" for name in DIMENSIONS)),
+            (MSP, IEMOCAP, tuple(f"{name} pcc" for name in DIMENSIONS)),
+        ),
+    ): """
         CNN14   | .664 (.036) | .217 (.010)  | .583 (.022)  | .593 (.009)  | .323 (.018)  | .471 (.019)
         SFCNN14 | .620 (.025) | .367 (.018)* | .523 (.019)* | .543 (.019)* | .328 (.026)  | .417 (.014)*
         MFCNN14 | .627 (.010) | .407 (.009)* | .539 (.011)* | .558 (.015)* | .381 (.017)* | .470 (.017)""",
-    (2, "dimensions", ((IEMOCAP, IEMOCAP, tuple(f"{name} ccc" for name in DIMENSIONS)),
-                       (IEMOCAP, MSP, tuple(f"{name} pcc" for name in DIMENSIONS)))): """
+    (
+        2,
+        "dimensions",
+        (
+            (IEMOCAP, IEMOCAP, tuple(f"{name} ccc" for name in DIMENSIONS)),
+            (IEMOCAP, MSP, tuple(f"{name} pcc" for name in DIMENSIONS)),
+        ),
+    ): """
         CNN14   | .618 (.010)  | .385 (.015)  | .424 (.020)  | .418 (.008)  | .087 (.010)  | .438 (.007)
         SFCNN14 | .551 (.019)* | .622 (.007)* | .438 (.013)  | .271 (.017)* | .212 (.004)* | .210 (.024)*
         MFCNN14 | .628 (.005)  | .664 (.005)* | .503 (.006)* | .432 (.006)* | .219 (.005)* | .365 (.008)*""",
@@ -48,17 +78,31 @@ PRINTED = {
         LF      | .574 | 0.587 | .460 | 0.832 | .496 | 0.414
         SFCNN14 | .657 | 0.813 | .481 | 0.990 | .561 | 0.620
         MFCNN14 | .670 | 0.514 | .515 | 0.832 | .603 | 0.381""",
-}  # fmt: skip
+}
 """(table, section, what the columns hold) -> the rows as printed: mean (sd over seeds) and markers."""
 
 EXCEPTIONS = (
-    (1, "sfcnn14", "cnn14", IEMOCAP, MSP, "emotion",
-     "printed as different from CNN14, but 33.3 (1.8) against 31.5 (1.9) of 5 seeds is p = .21; it differs if all 50 "
-     "results of fold and seed are taken as the sample"),
-    (3, "sfcnn14", "bert", MSP, MSP, "valence",
-     "printed as different from BERT (and the text calls it significantly worse), but .497 (.013) against .503 (.003) "
-     "of 5 seeds is p = .39, and .30 at the least that the rounding allows"),
-)  # fmt: skip
+    (
+        1,
+        "sfcnn14",
+        "cnn14",
+        IEMOCAP,
+        MSP,
+        "emotion",
+        "printed as different from CNN14, but 33.3 (1.8) against 31.5 (1.9) of 5 seeds is p = .21; it differs if all "
+        "50 results of fold and seed are taken as the sample",
+    ),
+    (
+        3,
+        "sfcnn14",
+        "bert",
+        MSP,
+        MSP,
+        "valence",
+        "printed as different from BERT (and the text calls it significantly worse), but .497 (.013) against .503 "
+        "(.003) of 5 seeds is p = .39, and .30 at the least that the rounding allows",
+    ),
+)
 """The printed markers that the printed numbers do not give: table, model, against, corpora, target, why."""
 
 BEYOND = (
@@ -136,8 +180,21 @@ def _results() -> pd.DataFrame:
             for (train, test, target, metric), cell in zip(places, cells, strict=True):
                 mean, sd, marks = re.fullmatch(r"([\d.]+)(?: \(([\d.]+)\))?([*†]*)", cell).groups()
                 sd = float("nan") if sd is None else float(sd)
-                rows.append((table, section, models[label], train, test, target, metric, float(mean), sd,
-                             statistics.STAR in marks, statistics.DAGGER in marks))  # fmt: skip
+                rows.append(
+                    (
+                        table,
+                        section,
+                        models[label],
+                        train,
+                        test,
+                        target,
+                        metric,
+                        float(mean),
+                        sd,
+                        statistics.STAR in marks,
+                        statistics.DAGGER in marks,
+                    )
+                )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -177,8 +234,17 @@ def markers_recomputed(alpha: float = statistics.ALPHA, seeds: int = SEEDS) -> p
                 ours = (*cell.loc[model, ["mean", "sd"]], seeds)
                 theirs = (*cell.loc[against, ["mean", "sd"]], seeds)
                 low, high = _rounding_range(ours, theirs, digits)
-                rows.append((*place, model, against, bool(cell.loc[model, column]),
-                             statistics.compare_printed(ours, theirs).p, low, high))  # fmt: skip
+                rows.append(
+                    (
+                        *place,
+                        model,
+                        against,
+                        bool(cell.loc[model, column]),
+                        statistics.compare_printed(ours, theirs).p,
+                        low,
+                        high,
+                    )
+                )
     found = pd.DataFrame(rows, columns=[*CELL, "model", "against", "printed", "p", "p_low", "p_high"])
     recomputed = found["p"] < alpha
     return found.assign(recomputed=recomputed, agrees=recomputed == found["printed"])

@@ -164,12 +164,14 @@ def runs_table(plan: Study) -> ShownTable:
     records = []
     for name, runs in sections(plan).items():
         grid = {key: _values(runs, key) for key in (part.split("=")[0] for part in runs[0].name.split(","))}
-        records.append({
-            "section": name,
-            "notebook": runs[0].notebook.stem,
-            "what the runs differ in": "; ".join(f"{key}: {values}" for key, values in grid.items()),
-            "complete": f"{sum(run.complete for run in runs)} of {len(runs)}",
-        })  # fmt: skip
+        records.append(
+            {
+                "section": name,
+                "notebook": runs[0].notebook.stem,
+                "what the runs differ in": "; ".join(f"{key}: {values}" for key, values in grid.items()),
+                "complete": f"{sum(run.complete for run in runs)} of {len(runs)}",
+            }
+        )
     return from_records("What was run", records)
 
 
@@ -202,12 +204,16 @@ def settings_table(plan: Study) -> ShownTable:
             groups = used[f.name]
             everywhere = set().union(*groups.values())
             for (here, paper, doubt), users in groups.items():
-                records.append({
-                    "setting": f"{kind}: {f.name}", "here": here,
-                    "the paper's": "the same" if here == paper else paper,
-                    "is that certain?": f"not confirmed: {doubt}" if doubt else NOT_DOUBTED,
-                    "of": _users(users, everywhere), "meaning": f.metadata["meaning"],
-                })  # fmt: skip
+                records.append(
+                    {
+                        "setting": f"{kind}: {f.name}",
+                        "here": here,
+                        "the paper's": "the same" if here == paper else paper,
+                        "is that certain?": f"not confirmed: {doubt}" if doubt else NOT_DOUBTED,
+                        "of": _users(users, everywhere),
+                        "meaning": f.metadata["meaning"],
+                    }
+                )
     below = "Certain: whether the paper's text confirms the value that is taken for the paper's."
     return from_records("Settings", records, [below])
 
@@ -220,15 +226,17 @@ def provenance_table(plan: Study) -> ShownTable:
         told = [record for record in map(_provenance, done) if record]
         folds = [fold for record in told for fold in record.get("folds", {}).values()]
         spent = {stage: sum(fold["seconds"].get(stage, 0.0) for fold in folds) for stage in ("training", "evaluation")}
-        records.append({
-            "section": name,
-            "runs": len(done),
-            "commit": _tally((record.get("commit") or "outside a checkout")[:COMMIT_DIGITS] for record in told),
-            "device": _tally(fold["device"] for fold in folds),
-            "training": _duration(spent["training"]) if folds else "",
-            "evaluation": _duration(spent["evaluation"]) if folds else "",
-            "results written": _days([run.folder / run.result for run in done]),
-        })  # fmt: skip
+        records.append(
+            {
+                "section": name,
+                "runs": len(done),
+                "commit": _tally((record.get("commit") or "outside a checkout")[:COMMIT_DIGITS] for record in told),
+                "device": _tally(fold["device"] for fold in folds),
+                "training": _duration(spent["training"]) if folds else "",
+                "evaluation": _duration(spent["evaluation"]) if folds else "",
+                "results written": _days([run.folder / run.result for run in done]),
+            }
+        )
     dirty = any("-dirty" in (record.get("commit") or "") for record in map(_provenance, plan.runs) if record)
     below = ["Commits with changes that were not committed are among these."] if dirty else []
     return from_records("Where the results come from", records, below)
@@ -317,28 +325,77 @@ class Chapter:
 
 
 CHAPTERS = (
-    Chapter("planted", "What was planted, and whether it is found again",
-            "Not in the paper. In the simulated corpora words carry valence and the voice carries arousal and "
-            "dominance; a study that cannot find this again is broken.", "categories",
-            ("planted_categories", "planted_multitask", "multistage_categories", "multistage_multitask")),
-    Chapter("corpora", "Section 4.1: the corpora", "What was trained and tested on.", None,
-            ("corpora", "corpora_classes", "corpora_ratings", "corpora_durations")),
-    Chapter("categories", "Section 5: emotional categories",
-            "Four classes, in-domain and across corpora. UAR is the mean recall of the classes.", "categories",
-            ("table_1", "scores_categories", "claims_table_1", "figure_2", "figure_2_differences", "claims_figure_2",
-             "table_1_differences", "table_1_groups", "table_1_speakers", "curves_categories")),
-    Chapter("dimensions", "Section 6.1: dimensions, one model each",
-            "Arousal, valence and dominance, a model for each, trained on the squared error.", "dimensions",
-            ("table_2", "scores_dimensions", "claims_table_2", "table_2_differences", "table_2_groups",
-             "table_2_speakers", "curves_dimensions")),
-    Chapter("multitask", "Section 6.2: dimensions, one model for all",
-            "All three dimensions at once, trained on the mean concordance correlation.", "multitask",
-            ("table_3", "scores_multitask", "claims_table_3", "table_3_differences", "table_3_groups",
-             "table_3_speakers", "curves_multitask")),
-    Chapter("residuals", "Section 6.2 and appendix A: errors along the scale",
-            "How errors depend on the truth, of the model of each architecture that is best on validation.",
-            "multitask", ("figure_3", "figure_3_slopes", "claims_figure_3", "table_4", "claims_table_4")),
-)  # fmt: skip
+    Chapter(
+        "planted",
+        "What was planted, and whether it is found again",
+        "Not in the paper. In the simulated corpora words carry valence and the voice carries arousal and "
+        "dominance; a study that cannot find this again is broken.",
+        "categories",
+        ("planted_categories", "planted_multitask", "multistage_categories", "multistage_multitask"),
+    ),
+    Chapter(
+        "corpora",
+        "Section 4.1: the corpora",
+        "What was trained and tested on.",
+        None,
+        ("corpora", "corpora_classes", "corpora_ratings", "corpora_durations"),
+    ),
+    Chapter(
+        "categories",
+        "Section 5: emotional categories",
+        "Four classes, in-domain and across corpora. UAR is the mean recall of the classes.",
+        "categories",
+        (
+            "table_1",
+            "scores_categories",
+            "claims_table_1",
+            "figure_2",
+            "figure_2_differences",
+            "claims_figure_2",
+            "table_1_differences",
+            "table_1_groups",
+            "table_1_speakers",
+            "curves_categories",
+        ),
+    ),
+    Chapter(
+        "dimensions",
+        "Section 6.1: dimensions, one model each",
+        "Arousal, valence and dominance, a model for each, trained on the squared error.",
+        "dimensions",
+        (
+            "table_2",
+            "scores_dimensions",
+            "claims_table_2",
+            "table_2_differences",
+            "table_2_groups",
+            "table_2_speakers",
+            "curves_dimensions",
+        ),
+    ),
+    Chapter(
+        "multitask",
+        "Section 6.2: dimensions, one model for all",
+        "All three dimensions at once, trained on the mean concordance correlation.",
+        "multitask",
+        (
+            "table_3",
+            "scores_multitask",
+            "claims_table_3",
+            "table_3_differences",
+            "table_3_groups",
+            "table_3_speakers",
+            "curves_multitask",
+        ),
+    ),
+    Chapter(
+        "residuals",
+        "Section 6.2 and appendix A: errors along the scale",
+        "How errors depend on the truth, of the model of each architecture that is best on validation.",
+        "multitask",
+        ("figure_3", "figure_3_slopes", "claims_figure_3", "table_4", "claims_table_4"),
+    ),
+)
 FIGURES = {
     "corpora_classes": ("Emotions in the corpora", "Bars: utterances of each emotion in each partition."),
     "corpora_ratings": ("Ratings in the corpora", "Histograms of arousal, valence and dominance of each corpus."),
@@ -368,12 +425,14 @@ MAKERS: dict[str, tuple[str, Maker]] = {
     "figure_2": ("categories", figures.plot_confusions),
     "figure_2_differences": ("categories", figures.plot_confusion_differences),
     "figure_3": ("multitask", figures.plot_residuals),
-    **{f"claims_{place}": (section, lambda found, place=place: claims.check(found, place))
-       for place, section in claims.PLACES.items()},
-    **{f"planted_{section}": (section, claims.planted) for section in ("categories", "multitask")},
+    **{
+        f"claims_{place}": (section, lambda found, place=place: claims.check(found, place))
+        for place, section in claims.PLACES.items()
+    },
+    **{f"planted_{section}": (section, claims.ground_truth) for section in ("categories", "multitask")},
     **{f"scores_{section}": (section, figures.plot_scores) for section in dict.fromkeys(claims.PLACES.values())},
     **{f"curves_{section}": (section, _curves) for section in dict.fromkeys(claims.PLACES.values())},
-}  # fmt: skip
+}
 """Table or figure -> the section that it is made of, and how."""
 
 

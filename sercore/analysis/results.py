@@ -127,7 +127,7 @@ def _metrics(target: str, in_domain: bool) -> tuple[str, ...]:
     return ("ccc", "mse") if in_domain else ("pcc",)
 
 
-TEXT, VOICE, LATE_FUSION = "bert", "cnn14", "lf"
+TEXT_BASELINE, ACOUSTIC_BASELINE, LATE_FUSION = "bert", "cnn14", "lf"
 BY_HAND = "outputs/by-hand/residuals"  # of a notebook that no study runs
 LINES = "lines.csv"
 
@@ -258,7 +258,7 @@ def late_fusion(predictions: pd.DataFrame) -> pd.DataFrame:
     corpora, fold and seed there is no late fusion and no row. Raises ValueError where both were run but do not
     cover the same utterances, where they disagree about a truth, and where a prediction is there twice.
     """
-    halves = predictions[predictions["model"].isin((TEXT, VOICE))]
+    halves = predictions[predictions["model"].isin((TEXT_BASELINE, ACOUSTIC_BASELINE))]
     runs = [*(key for key in RUN_KEYS if key != "model"), "partition", "target"]
     models = halves[[*runs, "model"]].drop_duplicates().groupby(runs, observed=True, sort=False)["model"].size()
     both = halves.merge(models[models == 2].index.to_frame(index=False), on=runs)
@@ -277,7 +277,9 @@ def late_fusion(predictions: pd.DataFrame) -> pd.DataFrame:
             f"late fusion: {len(alone)} utterances were predicted by only one of bert and cnn14, "
             f"{first(alone.get_level_values('utterance'))}; both must be evaluated on the same utterances"
         )
-    voice, text = (both.iloc[wide[model].astype("int64")].reset_index(drop=True) for model in (VOICE, TEXT))
+    voice, text = (
+        both.iloc[wide[model].astype("int64")].reset_index(drop=True) for model in (ACOUSTIC_BASELINE, TEXT_BASELINE)
+    )
     apart = voice[voice["truth"].astype(object) != text["truth"].astype(object)]
     if len(apart):
         raise ValueError(

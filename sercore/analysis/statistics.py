@@ -84,8 +84,13 @@ class Sums:
         return OF_MOMENTS[self.metric](metrics.Moments(count[..., 0], gap, *variances, product - truth * prediction))
 
 
-def sums(predictions: pd.DataFrame, metric: str, cluster: str = "speaker", runs: Sequence[str] = ("seed",),
-         labels: Sequence[str] = CLASSES) -> Sums:  # fmt: skip
+def sums(
+    predictions: pd.DataFrame,
+    metric: str,
+    cluster: str = "speaker",
+    runs: Sequence[str] = ("seed",),
+    labels: Sequence[str] = CLASSES,
+) -> Sums:
     """The `Sums` of `predictions`, which are of one model, target, partition and pair of corpora.
 
     Clusters are the values of column `cluster`; an utterance that has none is a cluster of its own. Each combination of
@@ -127,8 +132,9 @@ def sums(predictions: pd.DataFrame, metric: str, cluster: str = "speaker", runs:
     return Sums(metric, known, np.stack(columns, axis=-1).astype("float64"), float(prediction[0] - truth[0]))
 
 
-def resample(score: Callable[[np.ndarray], np.ndarray], clusters: int, generator: np.random.Generator, draws: int,
-             level: float) -> Interval:  # fmt: skip
+def resample(
+    score: Callable[[np.ndarray], np.ndarray], clusters: int, generator: np.random.Generator, draws: int, level: float
+) -> Interval:
     """`score` of weights (draws, clusters) -> (draws,): at equal weights, and its spread over resamples of clusters."""
     if not 0 < level < 1 or draws < 2:
         raise ValueError(f"level {level}, draws {draws}: expected a level between 0 and 1 and at least 2 draws")
@@ -278,9 +284,16 @@ def sample_needed(difference: float, error: float, size: int, power: float = 0.8
     return float(max(2, math.ceil(size * (z * error / difference) ** 2))) if difference else math.inf
 
 
-def bootstrap_interval(predictions: pd.DataFrame, metric: str, generator: np.random.Generator,
-                       cluster: str = "speaker", draws: int = 1000, level: float = 0.95,
-                       runs: Sequence[str] = ("seed",), labels: Sequence[str] = CLASSES) -> Interval:  # fmt: skip
+def bootstrap_interval(
+    predictions: pd.DataFrame,
+    metric: str,
+    generator: np.random.Generator,
+    cluster: str = "speaker",
+    draws: int = 1000,
+    level: float = 0.95,
+    runs: Sequence[str] = ("seed",),
+    labels: Sequence[str] = CLASSES,
+) -> Interval:
     """Interval of one model's score (`uar` in [0, 1], `ccc`, `pcc`, `mse`) under resampling of its test speakers.
 
     Clusters (speakers; an utterance whose speaker is missing is a cluster of its own) are drawn with replacement,
@@ -299,10 +312,17 @@ def bootstrap_interval(predictions: pd.DataFrame, metric: str, generator: np.ran
     return resample(by_cluster.resampled, len(by_cluster.clusters), generator, draws, level)
 
 
-def bootstrap_difference(predictions_a: pd.DataFrame, predictions_b: pd.DataFrame, metric: str,
-                         generator: np.random.Generator, cluster: str = "speaker", draws: int = 1000,
-                         level: float = 0.95, runs: Sequence[str] = ("seed",),
-                         labels: Sequence[str] = CLASSES) -> Interval:  # fmt: skip
+def bootstrap_difference(
+    predictions_a: pd.DataFrame,
+    predictions_b: pd.DataFrame,
+    metric: str,
+    generator: np.random.Generator,
+    cluster: str = "speaker",
+    draws: int = 1000,
+    level: float = 0.95,
+    runs: Sequence[str] = ("seed",),
+    labels: Sequence[str] = CLASSES,
+) -> Interval:
     """`bootstrap_interval` of the score of a - that of b, both on the same resamples of the same speakers.
 
     The two may have different seeds, or different numbers of them. Raises ValueError where their clusters differ.
@@ -312,8 +332,9 @@ def bootstrap_difference(predictions_a: pd.DataFrame, predictions_b: pd.DataFram
     if len(alone):
         raise ValueError(f"{len(alone)} clusters ({cluster}) are in only one of the two tables, {first(alone)}")
     places = a.clusters.get_indexer(b.clusters)
-    return resample(lambda weights: a.resampled(weights) - b.resampled(weights[:, places]),
-                               len(a.clusters), generator, draws, level)  # fmt: skip
+    return resample(
+        lambda weights: a.resampled(weights) - b.resampled(weights[:, places]), len(a.clusters), generator, draws, level
+    )
 
 
 class PairedComparison(NamedTuple):
@@ -327,8 +348,9 @@ class PairedComparison(NamedTuple):
     left_out: int  # speakers for whom either model has no score
 
 
-def speaker_scores(predictions: pd.DataFrame, metric: str, runs: Sequence[str] = ("seed",),
-                   labels: Sequence[str] = CLASSES) -> pd.DataFrame:  # fmt: skip
+def speaker_scores(
+    predictions: pd.DataFrame, metric: str, runs: Sequence[str] = ("seed",), labels: Sequence[str] = CLASSES
+) -> pd.DataFrame:
     """Score of each model on each speaker, the mean over `runs`. Columns: model, speaker, score.
 
     `uar` is over the classes that a speaker's truth has, since few speakers have them all. A score is NaN where it is

@@ -53,11 +53,22 @@ class Table:
         leaves = " & ".join([*map(_tex, self.frame.index.names), *(_tex(column[1]) for column in self.frame.columns)])
         body = [" & ".join(map(_tex, [*names, *cells])) + r" \\" for names, cells in self._rows()]
         lines = [
-            r"\begin{table}", r"\centering", rf"\caption{{{_tex(self.title)}}}", rf"\label{{{self.name}}}",
-            rf"\begin{{tabular}}{{{'l' * rows}{cells}}}", r"\toprule",
-            "& " * rows + over + r" \\", rules, leaves + r" \\", r"\midrule", *body, r"\bottomrule",
-            r"\end{tabular}", *(rf"\par\footnotesize {_tex(note)}" for note in self.notes), r"\end{table}",
-        ]  # fmt: skip
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_tex(self.title)}}}",
+            rf"\label{{{self.name}}}",
+            rf"\begin{{tabular}}{{{'l' * rows}{cells}}}",
+            r"\toprule",
+            "& " * rows + over + r" \\",
+            rules,
+            leaves + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            *(rf"\par\footnotesize {_tex(note)}" for note in self.notes),
+            r"\end{table}",
+        ]
         return "\n".join(lines) + "\n"
 
     def write(self, study: Study) -> list[Path]:
@@ -120,7 +131,7 @@ def table_4(results: Results) -> Table:
     rows = []
     for row in numbers.itertuples():
         column = (row.target, row.metric.upper())
-        names = (MODEL_LABELS[row.model], schema.corpus(row.train_corpus), _source(row.pooling))
+        names = (MODEL_LABELS[row.model], schema.corpus_label(row.train_corpus), _source(row.pooling))
         rows.append((*names, *column, f"{number_text(row.score, row.metric)}"))
         if pd.notna(row.paper):
             rows.append((*names[:2], PAPER, *column, f"{number_text(row.paper, row.metric)}"))
@@ -130,7 +141,7 @@ def table_4(results: Results) -> Table:
     below = (f"Seed of each model: {seeds}.", "MSE in squared units of the corpus's own scale (MSP-Podcast: 1-7).")
     title = _title(results, 4, "Multitask dimensions, the model of each architecture that is best on validation")
     shown = numbers[["section", *keys, "pooling", "seed", "score", "paper"]]
-    return Table("table_4", title, frame, shown, (*below, *captions.below(results, numbers)))
+    return Table("table_4", title, frame, shown, (*below, *captions.notes(results, numbers)))
 
 
 def summary(results: Results) -> pd.DataFrame:
@@ -153,9 +164,18 @@ def summary(results: Results) -> pd.DataFrame:
                 for other in statistics.REFERENCES
             }
             values = seeds[model]
-            rows.append({"section": results.section, "model": model, **dict(zip(CELL, cell, strict=True)),
-                         "seeds": len(values), "mean": values.mean(), "sd": values.std(), **tested,
-                         "marker": marked.get(model, "")})  # fmt: skip
+            rows.append(
+                {
+                    "section": results.section,
+                    "model": model,
+                    **dict(zip(CELL, cell, strict=True)),
+                    "seeds": len(values),
+                    "mean": values.mean(),
+                    "sd": values.std(),
+                    **tested,
+                    "marker": marked.get(model, ""),
+                }
+            )
     keys = ["section", "model", *CELL[:-1]]
     paper = published.results().query("table != 4")
     mark = paper["star"].map({True: "*", False: ""}) + paper["dagger"].map({True: "†", False: ""})
@@ -163,12 +183,13 @@ def summary(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows).merge(paper[[*keys, "paper_mean", "paper_sd", "paper_marker"]], on=keys, how="left")
 
 
-def _mean_table(results: Results, number: int, title: str, names: list[str], numbers: pd.DataFrame,
-                by_target: bool) -> Table:  # fmt: skip
+def _mean_table(
+    results: Results, number: int, title: str, names: list[str], numbers: pd.DataFrame, by_target: bool
+) -> Table:
     """A table of means over seeds: one column a pair of corpora, or one a target and a row a training corpus."""
     rows, columns = [], {}
     for row in numbers[numbers["metric"] != "mse"].itertuples():
-        train, test = schema.corpus(row.train_corpus), schema.corpus(row.test_corpus)
+        train, test = schema.corpus_label(row.train_corpus), schema.corpus_label(row.test_corpus)
         label = MODEL_LABELS[row.model]
         if by_target:
             where = "in-domain" if train == test else "cross-corpus"
@@ -177,13 +198,17 @@ def _mean_table(results: Results, number: int, title: str, names: list[str], num
         else:
             inside = f", {POOLING_LABELS[row.pooling]}" if train == test and row.pooling != "single" else ""
             column, start, source = (train, f"→ {test}{inside}"), (label,), HERE
-            columns[column] = (schema.place(row.train_corpus), train != test, list(POOLING_LABELS).index(row.pooling))
+            columns[column] = (
+                schema.corpus_position(row.train_corpus),
+                train != test,
+                list(POOLING_LABELS).index(row.pooling),
+            )
         fewer = f" [{row.seeds} seed{'s' if row.seeds > 1 else ''}]" if row.seeds < numbers["seeds"].max() else ""
         rows.append((*start, source, *column, cell_text(row.mean, row.sd, row.marker, row.metric) + fewer))
         if pd.notna(row.paper_mean):
             rows.append((*start, PAPER, *column, cell_text(row.paper_mean, row.paper_sd, row.paper_marker, row.metric)))
     frame = _frame(rows, names, sorted(columns, key=columns.get))
-    below = (*captions.markers(results), *captions.below(results, numbers))
+    below = (*captions.markers(results), *captions.notes(results, numbers))
     return Table(f"table_{number}", _title(results, number, title), frame, numbers, below)
 
 
@@ -202,7 +227,7 @@ def sorted_rows(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rank(name: str) -> int:
-    corpora = [schema.corpus(name) for name in schema.CORPUS_ORDER]
+    corpora = [schema.corpus_label(name) for name in schema.CORPUS_ORDER]
     pairs = [f"{train} → {test}" for train in corpora for test in sorted(corpora, key=lambda test: test != train)]
     sources = [HERE, *map(_source, POOLING_LABELS), PAPER]
     known = [*MODEL_LABELS.values(), *corpora, *pairs, "UAR", *DIMENSIONS, *sources]
@@ -220,7 +245,7 @@ def _title(results: Results, number: int, title: str) -> str:
 def incomplete(results: Results) -> str:
     """The end of every title: that the speech is simulated, that runs are missing."""
     simulated = ", simulated speech" if results.simulated else ""
-    return simulated + (f", INCOMPLETE: {captions.how_many(results)}" if results.missing else "")
+    return simulated + (f", INCOMPLETE: {captions.count_of_missing(results)}" if results.missing else "")
 
 
 def cell_text(mean: float, sd: float, marker: str, metric: str) -> str:

@@ -28,7 +28,7 @@ from sercore.analysis.results import PERCENT, Results, classes, scores
 from sercore.analysis.results import scores as scored
 from sercore.analysis.tables import Table, cell_text, incomplete, number_text
 from sercore.corpora import transcripts
-from sercore.corpora.transcripts import GOLD, Condition, tell, word_error_rate
+from sercore.corpora.transcripts import GOLD, Condition, apply_transcripts, word_error_rate
 from sercore.schema import (
     CLASSES,
     EMOTION,
@@ -43,13 +43,13 @@ from sercore.schema import (
 from sercore.settings import EMPTY
 from sercore.study import config
 
-VOICE = results.VOICE
-TOLD = tuple(model for model in PAPER_MODELS if model != VOICE)
+ACOUSTIC_BASELINE = results.ACOUSTIC_BASELINE
+BY_CONDITION = tuple(model for model in PAPER_MODELS if model != ACOUSTIC_BASELINE)
 SCORE_COLUMNS = ["trained", "tested", "wer", "model", "seed", "score"]
 
 
 @dataclass(frozen=True)
-class Told:
+class TranscriptResults:
     """The runs of one section, by what they were told; scores are of the test utterances of their own corpus."""
 
     study: config.Study
@@ -95,19 +95,19 @@ class Told:
 
         Of CNN14, which is told nothing, these three are missing. A score of dimensions is the mean over them.
         """
-        rows = [_scored(self.any.scores, self.corpus, self.metric, (VOICE,))]
+        rows = [_scored(self.any.scores, self.corpus, self.metric, (ACOUSTIC_BASELINE,))]
         for told, part in self.parts.items():
-            found = _scored(part.scores, self.corpus, self.metric, TOLD)
+            found = _scored(part.scores, self.corpus, self.metric, BY_CONDITION)
             rows.append(found.assign(trained=told.label, tested=told.label, wer=self.error_rates[told]))
         for (trained, tested), table in self.mismatched.items():
-            found = _scored(scores(self._with_late_fusion(table)), self.corpus, self.metric, TOLD)
+            found = _scored(scores(self._with_late_fusion(table)), self.corpus, self.metric, BY_CONDITION)
             rows.append(found.assign(trained=trained.label, tested=tested.label, wer=self.error_rates[tested]))
         return pd.concat(rows, ignore_index=True).reindex(columns=SCORE_COLUMNS)
 
     def _with_late_fusion(self, table: pd.DataFrame) -> pd.DataFrame:
         """`table`, of models that are told something, with what CNN14 says of the same utterances, and late fusion."""
         voice = self.any.predictions
-        voice = voice[(voice["model"] == VOICE) & (voice["partition"] == "test")]
+        voice = voice[(voice["model"] == ACOUSTIC_BASELINE) & (voice["partition"] == "test")]
         voice = voice[voice["test_corpus"] == self.corpus]
         plain = {name: "object" for name in voice if isinstance(voice[name].dtype, pd.CategoricalDtype)}
         both = pd.concat([table.astype(plain), voice.astype(plain)], ignore_index=True)
@@ -116,7 +116,7 @@ class Told:
 
 def read(
     study: config.Study | str, section: str = "categories", incomplete: str = "refuse", reference: str = GOLD
-) -> Told:
+) -> TranscriptResults:
     """The runs of `section`, by what they were told; `reference` names the transcripts that tell what was said.
 
     Raises FileNotFoundError where runs are missing, as results.read does (with `incomplete="show"` only where no
@@ -137,13 +137,13 @@ def read(
     parts = {condition: results.read(study, section, incomplete, members[condition]) for condition in known}
     if not parts:
         raise FileNotFoundError(f"no run of section '{section}' of {study.path} that is told anything is complete")
-    return Told(study, section, trained_on[0], parts, _mismatched(runs), reference)
+    return TranscriptResults(study, section, trained_on[0], parts, _mismatched(runs), reference)
 
 
 def of_run(run: config.Run) -> Condition | None:
     """What `run` was told: its parameters, or those within its `text`; None for a model that is told nothing."""
     model = run.parameters["model"]
-    if model in settings.TRAINED_MODELS and not settings.reads(model):
+    if model in settings.TRAINED_MODELS and not settings.uses_text(model):
         return None
     given: dict[str, Any] = {**run.parameters.get("text", {}), **run.parameters}
     return Condition(**{name: given[name] for name in Condition._fields if name in given})
@@ -153,7 +153,7 @@ def _mismatched(runs: Sequence[config.Run]) -> dict[tuple[Condition, Condition],
     """(trained, tested) -> predictions, of all complete runs that were also tested with other transcripts."""
     found: dict[tuple[Condition, Condition], list[pd.DataFrame]] = {}
     for run in runs:
-        path, trained = run.folder / files.MISMATCHED, of_run(run)
+        path, trained = run.folder / files.TRANSCRIPT_SHIFT, of_run(run)
         if trained is None or not run.complete or not path.exists():
             continue
         for key, group in pd.read_parquet(path).groupby(list(Condition._fields)):
@@ -164,7 +164,7 @@ def _mismatched(runs: Sequence[config.Run]) -> dict[tuple[Condition, Condition],
 
 def _texts(corpus: corpora.Corpus, told: Condition) -> pd.Series:
     """The transcripts of `corpus` in the condition, empty where they are missing."""
-    return tell(corpus, told.settings).utterances["transcript"].fillna("")
+    return apply_transcripts(corpus, told.settings).utterances["transcript"].fillna("")
 
 
 def _scored(table: pd.DataFrame, corpus: str, metric: str, models: Sequence[str]) -> pd.DataFrame:
@@ -191,7 +191,7 @@ SIZES = {"recognised": 19, "shuffled": 12, "empty": 10}
 SPREAD = 1.2  # [% of words], between the models' markers at one error rate
 
 
-def plot_error_rates(told: Told) -> Figure:
+def plot_error_rates(told: TranscriptResults) -> Figure:
     """Scores against the word error rate of what the models are told, a line a model, CNN14 level across.
 
     Left: trained and tested with the same transcripts; right, where it was run: trained with what was said, tested with
@@ -207,11 +207,11 @@ def plot_error_rates(told: Told) -> Figure:
     if (others["tested"] != gold).any():
         panels[f"trained with {gold}, tested with others"] = others
     kinds = {condition.label: _kind(condition, told) for condition in told.error_rates}
-    voice = scored[scored["model"] == VOICE]["score"]
+    voice = scored[scored["model"] == ACOUSTIC_BASELINE]["score"]
     with drawing(len(panels), 1, (7.4, 6.6), told.any.simulated) as (figure, axes):
-        figure.suptitle(f"Scores by how many of the words are wrong, {schema.corpus(told.corpus)}")
+        figure.suptitle(f"Scores by how many of the words are wrong, {schema.corpus_label(told.corpus)}")
         for axis, (title, rows) in zip(axes.flat, panels.items(), strict=True):
-            _plot_voice(axis, voice)
+            _plot_acoustic_baseline(axis, voice)
             models = [model for model in MODELS if (rows["model"] == model).any()]
             for place, model in enumerate(models):
                 offset = SPREAD * (place - (len(models) - 1) / 2)
@@ -225,7 +225,7 @@ def plot_error_rates(told: Told) -> Figure:
     return figure
 
 
-def _kind(condition: Condition, told: Told) -> str:
+def _kind(condition: Condition, told: TranscriptResults) -> str:
     """How a condition is drawn: on the `line`, or as one of MARKERS."""
     if condition.transcripts == EMPTY:
         return "empty"
@@ -234,12 +234,12 @@ def _kind(condition: Condition, told: Told) -> str:
     return "line" if condition.transcripts == told.reference else "recognised"
 
 
-def _plot_voice(axis: Axes, scores: pd.Series) -> None:
+def _plot_acoustic_baseline(axis: Axes, scores: pd.Series) -> None:
     """CNN14 across the panel: its mean, and the range of its seeds."""
-    colour = MODEL_COLOURS[VOICE]
+    colour = MODEL_COLOURS[ACOUSTIC_BASELINE]
     if len(scores):
         axis.axhspan(scores.min(), scores.max(), color=colour, alpha=0.12, linewidth=0)
-        axis.axhline(scores.mean(), color=colour, linestyle=DASHES[VOICE], linewidth=2.5)
+        axis.axhline(scores.mean(), color=colour, linestyle=DASHES[ACOUSTIC_BASELINE], linewidth=2.5)
 
 
 def _plot_model(axis: Axes, rows: pd.DataFrame, model: str, kinds: dict[str, str], offset: float) -> None:
@@ -252,8 +252,15 @@ def _plot_model(axis: Axes, rows: pd.DataFrame, model: str, kinds: dict[str, str
     )
     for name, mark in MARKERS.items():
         of_kind = means[means.index.map(kinds) == name]
-        axis.plot(of_kind["percent"] + offset, of_kind["score"], mark, color=colour, markersize=SIZES[name],
-                  markeredgecolor="black", markeredgewidth=0.8)  # fmt: skip
+        axis.plot(
+            of_kind["percent"] + offset,
+            of_kind["score"],
+            mark,
+            color=colour,
+            markersize=SIZES[name],
+            markeredgecolor="black",
+            markeredgewidth=0.8,
+        )
 
 
 def _share_heights(axes: np.ndarray) -> None:
@@ -262,7 +269,7 @@ def _share_heights(axes: np.ndarray) -> None:
         axis.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
 
 
-def _handles(told: Told, scored: pd.DataFrame, kinds: dict[str, str]) -> list[Line2D]:
+def _handles(told: TranscriptResults, scored: pd.DataFrame, kinds: dict[str, str]) -> list[Line2D]:
     """The legend: models, then the marks that are there."""
     models = [model for model in MODELS if (scored["model"] == model).any()]
     lines = [
@@ -287,7 +294,7 @@ NOTHING = "nothing"
 GAIN_COLUMNS = ["told", "wer", "model", "score", "gain", "of_gold", "p_gold"]
 
 
-def error_rates(told: Told) -> Table:
+def error_rates(told: TranscriptResults) -> Table:
     """Word error rate [%] of every kind of transcripts over the test utterances, of all and of each class."""
     rows = []
     for condition, utterances in told.utterances.items():
@@ -308,7 +315,7 @@ def error_rates(told: Told) -> Table:
     return Table("transcripts_errors", f"Word error rates{incomplete(told.any)}", frame, numbers, below)
 
 
-def table_of_scores(told: Told) -> Table:
+def table_of_scores(told: TranscriptResults) -> Table:
     """Scores of every model with every kind of transcripts, trained and tested with the same, and with others."""
     keys = ["trained", "tested", "wer", "model"]
     grouped = told.scores.groupby(keys, sort=False, dropna=False)["score"]
@@ -317,10 +324,15 @@ def table_of_scores(told: Told) -> Table:
     numbers = numbers.assign(apart=numbers["trained"] != numbers["tested"], place=numbers["wer"].fillna(-1.0))
     numbers = numbers.sort_values(["apart", "place", "tested"], kind="stable", ignore_index=True)
     rows = [
-        (row.trained, row.tested, "" if row.tested == NOTHING else f"{100 * row.wer:.0f}", MODEL_LABELS[row.model],
-         cell_text(row.mean, row.sd, "", told.metric))
+        (
+            row.trained,
+            row.tested,
+            "" if row.tested == NOTHING else f"{100 * row.wer:.0f}",
+            MODEL_LABELS[row.model],
+            cell_text(row.mean, row.sd, "", told.metric),
+        )
         for row in numbers.itertuples()
-    ]  # fmt: skip
+    ]
     table = pd.DataFrame(rows, columns=["trained with", "tested with", "WER (%)", "model", "text"])
     index = ["trained with", "tested with", "WER (%)"]
     frame = table.pivot(index=index, columns="model", values="text").fillna("")
@@ -329,8 +341,9 @@ def table_of_scores(told: Told) -> Table:
     frame = frame[columns]
     frame.columns = pd.MultiIndex.from_tuples([(METRICS[told.metric], name) for name in columns])
     below = (
-        f"Mean (sd, ddof 0) over {numbers['seeds'].max()} seeds, test utterances of {schema.corpus(told.corpus)}. "
-        "CNN14 is told nothing; LF is the mean of what BERT, told this, and CNN14 predict.",
+        f"Mean (sd, ddof 0) over {numbers['seeds'].max()} seeds, test utterances of "
+        f"{schema.corpus_label(told.corpus)}. CNN14 is told nothing; LF is the mean of what BERT, told this, "
+        "and CNN14 predict.",
         "Rows whose two kinds of transcripts differ: nothing was trained again, only the words of the test are others.",
         *_below(told),
     )
@@ -338,7 +351,7 @@ def table_of_scores(told: Told) -> Table:
     return Table("transcripts_scores", title, frame, numbers.drop(columns=["apart", "place"]), below)
 
 
-def gains(told: Told) -> Table:
+def gains(told: TranscriptResults) -> Table:
     """What each fusion gains over CNN14 with every kind of transcripts, trained and tested with the same."""
     numbers = gain_numbers(told)
     rows = [
@@ -365,14 +378,14 @@ def gains(told: Told) -> Table:
     return Table("transcripts_gains", f"What fusion gains{incomplete(told.any)}", frame, numbers, below)
 
 
-def gain_numbers(told: Told) -> pd.DataFrame:
+def gain_numbers(told: TranscriptResults) -> pd.DataFrame:
     """One row a fusion and kind of transcripts: told, wer, model, score, gain, of_gold (share of the gain), p_gold.
 
     The p is of the t-test over seeds that the score differs from the one with the reference; missing, as of_gold, where
     the reference was not run, or gains nothing.
     """
     scored = told.scores
-    voice = scored[scored["model"] == VOICE]["score"].mean()
+    voice = scored[scored["model"] == ACOUSTIC_BASELINE]["score"].mean()
     same = scored[scored["trained"] == scored["tested"]]
     rows = []
     for model in [model for model in FUSIONS if (same["model"] == model).any()]:
@@ -388,7 +401,7 @@ def gain_numbers(told: Told) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=GAIN_COLUMNS)
 
 
-def sentences(told: Told) -> list[str]:
+def sentences(told: TranscriptResults) -> list[str]:
     """What each fusion's gain is made of, in words; computed from the runs, one sentence or more a model."""
     rates = {condition.label: rate for condition, rate in told.error_rates.items()}
     said = []
@@ -398,7 +411,7 @@ def sentences(told: Told) -> list[str]:
     return said
 
 
-def _sentences(name: str, gain: pd.Series, rates: dict[str, float], told: Told) -> list[str]:
+def _sentences(name: str, gain: pd.Series, rates: dict[str, float], told: TranscriptResults) -> list[str]:
     """`sentences` of one fusion; `gain` is over CNN14, by what it was told."""
     gold, floor = Condition(told.reference).label, Condition(told.reference, shuffled=True).label
     if gold not in gain or floor not in gain:
@@ -416,14 +429,14 @@ def _sentences(name: str, gain: pd.Series, rates: dict[str, float], told: Told) 
         f"With '{label}' ({100 * rates[label]:.0f} % of the words wrong) {name} gains {_signed(gain[label], told)}, "
         f"{100 * gain[label] / whole:.0f} % of that."
         for label in gain.index
-        if label in _recognised(told)
+        if label in _with_recognised_words(told)
     ]
     if EMPTY in gain:
         said.append(f"With no words at all, in training as in the test, it is {_signed(gain[EMPTY], told)} from CNN14.")
     return said
 
 
-def _after_training(model: str, rates: dict[str, float], told: Told) -> list[str]:
+def _after_training(model: str, rates: dict[str, float], told: TranscriptResults) -> list[str]:
     """What recognised words cost a model that was trained with the reference, beside random errors of the same rate.
 
     The latter is read off the line through the reference and its corrupted forms; not said where that does not reach.
@@ -442,25 +455,25 @@ def _after_training(model: str, rates: dict[str, float], told: Told) -> list[str
         f"{number_text(means[gold] - means[label], told.metric)}; as many words made wrong at random cost it "
         f"{number_text(means[gold] - np.interp(rates[label], *zip(*line, strict=True)), told.metric)}."
         for label in means.index
-        if label in _recognised(told) and line and line[0][0] <= rates[label] <= line[-1][0]
+        if label in _with_recognised_words(told) and line and line[0][0] <= rates[label] <= line[-1][0]
     ]
 
 
-def _recognised(told: Told) -> list[str]:
+def _with_recognised_words(told: TranscriptResults) -> list[str]:
     """The labels of transcripts as they come, neither corrupted nor shuffled, that are not the reference."""
     return [
         c.label for c in told.parts if c == Condition(c.transcripts) and c.transcripts not in (EMPTY, told.reference)
     ]
 
 
-def _by_error(told: Told) -> list[Condition]:
+def _by_error(told: TranscriptResults) -> list[Condition]:
     return sorted(told.error_rates, key=lambda condition: told.error_rates[condition])
 
 
-def _signed(value: float, told: Told) -> str:
+def _signed(value: float, told: TranscriptResults) -> str:
     return f"{'+' if value >= 0 else ''}{number_text(value, told.metric)}"
 
 
-def _below(told: Told) -> tuple[str, ...]:
+def _below(told: TranscriptResults) -> tuple[str, ...]:
     missing = dict.fromkeys(text for part in told.parts.values() for text in captions.missing(part))
     return (*captions.simulated(told.any), *missing)

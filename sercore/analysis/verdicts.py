@@ -27,7 +27,7 @@ MAIN = ("uar", "ccc", "pcc")
 OF_A_MODEL = ["model", "train_corpus", "test_corpus", "target", "seed"]
 ENDS = (1 / 3, 2 / 3)  # the low and the high end of the truths are the outer thirds of their range
 WORDS = ("happy", ("angry", "sad"))  # of high and of low valence; as planted, the words decide between them
-VOICE = ("angry", ("sad",))  # of high and of low arousal; the voice decides
+ACOUSTIC_BASELINE = ("angry", ("sad",))  # of high and of low arousal; the voice decides
 
 
 def measures(results: Results) -> pd.DataFrame:
@@ -76,7 +76,10 @@ def _of_emotions(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
         shares = PERCENT * metrics.confusion(group["truth"], group["prediction"], labels, normalise=True)
         found = {f"{truth} as {said}": shares.loc[truth, said] for truth in labels for said in labels}
         if set(CLASSES) <= set(labels):
-            found |= _confusions(shares) | {"words": _told(group, *WORDS), "voice": _told(group, *VOICE)}
+            found |= _confusions(shares) | {
+                "words": _results_by_condition(group, *WORDS),
+                "voice": _results_by_condition(group, *ACOUSTIC_BASELINE),
+            }
         yield from ((*key[:-1], name, key[-1], value) for name, value in found.items())
 
 
@@ -90,7 +93,7 @@ def _confusions(shares: pd.DataFrame) -> dict[str, float]:
     return {"tilt": tilt, "lesser": wrong[named].min(), "others": wrong.drop(named).max()}
 
 
-def _told(table: pd.DataFrame, one: str, rest: tuple[str, ...]) -> float:
+def _results_by_condition(table: pd.DataFrame, one: str, rest: tuple[str, ...]) -> float:
     """Mean recall [%] of `one` and of `rest` among their utterances, by the most probable of these classes."""
     asked = table[table["truth"].isin([one, *rest])]
     said = asked[[PROBABILITY + name for name in (one, *rest)]].to_numpy().argmax(axis=1) == 0
@@ -123,7 +126,7 @@ FINE = ("ccc", "pcc", "mse", "steepness", "low", "high")  # in three decimals; a
 ZERO = "zero"
 
 
-class Cell(NamedTuple):
+class ScoreKey(NamedTuple):
     """One number a seed: a measure of a model trained on one corpus and tested on another."""
 
     model: str  # or ZERO
@@ -136,9 +139,9 @@ class Cell(NamedTuple):
 class Part(NamedTuple):
     """One comparison of a claim."""
 
-    left: Cell
+    left: ScoreKey
     relation: str
-    right: Cell
+    right: ScoreKey
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,7 @@ class Finding(NamedTuple):
     comparison: Comparison | None
 
 
-Lookup = Callable[[Cell], Printed | None]
+Lookup = Callable[[ScoreKey], Printed | None]
 
 
 def judge(part: Part, lookup: Lookup) -> Finding:
@@ -204,10 +207,10 @@ def together(verdicts: list[str]) -> str:
 
 def from_study(measured: pd.DataFrame) -> Lookup:
     """Looks a cell up in a table of `measures`."""
-    keys = list(Cell._fields)
+    keys = list(ScoreKey._fields)
     seeds = {key: group.to_numpy() for key, group in measured.groupby(keys, observed=True, sort=False)["value"]}
 
-    def lookup(cell: Cell) -> Printed | None:
+    def lookup(cell: ScoreKey) -> Printed | None:
         if cell.model == ZERO:
             return 0.0, 0.0, 1
         values = seeds.get(tuple(cell))
@@ -221,9 +224,9 @@ def from_study(measured: pd.DataFrame) -> Lookup:
 def from_paper(section: str) -> Lookup:
     """Looks a cell of `section` up in the paper's Tables 1 to 3; what it does not print with an sd is missing."""
     printed = published.results()
-    printed = printed[(printed["table"] != 4) & (printed["section"] == section)].set_index(list(Cell._fields))
+    printed = printed[(printed["table"] != 4) & (printed["section"] == section)].set_index(list(ScoreKey._fields))
 
-    def lookup(cell: Cell) -> Printed | None:
+    def lookup(cell: ScoreKey) -> Printed | None:
         metric = "uar" if cell.target == EMOTION else "ccc"
         if cell.metric == "drop":
             other = cell._replace(metric="pcc" if metric == "ccc" else metric)
@@ -273,20 +276,24 @@ def _common(part: Part) -> str:
     """Corpora, target and measure, where both sides have the same."""
     left, right = part.left, part.right
     same = (
-        [f"{schema.corpus(left.train_corpus)} → {schema.corpus(left.test_corpus)}"] if left[1:3] == right[1:3] else []
+        [f"{schema.corpus_label(left.train_corpus)} → {schema.corpus_label(left.test_corpus)}"]
+        if left[1:3] == right[1:3]
+        else []
     )
     same += [left.target] if left.target == right.target != EMOTION else []
     same += [left.metric] if left.metric == right.metric and left.metric not in ("uar", "ccc", "pcc") else []
     return ", ".join(same)
 
 
-def _named(cell: Cell, other: Cell) -> str:
+def _named(cell: ScoreKey, other: ScoreKey) -> str:
     """What `cell` is called beside `other`: by its model, and by its measure, target or corpora where these differ."""
     told = [MODEL_LABELS.get(cell.model, cell.model)]
     told += [cell.metric] if cell.metric != other.metric else []
     told += [cell.target] if cell.target != other.target else []
     told += (
-        [f"{schema.corpus(cell.train_corpus)} → {schema.corpus(cell.test_corpus)}"] if cell[1:3] != other[1:3] else []
+        [f"{schema.corpus_label(cell.train_corpus)} → {schema.corpus_label(cell.test_corpus)}"]
+        if cell[1:3] != other[1:3]
+        else []
     )
     return " ".join(told)
 

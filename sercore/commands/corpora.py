@@ -23,8 +23,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Register the commands of this module."""
     speak = commands.add_parser("speak", help="make the embedded corpora: synthesised speech in the two native layouts")
     speak.add_argument("name", nargs="?", choices=("iemocap", "msp-podcast"), help="one of them (default: both)")
-    speak.add_argument("--folder", default=EMBEDDED_CORPORA, help=f"where they go (default: {EMBEDDED_CORPORA}); "
-                       f"what is said goes to {transcripts.TRANSCRIPTS}, or below another folder")  # fmt: skip
+    speak.add_argument(
+        "--folder",
+        default=EMBEDDED_CORPORA,
+        help=f"where they go (default: {EMBEDDED_CORPORA}); "
+        f"what is said goes to {transcripts.TRANSCRIPTS}, or below another folder",
+    )
     speak.add_argument("--seed", type=int, default=0)
     speak.add_argument("--sentences", help="a CSV of rated sentences to speak instead of the project's own")
     speak.add_argument("--size", type=float, default=1.0, help="so many times as many turns")
@@ -32,10 +36,18 @@ def add(commands: argparse._SubParsersAction) -> None:
 
     table = commands.add_parser("table", help="describe a folder of audio that no reader knows, from its names")
     table.add_argument("folder", help="the folder of audio; the table goes there, as utterances.csv")
-    table.add_argument("--pattern", required=True, help="what the names tell: '{speaker}_{emotion}_*.wav', "
-                       "'{emotion}/{speaker:2}*.wav'")  # fmt: skip
-    table.add_argument("--emotions", nargs="+", default=[], metavar="LABEL=NAME",
-                       help="what the names' labels are called here: W=angry; boredom= counts as missing")  # fmt: skip
+    table.add_argument(
+        "--pattern",
+        required=True,
+        help="what the names tell: '{speaker}_{emotion}_*.wav', '{emotion}/{speaker:2}*.wav'",
+    )
+    table.add_argument(
+        "--emotions",
+        nargs="+",
+        default=[],
+        metavar="LABEL=NAME",
+        help="what the names' labels are called here: W=angry; boredom= counts as missing",
+    )
     table.add_argument("--output", help="the table, if not beside the audio")
     table.add_argument("--preview", action="store_true", help="print what was found, write nothing")
     table.add_argument("--overwrite", action="store_true", help="replace a table that is there")
@@ -48,8 +60,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     check.add_argument("--reader", help="how it is read, where its name does not say so")
     check.add_argument("--transcripts", help="a CSV of transcripts (utterance, transcript) for a release that has none")
     check.add_argument("--scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help="lowest and highest rating")
-    check.add_argument("--option", action="append", default=[], metavar="NAME=YAML",
-                       help="another option of the reader, as in a parameters file: emotions='{W: angry}'")  # fmt: skip
+    check.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=YAML",
+        help="another option of the reader, as in a parameters file: emotions='{W: angry}'",
+    )
     check.set_defaults(do=_check)
 
 
@@ -63,24 +80,24 @@ def _speak(asked: argparse.Namespace) -> int:
     for name in [asked.name] if asked.name else ["iemocap", "msp-podcast"]:
         root = folder / name
         start = time.monotonic()
-        made = synthetic.speak(name, root, seed=asked.seed, sentences=asked.sentences, size=asked.size,
-                            progress=progress(name))  # fmt: skip
+        made = synthetic.speak(
+            name, root, seed=asked.seed, sentences=asked.sentences, size=asked.size, progress=progress(name)
+        )
         print(f"{name}: {'spoken in ' + seconds(start) if made else 'already spoken'}: {root}")
         if name == "msp-podcast":  # IEMOCAP comes with transcripts
-            transcripts.hear(corpora.read(name, root), told / f"{name}.csv")
-            transcripts.write_said(name, root, told / f"{name}-gold.csv", asked.sentences)
+            transcripts.transcribe_corpus(corpora.read(name, root), told / f"{name}.csv")
+            transcripts.write_reference(name, root, told / f"{name}-gold.csv", asked.sentences)
     return 0
 
 
 def _table(asked: argparse.Namespace) -> int:
-    from sercore.corpora import table as table_module
-    from sercore.corpora.table import beside, tabulate
+    from sercore.corpora.table import beside, describe, tabulate
 
     folder_of_audio = files.resolve(asked.folder)
     path = files.resolve(asked.output) if asked.output else folder_of_audio / "utterances.csv"
     names = {label: name or None for label, name in _pairs(asked.emotions, "--emotions")}
     listing = tabulate(folder_of_audio, asked.pattern, names)
-    print("\n".join(table_module.describe(listing)))
+    print("\n".join(describe(listing)))
     if asked.preview:
         print("nothing written: this is a preview")
         return 0
@@ -133,13 +150,17 @@ def _split_made(utterances: pd.DataFrame) -> str:
 
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        made = splits.made_for(utterances)
+        made = splits.default_splits(utterances)
     if len(made) > 1:
         return f"split        leave one speaker out, {len(made)} folds (the corpus has none of its own)"
     (split,) = made
     sizes = ", ".join(f"{name} {len(getattr(split, name)):,}" for name in PARTITIONS)
-    return "\n".join([f"split        {split.name}: {sizes} (the corpus has none of its own)",
-                      *(f"WARNING: {warning.message}" for warning in told)])  # fmt: skip
+    return "\n".join(
+        [
+            f"split        {split.name}: {sizes} (the corpus has none of its own)",
+            *(f"WARNING: {warning.message}" for warning in told),
+        ]
+    )
 
 
 def _pairs(given: Iterable[str], option: str) -> list[tuple[str, str]]:

@@ -53,11 +53,12 @@ def _predict(asked: argparse.Namespace) -> int:
 
         recogniser = asr.Recogniser(asked.engine or hub.ENGINE, workers=torch.get_num_threads())
     start = time.monotonic()
-    found = predictor(asked.recordings, asked.text, windows=asked.windows, recogniser=recogniser,
-                      progress=progress("recordings"))  # fmt: skip
+    found = predictor(
+        asked.recordings, asked.text, windows=asked.windows, recogniser=recogniser, progress=progress("recordings")
+    )
     took = time.monotonic() - start
     wrong = found[found["error"].notna()]
-    _show(found[found["error"].isna()], predictor.trained.simulated)
+    _print_predictions(found[found["error"].isna()], predictor.trained.simulated)
     for row in wrong.itertuples():
         print(f"{row.file}: {row.error}", file=sys.stderr)
     if asked.output:
@@ -68,11 +69,11 @@ def _predict(asked: argparse.Namespace) -> int:
 
         figures.save_over_time(figures.plot_over_time(found), files.resolve(asked.plot))
         print(f"{asked.plot}: over time")
-    _tell_speed(found, took)
+    _print_speed(found, took)
     return 1 if len(wrong) else 0
 
 
-def _show(answers: pd.DataFrame, simulated: bool) -> None:
+def _print_predictions(answers: pd.DataFrame, simulated: bool) -> None:
     """Print the answers as a person reads them."""
     if answers.empty:
         return
@@ -89,7 +90,7 @@ def _show(answers: pd.DataFrame, simulated: bool) -> None:
         print("SIMULATED SPEECH was all that this model was trained on: what it says of people means nothing")
 
 
-def _tell_speed(found: pd.DataFrame, took: float) -> None:
+def _print_speed(found: pd.DataFrame, took: float) -> None:
     heard = found[found["error"].isna()].groupby("file")["end"].max()
     told = f"{len(heard)} recording{'s' * (len(heard) != 1)}, {heard.sum():.1f} s of sound in {took:.1f} s"
     failed = found["error"].notna().sum()
@@ -99,14 +100,13 @@ def _tell_speed(found: pd.DataFrame, took: float) -> None:
 
 
 def _export(asked: argparse.Namespace) -> int:
-    from sercore.inference import export as export_module
-    from sercore.inference.export import parity
+    from sercore.inference import export
 
     start = time.monotonic()
-    folder = export_module.export(asked.run, asked.folder, onnx=asked.onnx)
+    folder = export.export(asked.run, asked.folder, onnx=asked.onnx)
     for path in sorted(folder.iterdir()):
         print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
-    for line in parity(folder):
+    for line in export.parity(folder):
         print(line)
     print(f"exported in {seconds(start)}; `sercore predict {folder} file.wav` uses it")
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from sercore import files
 from sercore.settings import TEXT_MODEL, NetworkSettings, TextSettings
 from sercore.study import config, costs, progress, scheduler
-from sercore.study.plan import needed
+from sercore.study.plan import dependencies
 
 ASSUMED_RATE = 1_900.0  # utterances/s of training on a GPU
 PEAK = 800e12  # FLOP/s of an H100 in a bfloat16 matrix product, measured
@@ -129,7 +129,9 @@ def _sizes(plan: config.Study, corpora: Mapping[str, costs.Extent]) -> list[str]
 def _schedules(plan: config.Study, seconds: Mapping[costs.Key, float], workers: list[int]) -> None:
     number = {run.key: task for task, run in enumerate(plan.runs)}
     lengths = [seconds[run.key] for run in plan.runs]
-    edges = {number[run.key]: [number[other.key] for other in needed(plan, run)] for run in plan.runs if run.needs}
+    edges = {
+        number[run.key]: [number[other.key] for other in dependencies(plan, run)] for run in plan.runs if run.needs
+    }
     print(f"\nlongest run {_hours(max(lengths))}; {len(edges)} runs wait for others")
     print(f"{'':>8}  {'computed':^17}  {'simulated on Dask':^17}")
     print(f"{'GPUs':>8}  {'wall':>9} {'idle':>7}  {'wall':>9} {'idle':>7}")

@@ -79,23 +79,25 @@ def perform(plan: config.Study, only: Collection[tuple[str, str]], asked: argpar
             for outcome in execute(plan, cluster, only=only, retries=asked.retries, patience=asked.patience):
                 counted = not outcome.name.startswith(CACHES)
                 outcomes[outcome.state] += counted or outcome.state == "failed"
-                _tell(outcome, f"[{outcomes.total()}/{len(only)}]" if counted else "[caches]")
+                _print_outcome(outcome, f"[{outcomes.total()}/{len(only)}]" if counted else "[caches]")
         if not outcomes["failed"] and all(run.complete for run in plan.runs):
             for outcome in analyse(plan, cluster):
                 analysed[outcome.state] += 1
-                _tell(outcome, "")
-            _show(plan)
+                _print_outcome(outcome, "")
+            _print_runs(plan)
         elif plan.analysis:
             print("analysis notebooks wait until every run of the study is complete")
     if outcomes["complete"] + outcomes["failed"] + analysed["complete"] + analysed["failed"] == 0:
         print(f"\nnothing to do: every run and analysis of study {plan.name} is complete ({seconds(start)})")
     else:
-        print(f"\nstudy {plan.name}: {outcomes['complete']} runs executed, {outcomes['skipped']} skipped, "
-              f"{outcomes['failed']} failed; {analysed['complete']} analyses executed, {seconds(start)}")  # fmt: skip
+        print(
+            f"\nstudy {plan.name}: {outcomes['complete']} runs executed, {outcomes['skipped']} skipped, "
+            f"{outcomes['failed']} failed; {analysed['complete']} analyses executed, {seconds(start)}"
+        )
     return 1 if outcomes["failed"] or analysed["failed"] else 0
 
 
-def _show(plan: config.Study) -> None:
+def _print_runs(plan: config.Study) -> None:
     for pattern in SHOWN:
         for table in sorted((plan.folder / "tables").glob(pattern)):
             print(f"\n{table.read_text(encoding='utf-8')}")
@@ -103,7 +105,7 @@ def _show(plan: config.Study) -> None:
         print(f"figure: {figure}")
 
 
-def _tell(outcome: attempt.Outcome, count: str) -> None:
+def _print_outcome(outcome: attempt.Outcome, count: str) -> None:
     with tqdm.external_write_mode():  # above the bar, where there is one
         if outcome.state == "complete":
             print(f"{count} {outcome.name}: {outcome.seconds:.0f} s", flush=True)

@@ -10,7 +10,7 @@ import pandas as pd
 from sercore.commands.run import add_workers, perform
 from sercore.schema import first
 from sercore.study import config, progress
-from sercore.study.progress import STATES, spoken
+from sercore.study.progress import STATES, duration
 
 MOST = 20  # runs of one kind that are listed
 SOURCE_LINES = 6  # of a failing cell
@@ -105,9 +105,9 @@ def describe(plan: config.Study, table: pd.DataFrame, workers: int | None = None
     left = progress.remaining(plan, workers, table)
     if left:
         if told or counts.get("running", 0):
-            lines.append(f"about {spoken(left)} to go")
+            lines.append(f"about {duration(left)} to go")
         else:
-            lines.append(f"no batch is under way; about {spoken(left)} to go once `sercore run` goes on")
+            lines.append(f"no batch is under way; about {duration(left)} to go once `sercore run` goes on")
     elif left is None:
         lines.append("no run has been measured yet: nothing tells how long it will take")
     if told and not counts.get("running", 0) and not counts.get("done", 0):
@@ -129,8 +129,8 @@ def describe(plan: config.Study, table: pd.DataFrame, workers: int | None = None
 
 def _running(row: tuple, run: config.Run, measured: bool) -> list[str]:
     """A running run: where it stands, how it learns, and how long it still takes."""
-    left = f", about {spoken(row.left)} to go" if measured else ""
-    lines = [f"  running {row.section}/{row.run}: {spoken(row.seconds)}{left}"]
+    left = f", about {duration(row.left)} to go" if measured else ""
+    lines = [f"  running {row.section}/{row.run}: {duration(row.seconds)}{left}"]
     past = progress.history(run)
     if past is not None and len(past):
         curve = past.loc[past["fold"].astype(str) == row.fold, "development"].tolist()

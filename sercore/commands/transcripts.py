@@ -24,10 +24,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Register the commands of this module."""
     transcribe = commands.add_parser("transcribe", help="recognise the speech of a corpus")
     _add_corpus(transcribe)
-    transcribe.add_argument("--model", default=ENGINE,
-                            help="a folder of weights, a Hugging Face id (openai/whisper-small, "
-                                 "facebook/wav2vec2-base-960h), or a name of faster-whisper's "
-                                 f"(default: {ENGINE})")  # fmt: skip
+    transcribe.add_argument(
+        "--model",
+        default=ENGINE,
+        help="a folder of weights, a Hugging Face id (openai/whisper-small, "
+        "facebook/wav2vec2-base-960h), or a name of faster-whisper's "
+        f"(default: {ENGINE})",
+    )
     transcribe.add_argument("--beam", type=int, default=1, help="hypotheses that are followed at a time (default: 1)")
     transcribe.add_argument("--language", default="en", help="of the speech, for a model of several (default: en)")
     transcribe.add_argument("--workers", type=int, help="utterances at a time (default: one a core)")
@@ -37,10 +40,18 @@ def add(commands: argparse._SubParsersAction) -> None:
     rates = commands.add_parser("wer", help="word error rate of a corpus's transcripts, by emotion and by speaker")
     _add_corpus(rates)
     rates.add_argument("--heard", help=f"the CSV of recognised transcripts (default: {TRANSCRIPTS}/NAME.csv)")
-    rates.add_argument("--said", help="a CSV of what was said (default: the corpus's own; of an embedded corpus, "
-                                      "what it was made to say)")  # fmt: skip
-    rates.add_argument("--by", nargs="+", default=["emotion", "gender", "speaker"], choices=GROUPS, metavar="COLUMN",
-                       help=f"of {', '.join(GROUPS)} (default: emotion gender speaker)")  # fmt: skip
+    rates.add_argument(
+        "--said",
+        help="a CSV of what was said (default: the corpus's own; of an embedded corpus, what it was made to say)",
+    )
+    rates.add_argument(
+        "--by",
+        nargs="+",
+        default=["emotion", "gender", "speaker"],
+        choices=GROUPS,
+        metavar="COLUMN",
+        help=f"of {', '.join(GROUPS)} (default: emotion gender speaker)",
+    )
     rates.add_argument("--output", help="also write the table there, as CSV")
     rates.set_defaults(do=_rates)
 
@@ -63,25 +74,29 @@ def _transcribe(asked: argparse.Namespace) -> int:
     else:
         apart = "" if asked.model == ENGINE else "-" + re.sub(r"\W+", "-", asked.model.strip("./~")).strip("-")
         path = files.resolve(TRANSCRIPTS) / f"{asked.name}{apart}.csv"
-    hear(_read(asked), path, engine=asked.model, beam=asked.beam, workers=asked.workers, language=asked.language)
+    options = {"engine": asked.model, "beam": asked.beam, "workers": asked.workers, "language": asked.language}
+    transcribe_corpus(_read(asked), path, **options)
     return 0
 
 
-def hear(corpus: "Corpus", path: Path, **options: object) -> None:
-    """Transcribe `corpus` into the CSV `path`; `options` are those of transcripts.transcribe."""
-    from sercore.features import transcribe as transcribe_module
+def transcribe_corpus(corpus: "Corpus", path: Path, **options: object) -> None:
+    """Transcribe `corpus` into the CSV `path`; `options` are those of transcribe.transcribe."""
+    from sercore.features import transcribe  # torch takes seconds to import
 
     start = time.monotonic()
-    heard = transcribe_module.transcribe(corpus, path.parent, progress=progress("transcripts"), **options)
+    heard = transcribe.transcribe(corpus, path.parent, progress=progress("transcripts"), **options)
     files.write_bytes(path, heard.read_bytes())
     print(f"{corpus.name}: transcripts by speech recognition, {seconds(start)}: {path}")
 
 
-def write_said(name: str, root: Path, path: Path, sentences: str | None) -> None:
+def write_reference(name: str, root: Path, path: Path, sentences: str | None) -> None:
     """Write what the embedded corpus `name` in `root` was made to say into the CSV `path`."""
     from sercore.corpora import synthetic
 
-    files.write_table(path, pd.DataFrame(synthetic.said(root, sentences).items(), columns=["utterance", "transcript"]))
+    files.write_table(
+        path,
+        pd.DataFrame(synthetic.reference_transcripts(root, sentences).items(), columns=["utterance", "transcript"]),
+    )
     print(f"{name}: what is said: {path}")
 
 
@@ -93,7 +108,7 @@ def _rates(asked: argparse.Namespace) -> int:
     if not path.is_file():
         raise FileNotFoundError(f"no {path}; make it with `sercore transcribe {asked.name} {asked.root}`")
     ids = corpus.utterances["utterance"]
-    said, source = _said(asked, corpus)
+    said, source = _reference(asked, corpus)
     table = corpus.utterances.assign(transcript=said, heard=ids.map(read_transcripts(path)))
     held = pd.read_csv(path, dtype={"utterance": "str"})
     if "confidence" in held:
@@ -108,7 +123,7 @@ def _rates(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _said(asked: argparse.Namespace, corpus: "Corpus") -> tuple[pd.Series, str]:
+def _reference(asked: argparse.Namespace, corpus: "Corpus") -> tuple[pd.Series, str]:
     """The gold transcript of each utterance of `corpus`, and where it comes from."""
     from sercore.corpora import synthetic
     from sercore.corpora.transcripts import read_transcripts
@@ -119,7 +134,7 @@ def _said(asked: argparse.Namespace, corpus: "Corpus") -> tuple[pd.Series, str]:
     if corpus.utterances["transcript"].notna().any():
         return corpus.utterances["transcript"], "the corpus's own transcripts"
     if corpus.simulated:
-        return ids.map(synthetic.said(corpus.root)), "what the corpus was made to say"
+        return ids.map(synthetic.reference_transcripts(corpus.root)), "what the corpus was made to say"
     raise ValueError(f"{corpus.root} has no transcripts of its own; name a CSV of what was said with --said")
 
 

@@ -77,8 +77,11 @@ class Corpus:
         """
         rows = self.utterances.reindex(columns=list(schema.UTTERANCE_COLUMNS))
         sizes = rows[["utterance"]].assign(bytes=[_size(self.root / file) for file in rows["file"]])
-        parts = {"table": rows.drop(columns="transcript"), "transcripts": rows[["utterance", "transcript"]],
-                 "audio": sizes}  # fmt: skip
+        parts = {
+            "table": rows.drop(columns="transcript"),
+            "transcripts": rows[["utterance", "transcript"]],
+            "audio": sizes,
+        }
         return {name: _digest(part) for name, part in parts.items()}
 
 
@@ -162,16 +165,39 @@ def check_tolerance(tolerance: float) -> None:
 
 MISSING = ("nan", "na", "n/a", "none", "null", "-")  # cells that mean: nothing is known
 EMOTIONS = {
-    "anger": "angry", "ang": "angry", "contempt": "contemptuous", "disgust": "disgusted", "dis": "disgusted",
-    "excitement": "excited", "exc": "excited", "fear": "fearful", "fea": "fearful", "frustration": "frustrated",
-    "fru": "frustrated", "happiness": "happy", "hap": "happy", "joy": "happy", "joyful": "happy", "neu": "neutral",
-    "neutrality": "neutral", "sadness": "sad", "surprise": "surprised", "sur": "surprised",
-}  # fmt: skip
+    "anger": "angry",
+    "ang": "angry",
+    "contempt": "contemptuous",
+    "disgust": "disgusted",
+    "dis": "disgusted",
+    "excitement": "excited",
+    "exc": "excited",
+    "fear": "fearful",
+    "fea": "fearful",
+    "frustration": "frustrated",
+    "fru": "frustrated",
+    "happiness": "happy",
+    "hap": "happy",
+    "joy": "happy",
+    "joyful": "happy",
+    "neu": "neutral",
+    "neutrality": "neutral",
+    "sadness": "sad",
+    "surprise": "surprised",
+    "sur": "surprised",
+}
 GENDERS = {"f": "female", "w": "female", "woman": "female", "m": "male", "man": "male"}
 PARTITIONS = {
-    "training": "train", "dev": "development", "devel": "development", "val": "development", "valid": "development",
-    "validation": "development", "eval": "test", "evaluation": "test", "testing": "test",
-}  # fmt: skip
+    "training": "train",
+    "dev": "development",
+    "devel": "development",
+    "val": "development",
+    "valid": "development",
+    "validation": "development",
+    "eval": "test",
+    "evaluation": "test",
+    "testing": "test",
+}
 STYLES = {"improvisation": "improvised", "script": "scripted", "podcasts": "podcast"}
 KNOWN = {
     "emotion": (schema.EMOTION_NAMES, EMOTIONS),

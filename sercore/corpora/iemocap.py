@@ -21,9 +21,18 @@ from sercore.corpora.headers import read_headers, unusual
 from sercore.schema import did_you_mean, first
 
 EMOTIONS: dict[str, str | None] = {
-    "ang": "angry", "dis": "disgusted", "exc": "excited", "fea": "fearful", "fru": "frustrated", "hap": "happy",
-    "neu": "neutral", "oth": "other", "sad": "sad", "sur": "surprised", "xxx": None,
-}  # fmt: skip  # xxx: no majority among the raters
+    "ang": "angry",
+    "dis": "disgusted",
+    "exc": "excited",
+    "fea": "fearful",
+    "fru": "frustrated",
+    "hap": "happy",
+    "neu": "neutral",
+    "oth": "other",
+    "sad": "sad",
+    "sur": "surprised",
+    "xxx": None,
+}  # xxx: no majority among the raters
 RATINGS = ("valence", "arousal", "dominance")  # the order in the label files
 SESSIONS = ("Session1", "Session2", "Session3", "Session4", "Session5")
 EXPECTED = (

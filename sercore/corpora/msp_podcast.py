@@ -109,7 +109,7 @@ def _looks_like_release(folder: Path) -> bool:
 
 def survey(root: Path) -> Release:
     """Find everything in `root`. Raises FileNotFoundError where no wav or no labels are there, ValueError for two wavs
-    of one name."""  # fmt: skip
+    of one name."""
     release = Release(root)
     audio: list[tuple[str, str, bool]] = []  # stem, path, whether it lies in a folder called audio
     for folder, subfolders, names in walk(root, DEPTH):
@@ -261,13 +261,28 @@ def refuse(source: Path, cells: pd.DataFrame, wrong: pd.Series, column: str, kno
 
 SCALE = (1.0, 7.0)
 EMOTIONS: dict[str, str | None] = {
-    "A": "angry", "S": "sad", "H": "happy", "U": "surprised", "F": "fearful", "D": "disgusted", "C": "contemptuous",
-    "N": "neutral", "O": "other", "X": None, "": None,
-}  # fmt: skip  # X: no plurality among the raters
+    "A": "angry",
+    "S": "sad",
+    "H": "happy",
+    "U": "surprised",
+    "F": "fearful",
+    "D": "disgusted",
+    "C": "contemptuous",
+    "N": "neutral",
+    "O": "other",
+    "X": None,
+    "": None,
+}  # X: no plurality among the raters
 PARTITIONS: dict[str, str | None] = {
-    "train": "train", "validation": "development", "development": "development", "test": "test", "test1": "test",
-    "test2": None, "test3": None, "": None,
-}  # fmt: skip
+    "train": "train",
+    "validation": "development",
+    "development": "development",
+    "test": "test",
+    "test1": "test",
+    "test2": None,
+    "test3": None,
+    "": None,
+}
 UNUSED = {"test2": "of Test2", "test3": "of Test3", "": "without partition"}
 GENDERS: dict[str, str | None] = {"female": "female", "male": "male", "unknown": None, "": None}
 RATINGS = {"arousal": "EmoAct", "valence": "EmoVal", "dominance": "EmoDom"}

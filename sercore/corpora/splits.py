@@ -13,7 +13,9 @@ from sercore.schema import PARTITIONS, did_you_mean, first
 
 OFFICIAL = "official"
 PAIRED = re.compile(r".*\d[FM]")  # a speaker named after a session and a gender, as IEMOCAP's Ses01F
-MADE = re.compile(r"by_(speaker|dialog|utterance)_(\d+)")  # the name of a split that was made here: of what, its seed
+MADE_HERE = re.compile(
+    r"by_(speaker|dialog|utterance)_(\d+)"
+)  # the name of a split that was made here: of what, its seed
 MOST_FOLDS = 20  # speakers up to which every one is left out once; more would be as many trainings
 SHARES = (0.6, 0.2, 0.2)  # of train, development and test in a split that is made here
 ATTEMPTS = 300  # random orders of the speakers that a split is chosen from
@@ -30,11 +32,11 @@ class Split:
     test: tuple[str, ...]
 
 
-def official(utterances: pd.DataFrame, allow_torn_speakers: bool = False) -> Split:
+def official(utterances: pd.DataFrame, allow_speaker_leakage: bool = False) -> Split:
     """The corpus's own partitions; utterances of none are in none.
 
     Raises ValueError where a partition has no utterance, and where a speaker is in more than one of them, unless
-    `allow_torn_speakers`. An unknown speaker is nobody's, so it is not torn.
+    `allow_speaker_leakage`. An unknown speaker is nobody's, so it is not torn.
     """
     sizes = utterances["partition"].value_counts()
     empty = [partition for partition in PARTITIONS if partition not in sizes]
@@ -44,11 +46,11 @@ def official(utterances: pd.DataFrame, allow_torn_speakers: bool = False) -> Spl
             "(or its part was filtered away); split with splits.by_speaker() or splits.leave_one_speaker_out()"
         )
     split = _split(OFFICIAL, utterances, utterances["partition"])
-    torn = torn_speakers(split, utterances)
-    if torn and not allow_torn_speakers:
+    torn = speaker_leakage(split, utterances)
+    if torn and not allow_speaker_leakage:
         raise ValueError(
             f"{len(torn)} speakers are in more than one partition, {first(torn)}; scores on seen speakers are "
-            "inflated: split with splits.by_speaker(), or say allow_torn_speakers=True to keep the corpus's partitions"
+            "inflated: split with splits.by_speaker(), or allow_speaker_leakage=True to keep the partitions"
         )
     return split
 
@@ -91,7 +93,7 @@ def leave_one_speaker_out(utterances: pd.DataFrame) -> list[Split]:
     return splits
 
 
-def made_for(utterances: pd.DataFrame) -> list[Split]:
+def default_splits(utterances: pd.DataFrame) -> list[Split]:
     """The splits of a corpus that has none of its own, by how many speakers are known in it.
 
     Three to MOST_FOLDS: every one is left out once (`leave_one_speaker_out`). More: one split whose partitions share
@@ -113,14 +115,14 @@ def made_for(utterances: pd.DataFrame) -> list[Split]:
     return [by_group(utterances, column)]
 
 
-def named(utterances: pd.DataFrame, names: Iterable[str], corpus: str) -> list[Split]:
+def by_name(utterances: pd.DataFrame, names: Iterable[str], corpus: str) -> list[Split]:
     """The splits called `names`: a speaker to leave out, or by_speaker_0, by_dialog_0, by_utterance_0 (the seed last).
 
     Those of speakers come first, in the order of `leave_one_speaker_out`. Raises ValueError, naming `corpus`, for a
     name that is neither.
     """
     names = list(dict.fromkeys(names))
-    made = {name: MADE.fullmatch(name) for name in names}
+    made = {name: MADE_HERE.fullmatch(name) for name in names}
     left_out = {name for name in names if not made[name]}
     found = {split.name: split for split in leave_one_speaker_out(utterances)} if left_out else {}
     for name in left_out:
@@ -183,7 +185,7 @@ def _deal(sizes: np.ndarray, order: np.ndarray, shares: tuple[float, float, floa
     return homes
 
 
-def torn_speakers(split: Split, utterances: pd.DataFrame) -> list[str]:
+def speaker_leakage(split: Split, utterances: pd.DataFrame) -> list[str]:
     """The speakers with utterances in more than one partition of `split`; unknown speakers are not one speaker."""
     homes = _homes(split, utterances).groupby("speaker")["home"].nunique()  # leaves out missing speakers
     return sorted(homes.index[homes > 1])

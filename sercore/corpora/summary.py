@@ -16,23 +16,48 @@ from sercore.corpora.corpus import Corpus, Finding
 from sercore.schema import CORPUS_LABELS, DIMENSIONS, FOUR_CLASSES, GENDERS, PARTITIONS, STYLES, map_emotions
 
 IEMOCAP_EMOTIONS = {
-    "angry": 1103, "disgusted": 2, "excited": 1041, "fearful": 40, "frustrated": 1849, "happy": 595, "neutral": 1708,
-    "other": 3, "sad": 1084, "surprised": 107, "no agreement": 2507,
-}  # fmt: skip
+    "angry": 1103,
+    "disgusted": 2,
+    "excited": 1041,
+    "fearful": 40,
+    "frustrated": 1849,
+    "happy": 595,
+    "neutral": 1708,
+    "other": 3,
+    "sad": 1084,
+    "surprised": 107,
+    "no agreement": 2507,
+}
 IEMOCAP_CLASSES = {"angry": 1103, "happy": 1636, "neutral": 1708, "sad": 1084}
 IEMOCAP_SPEAKERS = {
-    "Ses01F": 873, "Ses01M": 946, "Ses02F": 859, "Ses02M": 952, "Ses03F": 1048, "Ses03M": 1088, "Ses04F": 987,
-    "Ses04M": 1116, "Ses05F": 1033, "Ses05M": 1137,
-}  # fmt: skip
+    "Ses01F": 873,
+    "Ses01M": 946,
+    "Ses02F": 859,
+    "Ses02M": 952,
+    "Ses03F": 1048,
+    "Ses03M": 1088,
+    "Ses04F": 987,
+    "Ses04M": 1116,
+    "Ses05F": 1033,
+    "Ses05M": 1137,
+}
 IEMOCAP_CLASSES_OF_SPEAKERS = {
-    "Ses01F": 528, "Ses01M": 557, "Ses02F": 481, "Ses02M": 542, "Ses03F": 522, "Ses03M": 629, "Ses04F": 528,
-    "Ses04M": 503, "Ses05F": 590, "Ses05M": 651,
-}  # fmt: skip
+    "Ses01F": 528,
+    "Ses01M": 557,
+    "Ses02F": 481,
+    "Ses02M": 542,
+    "Ses03F": 522,
+    "Ses03M": 629,
+    "Ses04F": 528,
+    "Ses04M": 503,
+    "Ses05F": 590,
+    "Ses05M": 651,
+}
 IEMOCAP_STYLES = {"improvised": 4784, "scripted": 5255}
 IEMOCAP_MEANS = {"arousal": 3.0897, "valence": 2.7781, "dominance": 3.1943}
 
 
-class Release(NamedTuple):
+class PublishedCounts(NamedTuple):
     """Published sizes of one release of MSP-Podcast; None where none was published."""
 
     total: int | None
@@ -45,21 +70,29 @@ class Release(NamedTuple):
 
 EVERYTHING = frozenset(("total", "train", "development", "test", "test2"))
 MSP_PODCAST = {
-    "1.6": Release(50_362, 34_280, 5_958, 10_124, None, EVERYTHING),
-    "1.7": Release(62_140, 38_179, 7_538, 12_902, 3_521, EVERYTHING),
-    "1.8": Release(73_042, 44_879, 7_800, 15_326, 5_037, frozenset(("train", "test2"))),
-    "1.9": Release(None, 55_283, None, None, None, frozenset()),
-    "1.10": Release(104_267, 63_076, 10_999, 16_903, 13_289, frozenset()),
-    "1.11": Release(149_307, 84_030, 19_815, 30_647, 14_815, frozenset()),
-    "of the Odyssey 2024 challenge": Release(116_221, 84_260, 31_961, None, None, frozenset()),
-    "1.12": Release(207_136, None, None, None, None, frozenset()),
-    "2.0": Release(264_705, 169_190, 34_399, 46_294, 14_822, frozenset()),
+    "1.6": PublishedCounts(50_362, 34_280, 5_958, 10_124, None, EVERYTHING),
+    "1.7": PublishedCounts(62_140, 38_179, 7_538, 12_902, 3_521, EVERYTHING),
+    "1.8": PublishedCounts(73_042, 44_879, 7_800, 15_326, 5_037, frozenset(("train", "test2"))),
+    "1.9": PublishedCounts(None, 55_283, None, None, None, frozenset()),
+    "1.10": PublishedCounts(104_267, 63_076, 10_999, 16_903, 13_289, frozenset()),
+    "1.11": PublishedCounts(149_307, 84_030, 19_815, 30_647, 14_815, frozenset()),
+    "of the Odyssey 2024 challenge": PublishedCounts(116_221, 84_260, 31_961, None, None, frozenset()),
+    "1.12": PublishedCounts(207_136, None, None, None, None, frozenset()),
+    "2.0": PublishedCounts(264_705, 169_190, 34_399, 46_294, 14_822, frozenset()),
 }
 """Labelled turns: Test3, whose labels are not in the releases, is not counted, but perhaps in the total of 1.12."""
 MSP_1_8_EMOTIONS = {
-    "angry": 3218, "contemptuous": 3644, "disgusted": 2593, "fearful": 1544, "happy": 14285, "neutral": 26009,
-    "other": 817, "sad": 2649, "surprised": 4084, "no agreement": 14199,
-}  # fmt: skip
+    "angry": 3218,
+    "contemptuous": 3644,
+    "disgusted": 2593,
+    "fearful": 1544,
+    "happy": 14285,
+    "neutral": 26009,
+    "other": 817,
+    "sad": 2649,
+    "surprised": 4084,
+    "no agreement": 14199,
+}
 
 
 class Count(NamedTuple):
@@ -125,7 +158,7 @@ def _each(published: dict[str, float], found: dict[str, float], prefix: str) -> 
     return [Count(prefix + name, found.get(name, 0), number, False) for name, number in published.items()]
 
 
-def _distance(found: dict[str, int], release: Release) -> float:
+def _distance(found: dict[str, int], release: PublishedCounts) -> float:
     """How far the numbers found are from the published ones, as a share of these: the median, for one may be absent."""
     shares = [
         abs(size - published) / published
@@ -148,7 +181,7 @@ DIFFERENCES = 6  # most disagreeing counts that are listed
 
 def describe(corpus: Corpus) -> str:
     """Turns, speakers, partitions, classes, durations, ratings, transcripts and defects of `corpus`, and which
-    published counts agree; a line is at most WIDTH characters."""  # fmt: skip
+    published counts agree; a line is at most WIDTH characters."""
     lines = [
         f"{CORPUS_LABELS.get(corpus.name, corpus.name)} in {corpus.root}",
         *_summary(corpus),

@@ -118,10 +118,16 @@ def error_table(utterances: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFram
         values = _thirds(known[column]) if column == "confidence" else known[column].fillna("unknown")
         groups += [(column, str(value), part) for value, part in counts.groupby(values, observed=True)]
     rows = [
-        {"by": column, "value": value, "utterances": len(part), **part[list(COUNTS)].sum().to_dict(),
-         "wer": rate(part), "empty": part["empty"].mean()}
+        {
+            "by": column,
+            "value": value,
+            "utterances": len(part),
+            **part[list(COUNTS)].sum().to_dict(),
+            "wer": rate(part),
+            "empty": part["empty"].mean(),
+        }
         for column, value, part in groups
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 
@@ -143,7 +149,7 @@ REPLACED, DELETED = 0.6, 0.2
 """Shares of a corrupted word's fates; the rest has a word inserted behind it. Recognition errs about so."""
 
 
-def tell(corpus: Corpus, text: TextSettings) -> Corpus:
+def apply_transcripts(corpus: Corpus, text: TextSettings) -> Corpus:
     """`corpus` with the transcripts that `text` asks for: taken from a source, then shuffled, then corrupted.
 
     The source is the corpus's own transcripts, one of its other_transcripts by name, or none at all. What a source
@@ -152,7 +158,7 @@ def tell(corpus: Corpus, text: TextSettings) -> Corpus:
     """
     if (text.transcripts, text.corruption, text.shuffled) == (OWN, 0.0, False):
         return corpus
-    told = _taken(corpus, text.transcripts)
+    told = _other_transcripts(corpus, text.transcripts)
     if text.shuffled:
         told = shuffle(told)
     if text.corruption:
@@ -161,7 +167,7 @@ def tell(corpus: Corpus, text: TextSettings) -> Corpus:
     return dataclasses.replace(corpus, utterances=corpus.utterances.assign(transcript=ids.map(told).astype("str")))
 
 
-def _taken(corpus: Corpus, source: str) -> dict[str, str | None]:
+def _other_transcripts(corpus: Corpus, source: str) -> dict[str, str | None]:
     """Utterance -> transcript of the source, None where it is missing."""
     ids = list(corpus.utterances["utterance"])
     if source == EMPTY:
@@ -202,11 +208,11 @@ def corrupt(transcripts: Mapping[str, str | None], rate: float) -> dict[str, str
 def _corrupted(utterance: str, text: str, rate: float, vocabulary: Sequence[str]) -> str:
     told = []
     for place, word in enumerate(text.split()):
-        if _chance(utterance, place, "wrong") >= rate:
+        if _random(utterance, place, "wrong") >= rate:
             told.append(word)
             continue
-        fate = _chance(utterance, place, "fate")
-        other = _other(word, vocabulary, _chance(utterance, place, "word"))
+        fate = _random(utterance, place, "fate")
+        other = _other_word(word, vocabulary, _random(utterance, place, "word"))
         if fate < REPLACED:
             told.append(other)
         elif fate >= REPLACED + DELETED:
@@ -214,7 +220,7 @@ def _corrupted(utterance: str, text: str, rate: float, vocabulary: Sequence[str]
     return " ".join(told)
 
 
-def _other(word: str, vocabulary: Sequence[str], chance: float) -> str:
+def _other_word(word: str, vocabulary: Sequence[str], chance: float) -> str:
     """The word at `chance` of the sorted `vocabulary`, or the next that is not `word`; `word` where there is no other.
 
     >>> _other("Dog.", ["cat", "dog", "dog"], 0.5)
@@ -236,11 +242,11 @@ def shuffle(transcripts: Mapping[str, str | None]) -> dict[str, str | None]:
     """
     if len(transcripts) < 2:
         raise ValueError(f"{len(transcripts)} utterances cannot be told each other's transcripts; expected at least 2")
-    order = sorted(transcripts, key=lambda utterance: (_chance(utterance, 0, "order"), utterance))
+    order = sorted(transcripts, key=lambda utterance: (_random(utterance, 0, "order"), utterance))
     return {name: transcripts[after] for name, after in zip(order, [*order[1:], order[0]], strict=True)}
 
 
-def _chance(utterance: str, place: int, what: str) -> float:
+def _random(utterance: str, place: int, what: str) -> float:
     """A number in [0, 1), the same for the same arguments everywhere, as if drawn at random for each of them."""
     drawn = blake2b(f"{utterance}\n{place}\n{what}".encode(), digest_size=7).digest()
     return int.from_bytes(drawn, "big") / 256**7

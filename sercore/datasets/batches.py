@@ -34,7 +34,7 @@ class Batch(NamedTuple):
     rows: Tensor  # (batch,) int64, positions in the dataset; on the CPU
 
 
-class Plan(NamedTuple):
+class BatchIndex(NamedTuple):
     """Which rows of the packed array make a batch."""
 
     rows: np.ndarray  # (batch,) positions in the dataset
@@ -92,7 +92,7 @@ class Dataset(ABC):
             rows = torch.from_numpy(plan.rows)
             yield Batch(self._inputs(plan), self.target[rows.to(self.device)], rows)
 
-    def plan(self, size: int, generator: torch.Generator | None, crop_frames: int | None = None) -> list[Plan]:
+    def plan(self, size: int, generator: torch.Generator | None, crop_frames: int | None = None) -> list[BatchIndex]:
         """The batches of an epoch, before anything is read.
 
         With a generator, for training: utterances are shuffled, sorted by duration within groups of 50 batches, and
@@ -106,7 +106,7 @@ class Dataset(ABC):
                 raise ValueError("evaluation takes whole utterances: crop_frames needs a generator")
             padded = self._padded(self._count)
             batches = _evaluation_batches(padded, size, size * self.typical)
-            return [Plan(rows, self._start[rows], self._count[rows], int(padded[rows].max())) for rows in batches]
+            return [BatchIndex(rows, self._start[rows], self._count[rows], int(padded[rows].max())) for rows in batches]
         if crop_frames is not None and crop_frames < self.least:
             raise ValueError(
                 f"crop_frames is {crop_frames}; expected at least {self.least}, or the network has no answer"
@@ -117,16 +117,16 @@ class Dataset(ABC):
         batches = _training_batches(count, size, generator, self.multiple)
         chance = torch.rand(len(self), generator=generator, dtype=torch.float64).numpy()
         start = self._start + (chance * (self._count - count + 1)).astype(np.int64)
-        return [Plan(rows, start[rows], count[rows], int(padded[rows].max())) for rows in batches]
+        return [BatchIndex(rows, start[rows], count[rows], int(padded[rows].max())) for rows in batches]
 
     def _padded(self, count: np.ndarray) -> np.ndarray:
         return -(-count // self.multiple) * self.multiple
 
     @abstractmethod
-    def _inputs(self, plan: Plan) -> tuple[Tensor | None, ...]:
+    def _inputs(self, plan: BatchIndex) -> tuple[Tensor | None, ...]:
         """What the model's forward takes of the rows of `plan`."""
 
-    def _gather(self, plan: Plan, dtype: torch.dtype) -> Tensor:
+    def _gather(self, plan: BatchIndex, dtype: torch.dtype) -> Tensor:
         """The plan's rows (batch, padded, ...) on the dataset's device, padding behind them."""
         if self._resident is not None:
             steps = torch.arange(plan.padded, device=self.device)
@@ -165,7 +165,7 @@ class SpeechDataset(Dataset):
             self._text = self._text.to(self.device)
         return self
 
-    def _inputs(self, plan: Plan) -> tuple[Tensor | None, ...]:
+    def _inputs(self, plan: BatchIndex) -> tuple[Tensor | None, ...]:
         frames = torch.from_numpy(plan.count).to(self.device)
         text = None if self._text is None else self._text[torch.from_numpy(plan.rows).to(self.device)]
         return self._gather(plan, torch.float32), frames, text
@@ -182,7 +182,7 @@ class TextDataset(Dataset):
         """As a Dataset."""
         super().__init__(tokens, utterances, target)
 
-    def _inputs(self, plan: Plan) -> tuple[Tensor | None, ...]:
+    def _inputs(self, plan: BatchIndex) -> tuple[Tensor | None, ...]:
         counts = torch.from_numpy(plan.count).to(self.device)
         return self._gather(plan, torch.int64), torch.arange(plan.padded, device=self.device) < counts[:, None]
 
@@ -299,6 +299,6 @@ class WaveformDataset(Dataset):
         """As a Dataset."""
         super().__init__(sound, utterances, target)
 
-    def _inputs(self, plan: Plan) -> tuple[Tensor | None, ...]:
+    def _inputs(self, plan: BatchIndex) -> tuple[Tensor | None, ...]:
         samples = torch.from_numpy(plan.count).to(self.device)
         return self._gather(plan, torch.float32).div_(FULL_SCALE), samples

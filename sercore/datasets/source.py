@@ -4,7 +4,7 @@ One run of the study: a model trained on one corpus with one seed, evaluated the
 
 The notebooks of sections 5 and 6 are made of these calls, in this order: `define`, `load`, for each split `fit`,
 then `finish`. A fold that is complete is not trained again, and one that was interrupted goes on at its last epoch
-that was kept. What the run's provenance.json tells of it all is described in sercore.sittings.
+that was kept. What the run's provenance.json tells of it all is described in sercore.sessions.
 
 Filling the cache of a corpus before any run reads it: what `0_corpora.ipynb` calls.
 """
@@ -92,8 +92,8 @@ def read(
     """
     corpus = corpora.read(name, options["root"], **{key: value for key, value in options.items() if key != "root"})
     frames = embeddings = tokens = waveforms = None
-    if settings.reads(model):
-        corpus = transcripts.tell(corpus, text)
+    if settings.uses_text(model):
+        corpus = transcripts.apply_transcripts(corpus, text)
     if model == settings.TEXT_MODEL:
         tokens = cache.tokens(corpus, text, cache_folder, progress)
     elif model in settings.SPEECH_MODELS:
@@ -226,8 +226,12 @@ def finish(asked: Preparation, data: dict[str, Source]) -> pd.DataFrame:
     """The cache's entries, one row a feature; records them in the folder, which says that the cache is filled."""
     rows = {}
     for source in data.values():
-        parts = {"log-mels": source.frames, "text embeddings": source.embeddings, "tokens": source.tokens,
-                 "waveforms": source.waveforms}  # fmt: skip
+        parts = {
+            "log-mels": source.frames,
+            "text embeddings": source.embeddings,
+            "tokens": source.tokens,
+            "waveforms": source.waveforms,
+        }
         for feature, part in parts.items():
             if part is not None:
                 rows[feature] = asked.cache / source.corpus.name / part.key

@@ -28,15 +28,15 @@ UNLIKELY = 1e-30  # least confidence, lest its logarithm be infinite
 NEVER_SAVED = ("masked_spec_embed", "proj_out.weight")  # of no use in recognition; the same as another weight
 
 
-class Heard(NamedTuple):
+class Transcription(NamedTuple):
     """What was recognised in a waveform."""
 
     transcript: str
     confidence: float  # geometric mean of the probabilities of the tokens, or of the frames with a letter
 
 
-class _Ear(Protocol):
-    def hear(self, waveform: np.ndarray) -> Heard:
+class _Engine(Protocol):
+    def transcribe(self, waveform: np.ndarray) -> Transcription:
         """What is said in at most 30 s."""
 
 
@@ -46,19 +46,19 @@ class Recogniser:
     def __init__(self, engine: str = ENGINE, beam: int = 1, workers: int = 1, language: str = LANGUAGE) -> None:
         """Find and load `engine`, see asr_weights.locate, which says what is raised."""
         weights = locate(engine)
-        self._ear: _Ear = (
+        self._engine: _Engine = (
             _FasterWhisper(weights.folder, beam, workers, language)
             if weights.kind == CTRANSLATE2
             else _load_transformers(weights.folder, beam, language)
         )
 
-    def hear(self, waveform: np.ndarray) -> Heard:
+    def transcribe(self, waveform: np.ndarray) -> Transcription:
         """What is said in `waveform` (samples,), mono at 16 kHz; what is longer than 30 s is cut into such parts."""
         most = WINDOWS[-1] * SAMPLE_RATE
-        parts = [self._ear.hear(waveform[start : start + most]) for start in range(0, len(waveform), most)]
+        parts = [self._engine.transcribe(waveform[start : start + most]) for start in range(0, len(waveform), most)]
         weights = [max(1, len(part.transcript)) for part in parts]
         confidence = math.exp(np.average([math.log(part.confidence) for part in parts], weights=weights))
-        return Heard(" ".join(part.transcript for part in parts if part.transcript), confidence)
+        return Transcription(" ".join(part.transcript for part in parts if part.transcript), confidence)
 
 
 class _FasterWhisper:
@@ -75,7 +75,7 @@ class _FasterWhisper:
         self._prompt = [*self._tokens.sot_sequence, self._tokens.no_timestamps]
         self._beam = beam
 
-    def hear(self, waveform: np.ndarray) -> Heard:
+    def transcribe(self, waveform: np.ndarray) -> Transcription:
         from ctranslate2 import StorageView
 
         seconds = len(waveform) / SAMPLE_RATE
@@ -95,7 +95,7 @@ class _FasterWhisper:
         text = " ".join(self._tokens.decode(answer.sequences_ids[0]).split())
         if answer.no_speech_prob > SILENT and confidence < DOUBTFUL:
             text = ""
-        return Heard(text, confidence)
+        return Transcription(text, confidence)
 
 
 class _Transformers:
@@ -118,11 +118,11 @@ class _Transformers:
         return {name: value.to(self._model.device) for name, value in found.items()}
 
 
-class _Writer(_Transformers):
+class _SequenceToSequence(_Transformers):
     """Writes word after word: Whisper and other encoder-decoders."""
 
     @torch.inference_mode()
-    def hear(self, waveform: np.ndarray) -> Heard:
+    def transcribe(self, waveform: np.ndarray) -> Transcription:
         asked = {"num_beams": self._beam, "do_sample": False, "max_new_tokens": self._most(waveform)}
         configured = self._model.generation_config
         if hasattr(configured, "is_multilingual"):  # Whisper's
@@ -135,7 +135,7 @@ class _Writer(_Transformers):
         beams = getattr(found, "beam_indices", None)
         chances = self._model.compute_transition_scores(found.sequences, found.scores, beams, normalize_logits=True)
         text = self._tokens.decode(found.sequences[0], skip_special_tokens=True)
-        return Heard(" ".join(text.split()), _confidence(chances[0][torch.isfinite(chances[0])]))
+        return Transcription(" ".join(text.split()), _confidence(chances[0][torch.isfinite(chances[0])]))
 
     def _most(self, waveform: np.ndarray) -> int:
         """Longest answer, in tokens, that the speech may need and that the decoder has places for."""
@@ -143,19 +143,19 @@ class _Writer(_Transformers):
         return min(_most_tokens(len(waveform) / SAMPLE_RATE), places - 8)  # the prompt takes a few
 
 
-class _Speller(_Transformers):
+class _Ctc(_Transformers):
     """Names a letter, or none, in every frame (connectionist temporal classification): wav2vec 2.0 and its like."""
 
     @torch.inference_mode()
-    def hear(self, waveform: np.ndarray) -> Heard:
+    def transcribe(self, waveform: np.ndarray) -> Transcription:
         chances = self._model(**self._features(waveform)).logits[0].log_softmax(-1)  # (frames, letters)
         best, letters = chances.max(-1)
         spoken = best[letters != self._tokens.pad_token_id]
         text = self._tokens.decode(letters, skip_special_tokens=True)
-        return Heard(" ".join(text.split()), _confidence(spoken if len(spoken) else best))
+        return Transcription(" ".join(text.split()), _confidence(spoken if len(spoken) else best))
 
 
-def _load_transformers(folder: str, beam: int, language: str) -> _Ear:
+def _load_transformers(folder: str, beam: int, language: str) -> _Engine:
     """The model in `folder` with its weights. Raises ValueError where it is no recogniser, or not a whole one."""
     from transformers import AutoConfig, AutoModelForCTC, AutoModelForSpeechSeq2Seq
     from transformers.models.auto.modeling_auto import MODEL_FOR_CTC_MAPPING_NAMES as SPELLERS
@@ -164,7 +164,7 @@ def _load_transformers(folder: str, beam: int, language: str) -> _Ear:
     kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
     if kind not in WRITERS and kind not in SPELLERS:
         raise ValueError(f"{folder} holds a model of type '{kind}', which recognises no speech")
-    auto, ear = (AutoModelForSpeechSeq2Seq, _Writer) if kind in WRITERS else (AutoModelForCTC, _Speller)
+    auto, ear = (AutoModelForSpeechSeq2Seq, _SequenceToSequence) if kind in WRITERS else (AutoModelForCTC, _Ctc)
     with _quiet():  # weights that are missing are told below
         model, report = auto.from_pretrained(folder, local_files_only=True, output_loading_info=True)
     absent = sorted(name for name in report["missing_keys"] if not name.endswith(NEVER_SAVED))

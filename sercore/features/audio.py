@@ -85,9 +85,16 @@ def _mel_spectrogram(settings: FeatureSettings) -> torchaudio.transforms.MelSpec
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of empty bands, which are an error below
         transform = torchaudio.transforms.MelSpectrogram(
-            settings.sample_rate, n_fft=settings.window, hop_length=settings.hop, f_min=settings.low,
-            f_max=settings.high, n_mels=settings.mels, pad_mode="reflect", norm="slaney", mel_scale="slaney",
-        )  # fmt: skip  # of power, periodic Hann window, centred: torchaudio's defaults
+            settings.sample_rate,
+            n_fft=settings.window,
+            hop_length=settings.hop,
+            f_min=settings.low,
+            f_max=settings.high,
+            n_mels=settings.mels,
+            pad_mode="reflect",
+            norm="slaney",
+            mel_scale="slaney",
+        )  # of power, periodic Hann window, centred: torchaudio's defaults
     empty = (transform.mel_scale.fb.sum(0) == 0).nonzero().flatten().tolist()
     if empty:
         raise ValueError(

@@ -23,11 +23,11 @@ from sercore.features.audio import AudioError, log_mel, read_audio
 from sercore.features.hub import encoder_fingerprint
 from sercore.features.packed import (
     LOCK,
+    CacheEntry,
     Embeddings,
     Frames,
     Packed,
     Progress,
-    Task,
     Tokens,
     Waveforms,
     digest,
@@ -91,7 +91,7 @@ def _of_audio(
         rows = _extract([paths[utterance] for utterance in utterances], extract, pool, 4 * threads)
         return _counted(rows, len(utterances), what, progress)
 
-    task = Task(
+    task = CacheEntry(
         kind=kind,
         name=name,
         dtype=dtype,
@@ -122,7 +122,7 @@ def text_embeddings(
         step = None if progress is None else lambda done, total: progress(done, total, what)
         return encoder.embed([texts[utterance] for utterance in utterances], progress=step)[:, None].numpy()
 
-    task = _text_task(Embeddings, "text", "float32", settings, texts, compute)
+    task = _text_entry(Embeddings, "text", "float32", settings, texts, compute)
     return fetch(task, Path(folder) / corpus.name, _waiting(what, progress))
 
 
@@ -137,7 +137,7 @@ def tokens(corpus: Corpus, settings: TextSettings, folder: str | Path, progress:
         ids = TextEncoder(settings).tokenize([texts[utterance] for utterance in utterances])
         return _counted(map(np.array, ids), len(ids), what, progress)
 
-    task = _text_task(Tokens, "tokens", "int32", settings, texts, compute)
+    task = _text_entry(Tokens, "tokens", "int32", settings, texts, compute)
     return fetch(task, Path(folder) / corpus.name, _waiting(what, progress))
 
 
@@ -146,17 +146,17 @@ def _texts(corpus: Corpus) -> dict[str, str]:
     return dict(zip(corpus.utterances["utterance"], corpus.utterances["transcript"].fillna(""), strict=True))
 
 
-def _text_task(
+def _text_entry(
     kind: type[Packed],
     name: str,
     dtype: str,
     settings: TextSettings,
     texts: Mapping[str, str],
     compute: Callable[[Sequence[str]], Iterable[np.ndarray]],
-) -> Task:
+) -> CacheEntry:
     """What is to be computed of the transcripts `texts`, keyed by them and the encoder."""
     digests = {utterance: digest(text.encode()) for utterance, text in texts.items()}
-    return Task(kind=kind, name=name, dtype=dtype, settings=_text_key(settings), digests=digests, compute=compute)
+    return CacheEntry(kind=kind, name=name, dtype=dtype, settings=_text_key(settings), digests=digests, compute=compute)
 
 
 def _text_key(settings: TextSettings) -> dict[str, Any]:

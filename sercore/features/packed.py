@@ -91,7 +91,7 @@ Kind = TypeVar("Kind", bound=Packed)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task(Generic[Kind]):
+class CacheEntry(Generic[Kind]):
     """Rows that are wanted, and how they are computed."""
 
     kind: type[Kind]
@@ -108,7 +108,7 @@ class Task(Generic[Kind]):
         return f"{self.name}-{digest(json.dumps([self.settings, content], sort_keys=True).encode(), 6)}"
 
 
-def fetch(task: Task[Kind], folder: Path, wait: Callable[[], None]) -> Kind:
+def fetch(task: CacheEntry[Kind], folder: Path, wait: Callable[[], None]) -> Kind:
     """What `task` asks for, from a folder below `folder`, computed where it is not there.
 
     Of several processes one computes and the others `wait()`, then read. Raises ValueError naming what is wrong with
@@ -145,7 +145,7 @@ def _open(kind: type[Kind], place: Path) -> Kind | None:
     )
 
 
-def _write(task: Task, place: Path) -> None:
+def _write(task: CacheEntry, place: Path) -> None:
     """Compute what no other folder of the same settings holds, and write it all to `place`, a few rows at a time."""
     known = _known(task, place.parent)
     wanted = sorted(task.digests.items())
@@ -182,7 +182,7 @@ def _write_header(out: BinaryIO, dtype: str, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(out, {"descr": description, "fortran_order": False, "shape": shape})
 
 
-def _known(task: Task, folder: Path) -> dict[str, Callable[[], np.ndarray]]:
+def _known(task: CacheEntry, folder: Path) -> dict[str, Callable[[], np.ndarray]]:
     """Digest of a content -> the rows that it gave, from all folders of the task's settings."""
     known = {}
     for about in sorted(folder.glob(f"{task.name}-*/{ABOUT}")):

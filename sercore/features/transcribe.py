@@ -70,7 +70,7 @@ def transcribe(
         recogniser = None if apart else Recogniser(*asked)
         with _processes(workers, asked) if apart else ThreadPoolExecutor(workers) as pool:
             jobs = [
-                pool.submit(_hear_chunk, recogniser, corpus.root, chunk, name_of(engine), part)
+                pool.submit(_transcribe_chunk, recogniser, corpus.root, chunk, name_of(engine), part)
                 for part, chunk in missing
             ]
             try:
@@ -122,13 +122,13 @@ def _key(settings: dict[str, Any], root: Path, chunk: Sequence[tuple[str, str]])
     return digest.hexdigest()[:16]
 
 
-def _hear_chunk(
+def _transcribe_chunk(
     recogniser: Recogniser | None, root: Path, chunk: Sequence[tuple[str, str]], engine: str, path: Path
 ) -> int:
     """Write what is heard in `chunk` to `path` and return how many utterances that are."""
     recogniser = recogniser or _LOADED[0]
     heard = [
-        (utterance, recogniser.hear(audio.read_audio(root / file, asr.SAMPLE_RATE).numpy()))
+        (utterance, recogniser.transcribe(audio.read_audio(root / file, asr.SAMPLE_RATE).numpy()))
         for utterance, file in chunk
     ]
     rows = [(utterance, text, engine, round(confidence, 4)) for utterance, (text, confidence) in heard]

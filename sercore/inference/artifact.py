@@ -44,7 +44,7 @@ class Trained:
     @property
     def reads(self) -> bool:
         """Whether the model takes text."""
-        return settings.reads(self.model)
+        return settings.uses_text(self.model)
 
     @property
     def listens(self) -> bool:
@@ -70,7 +70,7 @@ def read(folder: str | Path) -> Trained:
     holds no model, a model of another kind, or another format.
     """
     folder = place(folder)
-    found = _passed_on(folder) if (folder / DESCRIPTION).is_file() else _complete(folder)
+    found = _exported(folder) if (folder / DESCRIPTION).is_file() else _complete(folder)
     if found.model not in KNOWN:
         raise ValueError(
             f"{folder} holds a model '{found.model}', which cannot be used here; those that can: {', '.join(KNOWN)}"
@@ -86,10 +86,8 @@ def _complete(folder: Path) -> Trained:
         raise FileNotFoundError(_absent(folder))
     predictions = pd.read_parquet(run / files.PREDICTIONS)
     networks = {
-        name: run / f"{FOLD}{name}" / files.CHECKPOINT
-        for name in predictions["fold"].unique()
-        if fold in (None, name)
-    }  # fmt: skip
+        name: run / f"{FOLD}{name}" / files.CHECKPOINT for name in predictions["fold"].unique() if fold in (None, name)
+    }
     lost = [str(path) for path in networks.values() if not path.is_file()]
     if lost or not networks:
         raise FileNotFoundError(f"{folder} has lost its networks, {first(lost) or fold}; copy the whole run, or train")
@@ -134,7 +132,7 @@ def _of_run(run: Path, predictions: pd.DataFrame, networks: dict[str, Path]) -> 
     )
 
 
-def _passed_on(folder: Path) -> Trained:
+def _exported(folder: Path) -> Trained:
     content = files.read_json(folder / DESCRIPTION)
     if content.get("format") != FORMAT:
         raise ValueError(

@@ -34,7 +34,7 @@ def card(what: Trained, predictions: pd.DataFrame, made: Mapping[str, Any], onnx
 
     `onnx`: what exports recorded of the ONNX files, None where there are none.
     """
-    title = f"{MODEL_LABELS[what.model]} of {schema.corpus(what.corpus)}: {', '.join(what.names)}"
+    title = f"{MODEL_LABELS[what.model]} of {schema.corpus_label(what.corpus)}: {', '.join(what.names)}"
     parts = [
         f"# {title}",
         *([SIMULATED] if what.simulated else []),
@@ -71,10 +71,10 @@ def _answers(what: Trained) -> str:
 def _use(what: Trained, onnx: Mapping[str, Any] | None) -> str:
     text = ', texts=["what is said in it"]' if what.reads else ""
     told = [
-        "```python\nfrom sercore.inference import predictor\n\npredict = predictor.load(\"this/folder\")\n"
-        f"predict([\"speech.wav\"]{text})\n```",
+        '```python\nfrom sercore.inference import predictor\n\npredict = predictor.load("this/folder")\n'
+        f'predict(["speech.wav"]{text})\n```',
         "Weights are safetensors, settings JSON: nothing in the folder is executed. " + _networks(what),
-    ]  # fmt: skip
+    ]
     if what.model in SPEECH_MODELS:
         told.append(f"Front end: mono at {what.features.sample_rate} Hz, rounded to 16 bits; no features.")
     elif what.listens:
@@ -89,8 +89,8 @@ def _use(what: Trained, onnx: Mapping[str, Any] | None) -> str:
         told.append(
             f"Text encoder: `{what.text.encoder}`, cut at {what.text.tokens} tokens, {use}; its content must have the "
             f"fingerprint `{what.encoder}`. It is not in this folder; where it lies elsewhere, give its folder: "
-            "`predictor.load(folder, encoder=\"...\")`. The empty text is a text; a missing one is not."
-        )  # fmt: skip
+            '`predictor.load(folder, encoder="...")`. The empty text is a text; a missing one is not.'
+        )
     if onnx is not None:
         told.append(
             f"ONNX (opset {onnx['opset']}): {', '.join(f'`{name}`' for name in onnx['files'].values())} take "
@@ -128,8 +128,9 @@ def _protocol(what: Trained, made: Mapping[str, Any]) -> str:
     training = made["settings"]["training"]
     steps = [f"{training['epochs']} epochs at most", f"batches of {training['batch']}", f"seed {what.seed}"]
     return (
-        f"{schema.corpus(what.corpus)}: {kind}, {data['utterances']} utterances, of which {data['with_target']} have "
-        f"the targets. Trained on {how}, by {captions.SELECTED_BY.get(what.section, 'development score')}. "
+        f"{schema.corpus_label(what.corpus)}: {kind}, {data['utterances']} utterances, of which "
+        f"{data['with_target']} have the targets. Trained on {how}, by "
+        f"{captions.SELECTED_BY.get(what.section, 'development score')}. "
         f"{_transcripts(what)}Started from {start if what.listens else 'the text encoder'}; {', '.join(steps)}; "
         f"made with commit {made.get('commit')}{' with changes' if made.get('dirty') else ''}. "
         "Settings and versions: `settings.json`."
@@ -146,8 +147,10 @@ def _transcripts(what: Trained) -> str:
 
 
 def _scores(what: Trained, predictions: pd.DataFrame) -> str:
-    lines = ["| tested on | of | metric | score | 95 % over speakers | utterances | speakers |",
-             "|---|---|---|---:|---|---:|---:|"]  # fmt: skip
+    lines = [
+        "| tested on | of | metric | score | 95 % over speakers | utterances | speakers |",
+        "|---|---|---|---:|---|---:|---:|",
+    ]
     labels = classes(predictions)
     found = scores(predictions[predictions["partition"] == "test"])
     for row in found[found["metric"].isin(METRICS) & found["pooling"].isin(("single", "pooled", "folds"))].itertuples():
@@ -161,7 +164,7 @@ def _scores(what: Trained, predictions: pd.DataFrame) -> str:
         ]
         speakers = part["speaker"].nunique()
         lines.append(
-            f"| {schema.corpus(row.test_corpus)} | {row.target} | {METRICS[row.metric]} "
+            f"| {schema.corpus_label(row.test_corpus)} | {row.target} | {METRICS[row.metric]} "
             f"| {number_text(row.score, row.metric)} | {_interval(part, row.metric, in_domain, labels, speakers)} "
             f"| {row.utterances} | {speakers} |"
         )
@@ -195,7 +198,7 @@ def _limits(what: Trained) -> str:
     said = {
         "iemocap": "It heard ten actors of one place, in English.",
         "msp-podcast": "It heard English podcasts.",
-    }.get(what.corpus, f"It heard the speakers of {schema.corpus(what.corpus)} and nobody else.")
+    }.get(what.corpus, f"It heard the speakers of {schema.corpus_label(what.corpus)} and nobody else.")
     if what.simulated:
         said = "It heard a synthesiser, in English."
     words = " What it is given as text counts: errors of speech recognition change its answers." if what.reads else ""
@@ -211,7 +214,7 @@ def _licence(what: Trained) -> str:
         owner = "The training speech was synthesised by the project (espeak-ng); no corpus's licence is in the weights."
     else:
         owner = (
-            f"{LICENCES.get(what.corpus, f'The corpus {schema.corpus(what.corpus)} has a licence of its own')}: "
+            f"{LICENCES.get(what.corpus, f'The corpus {schema.corpus_label(what.corpus)} has a licence of its own')}: "
             "weights that were trained on it carry its terms. Pass them on only to whom and for what these allow."
         )
     parts = [owner, "The code is MIT."]

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from sercore import files, settings
 from sercore.features import hub
 from sercore.inference import artifact
-from sercore.inference import card as card_module
 from sercore.inference.artifact import DESCRIPTION, Trained
+from sercore.inference.card import card
 from sercore.models import checkpoint
 from sercore.models.text import TextModel
 
@@ -70,10 +70,10 @@ def export(run: str | Path, folder: str | Path, onnx: bool = False) -> Path:
         if onnx:
             content["onnx"] = _write_all(passed, temporary)
         made = files.read_json(home / files.PROVENANCE)
-        card = card_module.card(passed, artifact.predictions(run), made, content.get("onnx"))
+        text = card(passed, artifact.predictions(run), made, content.get("onnx"))
         content["made"] = {key: made.get(key) for key in ("commit", "versions", "settings")}
         files.write_json(temporary / DESCRIPTION, content)
-        files.write_text(temporary / CARD, card)
+        files.write_text(temporary / CARD, text)
     return folder
 
 
@@ -92,9 +92,14 @@ def write_onnx(model: nn.Module, path: Path, longest: int = 32) -> float:
     shapes = tuple({axis: sizes[axis] for axis in ((0, 1) if name in lengthy else (0,))} for name in names)
     with _quiet():
         program = torch.onnx.export(
-            _Logits(model).eval(), _made_up(model, CHECKED[1], longest), input_names=list(names),
-            output_names=["logits"], dynamic_shapes=(shapes,), dynamo=True, verbose=False,
-        )  # fmt: skip
+            _Logits(model).eval(),
+            _made_up(model, CHECKED[1], longest),
+            input_names=list(names),
+            output_names=["logits"],
+            dynamic_shapes=(shapes,),
+            dynamo=True,
+            verbose=False,
+        )
     program.save(path, external_data=False)
     return check(model, path, longest)
 
@@ -168,8 +173,13 @@ def _write_all(what: Trained, folder: Path) -> dict[str, Any]:
         differences[fold] = write_onnx(model, path, what.text.tokens)
         made[fold], names = path.name, input_names(model)
     (opset,) = [part.version for part in onnx.load(path).opset_import if part.domain == ""]
-    return {"files": made, "opset": opset, "inputs": {name: INPUTS[name] for name in names},
-            "difference": differences, "tolerance": TOLERANCE}  # fmt: skip
+    return {
+        "files": made,
+        "opset": opset,
+        "inputs": {name: INPUTS[name] for name in names},
+        "difference": differences,
+        "tolerance": TOLERANCE,
+    }
 
 
 def _made_up(model: nn.Module, lengths: tuple[tuple[int, ...], tuple[int, ...]], longest: int) -> tuple[Tensor, ...]:

@@ -129,10 +129,10 @@ TOGETHER = 64  # recordings that are in memory at a time
 Progress = Callable[[int, int], None]
 
 
-class Hears(Protocol):
+class Transcriber(Protocol):
     """A speech recogniser, as transcripts.Recogniser."""
 
-    def hear(self, waveform: np.ndarray) -> Any:
+    def transcribe(self, waveform: np.ndarray) -> Any:
         """What is said in `waveform` (samples,) at 16 kHz; its `transcript` is taken."""
 
 
@@ -147,7 +147,7 @@ class _Window:
 
 
 @dataclass(frozen=True)
-class _Heard:
+class _Result:
     """A recording as the networks take it, or what is wrong with it."""
 
     path: Path
@@ -182,7 +182,7 @@ class Predictor:
         texts: str | Sequence[str | None] | None = None,
         *,
         windows: float | None = None,
-        recogniser: Hears | None = None,
+        recogniser: Transcriber | None = None,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
         """What the model says of the recordings that `given` names (see recordings.find), one row each.
@@ -216,7 +216,7 @@ class Predictor:
         return self._table(rows)
 
     def _with_texts(
-        self, given: list[str | Path], texts: str | Sequence[str | None] | None, recogniser: Hears | None
+        self, given: list[str | Path], texts: str | Sequence[str | None] | None, recogniser: Transcriber | None
     ) -> list[Recording]:
         """The recordings in `given` with their texts. Raises ValueError where the texts do not fit."""
         found = find(given)
@@ -244,7 +244,7 @@ class Predictor:
             )
         return found
 
-    def _listen(self, found: list[Recording], windows: float | None, recogniser: Hears | None) -> list[_Heard]:
+    def _listen(self, found: list[Recording], windows: float | None, recogniser: Transcriber | None) -> list[_Result]:
         """Each recording as the networks take it, read by as many threads as torch may use."""
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # in each thread of the pool: there must not be more than cores
@@ -254,13 +254,13 @@ class Predictor:
         finally:
             torch.set_num_threads(threads)
 
-    def _hear(self, recording: Recording, seconds: float | None, recogniser: Hears | None) -> _Heard:
+    def _hear(self, recording: Recording, seconds: float | None, recogniser: Transcriber | None) -> _Result:
         rate = self.trained.features.sample_rate
         try:
             waveform = sound(recording.path, rate)
             words = sound(recording.path) if recording.text is None and recogniser is not None else None
         except audio.AudioError as error:
-            return _Heard(recording.path, error=problem(error, recording.path))
+            return _Result(recording.path, error=problem(error, recording.path))
         long = len(waveform) > LONGEST * rate
         window = round((seconds or WINDOW) * rate) if seconds or long else len(waveform)
         parts = []
@@ -268,9 +268,9 @@ class Predictor:
             text = recording.text if self.trained.reads else None
             if words is not None and recogniser is not None:
                 share = len(words) / len(waveform)
-                text = recogniser.hear(words[int(start * share) : int(end * share)].numpy()).transcript
+                text = recogniser.transcribe(words[int(start * share) : int(end * share)].numpy()).transcript
             parts.append(_Window(start / rate, end / rate, self._sound(waveform[start:end]), text))
-        return _Heard(recording.path, tuple(parts))
+        return _Result(recording.path, tuple(parts))
 
     def _sound(self, waveform: torch.Tensor) -> np.ndarray | None:
         """What the networks take of `waveform` (samples,), to the rounding of the cache."""
@@ -280,7 +280,7 @@ class Predictor:
             return None
         return audio.log_mel(waveform, self.trained.features).numpy().astype(np.float16)
 
-    def _rows(self, heard: list[_Heard], apart: bool) -> list[dict[str, Any]]:
+    def _rows(self, heard: list[_Result], apart: bool) -> list[dict[str, Any]]:
         """The rows of `heard`: one a window if `apart`, else one a recording."""
         answers = self._answers([window for item in heard for window in item.windows])
         rows, begin = [], 0

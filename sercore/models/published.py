@@ -23,50 +23,54 @@ from sercore.models.speech import encoder_folder
 from sercore.schema import first
 from sercore.settings import CNN_MODELS, NetworkSettings
 
-NAME = "aisfx"  # as NetworkSettings.pretrained
-INSTALL = "pip install --no-deps aisfx==0.1.2"
-FILE = Path("models", "checkpoint.pth")  # below the package
-PREFIX = "embedding_net."
-BLOCKS = tuple(f"conv_block{stage}." for stage in range(1, 5))
+AISFX = "aisfx"  # as NetworkSettings.pretrained
+AISFX_INSTALL = "pip install --no-deps aisfx==0.1.2"
+AISFX_FILE = Path("models", "checkpoint.pth")  # below the package
+AISFX_PREFIX = "embedding_net."
+AISFX_BLOCKS = tuple(f"conv_block{stage}." for stage in range(1, 5))
 
 
-def checkpoint() -> Path:
+def aisfx_checkpoint() -> Path:
     """The package's checkpoint. The package is not imported. Raises FileNotFoundError where it is not installed."""
-    found = importlib.util.find_spec(NAME)
+    found = importlib.util.find_spec(AISFX)
     if found is None or found.origin is None:
         raise FileNotFoundError(
-            f"the weights '{NAME}' come in the Python package of that name, which is not installed: {INSTALL}"
+            f"the weights '{AISFX}' come in the Python package of that name, which is not installed: {AISFX_INSTALL}"
         )
-    path = Path(found.origin).parent / FILE
+    path = Path(found.origin).parent / AISFX_FILE
     if not path.is_file():
-        raise FileNotFoundError(f"the package {NAME} has no {FILE}; install the version that has: {INSTALL}")
+        raise FileNotFoundError(
+            f"the package {AISFX} has no {AISFX_FILE}; install the version that has: {AISFX_INSTALL}"
+        )
     return path
 
 
-def is_mine(content: object) -> bool:
+def is_aisfx(content: object) -> bool:
     """Whether `content`, what a checkpoint holds, is laid out as the package's: a tuple, the weights first."""
     if not isinstance(content, tuple) or not content or not isinstance(content[0], Mapping):
         return False
-    return any(str(name).startswith(PREFIX) for name in content[0])
+    return any(str(name).startswith(AISFX_PREFIX) for name in content[0])
 
 
-def blocks(content: tuple[Any, ...]) -> dict[str, Any]:
+def aisfx_blocks(content: tuple[Any, ...]) -> dict[str, Any]:
     """The weights of its four blocks by CNN14's names."""
-    own = {name.removeprefix(PREFIX): value for name, value in content[0].items() if name.startswith(PREFIX)}
-    return {name: value for name, value in own.items() if name.startswith(BLOCKS)}
+    own = {
+        name.removeprefix(AISFX_PREFIX): value for name, value in content[0].items() if name.startswith(AISFX_PREFIX)
+    }
+    return {name: value for name, value in own.items() if name.startswith(AISFX_BLOCKS)}
 
 
-PUBLISHED = "Cnn14_16k_mAP=0.438.pth"
+PANNS_FILE = "Cnn14_16k_mAP=0.438.pth"
 
 
-def published(name: str | Path) -> Path:
+def published_file(name: str | Path) -> Path:
     """The checkpoint that `name` stands for: a file, or aisfx.NAME. Raises FileNotFoundError where it is not there."""
-    if name == NAME:
-        return checkpoint()
+    if name == AISFX:
+        return aisfx_checkpoint()
     path = files.resolve(name)
     if not path.is_file():
         raise FileNotFoundError(
-            f"no checkpoint {path}; expected the file that PANNs publishes, {PUBLISHED}, or its like, or '{NAME}'"
+            f"no checkpoint {path}; expected the file that PANNs publishes, {PANNS_FILE}, or its like, or '{AISFX}'"
         )
     return path
 
@@ -74,7 +78,7 @@ def published(name: str | Path) -> Path:
 def find_start(model: str, network: NetworkSettings, sample_rate: int) -> None:
     """Raise FileNotFoundError or EncoderError where the weights that `model` is to start from are not to be had."""
     if model in CNN_MODELS and network.pretrained:
-        published(network.pretrained)
+        published_file(network.pretrained)
     if network.encoder:
         encoder_folder(network.encoder, model, sample_rate)
 
@@ -87,7 +91,7 @@ def load_published(model: Cnn14, name: str | Path) -> None:
     executed. Raises FileNotFoundError, and ValueError for a file of another kind, a weight that is missing, and one
     whose shape is not the model's.
     """
-    path = published(name)
+    path = published_file(name)
     with torch.serialization.safe_globals(_NUMPY_GLOBALS):
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -95,14 +99,14 @@ def load_published(model: Cnn14, name: str | Path) -> None:
             reason = str(error).splitlines()[0]
             raise ValueError(f"{path} is no checkpoint that PyTorch can read safely: {reason}") from error
     trunk = [name for name in model.state_dict() if not name.startswith(("project.", "output."))]
-    if is_mine(content):
-        weights, trunk = blocks(content), [name for name in trunk if name.startswith(BLOCKS)]
+    if is_aisfx(content):
+        weights, trunk = aisfx_blocks(content), [name for name in trunk if name.startswith(AISFX_BLOCKS)]
     elif isinstance(content, dict) and isinstance(content.get("model"), dict):
         weights = content["model"]
     else:
         raise ValueError(
             f"{path}: expected a dictionary with the weights under 'model', as PANNs publishes them, or a tuple whose "
-            f"first part has them as {PREFIX}conv_block1, as {NAME} does"
+            f"first part has them as {AISFX_PREFIX}conv_block1, as {AISFX} does"
         )
     counters = {name for name in trunk if name.endswith("num_batches_tracked")}  # of no use, absent in old files
     held = {name: weights[name] for name in trunk if name in weights}

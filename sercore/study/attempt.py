@@ -126,9 +126,17 @@ def _try(task: Task, watch: kernels.Watch, worker: str) -> None:
             return
         finally:
             if task.record:
-                _told(task, {"started": round(started, 1), "seconds": round(time.monotonic() - begin, 2),
-                             "host": socket.gethostname(), "worker": worker, "attempt": attempt,
-                             "outcome": outcome})  # fmt: skip
+                _failure_message(
+                    task,
+                    {
+                        "started": round(started, 1),
+                        "seconds": round(time.monotonic() - begin, 2),
+                        "host": socket.gethostname(),
+                        "worker": worker,
+                        "attempt": attempt,
+                        "outcome": outcome,
+                    },
+                )
 
 
 def _execute(task: Task, watch: kernels.Watch, attempt: int, worker: str, started: float) -> None:
@@ -137,8 +145,13 @@ def _execute(task: Task, watch: kernels.Watch, attempt: int, worker: str, starte
     watch.alive = lambda: max(_modified(beat), _modified(task.output))
     if task.record:
         files.write_yaml(task.folder / files.PARAMETERS, task.record)
-        now = {"host": socket.gethostname(), "pid": os.getpid(), "worker": worker, "started": started,
-               "attempt": attempt}  # fmt: skip
+        now = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "worker": worker,
+            "started": started,
+            "attempt": attempt,
+        }
         files.write_json(task.folder / files.RUNNING, now)
         watch.started = lambda kernel: files.write_json(task.folder / files.RUNNING, {**now, "kernel": kernel})
     kernels.execute(task.notebook, task.output, task.parameters, watch)
@@ -148,7 +161,7 @@ def _execute(task: Task, watch: kernels.Watch, attempt: int, worker: str, starte
         raise RuntimeError(f"{task.notebook.name} ended without a result; expected {task.result}")
 
 
-def _told(task: Task, execution: dict[str, Any]) -> None:
+def _failure_message(task: Task, execution: dict[str, Any]) -> None:
     """Add `execution` to those of the run, which is executed no longer."""
     path = task.folder / files.EXECUTIONS
     try:

@@ -24,20 +24,32 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-IMPORTED = (
-    "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "matplotlib.pyplot",
-    "pandas", "pyarrow.parquet", "seaborn", "statsmodels.api", "torch", "transformers.models.bert.modeling_bert",
-    "transformers.models.auto.tokenization_auto", "sercore.training.experiment", "sercore.training.transcript_shift",
+PRELOADED = (
+    "ipykernel.kernelapp",
+    "ipykernel.ipkernel",
+    "ipykernel.zmqshell",
+    "matplotlib.pyplot",
+    "pandas",
+    "pyarrow.parquet",
+    "seaborn",
+    "statsmodels.api",
+    "torch",
+    "transformers.models.bert.modeling_bert",
+    "transformers.models.auto.tokenization_auto",
+    "sercore.training.experiment",
+    "sercore.training.transcript_shift",
     "sercore.widgets.live",
-    "sercore.analysis.report", "sercore.analysis.transcript_quality", "sercore.analysis.corpus_statistics",
-)  # fmt: skip
+    "sercore.analysis.report",
+    "sercore.analysis.transcript_quality",
+    "sercore.analysis.corpus_statistics",
+)
 LONGEST = 1 << 20  # bytes of a request
 MOST_DESCRIPTORS = 8
 LAUNCHER = "ipykernel_launcher"
 SECONDS_BETWEEN_LOOKS = 0.05  # for kernels that have ended
 
 
-class Nursery:
+class ForkServer:
     """A nursery process of this worker, started at once and warm a little later; its kernels are its children."""
 
     def __init__(self) -> None:
@@ -57,7 +69,9 @@ class Nursery:
         self.process.kill()
         self.process.wait()
 
-    def fork(self, argv: Sequence[str], env: dict[str, str], cwd: str | None, inherit: Sequence[int]) -> "Child":
+    def fork(
+        self, argv: Sequence[str], env: dict[str, str], cwd: str | None, inherit: Sequence[int]
+    ) -> "KernelProcess":
         """A kernel in a process of its own. Raises OSError where the nursery is gone."""
         request = json.dumps({"argv": list(argv), "env": env, "cwd": cwd}).encode()
         with self._lock:
@@ -67,7 +81,7 @@ class Nursery:
                 if "status" in answer:
                     self._status[answer["pid"]] = answer["status"]
                 else:
-                    return Child(self, answer["pid"])
+                    return KernelProcess(self, answer["pid"])
 
     def status(self, pid: int) -> int | None:
         """The exit status of the kernel `pid`; None while it lives. Of a nursery that died it is SIGKILL's."""
@@ -92,12 +106,12 @@ class Nursery:
         return json.loads(content)
 
 
-class Child:
+class KernelProcess:
     """A forked kernel, as much like a Popen as its manager needs."""
 
     stdin = stdout = stderr = None  # its output is the worker's
 
-    def __init__(self, nursery: Nursery, pid: int) -> None:
+    def __init__(self, nursery: ForkServer, pid: int) -> None:
         self.pid = pid
         self._nursery = nursery
         self.returncode: int | None = None
@@ -133,7 +147,7 @@ def main(descriptor: int) -> None:
     """Import everything, then fork a kernel for each request until the worker is gone."""
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # which pyplot reads when it is imported
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for module in IMPORTED:
+    for module in PRELOADED:
         with contextlib.suppress(ImportError):  # what a notebook needs, it will ask for itself
             importlib.import_module(module)
     gc.collect()
@@ -150,7 +164,7 @@ def main(descriptor: int) -> None:
                     request, descriptors, _, _ = socket.recv_fds(asked, LONGEST, MOST_DESCRIPTORS)
                     if not request:
                         return
-                    children.add(_fork(json.loads(request), descriptors, asked))
+                    children.add(_fork_kernel(json.loads(request), descriptors, asked))
         except (BrokenPipeError, ConnectionResetError):
             return
         finally:
@@ -170,7 +184,7 @@ def _ended(children: set[int]) -> list[dict[str, int]]:
     return told
 
 
-def _fork(request: dict[str, Any], descriptors: Sequence[int], asked: socket.socket) -> int:
+def _fork_kernel(request: dict[str, Any], descriptors: Sequence[int], asked: socket.socket) -> int:
     pid = os.fork()
     if pid:
         for held in descriptors:

@@ -22,7 +22,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets import default
 
-from sercore.study.forkserver import LAUNCHER, Child, Nursery
+from sercore.study.forkserver import LAUNCHER, ForkServer, KernelProcess
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
@@ -46,7 +46,7 @@ class Watch:
     patience: float = 0.0  # seconds without progress after which it is ended; 0: never
     warm: bool = False  # whether it is forked from a process that has imported torch and the like
     started: Callable[[int], None] = lambda _: None  # told its process id
-    process: subprocess.Popen | Child | None = None
+    process: subprocess.Popen | KernelProcess | None = None
     given_up: str = ""  # why it was ended
 
 
@@ -59,9 +59,9 @@ class _Forked(LocalProvisioner):
             return await super().launch_kernel(cmd, **kwargs)
         try:
             argv = cmd[cmd.index(LAUNCHER) + 1 :]
-            self.process = _nursery().fork(argv, kwargs["env"], kwargs.get("cwd"), watch.inherit)
+            self.process = _fork_server().fork(argv, kwargs["env"], kwargs.get("cwd"), watch.inherit)
         except OSError:
-            _lose_nursery()
+            _drop_fork_server()
             return await super().launch_kernel(cmd, **kwargs)
         self.pid = self.pgid = self.process.pid
         self.cwd = kwargs.get("cwd", Path.cwd())
@@ -107,23 +107,23 @@ class _Kernel(AsyncKernelManager):
 
 _watch: contextvars.ContextVar[Watch] = contextvars.ContextVar("watch")
 _running: list[Watch] = []
-_nurseries: list[Nursery] = []
+_fork_servers: list[ForkServer] = []
 _stopped: set[str] = set()
 _lock = threading.Lock()
 
 
-def _nursery() -> Nursery:
+def _fork_server() -> ForkServer:
     """This process's nursery, started at its first use."""
     with _lock:
-        if not _nurseries:
-            _nurseries.append(Nursery())
-        return _nurseries[0]
+        if not _fork_servers:
+            _fork_servers.append(ForkServer())
+        return _fork_servers[0]
 
 
-def _lose_nursery() -> None:
+def _drop_fork_server() -> None:
     """Let the next kernel have a new one."""
     with _lock:
-        _nurseries.clear()
+        _fork_servers.clear()
 
 
 def stop(owner: str = "") -> None:

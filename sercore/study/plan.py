@@ -26,7 +26,7 @@ from sercore.study.config import Run, Study
 from sercore.study.workers import Cluster, Where
 
 PLACES = ("study", "corpora", "folder", "cache")  # parameters that say where things lie: no part of what a run is
-HALVES = {"lf": ("bert", "cnn14")}  # models whose results are made from those of others
+MADE_FROM = {"lf": ("bert", "cnn14")}  # models whose results are made from those of others
 PREPARATION = "notebooks/0_corpora.ipynb"
 CACHES = "caches"  # what jobs are called that fill caches
 READS = {"corpus", "model", "features", "text"}  # parameters of a notebook that reads them
@@ -55,7 +55,7 @@ def _declared(notebook: Path, modified: int) -> dict[str, Any]:  # noqa: ARG001 
     return found
 
 
-def asked(run: Run) -> dict[str, Any]:
+def run_parameters(run: Run) -> dict[str, Any]:
     """Everything that makes `run` what it is: its notebook's defaults with its own values in their place.
 
     Raises ValueError for a parameter that the notebook does not declare.
@@ -69,7 +69,7 @@ def asked(run: Run) -> dict[str, Any]:
     return {name: value for name, value in {**declared, **run.parameters}.items() if name not in PLACES}
 
 
-def needed(study: Study, run: Run) -> list[Run]:
+def dependencies(study: Study, run: Run) -> list[Run]:
     """The runs whose results the notebook of `run` reads.
 
     In each section that its own section needs: those of the same corpus, seed, ... and model, or of its halves.
@@ -77,7 +77,7 @@ def needed(study: Study, run: Run) -> list[Run]:
     found = []
     for section in run.needs:
         others = study.section(section)
-        models = HALVES.get(run.parameters.get("model", ""), (run.parameters.get("model"),))
+        models = MADE_FROM.get(run.parameters.get("model", ""), (run.parameters.get("model"),))
         alike = [
             other
             for other in others
@@ -112,7 +112,7 @@ def task(study: Study, run: Run, common: Mapping[str, Any]) -> Task:
         output=run.folder / files.NOTEBOOK,
         parameters=run.parameters | {name: place for name, place in places.items() if name in declared},
         result=run.folder / run.result,
-        record=asked(run),
+        record=run_parameters(run),
         **common,
     )
 
@@ -127,7 +127,7 @@ def preparations(
     readers: dict[str, list[Run]] = {}
     models: dict[str, set[str]] = {}
     for run in study.runs:
-        values = asked(run)
+        values = run_parameters(run)
         if values.keys() >= READS:
             front = json.dumps({"features": values["features"], "text": values["text"]}, sort_keys=True)
             readers.setdefault(front, []).append(run)
@@ -178,7 +178,7 @@ def pending(runs: tuple[Run, ...]) -> list[Run]:
     """
     changed = []
     for run in runs:
-        differs = files.other_parameters(run.folder, asked(run))
+        differs = files.other_parameters(run.folder, run_parameters(run))
         if differs:
             changed.append(f"{run.section}/{run.name} ({', '.join(differs)})")
     if changed:
@@ -234,13 +234,13 @@ def execute(
     yield from (Outcome(label(run), "skipped") for run in wanted if run.key not in waiting)
     if not todo:
         return
-    with _own(cluster, workers, len(todo)) as used, scheduler.announced(study.folder, used) as token:
+    with _own(cluster, workers, len(todo)) as used, scheduler.batch_marker(study.folder, used) as token:
         warm = len(todo) >= WARM * sum(used.client.nthreads().values())
         common = {"owner": used.owner, "token": token, "retries": retries, "patience": patience, "warm": warm}
         expected = costs.expected(study)
         planned, prepared = preparations(study, todo, common)
         for run in todo:
-            needs = [other for other in needed(study, run) if not other.complete]
+            needs = [other for other in dependencies(study, run) if not other.complete]
             absent = [other for other in needs if other.key not in waiting]
             if absent:
                 cause = f"waits for {label(absent[0])}, which is not complete"
@@ -281,7 +281,7 @@ def analyse(study: Study, cluster: Cluster | None = None, workers: int | None = 
         else:
             tasks.append(task)
     if tasks:
-        with _own(cluster, workers, len(tasks)) as used, scheduler.announced(study.folder, used) as token:
+        with _own(cluster, workers, len(tasks)) as used, scheduler.batch_marker(study.folder, used) as token:
             planned = [
                 scheduler.Job(
                     name=task.name,

@@ -19,9 +19,8 @@ from tqdm.auto import tqdm
 
 from sercore import files
 from sercore.study import config, costs, scheduler
-from sercore.study import plan as plan_module
 from sercore.study.config import Run, Study
-from sercore.study.plan import needed
+from sercore.study.plan import dependencies, run_parameters
 
 STATES = ("done", "running", "waiting", "failed")
 SILENCE = 120.0  # seconds without a sign of life after which a run whose process is gone does not run
@@ -46,23 +45,38 @@ def state(plan: Study) -> pd.DataFrame:
 
 def with_defaults(plan: Study) -> Study:
     """`plan` with its notebooks' defaults among the parameters of its runs, so that these tell all of their work."""
-    runs = (dataclasses.replace(run, parameters=plan_module.asked(run)) for run in plan.runs)
+    runs = (dataclasses.replace(run, parameters=run_parameters(run)) for run in plan.runs)
     return dataclasses.replace(plan, runs=tuple(runs))
 
 
 def _row(run: Run, expected: float, asked: costs.Work | None) -> dict[str, Any]:
     """The run's row of `state`, but for what it waits for."""
-    row = {"section": run.section, "run": run.name, "state": "waiting", "fold": "", "epoch": 0,
-           "epochs": asked.epochs if asked else 0, "loss": np.nan, "development": np.nan, "seconds": np.nan,
-           "expected": expected, "left": expected, "cause": ""}  # fmt: skip
+    row = {
+        "section": run.section,
+        "run": run.name,
+        "state": "waiting",
+        "fold": "",
+        "epoch": 0,
+        "epochs": asked.epochs if asked else 0,
+        "loss": np.nan,
+        "development": np.nan,
+        "seconds": np.nan,
+        "expected": expected,
+        "left": expected,
+        "cause": "",
+    }
     if run.complete:
         took = costs.measured(run)
         return row | {"state": "done", "seconds": np.nan if took is None else took, "left": 0.0}
     past = history(run)
     if past is not None and len(past):
         last = past.iloc[-1]
-        row |= {"fold": str(last["fold"]), "epoch": int(last["epoch"]), "loss": float(last["loss"]),
-                "development": float(last["development"])}  # fmt: skip
+        row |= {
+            "fold": str(last["fold"]),
+            "epoch": int(last["epoch"]),
+            "loss": float(last["loss"]),
+            "development": float(last["development"]),
+        }
         row["left"] = _left(run, past, expected, asked)
     now = running(run)
     if now is not None:
@@ -91,7 +105,7 @@ def _blocked(plan: Study, table: pd.DataFrame) -> pd.DataFrame:
     states = dict(zip(zip(table["section"], table["run"], strict=True), table["state"], strict=True))
     for place, run in enumerate(plan.runs):
         if run.needs and states[run.key] == "waiting":
-            unmet = [other for other in needed(plan, run) if states[other.key] != "done"]
+            unmet = [other for other in dependencies(plan, run) if states[other.key] != "done"]
             worst = sorted(unmet, key=lambda other: states[other.key] != "failed")
             if worst:
                 told = f"waits for {worst[0].section}/{worst[0].name}"
@@ -162,7 +176,7 @@ def remaining(plan: Study, workers: int | None = None, table: pd.DataFrame | Non
         return None
     number = {plan.runs[place].key: task for task, place in enumerate(active)}
     edges = {
-        number[plan.runs[place].key]: [number[o.key] for o in needed(plan, plan.runs[place]) if o.key in number]
+        number[plan.runs[place].key]: [number[o.key] for o in dependencies(plan, plan.runs[place]) if o.key in number]
         for place in active
     }
     begun = [task for task, place in enumerate(active) if table.at[place, "state"] == "running"]
@@ -227,7 +241,7 @@ def sparkline(values: list[float], width: int = 30) -> str:
     return "".join(" " if np.isnan(height) else BARS[round(height)] for height in heights)
 
 
-def spoken(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A span of time as a person would say it: 45 s, 12 min, 3.4 h, 5 days."""
     for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
         if seconds >= 2 * size:
@@ -237,7 +251,7 @@ def spoken(seconds: float) -> str:
 
 def _postfix(counts: pd.Series, left: float | None) -> str:
     told = [f"{counts[name]} {name}" for name in ("running", "failed") if counts.get(name, 0)]
-    return ", ".join([*told, *([f"about {spoken(left)} to go"] if left else [])])
+    return ", ".join([*told, *([f"about {duration(left)} to go"] if left else [])])
 
 
 def _any_running(plan: Study) -> bool:

@@ -53,7 +53,7 @@ def perform(jobs: Sequence[Job], cluster: Cluster) -> Iterator[Outcome]:
     job goes on unseen. Raises OSError where the scheduler is lost or the disk is full, ValueError for needs that go
     round in a circle.
     """
-    course = _Course(jobs, cluster)
+    course = Scheduler(jobs, cluster)
     try:
         while course.open:
             yield from course.step()
@@ -65,7 +65,7 @@ def perform(jobs: Sequence[Job], cluster: Cluster) -> Iterator[Outcome]:
         raise
 
 
-class _Course:
+class Scheduler:
     """The state of `perform`."""
 
     def __init__(self, jobs: Sequence[Job], cluster: Cluster) -> None:
@@ -87,6 +87,7 @@ class _Course:
 
     @property
     def client(self) -> Client:
+        """The connection to Dask."""
         return self.cluster.client
 
     def step(self) -> Iterator[Outcome]:
@@ -159,7 +160,7 @@ class _Course:
 
 
 @contextlib.contextmanager
-def announced(folder: Path, cluster: Cluster) -> Iterator[Path]:
+def batch_marker(folder: Path, cluster: Cluster) -> Iterator[Path]:
     """Tell in `folder`, while the block runs, that a batch is under way; yields a file that its workers must see."""
     start = time.monotonic()
     token = folder / f".batch-{cluster.owner}"

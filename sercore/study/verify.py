@@ -15,9 +15,8 @@ import pandas as pd
 from sercore import corpora, files, settings
 from sercore.corpora import Corpus, transcripts
 from sercore.schema import first
-from sercore.study import plan as plan_module
 from sercore.study.config import Run, Study
-from sercore.study.plan import needed
+from sercore.study.plan import dependencies, run_parameters
 
 INPUT = "input"  # something that the numbers follow from is another: the run would come out differently
 SOFTWARE = "software"  # versions, code or prose: the run may come out differently
@@ -55,7 +54,7 @@ def _changes(plan: Study, run: Run, here: Mapping[str, Any], present: "_Present"
     """What has changed for one run, whose corpora are now as `present` has them and its software as `here` says."""
     path = run.folder / files.PROVENANCE
     recorded = files.read_json(path) if path.exists() else {}
-    asked = plan_module.asked(run)
+    asked = run_parameters(run)
     differs = files.other_parameters(run.folder, asked)
     if differs:
         yield f"the study asks for another {', '.join(differs)}", INPUT
@@ -119,7 +118,7 @@ def _corpora(plan: Study, recorded: Mapping[str, Any], model: str, present: "_Pr
 
 
 def _reads(model: str) -> bool:
-    return settings.reads(model) or model not in settings.TRAINED_MODELS
+    return settings.uses_text(model) or model not in settings.TRAINED_MODELS
 
 
 def _matters(part: str, model: str) -> bool:
@@ -151,12 +150,12 @@ class _Present:
         if name not in self._read:
             options = dict(self._plan.corpora[name])
             self._read[name] = corpora.read(name, options.pop("root"), **options)
-        return transcripts.tell(self._read[name], settings.build(settings.TextSettings, text))
+        return transcripts.apply_transcripts(self._read[name], settings.build(settings.TextSettings, text))
 
 
 def _needed(plan: Study, run: Run) -> Iterable[Change]:
     """Results that the run reads and that are missing, or younger than its own."""
-    for other in needed(plan, run):
+    for other in dependencies(plan, run):
         name = f"{other.section}/{other.name}"
         if not other.complete:
             yield f"it was made from {name}, which is not complete", INPUT

@@ -26,9 +26,14 @@ GPU = "GPU"  # the resource of a worker that has one
 DEVICE = "SERCORE_DEVICE"
 CONNECT = "30 s"
 QUEUES = {
-    "slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "htcondor": "HTCondorCluster",
-    "lsf": "LSFCluster", "oar": "OARCluster", "moab": "MoabCluster",
-}  # fmt: skip
+    "slurm": "SLURMCluster",
+    "pbs": "PBSCluster",
+    "sge": "SGECluster",
+    "htcondor": "HTCondorCluster",
+    "lsf": "LSFCluster",
+    "oar": "OARCluster",
+    "moab": "MoabCluster",
+}
 JOB = {"cores": 1, "processes": 1, "memory": "16 GB"}  # of a job, where the file does not say
 KEYS = {"queue_system", "jobs", "gpus", "options"}
 

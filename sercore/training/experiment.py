@@ -4,7 +4,7 @@ The notebooks of sections 5 and 6 are made of these calls, in this order: `defin
 then `finish`. A fold that is complete is not trained again, and one that was interrupted goes on at its last epoch
 that was kept. What the run's provenance.json tells of it all is described in the functions below.
 
-How a run came about, in its provenance.json: what it was made from, and each sitting, which is an execution of it.
+How a run came about, in its provenance.json: what it was made from, and each session, which is an execution of it.
 
 | key | what it holds |
 |---|---|
@@ -13,14 +13,14 @@ How a run came about, in its provenance.json: what it was made from, and each si
 | `parameters`, `settings` | what was asked for, and all settings that follow from it with the defaults |
 | `not_confirmed_by_the_paper` | those that hold a value of the paper that its text does not confirm |
 | `corpora` | of each: size, scale, `fingerprint` (see corpora.Corpus), keys of its cached features |
-| `sittings` | of each: when it started, commit, device, processor, threads, `seconds` |
-| `folds` | of each: `device`, `seconds`, and `sittings`: `from` which epoch on which device with how many threads |
-| `seconds` | the sum of the seconds of all sittings and folds |
+| `sessions` | of each: when it started, commit, device, processor, threads, `seconds` |
+| `folds` | of each: `device`, `seconds`, and `sessions`: `from` which epoch on which device with how many threads |
+| `seconds` | the sum of the seconds of all sessions and folds |
 
-All `seconds` are by stage. `loading`: corpora and features for a sitting, the datasets and the model for a fold.
+All `seconds` are by stage. `loading`: corpora and features for a session, the datasets and the model for a fold.
 `training`: the epochs, each with its score on the development set. `evaluation`: the predictions of the best model.
-`saving`: the states that an interrupted training goes on from. What a killed sitting had not yet kept is in none.
-A run that is not complete has no `folds` and no `seconds` yet; its sittings are there from when its data are loaded.
+`saving`: the states that an interrupted training goes on from. What a killed session had not yet kept is in none.
+A run that is not complete has no `folds` and no `seconds` yet; its sessions are there from when its data are loaded.
 """
 
 import contextlib
@@ -47,28 +47,33 @@ from sercore.training import loop, resume
 KEPT = ("started", "commit", "source", "device", "processor", "threads", "seconds")
 
 
-def begin(folder: Path, origin: Mapping[str, Any], loading: float) -> None:
-    """Record in the provenance of the run in `folder` what it is made from, and a sitting that loaded for some seconds.
+def begin_session(folder: Path, origin: Mapping[str, Any], loading: float) -> None:
+    """Record in the provenance of the run in `folder` what it is made from, and a session that loaded for some seconds.
 
-    Earlier sittings of the same parameters stay. Of a run that is complete nothing is written.
+    Earlier sessions of the same parameters stay. Of a run that is complete nothing is written.
     """
     if (folder / files.PREDICTIONS).exists():
         return
     earlier = _recorded(folder)
     device = loop.pick_device()
     content = files.provenance(**origin)
-    here = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "device": str(device),
-            "processor": _processor(device), "threads": torch.get_num_threads(),
-            "seconds": {"loading": loading}, **content}  # fmt: skip
-    before = earlier.get("sittings", []) if earlier.get("parameters") == origin["parameters"] else []
-    files.write_json(folder / files.PROVENANCE, {**content, "sittings": [*before, {key: here[key] for key in KEPT}]})
+    here = {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": str(device),
+        "processor": _processor(device),
+        "threads": torch.get_num_threads(),
+        "seconds": {"loading": loading},
+        **content,
+    }
+    before = earlier.get("sessions", []) if earlier.get("parameters") == origin["parameters"] else []
+    files.write_json(folder / files.PROVENANCE, {**content, "sessions": [*before, {key: here[key] for key in KEPT}]})
 
 
-def end(folder: Path, origin: Mapping[str, Any], folds: Mapping[str, Mapping[str, Any]]) -> None:
-    """Complete the provenance of the run in `folder`: its folds, and the seconds of all folds and sittings in all."""
-    recorded = _recorded(folder) or {**files.provenance(), "sittings": []}
+def end_session(folder: Path, origin: Mapping[str, Any], folds: Mapping[str, Mapping[str, Any]]) -> None:
+    """Complete the provenance of the run in `folder`: its folds, and the seconds of all folds and sessions in all."""
+    recorded = _recorded(folder) or {**files.provenance(), "sessions": []}
     total: Counter[str] = Counter()
-    for part in (*recorded.get("sittings", []), *folds.values()):
+    for part in (*recorded.get("sessions", []), *folds.values()):
         total.update(part["seconds"])
     files.write_json(folder / files.PROVENANCE, {**recorded, **origin, "seconds": dict(total), "folds": dict(folds)})
 
@@ -100,7 +105,7 @@ class Experiment:
     corpus: str
     seed: int
     folds: tuple[str, ...]
-    allow_torn_speakers: bool  # of an official split whose partitions share speakers
+    allow_speaker_leakage: bool  # of an official split whose partitions share speakers
     classes: dict[str, tuple[str, ...]]
     features: FeatureSettings
     text: TextSettings
@@ -141,7 +146,7 @@ def define(section: str, **parameters: Any) -> Experiment:
         corpus=parameters["corpus"],
         seed=parameters["seed"],
         folds=tuple(parameters["folds"]),
-        allow_torn_speakers=parameters.get("allow_torn_speakers", False),
+        allow_speaker_leakage=parameters.get("allow_speaker_leakage", False),
         classes={name: tuple(members) for name, members in parameters.get("classes", schema.FOUR_CLASSES).items()},
         features=settings.build(FeatureSettings, parameters["features"]),
         text=settings.build(TextSettings, {**parameters["text"], **told}),
@@ -152,11 +157,11 @@ def define(section: str, **parameters: Any) -> Experiment:
         cache=files.resolve(places["cache"] or CACHE),
     )
     settings.check_network(experiment.model, experiment.network)
-    _claim(folder, parameters)
+    _record_parameters(folder, parameters)
     return experiment
 
 
-def _claim(folder: Path, parameters: Mapping[str, Any]) -> None:
+def _record_parameters(folder: Path, parameters: Mapping[str, Any]) -> None:
     """Record `parameters` in `folder`, unless it holds results of others."""
     differs = files.other_parameters(folder, parameters)
     if differs:
@@ -171,7 +176,7 @@ def describe(experiment: Experiment) -> pd.DataFrame:
     kinds = ["training"]
     if experiment.model != settings.TEXT_MODEL:
         kinds += ["network", "features"]
-    if settings.reads(experiment.model):
+    if settings.uses_text(experiment.model):
         kinds += ["text"]
     rows = []
     for kind in kinds:
@@ -212,7 +217,7 @@ def load(experiment: Experiment, progress: Callable[[int, int, str], None] | Non
         )
         for name in names
     }
-    begin(experiment.folder, _origin(experiment, data), time.monotonic() - start)
+    begin_session(experiment.folder, _origin(experiment, data), time.monotonic() - start)
     return data
 
 
@@ -223,10 +228,10 @@ def folds(experiment: Experiment, data: Mapping[str, Source]) -> list[splits.Spl
     """
     rows = data[experiment.corpus].rows
     if rows["partition"].notna().any():
-        return [splits.official(splits.with_development(rows), experiment.allow_torn_speakers)]
+        return [splits.official(splits.with_development(rows), experiment.allow_speaker_leakage)]
     if experiment.folds:
-        return splits.named(rows, experiment.folds, experiment.corpus)
-    return splits.made_for(rows)
+        return splits.by_name(rows, experiment.folds, experiment.corpus)
+    return splits.default_splits(rows)
 
 
 def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split) -> Iterator[dict[str, Any]]:
@@ -241,9 +246,9 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
     origin = _origin(experiment, data)
     identity = {key: origin[key] for key in ("parameters", "settings", "corpora")}
     identity |= {"section": experiment.section, "split": asdict(split)}
-    memory = resume.Memory(folder / files.STATE, identity)
+    memory = resume.TrainingState(folder / files.STATE, identity)
     if (folder / files.PREDICTIONS).exists():
-        memory.forget()
+        memory.delete()
         yield from pd.read_csv(folder / files.HISTORY).to_dict("records")
         return
     start = time.monotonic()
@@ -267,10 +272,10 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
     predictions = evaluate(experiment, data, split, model)
     seconds = {"training": sum(row["seconds"] for row in history), "evaluation": time.monotonic() - start}
     checkpoint.save(model, _rebuild(experiment, source), folder / files.CHECKPOINT)
-    about = {"device": str(loop.pick_device()), "seconds": seconds | memory.seconds, "sittings": memory.sittings}
+    about = {"device": str(loop.pick_device()), "seconds": seconds | memory.seconds, "sessions": memory.sessions}
     files.write_json(folder / files.PROVENANCE, about)
     files.write_table(folder / files.PREDICTIONS, predictions)
-    memory.forget()
+    memory.delete()
 
 
 def evaluate(
@@ -290,9 +295,16 @@ def evaluate(
     beat, parts = files.Heartbeat(experiment.folder), []
     for name, source, partition, utterances in asked:
         dataset = source.dataset(utterances)
-        keys = {"section": experiment.section, "model": experiment.model, "train_corpus": experiment.corpus,
-                "test_corpus": name, "fold": split.name, "seed": experiment.seed, "partition": partition,
-                "simulated": home.corpus.simulated or source.corpus.simulated}  # fmt: skip
+        keys = {
+            "section": experiment.section,
+            "model": experiment.model,
+            "train_corpus": experiment.corpus,
+            "test_corpus": name,
+            "fold": split.name,
+            "seed": experiment.seed,
+            "partition": partition,
+            "simulated": home.corpus.simulated or source.corpus.simulated,
+        }
         names = tuple(experiment.classes) if experiment.targets == (schema.EMOTION,) else experiment.targets
         parts.append(loop.predictions_table(loop.predict(model, dataset, beat=beat), dataset, keys, names))
     return pd.concat(parts, ignore_index=True)
@@ -315,7 +327,7 @@ def finish(experiment: Experiment, data: Mapping[str, Source]) -> pd.DataFrame:
     history = pd.concat([pd.read_csv(folder / files.HISTORY) for folder in parts.values()], ignore_index=True)
     stages = {name: files.read_json(folder / files.PROVENANCE) for name, folder in parts.items()}
     files.write_table(experiment.folder / files.HISTORY, history)
-    end(experiment.folder, _origin(experiment, data), stages)
+    end_session(experiment.folder, _origin(experiment, data), stages)
     files.write_table(experiment.folder / files.PREDICTIONS, predictions)
     return predictions
 
@@ -336,13 +348,24 @@ def _rebuild(experiment: Experiment, source: Source) -> dict[str, Any]:
     if experiment.model == settings.TEXT_MODEL:
         return {"kind": "text", "encoder": experiment.text.encoder, "outputs": experiment.outputs}
     if experiment.model in settings.SPEECH_MODELS:
-        return {"kind": "speech", "encoder": experiment.network.encoder, "family": experiment.model,
-                "outputs": experiment.outputs, "frozen": bool(experiment.network.frozen),
-                "sample_rate": experiment.features.sample_rate}  # fmt: skip
+        return {
+            "kind": "speech",
+            "encoder": experiment.network.encoder,
+            "family": experiment.model,
+            "outputs": experiment.outputs,
+            "frozen": bool(experiment.network.frozen),
+            "sample_rate": experiment.features.sample_rate,
+        }
     width = source.embeddings.array.shape[1] if source.embeddings is not None else 0
-    return {"kind": "cnn14", "outputs": experiment.outputs, "text_stages": list(settings.CNN_MODELS[experiment.model]),
-            "text_width": width, "width": experiment.network.width, "mels": experiment.features.mels,
-            "dropout": experiment.network.dropout}  # fmt: skip
+    return {
+        "kind": "cnn14",
+        "outputs": experiment.outputs,
+        "text_stages": list(settings.CNN_MODELS[experiment.model]),
+        "text_width": width,
+        "width": experiment.network.width,
+        "mels": experiment.features.mels,
+        "dropout": experiment.network.dropout,
+    }
 
 
 def _model(experiment: Experiment, source: Source) -> torch.nn.Module:

@@ -17,13 +17,12 @@ from sercore import schema
 from sercore.datasets.batches import Dataset
 from sercore.losses import Objective
 from sercore.settings import TrainingSettings
-from sercore.training import device as device_module
 from sercore.training import optimisers, resume
-from sercore.training.device import kernels, memory_kept, prepare
+from sercore.training.device import autocast, kernels, memory_kept, prepare
 
 DEVICE = "SERCORE_DEVICE"  # environment variable that names a device in place of the one picked
 LOSSES_CHECKED = 32  # steps; at each step, a GPU would have to wait
-ORDER, CHANCE = 1, 2  # what a seed is used for: each use has a stream of random numbers of its own
+ORDER, RANDOMNESS = 1, 2  # what a seed is used for: each use has a stream of random numbers of its own
 
 
 class Epoch(NamedTuple):
@@ -64,7 +63,7 @@ def fit(
     seed: int,
     crop_frames: int | None = None,
     device: str | torch.device | None = None,
-    memory: resume.Memory | None = None,
+    memory: resume.TrainingState | None = None,
     beat: Callable[[], None] | None = None,
 ) -> Iterator[Epoch]:
     """Train `model` in place and yield each epoch, until `settings.epochs` or an early stop (section 4.2).
@@ -93,18 +92,18 @@ def fit(
     order = torch.Generator().manual_seed(_seed(seed, ORDER))
     steps_per_epoch = len(train.plan(settings.batch, torch.Generator().manual_seed(0), crop_frames))
     total = optimisers.total_steps(settings, steps_per_epoch)
-    course = _Course(
+    course = TrainLoop(
         model=prepare(model.to(device), settings),
         objective=objective,
         optimiser=optimisers.optimiser(model.parameters(), settings),
         rate=partial(optimisers.rate, settings=settings, total=total),
-        autocast=partial(device_module.autocast, device, settings.precision),
+        autocast=partial(autocast, device, settings.precision),
     )
     train.to(device)
     epochs: list[Epoch] = []
     kept = None
     try:
-        held = memory.recall(model, course.optimiser, order) if memory is not None else None
+        held = memory.load(model, course.optimiser, order) if memory is not None else None
         if held is not None:
             course.step, kept = held.step, held.best
             epochs = [Epoch(**row) for row in held.epochs]
@@ -113,11 +112,11 @@ def fit(
             start = time.perf_counter()
             number = len(epochs) + 1
             with (
-                _own_chance(device, _seed(seed, CHANCE, number)),
+                _own_randomness(device, _seed(seed, RANDOMNESS, number)),
                 kernels(settings),
                 memory_kept(device),
             ):
-                batches = resume.beating(train.batches(settings.batch, order, crop_frames), beat)
+                batches = resume.with_heartbeat(train.batches(settings.batch, order, crop_frames), beat)
                 loss, seen = course.run(number, batches, total)
             trained = time.perf_counter()
             found = predict(model, development, device, settings.evaluation_batch, beat, settings.evaluation_precision)
@@ -136,9 +135,9 @@ def fit(
             )
             epochs.append(epoch)
             if memory is not None:
-                state = resume.State(course.step, [row._asdict() for row in epochs], kept)
+                state = resume.Progress(course.step, [row._asdict() for row in epochs], kept)
                 over = _is_over(epochs, settings) or course.step == total
-                memory.keep(model, course.optimiser, order, state, over)
+                memory.save(model, course.optimiser, order, state, over)
             yield epoch
     finally:
         if kept is not None:
@@ -158,7 +157,7 @@ def _is_over(epochs: Sequence[Epoch], settings: TrainingSettings) -> bool:
 
 
 @dataclass
-class _Course:
+class TrainLoop:
     """What goes on from step to step."""
 
     model: nn.Module
@@ -223,8 +222,8 @@ def predict(
     model.to(device).eval()
     dataset.to(device)
     rows, logits = [], []
-    with torch.inference_mode(), device_module.autocast(device, precision), memory_kept(device):
-        for part in resume.beating(dataset.batches(batch, None), beat):
+    with torch.inference_mode(), autocast(device, precision), memory_kept(device):
+        for part in resume.with_heartbeat(dataset.batches(batch, None), beat):
             rows.append(part.rows)
             logits.append(model(*part.inputs).logits.float())
     found = torch.cat(logits).cpu().numpy()
@@ -276,7 +275,7 @@ def _seed(seed: int, *use: int) -> int:
 
 
 @contextlib.contextmanager
-def _own_chance(device: torch.device, seed: int) -> Iterator[None]:
+def _own_randomness(device: torch.device, seed: int) -> Iterator[None]:
     """PyTorch's global random numbers start at `seed` inside (dropout draws from them), and go on as before outside.
 
     Inside, cuDNN takes only algorithms whose sums are the same in every run.

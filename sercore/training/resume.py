@@ -5,7 +5,7 @@ weights so far, and the epochs' rows, from which early stopping and the schedule
 the seed and the epoch's number. So a training that goes on gives the same numbers as one that nobody interrupted, to
 the last bit on the same machine with as many threads.
 
-It is written after the first epoch of a sitting, and then whenever the last write took less than a twentieth of the
+It is written after the first epoch of a session, and then whenever the last write took less than a twentieth of the
 time since: at most a twentieth of the time goes into it, however large the model is. What is trained beyond the last
 write is trained again. After the last epoch only the best weights are in it.
 """
@@ -34,7 +34,7 @@ MODEL, BEST, OPTIMISER, ORDER = "model.", "best.", "optimiser.", "order"  # of i
 log = logging.getLogger(__name__)
 
 
-class State(NamedTuple):
+class Progress(NamedTuple):
     """Where a training stands after an epoch, besides what model, optimiser and generator hold themselves."""
 
     step: int  # over all epochs
@@ -42,11 +42,11 @@ class State(NamedTuple):
     best: dict[str, Tensor] | None  # weights of the best epoch
 
 
-class Memory:
+class TrainingState:
     """The state of one training in the file `path`, for whoever trains with the same `identity`.
 
-    `identity` is all that the training's numbers follow from, in what JSON can hold. `seconds` counts what sittings
-    spent on the stages that its user names, and on saving; `sittings` tells from which epoch on which device worked.
+    `identity` is all that the training's numbers follow from, in what JSON can hold. `seconds` counts what sessions
+    spent on the stages that its user names, and on saving; `sessions` tells from which epoch on which device worked.
     Both are kept with the state. Of two processes, only one may train at a time.
     """
 
@@ -54,16 +54,16 @@ class Memory:
         """Nothing is read or written yet."""
         self._path = path
         self._identity = json.loads(json.dumps({"format": FORMAT, "torch": torch.__version__, **identity}))
-        self._written: float | None = None  # when, in this sitting
+        self._written: float | None = None  # when, in this session
         self._took = 0.0
         self.seconds: dict[str, float] = {"saving": 0.0}
-        self.sittings: list[dict[str, Any]] = []
+        self.sessions: list[dict[str, Any]] = []
 
     def spend(self, stage: str, seconds: float) -> None:
         """Add `seconds` to those of `stage`."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
-    def recall(self, model: nn.Module, optimiser: Optimizer, order: torch.Generator) -> State | None:
+    def load(self, model: nn.Module, optimiser: Optimizer, order: torch.Generator) -> Progress | None:
         """Put `model`, `optimiser` and `order` into the state of the last write, and return the rest of it.
 
         None, and nothing is changed, where there is none or one that is of no use: torn, of another identity or of
@@ -77,7 +77,7 @@ class Memory:
             state = _restore(about, tensors, model, optimiser, order)
             for stage, seconds in about["seconds"].items():
                 self.spend(stage, seconds)
-            self.sittings = about["sittings"]
+            self.sessions = about["sessions"]
         if state is None or not about["over"]:
             self._begin(len(state.epochs) + 1 if state else 1, device)
         return state
@@ -97,19 +97,23 @@ class Memory:
         return about, tensors
 
     def _begin(self, epoch: int, device: torch.device) -> None:
-        """Add a sitting that trains from `epoch` on."""
+        """Add a session that trains from `epoch` on."""
         here = {"from": epoch, "device": str(device), "threads": torch.get_num_threads()}
-        before = self.sittings[-1] if self.sittings else here
-        self.sittings.append(here)
+        before = self.sessions[-1] if self.sessions else here
+        self.sessions.append(here)
         if any(before[key] != here[key] for key in ("device", "threads")):
             log.warning(
                 "%s was begun on %s with %d threads and goes on on %s with %d: its numbers may differ in the last "
                 "digits from those of a training that was not interrupted",
-                self._path, before["device"], before["threads"], here["device"], here["threads"],
-            )  # fmt: skip
+                self._path,
+                before["device"],
+                before["threads"],
+                here["device"],
+                here["threads"],
+            )
 
-    def keep(
-        self, model: nn.Module, optimiser: Optimizer, order: torch.Generator, state: State, over: bool = False
+    def save(
+        self, model: nn.Module, optimiser: Optimizer, order: torch.Generator, state: Progress, over: bool = False
     ) -> None:
         """Write the state after the last of `state.epochs`, if it is time to; `over`: it was the last one.
 
@@ -119,8 +123,15 @@ class Memory:
         if self._written is not None and self._took >= WRITING * (start - self._written):
             return
         tensors, numbers = _tensors(model, optimiser, order, state, over)
-        about = {"identity": self._identity, "step": state.step, "epochs": state.epochs, "optimiser": numbers,
-                 "over": over, "seconds": self.seconds, "sittings": self.sittings}  # fmt: skip
+        about = {
+            "identity": self._identity,
+            "step": state.step,
+            "epochs": state.epochs,
+            "optimiser": numbers,
+            "over": over,
+            "seconds": self.seconds,
+            "sessions": self.sessions,
+        }
         text = json.dumps(about)
         try:
             with files.atomic(self._path) as temporary:
@@ -131,7 +142,7 @@ class Memory:
         self._took = self._written - start
         self.spend("saving", self._took)
 
-    def forget(self) -> None:
+    def delete(self) -> None:
         """Remove the state: the training's result is there."""
         self._path.unlink(missing_ok=True)
         self._sweep()
@@ -143,7 +154,7 @@ class Memory:
 
 
 def _tensors(
-    model: nn.Module, optimiser: Optimizer, order: torch.Generator, state: State, over: bool
+    model: nn.Module, optimiser: Optimizer, order: torch.Generator, state: Progress, over: bool
 ) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
     """All tensors of a state by their names in the file, and what an optimiser holds besides tensors."""
     found: dict[str, Tensor] = {}
@@ -201,7 +212,7 @@ def _restore(
     model: nn.Module,
     optimiser: Optimizer,
     order: torch.Generator,
-) -> State:
+) -> Progress:
     device = next(model.parameters()).device
     best = {name: value.to(device) for name, value in _part(tensors, BEST).items()}
     if not about["over"]:
@@ -216,7 +227,7 @@ def _restore(
         optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
         if about["epochs"][-1]["best"]:
             best = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    return State(step=about["step"], epochs=about["epochs"], best=best or None)
+    return Progress(step=about["step"], epochs=about["epochs"], best=best or None)
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -243,7 +254,7 @@ def _differing(was: Any, now: Any, name: str = "") -> Iterator[str]:
         yield name
 
 
-def beating(items: Iterator[Any], beat: Callable[[], None] | None) -> Iterator[Any]:
+def with_heartbeat(items: Iterator[Any], beat: Callable[[], None] | None) -> Iterator[Any]:
     """`items` as they are; `beat` is called after whoever takes them is done with one."""
     for item in items:
         yield item

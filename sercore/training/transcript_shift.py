@@ -34,9 +34,11 @@ def evaluate(run: Experiment, data: Mapping[str, Source], tested: Sequence[Mappi
     if twice:
         raise ValueError(f"tested twice with the transcripts '{twice[0]}'; name each once")
     parts = []
-    if tested and settings.reads(run.model):
-        own = _own(run)
-        retold = {condition: _retell(own, text, run.cache) for text, condition in zip(told, asked, strict=True)}
+    if tested and settings.uses_text(run.model):
+        own = _folds_of(run)
+        retold = {
+            condition: _with_transcripts(own, text, run.cache) for text, condition in zip(told, asked, strict=True)
+        }
         for split in experiment.folds(run, data):
             model, _ = checkpoint.load(run.folder / f"fold={split.name}" / files.CHECKPOINT)
             for condition, source in retold.items():
@@ -44,11 +46,11 @@ def evaluate(run: Experiment, data: Mapping[str, Source], tested: Sequence[Mappi
     if not parts:
         return pd.DataFrame()
     found = pd.concat(parts, ignore_index=True)
-    files.write_table(run.folder / files.MISMATCHED, found)
+    files.write_table(run.folder / files.TRANSCRIPT_SHIFT, found)
     return found
 
 
-def _own(run: Experiment) -> Source:
+def _folds_of(run: Experiment) -> Source:
     """The run's corpus with the transcripts that its reader gives."""
     return read(
         run.corpus,
@@ -62,9 +64,9 @@ def _own(run: Experiment) -> Source:
     )
 
 
-def _retell(own: Source, text: TextSettings, folder: Path) -> Source:
+def _with_transcripts(own: Source, text: TextSettings, folder: Path) -> Source:
     """`own` with the transcripts that `text` asks for; what the cache in `folder` lacks is computed."""
-    corpus = transcripts.tell(own.corpus, text)
+    corpus = transcripts.apply_transcripts(own.corpus, text)
     embeddings = None if own.embeddings is None else cache.text_embeddings(corpus, text, folder)
     tokens = None if own.tokens is None else cache.tokens(corpus, text, folder)
     return dataclasses.replace(own, corpus=corpus, embeddings=embeddings, tokens=tokens)
@@ -73,9 +75,16 @@ def _retell(own: Source, text: TextSettings, folder: Path) -> Source:
 def _predict(run: Experiment, model: torch.nn.Module, source: Source, split: Split) -> pd.DataFrame:
     """What `model`, trained on `split`, predicts for its test utterances."""
     dataset = source.dataset(split.test)
-    keys = {"section": run.section, "model": run.model, "train_corpus": run.corpus, "test_corpus": run.corpus,
-            "fold": split.name, "seed": run.seed, "partition": "test",
-            "simulated": source.corpus.simulated}  # fmt: skip
+    keys = {
+        "section": run.section,
+        "model": run.model,
+        "train_corpus": run.corpus,
+        "test_corpus": run.corpus,
+        "fold": split.name,
+        "seed": run.seed,
+        "partition": "test",
+        "simulated": source.corpus.simulated,
+    }
     names = tuple(run.classes) if run.targets == CATEGORIES else run.targets
     predicted = loop.predict(model, dataset, beat=files.Heartbeat(run.folder))
     return loop.predictions_table(predicted, dataset, keys, names)

@@ -13,7 +13,7 @@ import pandas as pd
 from sercore.analysis.results import classes
 from sercore.schema import EMOTION, MODEL_LABELS, PROBABILITY
 from sercore.widgets.appearance import button, change_colours, colour, model_name, share_colours, table
-from sercore.widgets.selection import Choice, Controls, Selection, described
+from sercore.widgets.selection import Choice, Controls, Selection, describe_choice
 from sercore.widgets.sound import AudioSource
 from sercore.widgets.utterances import BY_SPEAKER, BY_UTTERANCE, SHORTEST, Answers, Column, Order, UtteranceList
 
@@ -77,13 +77,13 @@ def shares(counts: pd.DataFrame) -> pd.DataFrame:
     return counts.div(counts.sum(axis=1).replace(0, np.nan), axis=0)
 
 
-def said(truth: str, prediction: str, count: int, share: float) -> str:
+def describe_cell(truth: str, prediction: str, count: int, share: float) -> str:
     """A cell in words."""
     of = "" if share != share else f", {PERCENT * share:.0f} % of {truth}"
     return f"truth {truth} taken for {prediction}: {count:,} utterance{'s' * (count != 1)}{of}"
 
 
-def said_of_change(truth: str, prediction: str, change: float) -> str:
+def describe_change(truth: str, prediction: str, change: float) -> str:
     """A change of a cell in words."""
     if change != change:
         return f"truth {truth} taken for {prediction}: no utterances"
@@ -102,8 +102,10 @@ ORDERS = (
     Order(name="most confident", column="confidence", ascending=False),
     Order(name="least confident", column="confidence"),
     Order(name="truth least probable", column="true"),
-    BY_UTTERANCE, BY_SPEAKER, SHORTEST,
-)  # fmt: skip
+    BY_UTTERANCE,
+    BY_SPEAKER,
+    SHORTEST,
+)
 MOVED = Column(name="moved", width=5)
 COLUMNS = (
     Column(name="confidence", width=5, title="conf.", text="{:.3f}".format),
@@ -113,8 +115,9 @@ COLUMNS = (
 )
 
 
-def browse(predictions: pd.DataFrame, utterances: pd.DataFrame, best: pd.DataFrame, audio: AudioSource,
-           marked: Path) -> ipywidgets.VBox:  # fmt: skip
+def browse(
+    predictions: pd.DataFrame, utterances: pd.DataFrame, best: pd.DataFrame, audio: AudioSource, marked: Path
+) -> ipywidgets.VBox:
     """The confusion browser as a widget.
 
     `predictions`: of section 'categories'; `utterances`: see sound.gather; `best`: see scores.best_on_validation;
@@ -149,7 +152,7 @@ class Grid(ipywidgets.VBox):
             count, share = int(counts.loc[truth, taken]), float(of_row.loc[truth, taken])
             with cell.hold_sync():
                 cell.description = f"{count:,}\n" + ("–" if share != share else f"{PERCENT * share:.0f} %")
-                cell.tooltip = said(truth, taken, count, share)
+                cell.tooltip = describe_cell(truth, taken, count, share)
             colour(cell, share_colours(share))
 
     def draw_changes(self, changes: pd.DataFrame) -> None:
@@ -159,7 +162,7 @@ class Grid(ipywidgets.VBox):
             change = float(changes.loc[truth, taken])
             with cell.hold_sync():
                 cell.description = points(change)
-                cell.tooltip = said_of_change(truth, taken, change)
+                cell.tooltip = describe_change(truth, taken, change)
             colour(cell, change_colours(change, reach))
 
 
@@ -189,7 +192,7 @@ class ConfusionBrowser(ipywidgets.VBox):
             self._chosen.remove_class("sercore-chosen")
         self._chosen, self._open = grid.cells[truth, taken], (grid, truth, taken)
         self._chosen.add_class("sercore-chosen")
-        told = f"truth {truth} taken for {taken}, {described(choice)}"
+        told = f"truth {truth} taken for {taken}, {describe_choice(choice)}"
         if grid is self.difference:
             names = " and ".join(self._name(model) for model in (choice.model, choice.other))
             rows, columns = self.state.moved(choice, truth, taken), (MOVED, *COLUMNS)
@@ -226,7 +229,7 @@ class ConfusionBrowser(ipywidgets.VBox):
             self.grids.children = wanted
         total = int(counts.to_numpy().sum())
         self.about.value = (
-            f"<p>{html.escape(described(choice))}: {total:,} utterances. A cell opens its utterances.</p>"
+            f"<p>{html.escape(describe_choice(choice))}: {total:,} utterances. A cell opens its utterances.</p>"
         )
 
     def _title(self, grid: Grid, model: str, counts: pd.DataFrame) -> None:

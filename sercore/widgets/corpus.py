@@ -12,7 +12,7 @@ import pandas as pd
 from sercore.analysis import corpus_statistics, figures
 from sercore.corpora import Corpus
 from sercore.schema import DIMENSIONS
-from sercore.schema import corpus as corpus_label
+from sercore.schema import corpus_label as corpus_label
 from sercore.widgets import sound
 from sercore.widgets.appearance import style_sheet
 from sercore.widgets.sound import AudioSource
@@ -127,9 +127,15 @@ class CorpusBrowser(ipywidgets.VBox):
     def _range(self, name: str) -> ipywidgets.FloatRangeSlider:
         low, high = self.utterances[name].min(), self.utterances[name].max()
         chosen = ipywidgets.FloatRangeSlider(
-            description=name, min=low, max=max(high, low + 0.01), value=(low, max(high, low + 0.01)), step=0.01,
-            continuous_update=False, readout_format=".2f", layout={"width": "340px"},
-        )  # fmt: skip
+            description=name,
+            min=low,
+            max=max(high, low + 0.01),
+            value=(low, max(high, low + 0.01)),
+            step=0.01,
+            continuous_update=False,
+            readout_format=".2f",
+            layout={"width": "340px"},
+        )
         chosen.observe(lambda change: self._narrow(name, chosen, change["new"]), "value")
         return chosen
 

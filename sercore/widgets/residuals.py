@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from sercore.analysis import residuals
 from sercore.schema import DIMENSIONS, MODEL_COLOURS, MODEL_LABELS, MODELS
 from sercore.widgets.appearance import button, colour, model_name, share_colours, table
-from sercore.widgets.selection import Choice, Controls, Selection, described, place_of
+from sercore.widgets.selection import Choice, Controls, Selection, bin_of, describe_choice
 from sercore.widgets.sound import AudioSource
 from sercore.widgets.utterances import BY_SPEAKER, BY_UTTERANCE, SHORTEST, Answers, Column, Order, UtteranceList
 
@@ -53,7 +53,7 @@ class Residuals:
         """Utterances in each bin: bins of the error from high to low, by bins of the truth; named by lower ends."""
         across, up = self.edges(choice)
         rows = self.errors(choice, model)
-        columns, bands = place_of(rows["truth"].to_numpy(), across), _band(rows["residual"].to_numpy())
+        columns, bands = bin_of(rows["truth"].to_numpy(), across), _band(rows["residual"].to_numpy())
         size = (len(up) - 1, len(across) - 1)
         counted = np.bincount(bands * size[1] + columns, minlength=size[0] * size[1]).reshape(size)
         table = pd.DataFrame(counted, index=pd.Index(up[:-1], name="residual"), columns=pd.Index(across[:-1]))
@@ -63,7 +63,7 @@ class Residuals:
         """The errors in the bin whose lower ends are `truth` and `residual`, the largest first."""
         across, up = self.edges(choice)
         rows = self.errors(choice, model)
-        inside = place_of(rows["truth"].to_numpy(), across) == across.index(truth)
+        inside = bin_of(rows["truth"].to_numpy(), across) == across.index(truth)
         inside &= _band(rows["residual"].to_numpy()) == up.index(residual)
         return rows[inside].sort_values("size", ascending=False, kind="stable", ignore_index=True)
 
@@ -82,14 +82,14 @@ class Residuals:
         return table.loc[[model for model in MODELS if model in table.index]]
 
 
-def said(truth: float, residual: float, count: int) -> str:
+def describe_bin(truth: float, residual: float, count: int) -> str:
     """A bin in words."""
     return (
-        f"truth {truth:g} to {truth + STEP:g}, error {said_of_band(residual)}: {count:,} utterance{'s' * (count != 1)}"
+        f"truth {truth:g} to {truth + STEP:g}, error {describe_band(residual)}: {count:,} utterance{'s' * (count != 1)}"
     )
 
 
-def said_of_band(low: float) -> str:
+def describe_band(low: float) -> str:
     """The ends of the band of errors whose lower end is `low`."""
     if low == BANDS[0]:
         text = f"{low + STEP:+g} and below"
@@ -102,7 +102,7 @@ def said_of_band(low: float) -> str:
 
 def _band(residual: np.ndarray) -> np.ndarray:
     """The number of the band of each error; the outermost ones reach on without end."""
-    return place_of(np.clip(residual, BANDS[0], BANDS[-1]), BANDS)
+    return bin_of(np.clip(residual, BANDS[0], BANDS[-1]), BANDS)
 
 
 FIELDS = ("train_corpus", "target", "model", "other", "seed", "fold", "speaker", "gender", "style")
@@ -110,8 +110,10 @@ ORDERS = (
     Order(name="largest error", column="size", ascending=False),
     Order(name="smallest error", column="size"),
     Order(name="truth", column="truth"),
-    BY_UTTERANCE, BY_SPEAKER, SHORTEST,
-)  # fmt: skip
+    BY_UTTERANCE,
+    BY_SPEAKER,
+    SHORTEST,
+)
 COLUMNS = (
     Column(name="truth", width=5, text="{:.2f}".format),
     Column(name="prediction", width=5, title="said", text="{:.2f}".format),
@@ -126,8 +128,9 @@ POINTS = 1500  # drawn of a model
 DPI = 100
 
 
-def browse(predictions: pd.DataFrame, utterances: pd.DataFrame, best: pd.DataFrame, audio: AudioSource,
-           marked: Path) -> ipywidgets.VBox:  # fmt: skip
+def browse(
+    predictions: pd.DataFrame, utterances: pd.DataFrame, best: pd.DataFrame, audio: AudioSource, marked: Path
+) -> ipywidgets.VBox:
     """The residual browser as a widget.
 
     `predictions`: of section 'multitask' or 'dimensions'; `utterances`: see sound.gather; `best`: see
@@ -163,8 +166,10 @@ class ResidualBrowser(ipywidgets.VBox):
         self._open = truth, residual
         rows = self.state.bin(choice, choice.model, truth, residual)
         seed = self.state.selection.seed(choice, choice.model)
-        name = f"{MODEL_LABELS.get(choice.model, choice.model)} (seed {seed}), {choice.target}, {described(choice)}"
-        self.list.show(rows, f"{name}: {said(truth, residual, len(rows))}", COLUMNS, ORDERS)
+        name = (
+            f"{MODEL_LABELS.get(choice.model, choice.model)} (seed {seed}), {choice.target}, {describe_choice(choice)}"
+        )
+        self.list.show(rows, f"{name}: {describe_bin(truth, residual, len(rows))}", COLUMNS, ORDERS)
 
     def _changed(self) -> None:
         self._draw()
@@ -183,14 +188,14 @@ class ResidualBrowser(ipywidgets.VBox):
             count = int(counts.loc[residual, truth])
             with cell.hold_sync():
                 cell.description = f"{count:,}" if count else "·"
-                cell.tooltip = said(truth, residual, count)
+                cell.tooltip = describe_bin(truth, residual, count)
             colour(cell, share_colours(count / most))
         self.picture.value = self._plot()
         line = self.state.line(choice, choice.model)
         slope = "" if line is None or line.slope != line.slope else f", slope {line.slope:+.2f}".replace("-", "−")
         total = int(counts.to_numpy().sum())
         name = model_name(choice.model, self.state.selection.seed(choice, choice.model))
-        told = f"{choice.target}, {described(choice)}: {total:,} utterances{slope}"
+        told = f"{choice.target}, {describe_choice(choice)}: {total:,} utterances{slope}"
         self.about.value = f'<span class="sercore-title">{name}</span> {html.escape(told)}'
 
     def _make_grid(self, edges: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
@@ -207,7 +212,7 @@ class ResidualBrowser(ipywidgets.VBox):
             child
             for residual in up
             for child in (
-                _axis(said_of_band(residual), "right"),
+                _axis(describe_band(residual), "right"),
                 *(self.cells[truth, residual] for truth in across),
             )
         ]
@@ -251,8 +256,12 @@ class ResidualBrowser(ipywidgets.VBox):
             label = f"{MODEL_LABELS.get(model, model)}, slope {line.slope:+.2f}".replace("-", "−")
             axis.plot(band["truth"], band["residual"], color=tone, linewidth=2.5, label=label)
             axis.fill_between(band["truth"], band["lower"], band["upper"], color=tone, alpha=0.3)
-        axis.set(xlim=(across[0], across[-1]), ylim=(up[0], up[-1]), xlabel=f"true {choice.target}",
-                 ylabel="prediction − truth")  # fmt: skip
+        axis.set(
+            xlim=(across[0], across[-1]),
+            ylim=(up[0], up[-1]),
+            xlabel=f"true {choice.target}",
+            ylabel="prediction − truth",
+        )
         axis.spines[["top", "right"]].set_visible(False)
         if axis.get_legend_handles_labels()[1]:
             axis.legend(frameon=True)

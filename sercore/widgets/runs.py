@@ -14,14 +14,14 @@ from matplotlib.figure import Figure
 from sercore import files
 from sercore.analysis import figures
 from sercore.schema import MODEL_LABELS
-from sercore.schema import corpus as corpus_label
+from sercore.schema import corpus_label as corpus_label
 from sercore.study import progress
 from sercore.study.config import Run, Study
 from sercore.widgets.appearance import button, style_sheet
 
 SECONDS_BETWEEN_READINGS = 5
 KEYS = ("model", "corpus", "seed")  # what the curves need, whether or not the runs differ in it
-TOLD = ("state", "epoch", "best epoch", "development", "seconds", "cause")
+SETTINGS_SHOWN = ("state", "epoch", "best epoch", "development", "seconds", "cause")
 
 
 def read(plan: Study, section: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -39,10 +39,18 @@ def read(plan: Study, section: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         history = _history(run)
         given = {**{key: run.parameters[key] for key in KEYS if key in run.parameters}, **differing[run.name]}
         state = states.loc[run.name]
-        rows.append({
-            "run": run.name, **given, "state": state["state"], "epoch": f"{state['epoch']} of {state['epochs']}",
-            "best epoch": "", "development": float("nan"), "seconds": state["seconds"], "cause": state["cause"],
-        })  # fmt: skip
+        rows.append(
+            {
+                "run": run.name,
+                **given,
+                "state": state["state"],
+                "epoch": f"{state['epoch']} of {state['epochs']}",
+                "best epoch": "",
+                "development": float("nan"),
+                "seconds": state["seconds"],
+                "cause": state["cause"],
+            }
+        )
         if history is not None and len(history):
             kept = history[history["best"]].groupby("fold", sort=False).last()
             rows[-1] |= {"best epoch": ", ".join(map(str, kept["epoch"])), "development": kept["development"].mean()}
@@ -106,8 +114,12 @@ class Runs:
         return self.epochs[self.epochs["run"].isin(self.chosen()["run"])]
 
 
-def browse(table: pd.DataFrame, epochs: pd.DataFrame, simulated: bool = False,
-           reread: Callable[[], tuple[pd.DataFrame, pd.DataFrame]] | None = None) -> ipywidgets.VBox:  # fmt: skip
+def browse(
+    table: pd.DataFrame,
+    epochs: pd.DataFrame,
+    simulated: bool = False,
+    reread: Callable[[], tuple[pd.DataFrame, pd.DataFrame]] | None = None,
+) -> ipywidgets.VBox:
     """The run browser of the tables of `read`; `reread` gives them anew while a study runs."""
     return RunBrowser(Runs(table=table, epochs=epochs), simulated, reread)
 
@@ -115,8 +127,9 @@ def browse(table: pd.DataFrame, epochs: pd.DataFrame, simulated: bool = False,
 class RunBrowser(ipywidgets.VBox):
     """A drop-down list for each parameter, the learning curves of the runs that are chosen, and a table of these."""
 
-    def __init__(self, runs: Runs, simulated: bool,
-                 reread: Callable[[], tuple[pd.DataFrame, pd.DataFrame]] | None) -> None:  # fmt: skip
+    def __init__(
+        self, runs: Runs, simulated: bool, reread: Callable[[], tuple[pd.DataFrame, pd.DataFrame]] | None
+    ) -> None:
         self.runs, self.simulated, self.reread = runs, simulated, reread
         self.picture, self.listed, self.told = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         self.refresh = button("step", "refresh", "read the run folders again", disabled=reread is None)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from sercore.schema import MODEL_LABELS, MODELS, check_predictions, first
-from sercore.schema import corpus as corpus_label
+from sercore.schema import corpus_label as corpus_label
 
 FILTERS = ("fold", "speaker", "gender", "style")
 RUN = ["train_corpus", "test_corpus", "target", "model", "seed"]
@@ -156,7 +156,7 @@ class Selection:
         return choice.train_corpus, choice.test_corpus, choice.target, model
 
 
-def place_of(values: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
+def bin_of(values: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
     """The number of the bin [low, high) between `edges` that each value is in; the last is closed, -1 is outside."""
     place = np.searchsorted(edges, values, side="right") - 1
     place[values == edges[-1]] = len(edges) - 2
@@ -168,9 +168,17 @@ def _key(key: tuple) -> tuple[str, str, str, str, int]:
 
 
 LABELS = {
-    "train_corpus": "trained on", "test_corpus": "tested on", "target": "dimension", "model": "model",
-    "other": "beside", "seed": "seed", "fold": "fold", "speaker": "speaker", "gender": "gender", "style": "style",
-}  # fmt: skip
+    "train_corpus": "trained on",
+    "test_corpus": "tested on",
+    "target": "dimension",
+    "model": "model",
+    "other": "beside",
+    "seed": "seed",
+    "fold": "fold",
+    "speaker": "speaker",
+    "gender": "gender",
+    "style": "style",
+}
 ANY = ""  # stands for None in a list, where None would mean that nothing is chosen
 NOTHING = {"other": "no other model", "seed": "best on validation"}
 
@@ -215,7 +223,7 @@ class Controls(ipywidgets.HBox):
         self._busy = False
 
 
-def described(choice: Choice) -> str:
+def describe_choice(choice: Choice) -> str:
     """Corpora and filters of a choice in words."""
     told = [f"{corpus_label(choice.train_corpus)} → {corpus_label(choice.test_corpus)}"]
     told += [f"{name} {getattr(choice, name)}" for name in ("fold", "speaker") if getattr(choice, name)]

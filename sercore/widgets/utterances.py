@@ -15,13 +15,13 @@ import pandas as pd
 
 from sercore import files
 from sercore.schema import DIMENSIONS, UTTERANCE_COLUMNS, did_you_mean, first
-from sercore.schema import corpus as corpus_label
+from sercore.schema import corpus_label as corpus_label
 from sercore.widgets import sound
 from sercore.widgets.appearance import button, shown, style_sheet
 
 PAGE = 20  # utterances
 KEY = ["corpus", "utterance"]
-TOLD = ("file", "dialog", "transcript", "seconds", "emotion", "arousal", "valence", "dominance", "low", "high")
+FACTS = ("file", "dialog", "transcript", "seconds", "emotion", "arousal", "valence", "dominance", "low", "high")
 """Columns of the utterances that a list adds to its rows."""
 
 
@@ -73,7 +73,7 @@ def with_utterances(rows: pd.DataFrame, utterances: pd.DataFrame) -> pd.DataFram
 
     `utterances` is indexed by (corpus, utterance), see `indexed`.
     """
-    absent = [column for column in TOLD if column not in rows.columns]
+    absent = [column for column in FACTS if column not in rows.columns]
     wanted = pd.MultiIndex.from_arrays([rows["corpus"].astype("str"), rows["utterance"].astype("str")])
     told = utterances.reindex(columns=absent).reindex(wanted)
     return rows.reset_index(drop=True).join(told.reset_index(drop=True))
@@ -163,8 +163,14 @@ class UtteranceList(ipywidgets.VBox):
     only those of the open one are held.
     """
 
-    def __init__(self, utterances: pd.DataFrame, audio: sound.AudioSource, folder: Path, name: str,
-                 answers: Callable[[pd.Series], Answers] = lambda _: Answers()) -> None:  # fmt: skip
+    def __init__(
+        self,
+        utterances: pd.DataFrame,
+        audio: sound.AudioSource,
+        folder: Path,
+        name: str,
+        answers: Callable[[pd.Series], Answers] = lambda _: Answers(),
+    ) -> None:
         self.utterances, self.audio, self.folder, self.name = indexed(utterances), audio, folder, name
         self.answers, self.marks = answers, Marks()
         self.listing, self.seen, self.columns, self.opened = Listing(rows=pd.DataFrame()), "", (), None
@@ -205,8 +211,7 @@ class UtteranceList(ipywidgets.VBox):
         self.export.on_click(lambda _: self.write())
         self.told = ipywidgets.HTML("nothing marked")
 
-    def show(self, rows: pd.DataFrame, seen: str, columns: Sequence[Column],
-             orders: Sequence[Order] = ORDERS) -> None:  # fmt: skip
+    def show(self, rows: pd.DataFrame, seen: str, columns: Sequence[Column], orders: Sequence[Order] = ORDERS) -> None:
         """List `rows` (corpus, utterance and the `columns`) under the heading `seen`, in the first of `orders`."""
         self.columns, self.seen = tuple(columns), seen
         self.listing = Listing(rows=with_utterances(rows, self.utterances))

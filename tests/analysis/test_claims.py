@@ -18,12 +18,12 @@ from sercore.analysis.verdicts import (
     NOT_TESTABLY_ABOVE,
     OPEN,
     ZERO,
-    Cell,
     Part,
+    ScoreKey,
 )
 from sercore.study import config
 
-LEFT = Cell("mfcnn14", "msp-podcast", "msp-podcast", "valence", "ccc")
+LEFT = ScoreKey("mfcnn14", "msp-podcast", "msp-podcast", "valence", "ccc")
 RIGHT = LEFT._replace(model="cnn14")
 NOT_HELD_BY_THE_PAPER = {
     "5.1": "48.9 (0.4) against 48.3 (0.6) is p = .14",
@@ -104,19 +104,32 @@ class TestJudging:
 
 class TestMeasures:
     def of(self, table, model="cnn14"):
-        table = table.assign(section="categories", model=model, train_corpus="msp-podcast", test_corpus="msp-podcast",
-                             fold="official", seed=0, partition="test", target="emotion",
-                             utterance=[f"u{n}" for n in range(len(table))], simulated=False)  # fmt: skip
+        table = table.assign(
+            section="categories",
+            model=model,
+            train_corpus="msp-podcast",
+            test_corpus="msp-podcast",
+            fold="official",
+            seed=0,
+            partition="test",
+            target="emotion",
+            utterance=[f"u{n}" for n in range(len(table))],
+            simulated=False,
+        )
         found = verdicts.measures(results.Results(None, "categories", table))
         return found.set_index("metric")["value"]
 
     def test_words_and_voice_are_choices_between_the_classes_concerned(self):
-        table = pd.DataFrame({
-            "truth": ["happy", "happy", "angry", "sad", "neutral"],
-            "prediction": ["neutral"] * 5,
-            "p_angry": [0.1, 0.4, 0.3, 0.3, 0.0], "p_happy": [0.2, 0.1, 0.1, 0.1, 0.0],
-            "p_neutral": [0.6, 0.4, 0.4, 0.5, 1.0], "p_sad": [0.1, 0.1, 0.2, 0.1, 0.0],
-        })  # fmt: skip
+        table = pd.DataFrame(
+            {
+                "truth": ["happy", "happy", "angry", "sad", "neutral"],
+                "prediction": ["neutral"] * 5,
+                "p_angry": [0.1, 0.4, 0.3, 0.3, 0.0],
+                "p_happy": [0.2, 0.1, 0.1, 0.1, 0.0],
+                "p_neutral": [0.6, 0.4, 0.4, 0.5, 1.0],
+                "p_sad": [0.1, 0.1, 0.2, 0.1, 0.0],
+            }
+        )
         found = self.of(table)
         assert found["words"] == 75  # happy 1/2, angry or sad 2/2
         assert found["voice"] == 50  # angry 1/1, sad 0/1
@@ -124,8 +137,15 @@ class TestMeasures:
     def test_confusions_are_shares_of_the_row(self):
         truth = ["happy"] * 4 + ["neutral"] * 2 + ["angry", "sad"]
         said = ["happy", "angry", "angry", "sad", "sad", "neutral", "angry", "happy"]
-        found = self.of(pd.DataFrame({"truth": truth, "prediction": said, **dict.fromkeys(
-            ("p_angry", "p_happy", "p_neutral", "p_sad"), 0.25)}))  # fmt: skip
+        found = self.of(
+            pd.DataFrame(
+                {
+                    "truth": truth,
+                    "prediction": said,
+                    **dict.fromkeys(("p_angry", "p_happy", "p_neutral", "p_sad"), 0.25),
+                }
+            )
+        )
         assert found["happy as angry"] == 50
         assert found["happy as happy"] == 25
         assert found["tilt"] == (25 + 50) / 2 - (100 + 0) / 2
@@ -133,23 +153,31 @@ class TestMeasures:
         assert found["others"] == 100  # sad as happy
 
     def test_a_drop_is_in_domain_minus_across(self, categories):
-        measured = verdicts.measures(categories).set_index([*Cell._fields, "seed"])["value"]
+        measured = verdicts.measures(categories).set_index([*ScoreKey._fields, "seed"])["value"]
         inside = measured["mfcnn14", "msp-podcast", "msp-podcast", "emotion", "uar", 1]
         across = measured["mfcnn14", "msp-podcast", "iemocap", "emotion", "uar", 1]
         assert measured["mfcnn14", "msp-podcast", "iemocap", "emotion", "drop", 1] == pytest.approx(inside - across)
 
     def test_a_lead_is_of_bert_over_cnn14(self, categories):
-        measured = verdicts.measures(categories).set_index([*Cell._fields, "seed"])["value"]
+        measured = verdicts.measures(categories).set_index([*ScoreKey._fields, "seed"])["value"]
         one, other = (measured[m, "iemocap", "iemocap", "emotion", "uar", 2] for m in ("bert", "cnn14"))
         assert measured["bert", "iemocap", "iemocap", "emotion", "lead", 2] == pytest.approx(one - other)
 
     def test_a_model_that_always_says_the_same_is_steepest(self):
         truth = np.linspace(1, 7, 61)
         table = pd.DataFrame({"truth": truth, "prediction": 4.0}).assign(
-            section="multitask", model="bert", train_corpus="msp-podcast", test_corpus="msp-podcast", fold="official",
-            seed=0, partition="test", target="arousal", utterance=[f"u{n}" for n in range(61)], speaker="1",
+            section="multitask",
+            model="bert",
+            train_corpus="msp-podcast",
+            test_corpus="msp-podcast",
+            fold="official",
+            seed=0,
+            partition="test",
+            target="arousal",
+            utterance=[f"u{n}" for n in range(61)],
+            speaker="1",
             simulated=False,
-        )  # fmt: skip
+        )
         found = verdicts.measures(results.Results(None, "multitask", table)).set_index("metric")["value"]
         assert found["steepness"] == pytest.approx(1)
         assert found["low"] == pytest.approx(2, abs=0.02)  # truths from 1 to 3
@@ -157,7 +185,7 @@ class TestMeasures:
 
     def test_one_value_a_model_corpus_target_measure_and_seed(self, categories, multitask):
         for found in (categories, multitask):
-            assert not verdicts.measures(found).duplicated([*Cell._fields, "seed"]).any()
+            assert not verdicts.measures(found).duplicated([*ScoreKey._fields, "seed"]).any()
 
 
 class TestThePapersClaims:
@@ -174,7 +202,7 @@ class TestThePapersClaims:
     def test_claims_are_numbered_once_and_have_parts(self):
         numbers = [claim.number for claim in claims.PAPER]
         assert len(set(numbers)) == len(numbers)
-        assert all(claim.parts for claim in (*claims.PAPER, *claims.PLANTED))
+        assert all(claim.parts for claim in (*claims.PAPER, *claims.GROUND_TRUTH))
 
     def test_claims_compare_what_exists(self):
         for claim in claims.PAPER:
@@ -217,7 +245,7 @@ class TestThePapersClaims:
 class TestWhatWasPlanted:
     def test_it_is_found_again(self, categories, multitask):
         for found in (categories, multitask):
-            table = claims.planted(found)
+            table = claims.ground_truth(found)
             assert set(table.frame[("", "here")]) == {HOLDS}, table.markdown()
 
     def test_it_is_not_found_where_the_models_are_exchanged(self, categories, multitask):
@@ -225,12 +253,12 @@ class TestWhatWasPlanted:
         for found in (categories, multitask):
             named = found.predictions["model"].astype(object).replace(swap)
             swapped = results.Results(found.study, found.section, found.predictions.assign(model=named))
-            verdict = claims.planted(swapped).frame[("", "here")]
+            verdict = claims.ground_truth(swapped).frame[("", "here")]
             planted = ["words", "voice"] if found is categories else ["arousal", "valence", "dominance"]
             assert set(verdict[planted]) == {FAILS}
 
     def test_one_seed_cannot_tell(self, multitask):
         alone = multitask.predictions[multitask.predictions["seed"] == 0]
-        table = claims.planted(results.Results(multitask.study, "multitask", alone))
+        table = claims.ground_truth(results.Results(multitask.study, "multitask", alone))
         assert set(table.frame[("", "here")]) == {OPEN}
         assert "one seed and no test" in table.frame.loc["valence", ("", "behind it")]

@@ -127,9 +127,13 @@ class TestLearningCurves:
 
 class TestEveryFigure:
     def test_simulated_speech_is_called_so_on_the_picture(self, categories, multitask, history):
-        drawn = [figures.plot_confusions(categories), figures.plot_confusion_differences(categories),
-                 figures.plot_scores(categories), figures.plot_residuals(multitask),
-                 figures.plot_learning_curves(history, simulated=True)]  # fmt: skip
+        drawn = [
+            figures.plot_confusions(categories),
+            figures.plot_confusion_differences(categories),
+            figures.plot_scores(categories),
+            figures.plot_residuals(multitask),
+            figures.plot_learning_curves(history, simulated=True),
+        ]
         assert [figure.get_supxlabel() for figure in drawn] == ["simulated speech"] * 5
         assert not plt.get_fignums(), "figures are closed, so that a notebook shows them once"
 
@@ -151,12 +155,19 @@ class TestDistributions:
     def held(self, tmp_path):
         """A corpus of four speakers and eight turns, one of them said twice and one without agreement."""
         rows = [
-            {"utterance": f"u{n}", "file": f"u{n}.wav", "speaker": f"s{n % 4}", "gender": ["female", "male"][n % 2],
-             "emotion": ["happy", "excited", "sad", "angry", "neutral", "fearful", "sad", None][n],
-             "transcript": "again" if n in (0, 1) else f"line {n}", "arousal": 1 + n / 2, "valence": 3.0,
-             "dominance": 2.0}
+            {
+                "utterance": f"u{n}",
+                "file": f"u{n}.wav",
+                "speaker": f"s{n % 4}",
+                "gender": ["female", "male"][n % 2],
+                "emotion": ["happy", "excited", "sad", "angry", "neutral", "fearful", "sad", None][n],
+                "transcript": "again" if n in (0, 1) else f"line {n}",
+                "arousal": 1 + n / 2,
+                "valence": 3.0,
+                "dominance": 2.0,
+            }
             for n in range(8)
-        ]  # fmt: skip
+        ]
         pd.DataFrame(rows).to_csv(tmp_path / "utterances.csv", index=False)
         for row in rows:
             trees.write(tmp_path / row["file"], trees.wav(samples=16000))

@@ -29,8 +29,11 @@ def test_every_cell_of_the_four_tables_is_there_once():
     assert set(table["target"]) == set(TARGETS)
     assert set(table["train_corpus"]) == set(table["test_corpus"]) == set(CORPUS_LABELS)
     assert set(zip(table["table"], table["section"], strict=True)) == {
-        (1, "categories"), (2, "dimensions"), (3, "multitask"), (4, "multitask"),
-    }  # fmt: skip
+        (1, "categories"),
+        (2, "dimensions"),
+        (3, "multitask"),
+        (4, "multitask"),
+    }
 
 
 @pytest.mark.parametrize(

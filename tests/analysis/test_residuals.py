@@ -17,8 +17,11 @@ def predictions(seed=0, utterances=400):
     """Two models and seeds, arousal and valence on a scale of 1 to 7, and the rows of emotions that a study has too."""
     rng = np.random.default_rng(seed)
     truth = np.clip(rng.normal(4, 1.2, (utterances, 2)), 1, 7)
-    who = {"utterance": [f"u{n}" for n in range(utterances)], "speaker": [f"s{n % 10}" for n in range(utterances)],
-           "gender": [["female", "male"][n % 2] for n in range(utterances)]}  # fmt: skip
+    who = {
+        "utterance": [f"u{n}" for n in range(utterances)],
+        "speaker": [f"s{n % 10}" for n in range(utterances)],
+        "gender": [["female", "male"][n % 2] for n in range(utterances)],
+    }
     tables = []
     for model, slope in zip(MODELS, (0.3, 0.8), strict=True):
         for run in range(2):
@@ -29,8 +32,15 @@ def predictions(seed=0, utterances=400):
     tables.append(
         pd.DataFrame({**who, "model": "cnn14", "seed": 0, "target": "emotion", "truth": "sad", "prediction": "happy"})
     )
-    keys = {"section": "multitask", "train_corpus": "msp-podcast", "test_corpus": "msp-podcast", "fold": "official",
-            "partition": "test", "style": "podcast", "simulated": True}  # fmt: skip
+    keys = {
+        "section": "multitask",
+        "train_corpus": "msp-podcast",
+        "test_corpus": "msp-podcast",
+        "fold": "official",
+        "partition": "test",
+        "style": "podcast",
+        "simulated": True,
+    }
     return pd.concat(tables, ignore_index=True).assign(**keys)
 
 
@@ -230,8 +240,13 @@ def test_spread_per_speaker_and_gender_keeps_those_who_are_unknown():
     assert by_speaker["speaker"].isna().sum() == 2 * 2 * 2
     by_both = residuals.spread_by(table, ["gender"], by=["model"])
     assert by_both[["model", "utterances"]].values.tolist() == [
-        ["bert", 800], ["bert", 640], ["bert", 160], ["cnn14", 800], ["cnn14", 640], ["cnn14", 160],
-    ]  # fmt: skip
+        ["bert", 800],
+        ["bert", 640],
+        ["bert", 160],
+        ["cnn14", 800],
+        ["cnn14", 640],
+        ["cnn14", 160],
+    ]
     single = residuals.spread_by(table.iloc[:1], "speaker").iloc[0]
     assert math.isnan(single["sd"])
     assert single["rmse"] == pytest.approx(abs(single["mean"]))

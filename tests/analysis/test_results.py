@@ -23,9 +23,20 @@ def fresh(tmp_path):
 
 def rows(**columns):
     """A predictions table; what is not given is the same in every row."""
-    given = {"section": "categories", "model": "cnn14", "train_corpus": "msp-podcast", "test_corpus": "msp-podcast",
-             "fold": "official", "seed": 0, "partition": "test", "speaker": "1", "gender": "female",
-             "style": "podcast", "target": "emotion", "simulated": False}  # fmt: skip
+    given = {
+        "section": "categories",
+        "model": "cnn14",
+        "train_corpus": "msp-podcast",
+        "test_corpus": "msp-podcast",
+        "fold": "official",
+        "seed": 0,
+        "partition": "test",
+        "speaker": "1",
+        "gender": "female",
+        "style": "podcast",
+        "target": "emotion",
+        "simulated": False,
+    }
     table = pd.DataFrame({**columns, **{key: columns.get(key, value) for key, value in given.items()}})
     if "utterance" not in table:
         table["utterance"] = [f"u{place}" for place in range(len(table))]
@@ -189,17 +200,28 @@ class TestScores:
 
     def test_folds_are_pooled_and_averaged(self):
         # fold a: happy 1/1, sad 0/1 -> 50; fold b: happy 1/3, sad 1/1 -> 66.7; pooled: happy 2/4, sad 1/2 -> 50
-        table = rows(train_corpus="iemocap", test_corpus="iemocap", fold=list("aabbbb"), p_happy=0.5, p_sad=0.5,
-                     truth=["happy", "sad", "happy", "happy", "happy", "sad"],
-                     prediction=["happy", "happy", "happy", "sad", "sad", "sad"])  # fmt: skip
+        table = rows(
+            train_corpus="iemocap",
+            test_corpus="iemocap",
+            fold=list("aabbbb"),
+            p_happy=0.5,
+            p_sad=0.5,
+            truth=["happy", "sad", "happy", "happy", "happy", "sad"],
+            prediction=["happy", "happy", "happy", "sad", "sad", "sad"],
+        )
         found = results.scores(table).set_index("pooling")["score"]
         assert found["pooled"] == pytest.approx(50)
         assert found["folds"] == pytest.approx((50 + 200 / 3) / 2)
         assert "single" not in found
 
     def test_across_corpora_the_folds_scores_are_averaged_and_never_pooled(self):
-        table = dimension(train_corpus="iemocap", fold=list("aaabbb"), utterance=["u0", "u1", "u2"] * 2,
-                          truth=[1.0, 2.0, 3.0] * 2, prediction=[1.0, 2.0, 3.0, 3.0, 2.0, 1.0])  # fmt: skip
+        table = dimension(
+            train_corpus="iemocap",
+            fold=list("aaabbb"),
+            utterance=["u0", "u1", "u2"] * 2,
+            truth=[1.0, 2.0, 3.0] * 2,
+            prediction=[1.0, 2.0, 3.0, 3.0, 2.0, 1.0],
+        )
         found = results.scores(table)
         assert found[["metric", "pooling", "score"]].to_numpy().tolist() == [["pcc", "folds", 0.0]]
 
@@ -211,15 +233,27 @@ class TestScores:
         assert set(found.index) == {"ccc", "mse"}
 
     def test_a_fold_that_lacks_a_class_makes_the_mean_missing_but_not_the_pooled_score(self):
-        table = rows(train_corpus="iemocap", test_corpus="iemocap", fold=list("aab"), p_happy=0.5, p_sad=0.5,
-                     truth=["happy", "sad", "sad"], prediction=["happy", "sad", "sad"])  # fmt: skip
+        table = rows(
+            train_corpus="iemocap",
+            test_corpus="iemocap",
+            fold=list("aab"),
+            p_happy=0.5,
+            p_sad=0.5,
+            truth=["happy", "sad", "sad"],
+            prediction=["happy", "sad", "sad"],
+        )
         found = results.scores(table).set_index("pooling")["score"]
         assert np.isnan(found["folds"])
         assert found["pooled"] == 100
 
     def test_groups_are_scored_apart(self):
-        table = rows(truth=["happy", "sad"] * 2, prediction=["happy", "sad", "sad", "happy"], p_happy=0.5, p_sad=0.5,
-                     gender=["female", "female", "male", "male"])  # fmt: skip
+        table = rows(
+            truth=["happy", "sad"] * 2,
+            prediction=["happy", "sad", "sad", "happy"],
+            p_happy=0.5,
+            p_sad=0.5,
+            gender=["female", "female", "male", "male"],
+        )
         assert results.scores(table, by=["gender"]).set_index("gender")["score"].to_dict() == {"female": 100, "male": 0}
 
     def test_models_come_in_the_papers_order(self, study):
@@ -229,9 +263,18 @@ class TestScores:
 
 class TestBestOnValidation:
     def development(self, **columns):
-        table = pd.DataFrame({"section": "multitask", "model": "cnn14", "train_corpus": "msp-podcast",
-                              "test_corpus": "msp-podcast", "partition": "development", "metric": "ccc",
-                              "pooling": "single", **columns})  # fmt: skip
+        table = pd.DataFrame(
+            {
+                "section": "multitask",
+                "model": "cnn14",
+                "train_corpus": "msp-podcast",
+                "test_corpus": "msp-podcast",
+                "partition": "development",
+                "metric": "ccc",
+                "pooling": "single",
+                **columns,
+            }
+        )
         return results.best_on_validation(table)
 
     def test_ties_go_to_the_lowest_seed_and_are_counted(self):
@@ -244,8 +287,9 @@ class TestBestOnValidation:
         assert best["development"].tolist() == pytest.approx([0.6, 0.6])
 
     def test_a_model_of_one_dimension_is_chosen_by_it(self):
-        best = self.development(section="dimensions", seed=[0, 0, 1, 1], target=["arousal", "valence"] * 2,
-                                score=[0.9, 0.1, 0.6, 0.6])  # fmt: skip
+        best = self.development(
+            section="dimensions", seed=[0, 0, 1, 1], target=["arousal", "valence"] * 2, score=[0.9, 0.1, 0.6, 0.6]
+        )
         assert best.set_index("target")["seed"].to_dict() == {"arousal": 0, "valence": 1}
 
     def test_seeds_without_a_score_are_no_choice(self):

@@ -240,10 +240,14 @@ def test_one_speaker_gives_no_interval_and_resamples_without_a_class_are_counted
 def test_a_thousand_resamples_of_the_papers_test_set_take_no_time():
     rng = np.random.default_rng(0)
     rows = 12_902 * 5
-    table = pd.DataFrame({
-        "seed": np.repeat(range(5), 12_902), "speaker": rng.integers(0, 60, rows).astype(str),
-        "truth": rng.choice(CLASSES, rows), "prediction": rng.choice(CLASSES, rows),
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "seed": np.repeat(range(5), 12_902),
+            "speaker": rng.integers(0, 60, rows).astype(str),
+            "truth": rng.choice(CLASSES, rows),
+            "prediction": rng.choice(CLASSES, rows),
+        }
+    )
     start = time.perf_counter()
     statistics.bootstrap_interval(table, "uar", rng)
     assert time.perf_counter() - start < 2

@@ -107,8 +107,13 @@ class TestWhatIsWritten:
 
 class TestTheNotes:
     def test_simulated_speech_is_called_so_on_the_face_of_every_table(self, categories, dimensions, multitask):
-        for table in (tables.table_1(categories), tables.table_2(dimensions), tables.table_3(multitask),
-                      tables.table_4(multitask), comparisons.group_table(multitask, "g")):  # fmt: skip
+        for table in (
+            tables.table_1(categories),
+            tables.table_2(dimensions),
+            tables.table_3(multitask),
+            tables.table_4(multitask),
+            comparisons.group_table(multitask, "g"),
+        ):
             assert "simulated speech" in table.title
             assert any(note.startswith("Simulated") for note in table.notes)
 
@@ -128,8 +133,11 @@ class TestTheNotes:
     def test_training_selection_and_test_are_told_of_every_column(self, categories):
         told = captions.protocol(categories, tables.summary(categories))
         assert [note.split(":")[0] for note in told] == [
-            "MSP-Podcast → MSP-Podcast", "MSP-Podcast → IEMOCAP", "IEMOCAP → IEMOCAP", "IEMOCAP → MSP-Podcast",
-        ]  # fmt: skip
+            "MSP-Podcast → MSP-Podcast",
+            "MSP-Podcast → IEMOCAP",
+            "IEMOCAP → IEMOCAP",
+            "IEMOCAP → MSP-Podcast",
+        ]
         assert "2 folds of 10 (Ses01F, Ses03M)" in told[2]
         assert "the model of every fold tested on 192 utterances of 8 known speakers, mean of their scores" in told[3]
 

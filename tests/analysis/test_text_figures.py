@@ -14,8 +14,11 @@ def told(tmp_path_factory):
 
 
 def line(axis, colour, marker):
-    (found,) = [line for line in axis.lines if line.get_color() == colour and line.get_marker() == marker
-                and line.get_linestyle() != "None"]  # fmt: skip
+    (found,) = [
+        line
+        for line in axis.lines
+        if line.get_color() == colour and line.get_marker() == marker and line.get_linestyle() != "None"
+    ]
     return found
 
 

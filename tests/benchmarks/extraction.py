@@ -70,9 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elapsed = time.perf_counter() - start
     seconds = float(frames.count.sum()) * settings.hop / settings.sample_rate
     found = {
-        "hours": seconds / 3600, "utterances": len(rows), "seconds": elapsed, "times_real_time": seconds / elapsed,
-        "start_bytes": before, "peak_bytes": limits.peak_bytes(torch.device("cpu")),
-    }  # fmt: skip
+        "hours": seconds / 3600,
+        "utterances": len(rows),
+        "seconds": elapsed,
+        "times_real_time": seconds / elapsed,
+        "start_bytes": before,
+        "peak_bytes": limits.peak_bytes(torch.device("cpu")),
+    }
     print(json.dumps(found))
 
 

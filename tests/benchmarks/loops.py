@@ -43,15 +43,30 @@ class Size:
         if model == TEXT_MODEL:
             return {"kind": "text", "encoder": encoder, "outputs": OUTPUTS}
         text_width = source.embeddings.array.shape[1] if source.embeddings is not None else 0
-        return {"kind": "cnn14", "outputs": OUTPUTS, "text_stages": CNN_MODELS[model], "text_width": text_width,
-                "width": self.width, "mels": self.features.mels}  # fmt: skip
+        return {
+            "kind": "cnn14",
+            "outputs": OUTPUTS,
+            "text_stages": CNN_MODELS[model],
+            "text_width": text_width,
+            "width": self.width,
+            "mels": self.features.mels,
+        }
 
 
 def schedule(model: str, batch: int, epochs: int, precision: str) -> TrainingSettings:
     """Each model's own optimiser; at a constant rate, because a schedule may end before the repeats do."""
-    course = {"epochs": epochs, "batch": batch, "schedule": "constant", "total_steps": None, "warmup_steps": 0,
-              "stop_when_worse": False, "precision": precision, "evaluation_precision": precision, "fused": True,
-              "learning_rate": 1e-4}  # fmt: skip
+    course = {
+        "epochs": epochs,
+        "batch": batch,
+        "schedule": "constant",
+        "total_steps": None,
+        "warmup_steps": 0,
+        "stop_when_worse": False,
+        "precision": precision,
+        "evaluation_precision": precision,
+        "fused": True,
+        "learning_rate": 1e-4,
+    }
     return settings_of(model, course)
 
 

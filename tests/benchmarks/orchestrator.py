@@ -49,8 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, float]]:
             if done % asked.every == 0:
                 rows.append(_row(process, done, rows[-1]))
                 last = rows[-1]
-                print(f"{done:>6} {last['megabytes']:>7.0f} MB {last['processor']:>15.1f} ms {last['wall']:>10.1f} ms",
-                      flush=True)  # fmt: skip
+                print(
+                    f"{done:>6} {last['megabytes']:>7.0f} MB {last['processor']:>15.1f} ms {last['wall']:>10.1f} ms",
+                    flush=True,
+                )
     print(f"{asked.workers} workers, runs of {1000 * asked.seconds:.0f} ms")
     print(f"one look at {asked.runs} runs: {_look(asked.runs):.2f} s")
     return rows

@@ -67,9 +67,15 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     with (project / "log.txt").open("w") as log:
         _preprocess(python, project, environment, log)
         source = read(
-            "table", corpus.located({"root": root}, "speech"), model="cnn14", targets=(schema.EMOTION,),
-            classes=schema.FOUR_CLASSES, features=FeatureSettings(), text=TEXT, cache_folder=folder / "cache",
-        )  # fmt: skip
+            "table",
+            corpus.located({"root": root}, "speech"),
+            model="cnn14",
+            targets=(schema.EMOTION,),
+            classes=schema.FOUR_CLASSES,
+            features=FeatureSettings(),
+            text=TEXT,
+            cache_folder=folder / "cache",
+        )
         limit = limits.measure(device)
         size = Size(width=64, features=FeatureSettings(), batch=asked.batch, ours=2, plain=1, slow=True)
         precision = throughput._faster(source, size, "cnn14", TEXT, device, limit)
@@ -77,12 +83,19 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         turns = [(_steady(ours, device), next(theirs)) for _ in range(1 + asked.turns)][1:]
         theirs.close()
     found = {
-        "device": str(device), "processor": throughput.processor(), "threads": threads, "batch": asked.batch,
-        "utterances": len(source.rows), "precision": {"ours": precision, "autrainer": "float32"},
-        "ours": statistics.median(mine for mine, _ in turns), "autrainer": statistics.median(own for _, own in turns),
-        "ratio": throughput._spread([mine / own for mine, own in turns]), "turns": turns,
-        "limits": limit, "seconds": time.perf_counter() - began,
-    }  # fmt: skip
+        "device": str(device),
+        "processor": throughput.processor(),
+        "threads": threads,
+        "batch": asked.batch,
+        "utterances": len(source.rows),
+        "precision": {"ours": precision, "autrainer": "float32"},
+        "ours": statistics.median(mine for mine, _ in turns),
+        "autrainer": statistics.median(own for _, own in turns),
+        "ratio": throughput._spread([mine / own for mine, own in turns]),
+        "turns": turns,
+        "limits": limit,
+        "seconds": time.perf_counter() - began,
+    }
     files.write_json(files.resolve(asked.output), found)
     ratio = found["ratio"]
     print(
@@ -123,16 +136,29 @@ def _lay_out(project: Path, root: Path, batch: int, turns: int, device: torch.de
     parts = {"dataset": "Speech", "model": "Cnn14", "optimizer": "Nesterov"}
     steps = 1 + turns
     course = {
-        "training_type": "step", "iterations": steps, "eval_frequency": steps, "device": str(device),
-        "reproducible": False, "progress_bar": False, "continue_training": False, "save_train_outputs": False,
-        "save_dev_outputs": False, "save_test_outputs": False, "callbacks": ["peer_side.TakeTurns"],
-    }  # fmt: skip
+        "training_type": "step",
+        "iterations": steps,
+        "eval_frequency": steps,
+        "device": str(device),
+        "reproducible": False,
+        "progress_bar": False,
+        "continue_training": False,
+        "save_train_outputs": False,
+        "save_dev_outputs": False,
+        "save_test_outputs": False,
+        "callbacks": ["peer_side.TakeTurns"],
+    }
     sweep = {"+seed": 1, "+batch_size": batch, "+learning_rate": 0.0001, **parts}
     files.write_yaml(
         project / "conf" / "config.yaml",
-        {"defaults": ["_autrainer_", "_self_"], "results_dir": "results", "experiment_id": "speed", **course,
-         "hydra": {"sweeper": {"params": sweep}}},
-    )  # fmt: skip
+        {
+            "defaults": ["_autrainer_", "_self_"],
+            "results_dir": "results",
+            "experiment_id": "speed",
+            **course,
+            "hydra": {"sweeper": {"params": sweep}},
+        },
+    )
     files.write_yaml(project / "conf" / "dataset" / "Speech.yaml", DATASET)
     files.write_yaml(project / "conf" / "optimizer" / "Nesterov.yaml", OPTIMISER)
 

@@ -70,11 +70,17 @@ def table(scores: pd.DataFrame) -> str:
             tests, apart = tests + 1, apart + (found.low > 0 or found.high < 0)
             of = "UAR [%]" if metric == "uar" else f"{target}, {metric.upper()}"
             lines.append(f"| {of} | {schema.MODEL_LABELS[model]} | {' | '.join(cells)} |")
-    return "\n".join([
-        f"Simulated speech, {test['seed'].nunique()} seeds a precision, mean (sd over seeds)", "",
-        f"| | | {' | '.join(PRECISIONS)} | difference, 95 % over seeds |", "|---|---|---:|---:|---:|", *lines, "",
-        f"{apart} of {tests} differences exclude 0; 1 of 20 would by chance",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"Simulated speech, {test['seed'].nunique()} seeds a precision, mean (sd over seeds)",
+            "",
+            f"| | | {' | '.join(PRECISIONS)} | difference, 95 % over seeds |",
+            "|---|---|---:|---:|---:|",
+            *lines,
+            "",
+            f"{apart} of {tests} differences exclude 0; 1 of 20 would by chance",
+        ]
+    )
 
 
 def speeds(history: pd.DataFrame) -> str:

@@ -71,9 +71,11 @@ def derived(corpus: str, read: dict[str, Any], fixed: dict[str, Any], outputs: P
             "fixed": {**fixed, "text": {}, "network": of_start["blocks"][0]["fixed"]["network"]},
         }
         content |= {
-            "study": f"{name}-{corpus}", "outputs": str(outputs), "corpora": {corpus: read},
+            "study": f"{name}-{corpus}",
+            "outputs": str(outputs),
+            "corpora": {corpus: read},
             "sections": {section: {**of_corpus, "blocks": [block]}},
-        }  # fmt: skip
+        }
         pair[name] = outputs / content["study"] / f"{name}.yaml"
         files.write_yaml(pair[name], content)
     return pair
@@ -82,11 +84,15 @@ def derived(corpus: str, read: dict[str, Any], fixed: dict[str, Any], outputs: P
 def table(pairs: Sequence[dict[str, Path]]) -> str:
     """Scores on each corpus's own test set from either start, and their difference, in Markdown."""
     lines = [line for pair in pairs for line in _rows(pair)]
-    return "\n".join([
-        f"| | test utterances | speakers | seeds | {' | '.join(STUDIES.values())} | difference |",
-        "|---|---:|---:|---:|---:|---:|---:|", *lines, "",
-        "UAR in %, chance is 25; in brackets: 95 %, test speakers resampled, which says little of four of them",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"| | test utterances | speakers | seeds | {' | '.join(STUDIES.values())} | difference |",
+            "|---|---:|---:|---:|---:|---:|---:|",
+            *lines,
+            "",
+            "UAR in %, chance is 25; in brackets: 95 %, test speakers resampled, which says little of four of them",
+        ]
+    )
 
 
 def _rows(pair: dict[str, Path]) -> Iterator[str]:

@@ -123,13 +123,21 @@ def emodb_table(path: Path) -> str:
             lost = "LOSES" if apart.high < 0 else "does not lose"
             verdicts.append(f"- {schema.MODEL_LABELS[name]} {lost} to CNN14: {interval(apart, 100, '+.1f')}")
     utterances, seeds = voice["utterance"].nunique(), schema.first(sorted(voice["seed"].unique()))
-    return "\n".join([
-        f"EMO-DB, {utterances} utterances of {voice['speaker'].nunique()} actors, leave one speaker out, seeds {seeds}",
-        "", "| | UAR [%] | − CNN14 |", "|---|---:|---:|", *lines, "",
-        "in brackets: 95 %, speakers resampled; chance is 25; the baseline trains on nine speakers, the rest on eight",
-        f"(the notes that come with the recordings give {PUBLISHED:g} for a logistic regression on mel statistics)",
-        *verdicts,
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"EMO-DB, {utterances} utterances of {voice['speaker'].nunique()} actors, "
+            f"leave one speaker out, seeds {seeds}",
+            "",
+            "| | UAR [%] | − CNN14 |",
+            "|---|---:|---:|",
+            *lines,
+            "",
+            "in brackets: 95 %, speakers resampled; chance is 25; the baseline trains on nine speakers, the rest "
+            "on eight",
+            f"(the notes that come with the recordings give {PUBLISHED:g} for a logistic regression on mel statistics)",
+            *verdicts,
+        ]
+    )
 
 
 def by_chance(predictions: pd.DataFrame, labels: list[str]) -> tuple[float, float]:
@@ -158,13 +166,19 @@ def mel_statistics(plan: config.Study) -> pd.DataFrame:
     What CNN14's development speaker is for, it does not need: it trains on the nine others.
     """
     (run,) = [run for run in plan.runs if run.name.startswith("model=cnn14") and run.name.endswith("seed=0")]
-    asked = experiment.define(run.section, **{"allow_torn_speakers": False, "text": {}, **run.parameters},
-                              corpora=plan.corpora, cache=str(plan.outputs / "cache"),
-                              folder=str(plan.folder / "baseline"))  # fmt: skip
+    asked = experiment.define(
+        run.section,
+        **{"allow_speaker_leakage": False, "text": {}, **run.parameters},
+        corpora=plan.corpora,
+        cache=str(plan.outputs / "cache"),
+        folder=str(plan.folder / "baseline"),
+    )
     source = experiment.load(asked)[asked.corpus]
     rows = source.rows.set_index("utterance")
-    frames = {name: source.frames.rows(place) for name, place in
-              zip(rows.index, source.frames.positions(rows.index), strict=True)}  # fmt: skip
+    frames = {
+        name: source.frames.rows(place)
+        for name, place in zip(rows.index, source.frames.positions(rows.index), strict=True)
+    }
     features = {
         name: np.concatenate([f.mean(0, dtype="float64"), f.std(0, dtype="float64")]) for name, f in frames.items()
     }
@@ -172,11 +186,22 @@ def mel_statistics(plan: config.Study) -> pd.DataFrame:
     for split in splits.leave_one_speaker_out(source.rows):
         train, test = [*split.train, *split.development], list(split.test)
         fitted = _logistic(
-            np.stack([features[name] for name in train]), rows.loc[train, "emotion"],
-            np.stack([features[name] for name in test]), list(asked.classes),
-        )  # fmt: skip
-        parts.append(pd.DataFrame({"utterance": test, "speaker": split.name, "seed": 0, "prediction": fitted,
-                                   "truth": rows.loc[test, "emotion"].tolist()}))  # fmt: skip
+            np.stack([features[name] for name in train]),
+            rows.loc[train, "emotion"],
+            np.stack([features[name] for name in test]),
+            list(asked.classes),
+        )
+        parts.append(
+            pd.DataFrame(
+                {
+                    "utterance": test,
+                    "speaker": split.name,
+                    "seed": 0,
+                    "prediction": fitted,
+                    "truth": rows.loc[test, "emotion"].tolist(),
+                }
+            )
+        )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -211,7 +236,7 @@ def speak_emobank(source: str | Path, folder: Path, size: float) -> dict[str, st
     start = time.monotonic()
     if synthetic.speak("msp-podcast", corpus, sentences=sentences, size=size):
         print(f"EmoBank: spoken in {time.monotonic() - start:.0f} s: {corpus}")
-    said = synthetic.said(corpus, sentences)
+    said = synthetic.reference_transcripts(corpus, sentences)
     files.write_table(transcripts, pd.DataFrame({"utterance": list(said), "transcript": list(said.values())}))
     return {"root": str(corpus), "transcripts": str(transcripts)}
 
@@ -228,12 +253,19 @@ def emobank_table(path: Path) -> str:
             score = statistics.bootstrap_interval(part, "ccc", np.random.default_rng(0), draws=DRAWS)
             cells.append(interval(score, 1, ".3f"))
         lines.append(f"| {schema.MODEL_LABELS[name]} | {' | '.join(cells)} |")
-    return "\n".join([
-        f"EmoBank, spoken: SIMULATED speech, real sentences; {test['utterance'].nunique()} test turns of "
-        f"{test['speaker'].nunique()} talkers, seeds {schema.first(sorted(test['seed'].unique()))}",
-        "", f"| CCC | {' | '.join(schema.DIMENSIONS)} |", "|---|---:|---:|---:|", *lines, "",
-        "in brackets: 95 %, talkers resampled", *_off_the_scale(test),
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"EmoBank, spoken: SIMULATED speech, real sentences; {test['utterance'].nunique()} test turns of "
+            f"{test['speaker'].nunique()} talkers, seeds {schema.first(sorted(test['seed'].unique()))}",
+            "",
+            f"| CCC | {' | '.join(schema.DIMENSIONS)} |",
+            "|---|---:|---:|---:|",
+            *lines,
+            "",
+            "in brackets: 95 %, talkers resampled",
+            *_off_the_scale(test),
+        ]
+    )
 
 
 def _off_the_scale(test: pd.DataFrame) -> list[str]:

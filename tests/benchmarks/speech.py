@@ -37,8 +37,15 @@ def lay_out(folder: Path, hours: float, seed: int = 0) -> Path:
             name = f"u{len(rows):06d}"
             soundfile.write(temporary / f"{name}.wav", samples, RATE, subtype="PCM_16")
             told = " ".join(itertools.islice(words, int(seconds * WORDS_PER_SECOND)))
-            rows.append({"utterance": name, "file": f"{name}.wav", "speaker": f"s{len(rows) % 20}", "transcript": told,
-                         "emotion": schema.CLASSES[len(rows) % 4]})  # fmt: skip
+            rows.append(
+                {
+                    "utterance": name,
+                    "file": f"{name}.wav",
+                    "speaker": f"s{len(rows) % 20}",
+                    "transcript": told,
+                    "emotion": schema.CLASSES[len(rows) % 4],
+                }
+            )
         files.write_table(temporary / "utterances.csv", pd.DataFrame(rows))
     return place
 

@@ -38,8 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> str:
     asked = parser.parse_args(arguments)
     device = loop.pick_device()
     name = throughput.processor() if device.type == "cpu" else torch.cuda.get_device_name(device)
-    parts = [f"One training step of MFCNN14, batch {asked.batch}, bfloat16; {name}, {torch.get_num_threads()} threads, "
-             f"torch {torch.__version__}. Self time, by operation."]  # fmt: skip
+    parts = [
+        f"One training step of MFCNN14, batch {asked.batch}, bfloat16; {name}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}. Self time, by operation."
+    ]
     parts += [_table(*size, asked.batch, device) for size in SIZES]
     if device.type in REMAINS:
         parts.append("What remains, and why\n" + textwrap.dedent(REMAINS[device.type]).strip())
@@ -52,8 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> str:
 
 def _table(width: int, mels: int, frames: int, batch: int, device: torch.device) -> str:
     """A step's operations, the longest first, after two steps that warm up."""
-    build = {"kind": "cnn14", "outputs": loops.OUTPUTS, "text_stages": range(1, 7), "text_width": 384, "width": width,
-             "mels": mels}  # fmt: skip
+    build = {
+        "kind": "cnn14",
+        "outputs": loops.OUTPUTS,
+        "text_stages": range(1, 7),
+        "text_width": 384,
+        "width": width,
+        "mels": mels,
+    }
     model = checkpoint.build(build, torch.Generator().manual_seed(0)).to(device).train()
     settings = loops.schedule("mfcnn14", batch, 1, "bfloat16")
     optimiser = optimisers.optimiser(model.parameters(), settings)
@@ -92,8 +100,13 @@ def _told(events: Sequence[object], kind: str) -> str:
         f"{key[:44]:44} {count:>6} {taken / 1e3:>9.1f} {taken / total:>6.1%}" for taken, count, key in times[:ROWS]
     ]
     rest = sum(taken for taken, _, _ in times[ROWS:])
-    return "\n".join([*rows, f"{'all others':44} {'':>6} {rest / 1e3:>9.1f} {rest / total:>6.1%}",
-                      f"{'a step':44} {'':>6} {total / 1e3:>9.1f}"])  # fmt: skip
+    return "\n".join(
+        [
+            *rows,
+            f"{'all others':44} {'':>6} {rest / 1e3:>9.1f} {rest / total:>6.1%}",
+            f"{'a step':44} {'':>6} {total / 1e3:>9.1f}",
+        ]
+    )
 
 
 if __name__ == "__main__":

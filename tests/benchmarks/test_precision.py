@@ -26,8 +26,9 @@ def test_a_difference_beyond_the_seeds_is_counted(lost, apart):
     spread = np.array([-1, 0, 1])
     rows = [
         ("cnn14", precision.CORPUS, precision.CORPUS, "emotion", "uar", "test", seed, 60 + spread[seed] - less, name)
-        for name, less in zip(precision.PRECISIONS, (0, lost), strict=True) for seed in range(3)
-    ]  # fmt: skip
+        for name, less in zip(precision.PRECISIONS, (0, lost), strict=True)
+        for seed in range(3)
+    ]
     rows += [(*row[:2], "iemocap", *row[3:]) for row in rows]  # across corpora: left out
     told = precision.table(pd.DataFrame(rows, columns=SCORES))
     assert f"| UAR [%] | CNN14 | 60.0 (1.0) | {60 - lost}.0 (1.0) | {-lost:+.1f} (" in told

@@ -37,10 +37,20 @@ def _answer(run, rows: pd.DataFrame) -> None:
     model, seed = run.parameters["model"], run.parameters["seed"]
     said = pd.Series("sad", index=rows.index) if model == "bert" else rows["emotion"]
     table = rows[["utterance", "speaker"]].assign(
-        section="categories", model=model, train_corpus="emodb", test_corpus="emodb", fold=rows["speaker"], seed=seed,
-        gender=None, style=None, target="emotion", truth=rows["emotion"], prediction=said, simulated=False,
+        section="categories",
+        model=model,
+        train_corpus="emodb",
+        test_corpus="emodb",
+        fold=rows["speaker"],
+        seed=seed,
+        gender=None,
+        style=None,
+        target="emotion",
+        truth=rows["emotion"],
+        prediction=said,
+        simulated=False,
         **{f"p_{name}": (said == name).astype(float) for name in CLASSES},
-    )  # fmt: skip
+    )
     both = pd.concat([table.assign(partition=name) for name in ("development", "test")])
     files.write_table(run.folder / files.PREDICTIONS, both)
 
@@ -56,8 +66,15 @@ def test_the_table_names_chance_and_whether_fusion_lost(plan):
 
 def test_chance_is_what_shuffled_emotions_give():
     random = np.random.default_rng(0)
-    rows = pd.DataFrame({"utterance": range(120), "speaker": np.resize(["a", "b", "c"], 120), "seed": 0,
-                         "truth": random.choice(CLASSES, 120), "prediction": random.choice(CLASSES, 120)})  # fmt: skip
+    rows = pd.DataFrame(
+        {
+            "utterance": range(120),
+            "speaker": np.resize(["a", "b", "c"], 120),
+            "seed": 0,
+            "truth": random.choice(CLASSES, 120),
+            "prediction": random.choice(CLASSES, 120),
+        }
+    )
     low, high = real_speech.by_chance(rows, list(CLASSES))
     assert low < 25 < high
     assert high - low == pytest.approx(4 * 100 * np.sqrt(0.25 * 0.75 / 120), rel=0.3)  # of a proportion
@@ -83,7 +100,11 @@ def test_other_epochs_are_a_study_of_their_own(tmp_path):
     source = config.load("parameters/emodb.yaml").path
     runs = config.load(real_speech._point(source, tmp_path, {"root": str(tmp_path)}, epochs=60)).runs
     assert {run.parameters["model"]: run.parameters["training"]["epochs"] for run in runs} == {
-        "cnn14": 60, "sfcnn14": 60, "mfcnn14": 60, "bert": 2}  # fmt: skip
+        "cnn14": 60,
+        "sfcnn14": 60,
+        "mfcnn14": 60,
+        "bert": 2,
+    }
     assert (tmp_path / "emodb-60" / "emodb.yaml").exists()
 
 
@@ -109,12 +130,14 @@ def test_pretrained_and_scratch_differ_in_the_weights_alone_and_are_told_apart(p
 
 def test_emobank_is_spoken_with_the_words_that_were_rated(tmp_path):
     random = np.random.default_rng(0)
-    rows = pd.DataFrame({
-        "id": [f"s{number}" for number in range(400)],
-        "split": ["train", "train", "dev", "test"] * 100,
-        **{letter: random.uniform(1, 5, 400).round(1) for letter in "VAD"},
-        "text": [f"This is the sentence of number {number}." for number in range(400)],
-    })  # fmt: skip
+    rows = pd.DataFrame(
+        {
+            "id": [f"s{number}" for number in range(400)],
+            "split": ["train", "train", "dev", "test"] * 100,
+            **{letter: random.uniform(1, 5, 400).round(1) for letter in "VAD"},
+            "text": [f"This is the sentence of number {number}." for number in range(400)],
+        }
+    )
     rows.to_csv(tmp_path / "emobank.csv", index=False)
     options = real_speech.speak_emobank(tmp_path, tmp_path / "out", size=0.02)
     corpus = corpora.read("emobank", options["root"], reader="msp-podcast", transcripts=options["transcripts"])

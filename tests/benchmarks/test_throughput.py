@@ -32,8 +32,25 @@ def test_the_benchmark_measures_both_loops(release, monkeypatch, capsys):
     monkeypatch.setattr(limits, "SIDE", {"cpu": 64})
     monkeypatch.setattr(limits, "COPIED", {"cpu": 1 << 16})
     output = release / "throughput.json"
-    asked = ["--root", str(release), "--folder", str(release / "bench"), "--models", "cnn14", "--widths", "2",
-             "--batch", "4", "--steps", "2", "--repeats", "2", "--no-extraction", "--output", str(output)]  # fmt: skip
+    asked = [
+        "--root",
+        str(release),
+        "--folder",
+        str(release / "bench"),
+        "--models",
+        "cnn14",
+        "--widths",
+        "2",
+        "--batch",
+        "4",
+        "--steps",
+        "2",
+        "--repeats",
+        "2",
+        "--no-extraction",
+        "--output",
+        str(output),
+    ]
     found = throughput.main(asked)
     assert json.loads(output.read_text()) == json.loads(json.dumps(found))
     (measured,) = found["sizes"].values()

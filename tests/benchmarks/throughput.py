@@ -52,9 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     text = TextSettings(encoder=asked.encoder, tokens=asked.tokens)
     found: dict[str, Any] = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({processor()})",
-        "threads": torch.get_num_threads(), "torch": torch.__version__, "encoder": asked.encoder,
-        "corpus": asked.corpus, "repeats": asked.repeats, "limits": limits.measure(device), "sizes": {},
-    }  # fmt: skip
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "encoder": asked.encoder,
+        "corpus": asked.corpus,
+        "repeats": asked.repeats,
+        "limits": limits.measure(device),
+        "sizes": {},
+    }
     if asked.corpus == "table" and not asked.no_extraction:
         found["extraction"] = extraction.measure(root, torch.get_num_threads())
         print(report.extraction(found), flush=True)
@@ -64,11 +69,17 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         place = located(options, asked.corpus)
         corpus = {
             name: read(
-                asked.corpus, place, model=name, targets=(schema.EMOTION,), classes=schema.FOUR_CLASSES,
-                features=size.features, text=text, cache_folder=folder / "cache",
+                asked.corpus,
+                place,
+                model=name,
+                targets=(schema.EMOTION,),
+                classes=schema.FOUR_CLASSES,
+                features=size.features,
+                text=text,
+                cache_folder=folder / "cache",
             )
             for name in names
-        }  # fmt: skip
+        }
         found["sizes"][str(width)] = measured = _measure(corpus, size, text, device, found["limits"])
         found["limits"] = limits.best(found["limits"], measured["limits"])
         print(report.size(width, measured), flush=True)
@@ -122,8 +133,15 @@ def _size(width: int, asked: argparse.Namespace, device: torch.device) -> Size:
     slow = device.type == "cpu" and width >= DEEP
     steps = asked.steps or (2 if slow else 8)
     front = SMALL if width < DEEP else FeatureSettings()
-    return Size(width=width, features=front, batch=asked.batch, ours=steps, plain=max(1, steps // 2),
-                repeats=min(asked.repeats, 2) if slow else asked.repeats, slow=slow)  # fmt: skip
+    return Size(
+        width=width,
+        features=front,
+        batch=asked.batch,
+        ours=steps,
+        plain=max(1, steps // 2),
+        repeats=min(asked.repeats, 2) if slow else asked.repeats,
+        slow=slow,
+    )
 
 
 def _worth(width: int, device: torch.device) -> tuple[str, ...]:
@@ -173,19 +191,27 @@ def _measure(
         flop, peak = ours[name].flop(size), limit[f"{precision[name]}_flop_per_second"]
         rows[name] = {"precision": precision[name], "flop": flop, "peak_bytes": peaks[name]}
         for part, passes in (("training", 3), ("evaluation", 1)):
-            rows[name][part] = told = _told([turn[part] for turn in turns[name]],
-                                            [turn[f"plain {part}"] for turn in turns[name]])  # fmt: skip
+            rows[name][part] = told = _told(
+                [turn[part] for turn in turns[name]], [turn[f"plain {part}"] for turn in turns[name]]
+            )
             told["audio_hours_per_second"] = told["ours"] * seconds / 3600
             told["share_of_peak"] = told["ours"] * flop * passes / 3 / peak
         ours[name].close()
     heard = next(source for name, source in corpus.items() if source.frames is not None)
     fastest = max(row["training"]["ours"] for name, row in rows.items() if name != TEXT_MODEL)
     return {
-        "width": size.width, "mels": size.features.mels, "hop_seconds": size.features.hop / size.features.sample_rate,
-        "batch": size.batch, "steps": size.ours, "repeats": len(turns[hears]), "utterances": len(heard.rows),
-        "mfcnn14_by_cnn14": beside, "data_path": _data_path(heard, size, fastest, limit), "limits": limit,
+        "width": size.width,
+        "mels": size.features.mels,
+        "hop_seconds": size.features.hop / size.features.sample_rate,
+        "batch": size.batch,
+        "steps": size.ours,
+        "repeats": len(turns[hears]),
+        "utterances": len(heard.rows),
+        "mfcnn14_by_cnn14": beside,
+        "data_path": _data_path(heard, size, fastest, limit),
+        "limits": limit,
         "models": rows,
-    }  # fmt: skip
+    }
 
 
 def _faster(
@@ -238,13 +264,15 @@ def _data_path(source: Source, size: Size, trained: float, limit: dict[str, floa
     speed, stream = (statistics.median(values) for values in zip(*rates[1:], strict=True))
     chance = torch.Generator().manual_seed(0)
     return {
-        "utterances_per_second": speed, "times_training": speed / trained, "bytes_per_second": stream,
+        "utterances_per_second": speed,
+        "times_training": speed / trained,
+        "bytes_per_second": stream,
         "share_of_copy": stream / limit["copy_bytes_per_second"],
         "padding_share": batches.padding_share(dataset, size.batch, chance),
         "sample_padding_share": _padding(Sample(dataset, size.ours), size.batch),
         "evaluation_padding_share": batches.padding_share(dataset, size.batch, None),
         "plain_padding_share": _random_padding(dataset.plan(len(dataset), chance)[0].count, size.batch),
-    }  # fmt: skip
+    }
 
 
 def _padding(sample: Sample, batch: int) -> float:
@@ -261,8 +289,12 @@ def _random_padding(lengths: Any, batch: int) -> float:
 
 def _told(ours: list[float], plain: list[float]) -> dict[str, Any]:
     ratios = [mine / other for mine, other in zip(ours, plain, strict=True)]
-    return {"ours": statistics.median(ours), "plain": statistics.median(plain), "ratio": _spread(ratios),
-            "repeats": {"ours": ours, "plain": plain}}  # fmt: skip
+    return {
+        "ours": statistics.median(ours),
+        "plain": statistics.median(plain),
+        "ratio": _spread(ratios),
+        "repeats": {"ours": ours, "plain": plain},
+    }
 
 
 def _spread(values: list[float]) -> dict[str, float]:

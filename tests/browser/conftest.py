@@ -26,10 +26,17 @@ ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "outputs" / "browser"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
-    "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+]
 TOKEN = "a-token-of-the-tests"
 ROWS = "n => [...document.querySelectorAll('.sercore-row')].filter(row => row.offsetParent).length == n"
 HEARD_AND_SEEN = """() => {
@@ -114,9 +121,12 @@ def serve(tmp_path_factory):
         log = home / "log.txt"
         with log.open("w") as written:
             process = subprocess.Popen(
-                [str(Path(sys.executable).with_name(program)), *options], cwd=ROOT, env=environment, stdout=written,
+                [str(Path(sys.executable).with_name(program)), *options],
+                cwd=ROOT,
+                env=environment,
+                stdout=written,
                 stderr=subprocess.STDOUT,
-            )  # fmt: skip
+            )
         started.append(process)
         answered(url, process, log)
 
@@ -129,8 +139,14 @@ def serve(tmp_path_factory):
 
 def serve_voila(serve, folder):
     port = free_port()
-    serve("voila", str(folder), "--no-browser", f"--port={port}", "--show_tracebacks=True",
-          url=f"http://127.0.0.1:{port}/")  # fmt: skip
+    serve(
+        "voila",
+        str(folder),
+        "--no-browser",
+        f"--port={port}",
+        "--show_tracebacks=True",
+        url=f"http://127.0.0.1:{port}/",
+    )
     return f"http://127.0.0.1:{port}"
 
 
@@ -138,8 +154,15 @@ def serve_voila(serve, folder):
 def lab(serve, notebooks):
     """Address of a JupyterLab on the notebooks."""
     port = free_port()
-    serve("jupyter-lab", "--no-browser", "--allow-root", f"--port={port}", f"--IdentityProvider.token={TOKEN}",
-          f"--ServerApp.root_dir={notebooks}", url=f"http://127.0.0.1:{port}/api?token={TOKEN}")  # fmt: skip
+    serve(
+        "jupyter-lab",
+        "--no-browser",
+        "--allow-root",
+        f"--port={port}",
+        f"--IdentityProvider.token={TOKEN}",
+        f"--ServerApp.root_dir={notebooks}",
+        url=f"http://127.0.0.1:{port}/api?token={TOKEN}",
+    )
     return f"http://127.0.0.1:{port}"
 
 
@@ -166,8 +189,14 @@ def page(chromium):
     opened = context.new_page()
     opened.set_default_timeout(90_000)
     opened.elsewhere = []
-    opened.on("request", lambda request: opened.elsewhere.append(request.url)
-              if request.url.startswith("http") and "//127.0.0.1:" not in request.url else None)  # fmt: skip
+    opened.on(
+        "request",
+        lambda request: (
+            opened.elsewhere.append(request.url)
+            if request.url.startswith("http") and "//127.0.0.1:" not in request.url
+            else None
+        ),
+    )
     yield opened
     context.close()
 

@@ -72,8 +72,7 @@ def test_what_is_shown_played_filtered_and_exported_is_what_the_table_says(brows
     page.keyboard.press("Enter")
     number = int(expected.loc[truth, taken])
     wait_for_list(page, f"truth {truth} taken for {taken}, MSP-Podcast → MSP-Podcast: {number}")
-    page.wait_for_function(ROWS,
-                           arg=min(number, PAGE))  # fmt: skip
+    page.wait_for_function(ROWS, arg=min(number, PAGE))
     inside = table[(table["truth"] == truth) & (table["prediction"] == taken)]
     order = inside.sort_values(f"p_{taken}", ascending=False)["utterance"].tolist()
     listed = [row.get_attribute("title").removeprefix("open ") for row in shown_rows(page).all()]

@@ -39,8 +39,11 @@ def test_the_runs_that_are_chosen_are_drawn_and_listed(page, voila, plan):
     before = picture.get_attribute("src")
     choose(page, "model", "MFCNN14")
     page.get_by_text(f"{len(chosen)} runs: {len(chosen)} done").wait_for()
-    page.wait_for_function("before => document.querySelector('img[alt=\"Learning curves of MFCNN14; best epochs and "
-                           "scores are in the table below.\"]')?.src !== before", arg=before)  # fmt: skip
+    page.wait_for_function(
+        "before => document.querySelector('img[alt=\"Learning curves of MFCNN14; best epochs and "
+        "scores are in the table below.\"]')?.src !== before",
+        arg=before,
+    )
     assert picture.evaluate("image => image.naturalWidth") > 400
     listed = page.locator("table.dataframe", has_text="development score").last
     assert listed.locator("tbody tr").count() == len(chosen)

@@ -33,8 +33,10 @@ def errors(found, model, target, **filters):
 
 
 def inside(table, truth, low):
-    return table[table["truth"].between(truth, truth + 1, inclusive="left")
-                 & table["residual"].between(low, low + 1, inclusive="left")]  # fmt: skip
+    return table[
+        table["truth"].between(truth, truth + 1, inclusive="left")
+        & table["residual"].between(low, low + 1, inclusive="left")
+    ]
 
 
 def bin_of(page, truth, low):
@@ -50,8 +52,7 @@ def test_bins_lead_to_the_utterances_that_the_table_has_there(browsed, where, mu
     bin_of(page, 4, -0.5).focus()
     page.keyboard.press("Enter")
     page.locator(".sercore-heading", has_text=f"truth 4 to 5, error −0.5 to +0.5: {len(chosen)} utterance").wait_for()
-    page.wait_for_function(ROWS,
-                           arg=min(len(chosen), PAGE))  # fmt: skip
+    page.wait_for_function(ROWS, arg=min(len(chosen), PAGE))
     first = page.locator(".sercore-row:visible").first
     name = first.get_attribute("title").removeprefix("open ")
     assert name in chosen["utterance"][chosen["residual"].abs() == chosen["residual"].abs().max()].astype(str).tolist()

@@ -30,8 +30,11 @@ def make(tmp_path):
         database.schemes["speaker"] = audformat.Scheme("str", labels="speaker")
         database.schemes["emotion"] = audformat.Scheme("str", labels=["anger", "boredom", "happiness"])
         database.schemes["activation"] = audformat.Scheme("float", minimum=0, maximum=1)
-        values = {"speaker": list("aabbcc"), "emotion": ["anger", "boredom", "anger", "happiness", "happiness", None],
-                  "activation": [0.1, 0.2, 0.3, 0.4, 0.5, None]} | changes  # fmt: skip
+        values = {
+            "speaker": list("aabbcc"),
+            "emotion": ["anger", "boredom", "anger", "happiness", "happiness", None],
+            "activation": [0.1, 0.2, 0.3, 0.4, 0.5, None],
+        } | changes
         for place, split in enumerate(("train", "dev", "test")):
             rows = slice(2 * place, 2 * place + 2)
             table = audformat.Table((audformat.filewise_index(FILES) if index is None else index)[rows], split_id=split)
@@ -55,11 +58,19 @@ def test_schemes_become_columns(make):
     corpus = read(make())
     table = corpus.utterances.set_index("utterance")
     assert table["emotion"].dropna().to_dict() == {
-        "audio-a1": "angry", "audio-b1": "angry", "audio-b2": "happy", "audio-c1": "happy",
-    }  # fmt: skip
+        "audio-a1": "angry",
+        "audio-b1": "angry",
+        "audio-b2": "happy",
+        "audio-c1": "happy",
+    }
     assert table.loc["audio-b1", ["speaker", "gender", "partition", "arousal", "seconds", "file"]].tolist() == [
-        "b", "male", "development", 0.3, 0.5, "audio/b1.wav",
-    ]  # fmt: skip
+        "b",
+        "male",
+        "development",
+        0.3,
+        0.5,
+        "audio/b1.wav",
+    ]
     assert "audio-a2" in table.index  # of an emotion that counts as missing
     assert "audio-c2" not in table.index  # neither label nor rating
     assert corpus.scale == (0.0, 1.0)

@@ -31,7 +31,9 @@ def corpus(said, tmp_path):
 
 
 def told(corpus, **settings):
-    return transcripts.tell(corpus, TextSettings(**settings)).utterances.set_index("utterance")["transcript"]
+    return transcripts.apply_transcripts(corpus, TextSettings(**settings)).utterances.set_index("utterance")[
+        "transcript"
+    ]
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.6])
@@ -75,8 +77,8 @@ def test_more_errors_hold_all_the_fewer_ones():
 
 
 def test_a_word_is_never_replaced_by_itself():
-    assert transcripts._other("Dog.", ["cat", "dog", "dog"], 0.9) == "cat"
-    assert transcripts._other("dog", ["dog"], 0.5) == "dog"  # there is no other
+    assert transcripts._other_word("Dog.", ["cat", "dog", "dog"], 0.9) == "cat"
+    assert transcripts._other_word("dog", ["dog"], 0.5) == "dog"  # there is no other
 
 
 def test_shuffling_gives_everybody_somebody_elses_words(said):
@@ -88,7 +90,7 @@ def test_shuffling_gives_everybody_somebody_elses_words(said):
 
 
 def test_a_corpus_is_told_as_it_is_unless_something_is_asked_for(corpus):
-    assert transcripts.tell(corpus, TextSettings()) is corpus
+    assert transcripts.apply_transcripts(corpus, TextSettings()) is corpus
 
 
 def test_a_corpus_is_told_from_a_file_that_it_names(corpus, said):
@@ -106,9 +108,10 @@ def test_own_transcripts_may_be_missing_and_stay_so(corpus):
 
 
 def test_shuffled_words_may_be_corrupted_as_well(corpus):
-    shuffled, both = told(corpus, transcripts="gold", shuffled=True), told(
-        corpus, transcripts="gold", shuffled=True, corruption=0.2
-    )  # fmt: skip
+    shuffled, both = (
+        told(corpus, transcripts="gold", shuffled=True),
+        told(corpus, transcripts="gold", shuffled=True, corruption=0.2),
+    )
     known = shuffled.notna()
     rate = transcripts.word_error_rate(shuffled[known].tolist(), both[known].tolist())
     assert 0.1 < rate < 0.3

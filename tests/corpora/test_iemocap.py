@@ -46,11 +46,19 @@ def test_every_column_of_a_turn_is_read(root):
     corpus = read(root)
     row = corpus.utterances.set_index("utterance").loc["Ses01F_impro01_M001"]
     assert row.to_dict() == {
-        "file": "Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_M001.wav", "speaker": "Ses01M", "gender": "male",
-        "dialog": "Ses01F_impro01", "style": "improvised", "partition": pytest.approx(np.nan, nan_ok=True),
-        "transcript": "Excuse me.", "emotion": "excited", "arousal": 3.0, "valence": 2.5, "dominance": 3.5,
+        "file": "Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_M001.wav",
+        "speaker": "Ses01M",
+        "gender": "male",
+        "dialog": "Ses01F_impro01",
+        "style": "improvised",
+        "partition": pytest.approx(np.nan, nan_ok=True),
+        "transcript": "Excuse me.",
+        "emotion": "excited",
+        "arousal": 3.0,
+        "valence": 2.5,
+        "dominance": 3.5,
         "seconds": 0.01,
-    }  # fmt: skip
+    }
     assert (corpus.name, corpus.scale, corpus.simulated) == ("iemocap", (1, 5), False)
     assert (corpus.root / row.file).is_file()
     assert len(corpus.utterances) == 42
@@ -173,8 +181,10 @@ def test_a_colon_does_not_end_a_transcript(tmp_path):
     [("strip", ["Oh no.", ""]), ("keep", ["Oh [LAUGHTER] no.", "[BREATHING]"])],
 )
 def test_bracketed_tags_are_stripped_or_kept(tmp_path, tags, transcripts):
-    turns = [Turn("Ses01F_impro01_F000", transcript="Oh [LAUGHTER] no."),
-             Turn("Ses01F_impro01_F001", transcript="[BREATHING]")]  # fmt: skip
+    turns = [
+        Turn("Ses01F_impro01_F000", transcript="Oh [LAUGHTER] no."),
+        Turn("Ses01F_impro01_F001", transcript="[BREATHING]"),
+    ]
     corpus = read(trees.write_iemocap(tmp_path, turns), tags=tags)
     assert corpus.utterances["transcript"].tolist() == transcripts
     assert finding(corpus, "transcript with bracketed tags").count == 2
@@ -191,8 +201,9 @@ def test_ratings_outside_the_scale_are_kept_and_reported(tmp_path):
     assert corpus.utterances["valence"].max() == 5.5
     assert corpus.utterances["dominance"].min() == 0.5
     assert finding(corpus, "rating outside the scale").examples == (
-        "Ses03M_impro07_M003 (valence 5.5)", "Ses01M_script03_1_F026 (dominance 0.5)",
-    )  # fmt: skip
+        "Ses03M_impro07_M003 (valence 5.5)",
+        "Ses01M_script03_1_F026 (dominance 0.5)",
+    )
 
 
 def test_a_rater_who_left_out_dominance_is_reported(root):
@@ -210,9 +221,13 @@ def test_windows_line_ends_and_latin_bytes_are_read(root):
 
 @pytest.mark.parametrize(
     ("ratings", "message"),
-    [("[2.5, high, 3.5]", "line 3: the ratings .* are not numbers"), ("[2.5, 3.5]", "line 3: expected three ratings"),
-     ("[2.5, inf, 3.5]", "line 3: expected three ratings"), ("2.5", "line 3: expected '.start")],
-)  # fmt: skip
+    [
+        ("[2.5, high, 3.5]", "line 3: the ratings .* are not numbers"),
+        ("[2.5, 3.5]", "line 3: expected three ratings"),
+        ("[2.5, inf, 3.5]", "line 3: expected three ratings"),
+        ("2.5", "line 3: expected '.start"),
+    ],
+)
 def test_a_rating_that_is_no_number_names_file_and_line(root, ratings, message):
     path = root / LABELS
     path.write_text(path.read_text().replace("[2.5000, 3.0000, 3.5000]", ratings, 1))
@@ -304,11 +319,15 @@ def test_wavs_that_no_label_names_are_reported(root):
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "the file is empty"), (trees.wav()[:100], "cut off: the header promises 320 bytes of sound, 56 are there"),
-     (trees.wav(samples=0), "no samples in it"), (trees.wav()[:30], "cut off: the file ends before its sound begins"),
-     (b"\x00" * 500, "not an audio file that can be read")],
+    [
+        (b"", "the file is empty"),
+        (trees.wav()[:100], "cut off: the header promises 320 bytes of sound, 56 are there"),
+        (trees.wav(samples=0), "no samples in it"),
+        (trees.wav()[:30], "cut off: the file ends before its sound begins"),
+        (b"\x00" * 500, "not an audio file that can be read"),
+    ],
     ids=["empty", "cut off", "no samples", "cut header", "no audio"],
-)  # fmt: skip
+)
 def test_a_wav_that_cannot_be_read_is_named_with_the_reason(root, content, reason):
     write(root / WAVS / "Ses01F_impro01_M001.wav", content)
     with pytest.raises(ValueError, match=rf"1 of 42 audio files .*\n.*Ses01F_impro01_M001\.wav: {reason}"):
@@ -376,11 +395,13 @@ def test_a_missing_audio_folder_is_named(root):
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
-    [("iemcap", {}, "unknown corpus 'iemcap'; did you mean 'iemocap'"),
-     ("iemocap", {"tag": "keep"}, "no option 'tag'; did you mean 'tags'"),
-     ("iemocap", {"tags": "stripp"}, "tags is 'stripp'; did you mean 'strip'"),
-     ("iemocap", {"tolerance": 5}, "tolerance is 5; expected a share")],
-)  # fmt: skip
+    [
+        ("iemcap", {}, "unknown corpus 'iemcap'; did you mean 'iemocap'"),
+        ("iemocap", {"tag": "keep"}, "no option 'tag'; did you mean 'tags'"),
+        ("iemocap", {"tags": "stripp"}, "tags is 'stripp'; did you mean 'strip'"),
+        ("iemocap", {"tolerance": 5}, "tolerance is 5; expected a share"),
+    ],
+)
 def test_a_misspelt_name_or_option_is_told_the_nearest(root, name, options, message):
     with pytest.raises(ValueError, match=message):
         corpora.read(name, root, **options)
@@ -422,8 +443,14 @@ def test_leaving_one_speaker_out_gives_the_published_folds(full):
     four = table[schema.map_emotions(table["emotion"], schema.FOUR_CLASSES).notna()]
     folds = splits.leave_one_speaker_out(four)
     assert {fold.name: (len(fold.test), len(fold.development), len(fold.train)) for fold in folds} == {
-        "Ses01F": (528, 557, 4446), "Ses01M": (557, 528, 4446), "Ses02F": (481, 542, 4508),
-        "Ses02M": (542, 481, 4508), "Ses03F": (522, 629, 4380), "Ses03M": (629, 522, 4380),
-        "Ses04F": (528, 503, 4500), "Ses04M": (503, 528, 4500), "Ses05F": (590, 651, 4290),
+        "Ses01F": (528, 557, 4446),
+        "Ses01M": (557, 528, 4446),
+        "Ses02F": (481, 542, 4508),
+        "Ses02M": (542, 481, 4508),
+        "Ses03F": (522, 629, 4380),
+        "Ses03M": (629, 522, 4380),
+        "Ses04F": (528, 503, 4500),
+        "Ses04M": (503, 528, 4500),
+        "Ses05F": (590, 651, 4290),
         "Ses05M": (651, 590, 4290),
-    }  # fmt: skip
+    }

@@ -44,10 +44,19 @@ def test_every_column_of_a_turn_is_read(root):
     corpus = read(root)
     row = corpus.utterances.set_index("utterance").loc["MSP-PODCAST_0001_0008"]
     assert row.to_dict() == {
-        "file": "Audios/MSP-PODCAST_0001_0008.wav", "speaker": "30", "gender": "male", "dialog": "MSP-PODCAST_0001",
-        "style": "podcast", "partition": "train", "transcript": "well, then", "emotion": "neutral", "arousal": 2.2,
-        "valence": 4.0, "dominance": 2.6, "seconds": 0.01,
-    }  # fmt: skip
+        "file": "Audios/MSP-PODCAST_0001_0008.wav",
+        "speaker": "30",
+        "gender": "male",
+        "dialog": "MSP-PODCAST_0001",
+        "style": "podcast",
+        "partition": "train",
+        "transcript": "well, then",
+        "emotion": "neutral",
+        "arousal": 2.2,
+        "valence": 4.0,
+        "dominance": 2.6,
+        "seconds": 0.01,
+    }
     assert (corpus.name, corpus.scale, corpus.simulated) == ("msp-podcast", (1, 7), False)
     assert (corpus.root / row["file"]).is_file()
 
@@ -59,10 +68,15 @@ def test_a_name_of_three_parts_belongs_to_its_podcast(root):
 
 @pytest.mark.parametrize(
     ("labels", "audio"),
-    [("label/labels_concensus.csv", "Audio"), ("Labels/labels_concensus.csv", "Audios"),
-     ("labels/labels_concensus.csv", "Audio/sub"), ("Labels/labels_consensus.csv", "Audios"),
-     ("Labels/Labels/labels_consensus.csv", "Audios/Audios"), ("LABELS/Labels_Consensus.CSV", "AUDIOS")],
-)  # fmt: skip
+    [
+        ("label/labels_concensus.csv", "Audio"),
+        ("Labels/labels_concensus.csv", "Audios"),
+        ("labels/labels_concensus.csv", "Audio/sub"),
+        ("Labels/labels_consensus.csv", "Audios"),
+        ("Labels/Labels/labels_consensus.csv", "Audios/Audios"),
+        ("LABELS/Labels_Consensus.CSV", "AUDIOS"),
+    ],
+)
 def test_every_release_s_folders_and_spellings_are_found(tmp_path, labels, audio):
     corpus = read(trees.write_msp(tmp_path, labels=labels, audio=audio))
     assert len(corpus.utterances) == 5
@@ -104,9 +118,14 @@ def test_names_of_an_early_release_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("split", "partition"),
-    [("Train", "train"), ("Validation", "development"), ("Development", "development"), ("Test", "test"),
-     ("Test1", "test")],
-)  # fmt: skip
+    [
+        ("Train", "train"),
+        ("Validation", "development"),
+        ("Development", "development"),
+        ("Test", "test"),
+        ("Test1", "test"),
+    ],
+)
 def test_partitions_of_all_releases_have_one_name(tmp_path, split, partition):
     assert one(tmp_path, split=split)["partition"] == partition
 
@@ -157,8 +176,9 @@ def test_an_empty_rating_is_missing_and_reported(tmp_path):
     assert corpus.utterances.loc[0, ["arousal", "dominance"]].isna().all()
     assert corpus.utterances.loc[0, "valence"] == 4.0
     assert kinds(corpus)["missing rating"].examples == (
-        "MSP-PODCAST_0001_0008 (arousal)", "MSP-PODCAST_0001_0008 (dominance)",
-    )  # fmt: skip
+        "MSP-PODCAST_0001_0008 (arousal)",
+        "MSP-PODCAST_0001_0008 (dominance)",
+    )
 
 
 def test_ratings_outside_the_scale_are_kept_and_reported(tmp_path):
@@ -169,12 +189,14 @@ def test_ratings_outside_the_scale_are_kept_and_reported(tmp_path):
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [({"val": "high"}, "EmoVal of MSP-PODCAST_0001_0009_0001 is 'high'; expected a number"),
-     ({"val": "inf"}, "EmoVal of MSP-PODCAST_0001_0009_0001 is 'inf'"),
-     ({"emotion": "Z"}, "EmoClass of MSP-PODCAST_0001_0009_0001 is 'Z'; known: a, s, h"),
-     ({"split": "Trian"}, "Split_Set of .* is 'Trian'; did you mean 'train'"),
-     ({"gender": "femal"}, "Gender of .* is 'femal'; did you mean 'female'")],
-)  # fmt: skip
+    [
+        ({"val": "high"}, "EmoVal of MSP-PODCAST_0001_0009_0001 is 'high'; expected a number"),
+        ({"val": "inf"}, "EmoVal of MSP-PODCAST_0001_0009_0001 is 'inf'"),
+        ({"emotion": "Z"}, "EmoClass of MSP-PODCAST_0001_0009_0001 is 'Z'; known: a, s, h"),
+        ({"split": "Trian"}, "Split_Set of .* is 'Trian'; did you mean 'train'"),
+        ({"gender": "femal"}, "Gender of .* is 'femal'; did you mean 'female'"),
+    ],
+)
 def test_a_wrong_cell_names_file_line_and_turn(tmp_path, values, message):
     trees.write_msp(tmp_path, [MINI_MSP[0], replace(MINI_MSP[1], **values)])
     with pytest.raises(ValueError, match=rf"labels_consensus\.csv, line 3: {message}"):
@@ -414,10 +436,12 @@ def test_a_transcripts_file_fills_what_the_release_lacks(root):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("utterance,transcrpt\na,b\n", "no column 'transcript'; did you mean 'transcrpt'"),
-     ("utterance,transcript\na,b\n,c\n", "1 lines name no utterance, 3"),
-     ("utterance,transcript\na,b\na,c\n", "1 utterances have two transcripts, a")],
-)  # fmt: skip
+    [
+        ("utterance,transcrpt\na,b\n", "no column 'transcript'; did you mean 'transcrpt'"),
+        ("utterance,transcript\na,b\n,c\n", "1 lines name no utterance, 3"),
+        ("utterance,transcript\na,b\na,c\n", "1 utterances have two transcripts, a"),
+    ],
+)
 def test_a_transcripts_file_that_does_not_fit_is_refused(root, content, message):
     with pytest.raises(ValueError, match=message):
         read(root, transcripts=write(root.parent / "asr.csv", content))

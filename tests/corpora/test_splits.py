@@ -35,20 +35,20 @@ def test_the_official_split_is_the_corpus_s_own():
 
 def test_a_speaker_in_two_partitions_is_an_error_that_names_them():
     with pytest.raises(
-        ValueError, match=r"2 speakers are in more than one partition, 1, 3; .*allow_torn_speakers=True"
+        ValueError, match=r"2 speakers are in more than one partition, 1, 3; .*allow_speaker_leakage=True"
     ):
         splits.official(partitioned(["1", "3", "1", "2", "3", "5", "6", "6"]))
 
 
 def test_torn_speakers_can_be_asked_for_by_name():
     torn = partitioned(["1", "3", "1", "2", "3", "5", "6", "6"])
-    assert splits.official(torn, allow_torn_speakers=True).test == ("u4", "u5")
+    assert splits.official(torn, allow_speaker_leakage=True).test == ("u4", "u5")
 
 
 def test_unknown_speakers_are_not_one_speaker():
     unknown = partitioned(["1", None, None, "2", None, "5", None, None])
     assert splits.official(unknown).development == ("u2", "u3")
-    assert splits.torn_speakers(splits.official(unknown), unknown) == []
+    assert splits.speaker_leakage(splits.official(unknown), unknown) == []
 
 
 def test_a_speaker_outside_all_partitions_is_not_torn():
@@ -70,8 +70,10 @@ def test_the_session_s_other_speaker_is_the_development_set():
 def test_speakers_without_a_session_are_followed_by_the_next():
     folds = splits.leave_one_speaker_out(table(["03", "08", "09"]))
     assert [(fold.test, fold.development, fold.train) for fold in folds] == [
-        (("u0",), ("u1",), ("u2",)), (("u1",), ("u2",), ("u0",)), (("u2",), ("u0",), ("u1",)),
-    ]  # fmt: skip
+        (("u0",), ("u1",), ("u2",)),
+        (("u1",), ("u2",), ("u0",)),
+        (("u2",), ("u0",), ("u1",)),
+    ]
 
 
 def test_utterances_of_unknown_speakers_are_in_no_fold():
@@ -123,21 +125,21 @@ def test_shares_must_add_up(many):
 
 def test_few_speakers_are_left_out_one_at_a_time():
     few = table(["a", "b", "c", None])
-    assert splits.made_for(few) == splits.leave_one_speaker_out(few)
+    assert splits.default_splits(few) == splits.leave_one_speaker_out(few)
 
 
 def test_many_speakers_are_split_once_without_a_shared_one():
     crowd = table([f"s{number:02d}" for number in range(splits.MOST_FOLDS + 1) for _ in range(3)])
-    (split,) = splits.made_for(crowd)
+    (split,) = splits.default_splits(crowd)
     assert split == splits.by_speaker(crowd, seed=0)
-    assert splits.torn_speakers(split, crowd) == []
+    assert splits.speaker_leakage(split, crowd) == []
 
 
 @pytest.mark.parametrize("speakers", [[None] * 12, ["a", "b"] * 6])
 def test_without_enough_speakers_dialogs_are_kept_apart_and_a_warning_says_so(speakers):
     utterances = table(speakers, dialog=list("uvwxyz") * 2)
     with pytest.warns(UserWarning, match=r"speakers are known of 12 utterances, so the corpus is split by dialog"):
-        (split,) = splits.made_for(utterances)
+        (split,) = splits.default_splits(utterances)
     assert split.name == "by_dialog_0"
     assert len(split.train + split.development + split.test) == 12
     assert splits.overlap(split, utterances)["dialogs"].eq(0).all()
@@ -146,7 +148,7 @@ def test_without_enough_speakers_dialogs_are_kept_apart_and_a_warning_says_so(sp
 def test_without_speakers_and_dialogs_utterances_are_dealt_by_their_emotion():
     utterances = table([None] * 400, emotion=["angry", "sad", "sad", None] * 100)
     with pytest.warns(UserWarning, match="split by utterance"):
-        (split,) = splits.made_for(utterances)
+        (split,) = splits.default_splits(utterances)
     emotions = utterances.set_index("utterance")["emotion"]
     assert len(split.test) == pytest.approx(80, abs=2)
     for ids in (split.train, split.development, split.test):
@@ -186,11 +188,11 @@ def test_partitions_that_are_whole_are_left_as_they_are(many):
 
 
 def test_folds_are_chosen_by_name(many):
-    chosen = splits.named(many, ["by_speaker_3", "s07", "by_utterance_1", "s02"], "mine")
+    chosen = splits.by_name(many, ["by_speaker_3", "s07", "by_utterance_1", "s02"], "mine")
     assert [split.name for split in chosen] == ["s02", "s07", "by_speaker_3", "by_utterance_1"]
     assert chosen[2] == splits.by_speaker(many, seed=3)
     with pytest.raises(ValueError, match="corpus 'mine' has no fold 's7'; did you mean 's07'"):
-        splits.named(many, ["s7"], "mine")
+        splits.by_name(many, ["s7"], "mine")
 
 
 def test_overlap_counts_what_partitions_share():
@@ -200,7 +202,7 @@ def test_overlap_counts_what_partitions_share():
         transcript=["Oh, well.", "", "oh well", None, "Oh well!", ""],
         partition=["train", "train", "development", "development", "test", "test"],
     )
-    split = splits.official(utterances, allow_torn_speakers=True)
+    split = splits.official(utterances, allow_speaker_leakage=True)
     counts = splits.overlap(split, utterances).set_index(["partition", "seen_in"])
     assert counts.loc[("test", "train")].to_dict() == {
         "speakers": 1,
@@ -210,8 +212,12 @@ def test_overlap_counts_what_partitions_share():
         "share": 0.5,
     }
     assert counts.loc[("development", "train")].to_dict() == {
-        "speakers": 0, "dialogs": 0, "transcripts": 1, "turns": 1, "share": 0.5,
-    }  # fmt: skip
+        "speakers": 0,
+        "dialogs": 0,
+        "transcripts": 1,
+        "turns": 1,
+        "share": 0.5,
+    }
     assert counts.loc[("test", "development"), "dialogs"] == 1
 
 

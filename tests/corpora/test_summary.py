@@ -21,10 +21,15 @@ def made_up(**columns) -> pd.DataFrame:
 @pytest.fixture
 def corpus():
     table = made_up(
-        speaker=["1", "1", "2", None], gender=["female", "female", "male", None], dialog=["x", "x", "y", "z"],
-        partition=["train", "train", "development", None], transcript=["yes", "yes", "", None],
-        emotion=["happy", "excited", "fearful", None], arousal=[1.0, 2.0, 3.0, None], seconds=[1.0, 2.0, 3.0, 3594.0],
-    )  # fmt: skip
+        speaker=["1", "1", "2", None],
+        gender=["female", "female", "male", None],
+        dialog=["x", "x", "y", "z"],
+        partition=["train", "train", "development", None],
+        transcript=["yes", "yes", "", None],
+        emotion=["happy", "excited", "fearful", None],
+        arousal=[1.0, 2.0, 3.0, None],
+        seconds=[1.0, 2.0, 3.0, 3594.0],
+    )
     findings = (Finding("empty transcript", 1, ("c",), "kept: nothing was said"),)
     return Corpus("table", Path("/data/made-up"), (1, 5), table, findings, simulated=False)
 
@@ -57,8 +62,11 @@ def test_emotions_are_counted_by_partition(corpus):
 def test_without_partitions_emotions_are_counted_by_style(corpus):
     table = corpus.utterances.assign(partition=None, style=["improvised", "scripted", "scripted", "scripted"])
     assert line(describe(replace(corpus, utterances=table)), "emotion").split() == [
-        "emotion", "improvised", "scripted", "all",
-    ]  # fmt: skip
+        "emotion",
+        "improvised",
+        "scripted",
+        "all",
+    ]
 
 
 def test_ratings_are_described_where_there_are_any(corpus):
@@ -92,9 +100,14 @@ def test_a_corpus_that_differs_from_the_published_counts_says_so(corpus):
 
 @pytest.mark.parametrize(
     ("train", "development", "test", "release"),
-    [(38_179, 7_538, 12_902, "1.7"), (44_879, 7_800, 15_326, "1.8"), (55_283, 9_000, 16_000, "1.9"),
-     (84_260, 31_961, 0, "of the Odyssey 2024 challenge"), (169_000, 34_399, 46_294, "2.0")],
-)  # fmt: skip
+    [
+        (38_179, 7_538, 12_902, "1.7"),
+        (44_879, 7_800, 15_326, "1.8"),
+        (55_283, 9_000, 16_000, "1.9"),
+        (84_260, 31_961, 0, "of the Odyssey 2024 challenge"),
+        (169_000, 34_399, 46_294, "2.0"),
+    ],
+)
 def test_the_nearest_release_is_recognised_by_its_sizes(corpus, train, development, test, release):
     sizes = {"train": train, "development": development, "test": test}
     partitions = [name for name, size in sizes.items() for _ in range(size)]

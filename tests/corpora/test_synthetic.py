@@ -131,7 +131,7 @@ def valence_of_words(text: str) -> float:
 def test_the_voice_shows_arousal_and_the_words_show_valence(folder):
     corpus = corpora.read("msp-podcast", folder / "msp-podcast")
     table = corpus.utterances.set_index("utterance")
-    said = {turn.utterance: turn.text for turn in msp_podcast.plan(0, SIZE, None).turns}
+    said = {turn.utterance: turn.text for turn in msp_podcast.script(0, SIZE, None).turns}
     loudness = levels(corpus)
     words = [valence_of_words(said[utterance].replace("were ", "was ")) for utterance in table.index]
     assert correlation(loudness, table["arousal"]) > 0.6
@@ -158,7 +158,7 @@ def test_the_four_classes_are_all_common():
 
 
 def test_msp_podcasts_test_holds_words_that_training_never_had():
-    segments = msp_podcast.plan(0, 1.0, None).segments
+    segments = msp_podcast.script(0, 1.0, None).segments
     words = {
         split: [s.turn.text.lower().strip(".").split() for s in segments if s.split == split]
         for split in ("Train", "Test1")
@@ -197,7 +197,7 @@ def test_an_utterance_sounds_the_same_whatever_was_said_before_it(layout, tmp_pa
 
 
 def test_another_seed_says_other_things():
-    plans = [iemocap.plan(seed, 0.01, None) for seed in (0, 1)]
+    plans = [iemocap.script(seed, 0.01, None) for seed in (0, 1)]
     files = [{job.file: job.text for job in plan.jobs} for plan in plans]
     same = [file for file in files[0] if files[0][file] == files[1].get(file)]
     assert len(same) < 0.05 * len(files[0])
@@ -243,7 +243,7 @@ def test_what_a_killed_run_left_is_cleared_away(tmp_path):
 
 
 def test_a_failing_synthesiser_says_what_it_could_not_do(tmp_path):
-    job = msp_podcast.plan(0, 0.01, None).jobs[0]
+    job = msp_podcast.script(0, 0.01, None).jobs[0]
     with pytest.raises(
         RuntimeError, match=r"spoke 0 of 1 utterances, not nobody\.wav: (.|\n)*has no voice 'xx-nowhere'"
     ):
@@ -281,7 +281,7 @@ def test_rated_sentences_of_a_file_are_spoken_with_their_ratings(tmp_path):
     rated_sentences(99).to_csv(tmp_path / "rated.csv", index=False)
     synthetic.speak("msp-podcast", tmp_path / "corpus", sentences=tmp_path / "rated.csv", size=0.01)
     table = corpora.read("msp-podcast", tmp_path / "corpus").utterances.set_index("utterance")
-    said = {turn.utterance: turn.text for turn in msp_podcast.plan(0, 0.01, tmp_path / "rated.csv").turns}
+    said = {turn.utterance: turn.text for turn in msp_podcast.script(0, 0.01, tmp_path / "rated.csv").turns}
     number = table.index.map(said).str.extract(r"^Number (\d+) is a sentence to speak$", expand=False).astype(float)
     assert number.notna().all()
     assert correlation(number, table["arousal"]) > 0.7

@@ -32,8 +32,11 @@ def test_word_error_rate_of_nothing_is_undefined():
 def test_the_kinds_of_error_are_told_apart():
     counts = transcripts.count_errors(["he won the prize", "well", ""], ["he won a big prize", "", "hm"])
     assert counts.to_dict("list") == {
-        "words": [4, 1, 0], "substitutions": [1, 0, 0], "deletions": [0, 1, 0], "insertions": [1, 0, 1],
-    }  # fmt: skip
+        "words": [4, 1, 0],
+        "substitutions": [1, 0, 0],
+        "deletions": [0, 1, 0],
+        "insertions": [1, 0, 1],
+    }
 
 
 SPOKEN = pd.DataFrame(

@@ -26,7 +26,7 @@ def sound():
 
 
 def test_a_speller_hears_what_the_pipeline_hears(folders, sound):
-    heard = asr.Recogniser(str(folders["wav2vec2"])).hear(sound)
+    heard = asr.Recogniser(str(folders["wav2vec2"])).transcribe(sound)
     expected = pipeline("automatic-speech-recognition", str(folders["wav2vec2"]), device="cpu")(sound)["text"]
     assert heard.transcript == " ".join(re.sub(r"</?\w+>", "", expected).split())  # marks are no speech
     assert len(heard.transcript) > 3
@@ -38,16 +38,16 @@ def test_a_spellers_confidence_is_the_geometric_mean_of_its_letters_probabilitie
     with torch.inference_mode():
         probabilities = model(torch.from_numpy(normalised)[None]).logits[0].softmax(-1).numpy()
     best = probabilities.max(axis=1)[probabilities.argmax(axis=1) != 0]  # 0 is no letter
-    confidence = asr.Recogniser(str(folders["wav2vec2"])).hear(sound).confidence
+    confidence = asr.Recogniser(str(folders["wav2vec2"])).transcribe(sound).confidence
     assert confidence == pytest.approx(np.exp(np.log(best).mean()), rel=1e-4)
 
 
 def test_a_writer_takes_the_most_probable_words_and_tells_their_mean_probability(folders, sound):
     recogniser = asr.Recogniser(str(folders["whisper"]))
-    heard = recogniser.hear(sound)
+    heard = recogniser.transcribe(sound)
     tokens = [1, *(tiny_recognisers.WORDS.index(word) for word in heard.transcript.split())]
     model = WhisperForConditionalGeneration.from_pretrained(folders["whisper"]).eval()
-    logmel = recogniser._ear._features(sound)["input_features"]
+    logmel = recogniser._engine._features(sound)["input_features"]
     with torch.inference_mode():
         chances = model(logmel, decoder_input_ids=torch.tensor([tokens[:-1]])).logits[0].log_softmax(-1)
     assert chances.argmax(-1).tolist() == tokens[1:]
@@ -59,14 +59,14 @@ def test_a_writer_takes_the_most_probable_words_and_tells_their_mean_probability
 @pytest.mark.parametrize("kind", ["wav2vec2", "whisper"])
 def test_what_is_very_short_or_very_long_is_heard(folders, kind, sound):
     recogniser = asr.Recogniser(str(folders[kind]))
-    assert 0 < recogniser.hear(sound[:10]).confidence <= 1
-    long = recogniser.hear(np.tile(sound, 11))  # 33 s: heard in two parts
-    assert long.transcript.startswith(recogniser.hear(np.tile(sound, 10)).transcript)
+    assert 0 < recogniser.transcribe(sound[:10]).confidence <= 1
+    long = recogniser.transcribe(np.tile(sound, 11))  # 33 s: heard in two parts
+    assert long.transcript.startswith(recogniser.transcribe(np.tile(sound, 10)).transcript)
     assert 0 < long.confidence <= 1
 
 
 def test_several_hypotheses_may_be_followed(folders, sound):
-    assert asr.Recogniser(str(folders["whisper"]), beam=3).hear(sound).transcript
+    assert asr.Recogniser(str(folders["whisper"]), beam=3).transcribe(sound).transcript
 
 
 def test_a_model_that_was_never_taught_to_recognise_speech_is_refused(folders, tmp_path):

@@ -43,7 +43,7 @@ def waveform(corpus, row: int) -> np.ndarray:
 
 def test_most_words_are_recognised_and_everything_is_said_of_them(corpus, heard):
     table = pd.read_csv(heard)
-    said = {turn.utterance: turn.text for turn in msp_podcast.plan(0, 0.01, None).turns}
+    said = {turn.utterance: turn.text for turn in msp_podcast.script(0, 0.01, None).turns}
     assert list(table.columns) == ["utterance", "transcript", "engine", "confidence"]
     assert table["utterance"].tolist() == corpus.utterances["utterance"].tolist()
     assert set(table["engine"]) == {"tiny.en"}
@@ -107,15 +107,15 @@ def test_other_audio_or_another_beam_is_another_file(corpus, heard, tmp_path):
 def test_what_is_longer_than_whisper_listens_is_heard_to_the_end(corpus, recogniser):
     early, late = waveform(corpus, 0), waveform(corpus, 1)
     pause = np.zeros(30 * 16_000 - len(early), dtype=np.float32)
-    both = recogniser.hear(np.concatenate([early, pause, late]))
-    end = recogniser.hear(late).transcript
+    both = recogniser.transcribe(np.concatenate([early, pause, late]))
+    end = recogniser.transcribe(late).transcript
     assert both.transcript.endswith(end)
     assert len(transcripts.words(both.transcript)) > len(transcripts.words(end)) > 0
 
 
 def test_silence_is_no_speech(recogniser):
     noise = np.random.default_rng(0).normal(0, 1e-4, 32_000)
-    assert len(transcripts.words(recogniser.hear(noise.astype(np.float32)).transcript)) <= 1
+    assert len(transcripts.words(recogniser.transcribe(noise.astype(np.float32)).transcript)) <= 1
 
 
 def test_audio_that_cannot_be_read_is_named(corpus, tmp_path):
@@ -138,16 +138,16 @@ def test_less_than_one_beam_or_worker_is_refused(wrong, corpus, tmp_path):
 
 
 def test_what_an_embedded_corpus_says_is_known(corpus, tmp_path):
-    said = synthetic.said(corpus.root)
-    assert said == {turn.utterance: turn.text for turn in msp_podcast.plan(0, 0.01, None).turns}
+    said = synthetic.reference_transcripts(corpus.root)
+    assert said == {turn.utterance: turn.text for turn in msp_podcast.script(0, 0.01, None).turns}
     path = tmp_path / "gold.csv"
-    transcripts_command.write_said("msp-podcast", corpus.root, path, None)
+    transcripts_command.write_reference("msp-podcast", corpus.root, path, None)
     assert transcripts.read_transcripts(path) == said
 
 
 def test_what_is_spoken_elsewhere_has_its_transcripts_there(tmp_path, capsys):
     assert cli.main(["speak", "msp-podcast", "--folder", str(tmp_path), "--size", "0.01"]) == 0
-    said = synthetic.said(tmp_path / "msp-podcast")
+    said = synthetic.reference_transcripts(tmp_path / "msp-podcast")
     assert transcripts.read_transcripts(tmp_path / "transcripts" / "msp-podcast-gold.csv") == said
     assert transcripts.read_transcripts(tmp_path / "transcripts" / "msp-podcast.csv").keys() <= said.keys()
     assert "outputs" not in capsys.readouterr().out
@@ -155,11 +155,11 @@ def test_what_is_spoken_elsewhere_has_its_transcripts_there(tmp_path, capsys):
 
 def test_what_no_embedded_corpus_says_is_not_known(corpus, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"SIMULATED\.txt; expected a corpus that `sercore speak` made"):
-        synthetic.said(tmp_path)
+        synthetic.reference_transcripts(tmp_path)
     sentences = tmp_path / "rated.csv"
     sentences.write_text("text,valence,arousal,dominance\nGood day.,1,1,1\n")
     with pytest.raises(ValueError, match=r"tells of other sentences than .*rated\.csv"):
-        synthetic.said(corpus.root, sentences)
+        synthetic.reference_transcripts(corpus.root, sentences)
 
 
 @pytest.mark.long

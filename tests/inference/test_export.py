@@ -13,8 +13,7 @@ from sercore import corpora, files
 from sercore.commands import cli
 from sercore.features import audio, hub
 from sercore.features.text import TextEncoder
-from sercore.inference import artifact, export, predictor
-from sercore.inference import card as card_module
+from sercore.inference import artifact, card, export, predictor
 from sercore.models import checkpoint
 
 
@@ -106,8 +105,11 @@ def test_each_fold_is_passed_on_and_their_mean_is_the_answer(embedded, tmp_path)
     run = train(tmp_path, embedded, "dimensions", corpus="iemocap", target="valence", folds=["Ses01F", "Ses02M"])
     export.export(run, tmp_path / "all")
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == [
-        "README.md", "Ses01F.safetensors", "Ses02M.safetensors", "settings.json"
-    ]  # fmt: skip
+        "README.md",
+        "Ses01F.safetensors",
+        "Ses02M.safetensors",
+        "settings.json",
+    ]
     _, corpus, rows = of_test_set(run, embedded, 1)
     path = corpus.root / rows["file"].iloc[0]
     mean = predictor.load(tmp_path / "all")(path)
@@ -137,16 +139,19 @@ def test_the_card_says_what_the_model_is_and_that_its_speech_was_simulated(passe
 def test_the_card_of_licensed_speech_carries_its_terms(passed, fusion):
     what = dataclasses.replace(artifact.read(passed), simulated=False)
     made = files.read_json(fusion / files.PROVENANCE)
-    card = card_module.card(what, artifact.predictions(fusion).assign(simulated=False), made, None)
-    assert "SIMULATED" not in card
-    assert "MSP-Podcast is licensed by the University of Texas at Dallas" in card
-    assert "weights that were trained on it carry its terms" in card
+    text = card.card(what, artifact.predictions(fusion).assign(simulated=False), made, None)
+    assert "SIMULATED" not in text
+    assert "MSP-Podcast is licensed by the University of Texas at Dallas" in text
+    assert "weights that were trained on it carry its terms" in text
 
 
 def test_nothing_in_the_folder_is_a_pickle(passed):
     assert sorted(path.name for path in passed.iterdir()) == [
-        "README.md", "official.onnx", "official.safetensors", "settings.json"
-    ]  # fmt: skip
+        "README.md",
+        "official.onnx",
+        "official.safetensors",
+        "settings.json",
+    ]
     assert int.from_bytes((passed / "official.safetensors").read_bytes()[:8], "little") < 100_000  # a JSON header
 
 

@@ -16,7 +16,7 @@ from sercore import corpora, files
 from sercore.analysis import figures
 from sercore.commands import cli
 from sercore.features import hub
-from sercore.features.asr import Heard
+from sercore.features.asr import Transcription
 from sercore.inference import artifact
 from sercore.inference.predictor import load, windows
 from sercore.widgets.microphone import Recorder
@@ -194,8 +194,16 @@ def test_garbage_gets_an_error_each_and_the_rest_is_predicted(acoustic, listener
     found = listener([folder, tmp_path / "absent.wav", tmp_path / "g.raw"]).set_index("file")["error"]
     told = {path.removeprefix(f"{tmp_path}/"): error for path, error in found.items()}
     assert [name for name, error in told.items() if pd.isna(error)] == ["mine/a.wav", "mine/below/f.flac"]
-    assert list(told) == ["mine/a.wav", "mine/b.wav", "mine/below/f.flac", "mine/c.mp3", "mine/d.wav", "mine/e.wav",
-                          "absent.wav", "g.raw"]  # fmt: skip
+    assert list(told) == [
+        "mine/a.wav",
+        "mine/b.wav",
+        "mine/below/f.flac",
+        "mine/c.mp3",
+        "mine/d.wav",
+        "mine/e.wav",
+        "absent.wav",
+        "g.raw",
+    ]
     assert told["absent.wav"] == "no such audio file"
     assert told["mine/e.wav"] == "2000 of 2000 samples are not finite"
     assert told["g.raw"].startswith("headerless")
@@ -227,8 +235,8 @@ def test_a_model_that_does_not_read_takes_no_text(listener, speech, tmp_path):
 class Counting:
     """A recogniser that hears how long it listened."""
 
-    def hear(self, waveform):
-        return Heard(f"{len(waveform)} samples", 1.0)
+    def transcribe(self, waveform):
+        return Transcription(f"{len(waveform)} samples", 1.0)
 
 
 def test_each_window_is_heard_by_itself_and_given_text_is_kept(fusion, speech, tmp_path):

@@ -19,7 +19,9 @@ def cnn14(width=WIDTH):
 def checkpoint(path, width=WIDTH, without=()):
     """A file as the package has it: the state of a whole network, and what its training left."""
     state = Cnn14(4, width=width, generator=torch.Generator().manual_seed(7)).state_dict()
-    held = {f"embedding_net.{name}": value + 1 for name, value in state.items() if name.startswith(published.BLOCKS)}
+    held = {
+        f"embedding_net.{name}": value + 1 for name, value in state.items() if name.startswith(published.AISFX_BLOCKS)
+    }
     held |= {"classifier.fc.weight": torch.ones(3, 3)}
     torch.save((OrderedDict((name, held[name]) for name in held if name not in without), 12, {"loss": 0.5}), path)
     return held
@@ -29,7 +31,7 @@ def check_blocks(model, held):
     """Blocks 1 to 4 of `model` are those of `held`, and all else is as it was drawn."""
     drawn = cnn14(model.width).state_dict()
     for name, value in model.state_dict().items():
-        own = held[f"embedding_net.{name}"] if name.startswith(published.BLOCKS) else drawn[name]
+        own = held[f"embedding_net.{name}"] if name.startswith(published.AISFX_BLOCKS) else drawn[name]
         assert torch.equal(value, own), name
 
 
@@ -38,7 +40,7 @@ def test_the_first_four_blocks_are_loaded_and_the_rest_stays(tmp_path):
     model = cnn14()
     published.load_published(model, tmp_path / "checkpoint.pth")
     check_blocks(model, held)
-    assert sum(name.startswith(published.BLOCKS) for name in model.state_dict()) == 48
+    assert sum(name.startswith(published.AISFX_BLOCKS) for name in model.state_dict()) == 48
 
 
 def test_the_package_is_found_without_importing_it(tmp_path, monkeypatch):
@@ -48,7 +50,7 @@ def test_the_package_is_found_without_importing_it(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
     with pytest.raises(FileNotFoundError, match=r"has no models/checkpoint.pth; .* pip install --no-deps aisfx==0.1.2"):
-        published.published("aisfx")
+        published.published_file("aisfx")
     held = checkpoint(package / "models" / "checkpoint.pth")
     model = cnn14()
     published.load_published(model, "aisfx")
@@ -65,13 +67,13 @@ def test_what_does_not_fit_says_why(tmp_path, monkeypatch):
         published.load_published(cnn14(3), path)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(FileNotFoundError, match=r"is not installed: pip install --no-deps aisfx==0.1.2"):
-        published.published("aisfx")
+        published.published_file("aisfx")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("aisfx") is None, reason="aisfx is not installed")
 def test_the_weights_of_the_package_fit_at_width_64():
     with torch.serialization.safe_globals(published._NUMPY_GLOBALS):
-        state = torch.load(published.checkpoint(), weights_only=True)[0]
+        state = torch.load(published.aisfx_checkpoint(), weights_only=True)[0]
     model = cnn14(64)
     published.load_published(model, "aisfx")
     check_blocks(model, state)

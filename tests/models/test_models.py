@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 -- its name everywhere
 from torch import nn
 
-from sercore.models import checkpoint as checkpoint_module
+from sercore import models
 from sercore.models.checkpoint import build, save
 from sercore.models.cnn14 import Cnn14
 from sercore.models.published import load_published
@@ -332,7 +332,7 @@ CNN_SETTINGS = {"kind": "cnn14", "outputs": 3, "text_stages": [1, 6], "text_widt
 def test_a_saved_model_comes_back_as_it_was(tmp_path):
     model = lived_in(build(CNN_SETTINGS, generator()))
     save(model, CNN_SETTINGS, tmp_path / "best.safetensors")
-    again, settings = checkpoint_module.load(tmp_path / "best.safetensors")
+    again, settings = models.load(tmp_path / "best.safetensors")
     assert settings == CNN_SETTINGS
     assert not again.training
     assert {name: value.dtype for name, value in again.state_dict().items()} == {
@@ -345,13 +345,13 @@ def test_a_saved_model_comes_back_as_it_was(tmp_path):
 
 def test_a_file_that_is_no_saved_model_says_so(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no model .*absent.safetensors; found: no .safetensors file there"):
-        checkpoint_module.load(tmp_path / "absent.safetensors")
+        models.load(tmp_path / "absent.safetensors")
     (tmp_path / "text.safetensors").write_text("nothing")
     with pytest.raises(ValueError, match="is no safetensors file"):
-        checkpoint_module.load(tmp_path / "text.safetensors")
+        models.load(tmp_path / "text.safetensors")
     save(build(CNN_SETTINGS), {**CNN_SETTINGS, "text_stages": [6]}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match=r"2 weights that the model does not have, project.1"):
-        checkpoint_module.load(tmp_path / "other.safetensors")
+        models.load(tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match="of kind 'cnn15'; did you mean 'cnn14'"):
         build({"kind": "cnn15"})
 
@@ -363,9 +363,13 @@ def encoder(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("bert")
     config = BertConfig(
-        vocab_size=40, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
+        vocab_size=40,
+        hidden_size=8,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
         max_position_embeddings=16,
-    )  # fmt: skip
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         BertModel(config).save_pretrained(folder)
@@ -400,7 +404,7 @@ def test_a_saved_text_model_needs_no_encoder(encoder, tmp_path):
     model = build(settings, generator()).eval()
     save(model, {**settings, "encoder": "no-such-encoder"}, tmp_path / "best.safetensors")
     state = torch.get_rng_state()
-    again, _ = checkpoint_module.load(tmp_path / "best.safetensors")
+    again, _ = models.load(tmp_path / "best.safetensors")
     assert torch.equal(torch.get_rng_state(), state)
     tokens, mask = torch.tensor([[2, 7, 9, 3]]), torch.ones(1, 4, dtype=torch.bool)
     assert torch.equal(again(tokens, mask).logits, model(tokens, mask).logits)

@@ -19,13 +19,20 @@ from sercore.models.speech import SpeechModel, encoder_folder
 from sercore.training import loop
 
 FAMILIES = {
-    "wav2vec2": (Wav2Vec2Config, Wav2Vec2Model), "hubert": (HubertConfig, HubertModel),
+    "wav2vec2": (Wav2Vec2Config, Wav2Vec2Model),
+    "hubert": (HubertConfig, HubertModel),
     "wavlm": (WavLMConfig, WavLMModel),
-}  # fmt: skip
+}
 SMALL = {
-    "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "conv_dim": (8,) * 7,
-    "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2, "num_feat_extract_layers": 7,
-}  # fmt: skip
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "conv_dim": (8,) * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 2,
+    "num_feat_extract_layers": 7,
+}
 OUTPUTS = 4
 
 
@@ -108,9 +115,15 @@ def test_only_what_is_to_be_trained_is_trained(encoder, frozen):
 
 @pytest.mark.parametrize("frozen", [True, False])
 def test_a_run_is_trained_and_predicts_what_it_predicted(tmp_path, embedded, encoder, frozen):
-    folder = train(tmp_path, {"msp-podcast": embedded["msp-podcast"]}, "categories", model="wav2vec2", features={},
-                   network={"encoder": encoder, "frozen": frozen},
-                   training={"epochs": 1, "batch": 16, "crop_seconds": 1.0, "warmup_steps": 0})  # fmt: skip
+    folder = train(
+        tmp_path,
+        {"msp-podcast": embedded["msp-podcast"]},
+        "categories",
+        model="wav2vec2",
+        features={},
+        network={"encoder": encoder, "frozen": frozen},
+        training={"epochs": 1, "batch": 16, "crop_seconds": 1.0, "warmup_steps": 0},
+    )
     told = files.read_json(folder / files.PROVENANCE)
     assert set(told["corpora"]["msp-podcast"]) >= {"waveforms"}
     rows = artifact.predictions(folder).query("partition == 'test'").head(8)

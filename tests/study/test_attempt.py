@@ -47,9 +47,15 @@ def make_task(tmp_path):
 
     def _make(mode="", **settings):
         folder = tmp_path / "run"
-        return Task(name="s/run", notebook=tmp_path / "n.ipynb", output=folder / files.NOTEBOOK,
-                    parameters={"folder": str(folder), "mode": mode}, result=folder / files.PREDICTIONS,
-                    record={"mode": mode}, **settings)  # fmt: skip
+        return Task(
+            name="s/run",
+            notebook=tmp_path / "n.ipynb",
+            output=folder / files.NOTEBOOK,
+            parameters={"folder": str(folder), "mode": mode},
+            result=folder / files.PREDICTIONS,
+            record={"mode": mode},
+            **settings,
+        )
 
     return _make
 
@@ -150,8 +156,14 @@ def test_a_worker_on_another_file_system_is_told(make_task, tmp_path):
 
 def test_a_mark_makes_a_notebook_stale(make_task, tmp_path):
     task = make_task()
-    marked = Task(name="a", notebook=task.notebook, output=tmp_path / "run" / "a.ipynb", parameters=task.parameters,
-                  result=tmp_path / "run" / "a.inputs", mark="made from x")  # fmt: skip
+    marked = Task(
+        name="a",
+        notebook=task.notebook,
+        output=tmp_path / "run" / "a.ipynb",
+        parameters=task.parameters,
+        result=tmp_path / "run" / "a.inputs",
+        mark="made from x",
+    )
     assert not marked.complete
     assert attempt.run(marked).state == "complete"
     assert attempt.run(marked).state == "skipped"
@@ -172,8 +184,15 @@ attempt.run(attempt.Task(**paths, **given))
 @pytest.mark.parametrize("warm", [False, True])
 def test_a_kernel_outlives_its_worker_by_a_moment_and_holds_the_claim_until_then(make_task, warm):
     task = make_task("gate")
-    given = {"warm": warm, "name": task.name, "notebook": str(task.notebook), "output": str(task.output),
-             "result": str(task.result), "parameters": task.parameters, "record": task.record}  # fmt: skip
+    given = {
+        "warm": warm,
+        "name": task.name,
+        "notebook": str(task.notebook),
+        "output": str(task.output),
+        "result": str(task.result),
+        "parameters": task.parameters,
+        "record": task.record,
+    }
     worker = subprocess.Popen([sys.executable, "-c", ORPHAN, json.dumps(given)], cwd=Path(__file__).parents[2])
     (kernel,) = started(task)
     os.kill(worker.pid, signal.SIGKILL)

@@ -21,8 +21,11 @@ def write(path, **changes):
 def test_a_grid_becomes_runs_with_readable_names(tmp_path):
     study = config.load(write(tmp_path / "small.yaml"))
     assert [run.name for run in study.runs] == [
-        "model=cnn14,seed=0", "model=cnn14,seed=1", "model=bert,seed=0", "model=bert,seed=1",
-    ]  # fmt: skip
+        "model=cnn14,seed=0",
+        "model=cnn14,seed=1",
+        "model=bert,seed=0",
+        "model=bert,seed=1",
+    ]
     assert study.runs[0].folder.parts[-3:] == ("small", "categories", "model=cnn14,seed=0")
 
 

@@ -31,9 +31,13 @@ def make_study(embedded, tmp_path_factory):
     def _make(name, outputs=None):
         block = {
             "grid": {"model": ["sfcnn14"], "corpus": ["msp-podcast"], "seed": [0, 1, 2]},
-            "fixed": {"features": {"mels": 32, "hop": 320}, "text": {"encoder": "all-minilm-l6-v2", "tokens": 32},
-                      "network": {"width": 8}, "training": {"epochs": 4, "batch": 16, "crop_seconds": 1.92}},
-        }  # fmt: skip
+            "fixed": {
+                "features": {"mels": 32, "hop": 320},
+                "text": {"encoder": "all-minilm-l6-v2", "tokens": 32},
+                "network": {"width": 8},
+                "training": {"epochs": 4, "batch": 16, "crop_seconds": 1.92},
+            },
+        }
         sections = {"categories": {"notebook": str(ROOT / "notebooks" / "1_categories.ipynb"), "blocks": [block]}}
         content = {"study": name, "corpora": embedded, "outputs": str(outputs or home), "sections": sections}
         path = home / f"{name}.yaml"

@@ -33,8 +33,10 @@ from pathlib import Path
 kernel = get_ipython().kernel
 kernel.saved_sigint_handler = lambda *_: Path({str(interrupted)!r}).touch()  # which it takes up when the cell ends
 """
-    notebook.cells = [nbformat.v4.new_code_cell("folder = ''", metadata={"tags": ["parameters"]}),
-                      nbformat.v4.new_code_cell(source)]  # fmt: skip
+    notebook.cells = [
+        nbformat.v4.new_code_cell("folder = ''", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(source),
+    ]
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, tmp_path / "asked.ipynb")
     kernels.execute(tmp_path / "asked.ipynb", tmp_path / "done.ipynb", {"folder": str(tmp_path)})

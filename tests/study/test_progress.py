@@ -125,8 +125,12 @@ def test_a_run_says_what_it_waits_for(plan):
     complete(plan.runs[0], 50)
     fail(plan.runs[1])
     assert progress.state(plan)["cause"].tolist() == [
-        "", "cell 4: ValueError: no", "", "waits for s/seed=1, which failed", "waits for s/seed=2",
-    ]  # fmt: skip
+        "",
+        "cell 4: ValueError: no",
+        "",
+        "waits for s/seed=1, which failed",
+        "waits for s/seed=2",
+    ]
 
 
 def test_the_time_that_is_left_counts_what_waits_and_the_rest_of_what_runs(plan):
@@ -201,4 +205,4 @@ def test_a_curve_is_drawn_from_its_lowest_to_its_highest():
     ("seconds", "told"), [(45, "45 s"), (119, "119 s"), (600, "10 min"), (9_000, "2.5 h"), (5 * 86_400, "5.0 days")]
 )
 def test_time_is_told_as_one_would_say_it(seconds, told):
-    assert progress.spoken(seconds) == told
+    assert progress.duration(seconds) == told

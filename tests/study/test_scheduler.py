@@ -130,8 +130,19 @@ def scheduler():
 
 
 def join(address, name):
-    command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--name", name,
-               "--no-dashboard", "--memory-limit", "0"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "distributed.cli.dask_worker",
+        address,
+        "--nthreads",
+        "1",
+        "--name",
+        name,
+        "--no-dashboard",
+        "--memory-limit",
+        "0",
+    ]
     return subprocess.Popen(command, stderr=subprocess.DEVNULL, env=WITH_TESTS)
 
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from sercore.study import config
-from sercore.study.plan import asked, execute, failures
+from sercore.study.plan import execute, failures, run_parameters
 from sercore.study.workers import Cluster, Where
 
 
@@ -58,7 +58,7 @@ def test_a_run_that_failed_may_be_given_other_parameters(make, run):
 
 def test_where_the_data_lies_is_no_part_of_a_run(make):
     plan = make([0])
-    assert asked(plan.runs[0]) == {"model": "cnn14", "seed": 0}
+    assert run_parameters(plan.runs[0]) == {"model": "cnn14", "seed": 0}
 
 
 def test_a_missing_notebook_is_told(make, run, tmp_path):

@@ -15,7 +15,7 @@ import yaml
 from sercore import corpora, files, settings
 from sercore.corpora import transcripts
 from sercore.study import config, verify
-from sercore.study import plan as plan_module
+from sercore.study.plan import run_parameters
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 MODELS = ["bert", "cnn14", "mfcnn14"]
@@ -60,7 +60,7 @@ def read(name, options):
 
 def complete(plan, run):
     """Write what an execution of `run` leaves."""
-    asked = plan_module.asked(run)
+    asked = run_parameters(run)
     origin = {}
     if run.section == "multitask":
         used = {
@@ -70,11 +70,13 @@ def complete(plan, run):
         text = settings.build(settings.TextSettings, asked["text"])
         held = {name: read(name, options) for name, options in plan.corpora.items()}
         told = {
-            name: transcripts.tell(corpus, text) if asked["model"] != "cnn14" else corpus
+            name: transcripts.apply_transcripts(corpus, text) if asked["model"] != "cnn14" else corpus
             for name, corpus in held.items()
         }
-        origin = {"settings": used,
-                  "corpora": {name: {"fingerprint": corpus.fingerprint} for name, corpus in told.items()}}  # fmt: skip
+        origin = {
+            "settings": used,
+            "corpora": {name: {"fingerprint": corpus.fingerprint} for name, corpus in told.items()},
+        }
     files.write_yaml(run.folder / files.PARAMETERS, asked)
     files.write_json(run.folder / files.PROVENANCE, files.provenance(**origin))
     notebook = nbformat.read(run.notebook, as_version=4)
@@ -177,7 +179,7 @@ def test_other_parameters_and_other_defaults_are_told(study):
     recorded = files.read_json(run.folder / files.PROVENANCE)
     recorded["settings"]["training"]["momentum"] = 0.5
     files.write_json(run.folder / files.PROVENANCE, recorded)
-    files.write_yaml(run.folder / files.PARAMETERS, {**plan_module.asked(run), "seed": 4})
+    files.write_yaml(run.folder / files.PARAMETERS, {**run_parameters(run), "seed": 4})
     assert found(study) == {
         "multitask/model=cnn14,seed=0": ["the study asks for another seed", "training.momentum was 0.5, now 0.9"]
     }

@@ -63,8 +63,14 @@ def test_the_job_script_asks_slurm_for_what_the_file_says():
     with cluster:
         script = cluster.job_script()
     assert jobs == 8
-    for line in ("#SBATCH -p gpu", "#SBATCH --cpus-per-task=4", "#SBATCH --mem=30G", "#SBATCH -t 24:00:00",
-                 "#SBATCH --gres=gpu:1", "export OMP_NUM_THREADS=4"):  # fmt: skip
+    for line in (
+        "#SBATCH -p gpu",
+        "#SBATCH --cpus-per-task=4",
+        "#SBATCH --mem=30G",
+        "#SBATCH -t 24:00:00",
+        "#SBATCH --gres=gpu:1",
+        "export OMP_NUM_THREADS=4",
+    ):
         assert line in script
     assert "distributed.cli.dask_worker" in script
     assert "--nthreads 1" in script

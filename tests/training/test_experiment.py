@@ -27,9 +27,17 @@ SMALL = {
 @pytest.fixture
 def define(embedded, tmp_path, tmp_path_factory):
     def _define(section="categories", **changes):
-        parameters = {"model": "cnn14", "corpus": "msp-podcast", "seed": 0, "folds": [], "corpora": embedded,
-                      "folder": str(tmp_path / "run"), "cache": str(tmp_path_factory.getbasetemp() / "cache"),
-                      **SMALL, **changes}  # fmt: skip
+        parameters = {
+            "model": "cnn14",
+            "corpus": "msp-podcast",
+            "seed": 0,
+            "folds": [],
+            "corpora": embedded,
+            "folder": str(tmp_path / "run"),
+            "cache": str(tmp_path_factory.getbasetemp() / "cache"),
+            **SMALL,
+            **changes,
+        }
         return experiment.define(section, **parameters)
 
     return _define
@@ -109,8 +117,12 @@ def test_a_process_killed_in_mid_epoch_costs_no_number(define, model, tmp_path):
         training = {"epochs": 3, "batch": 16, "warmup_steps": 5, "precision": "bfloat16", "stop_when_worse": False}
     undisturbed, run = (define(model=model, training=training, folder=str(tmp_path / name)) for name in ("a", "b"))
     execute(undisturbed)
-    parameters = {**files.read_yaml(run.folder / files.PARAMETERS), "corpora": run.corpora,
-                  "folder": str(run.folder), "cache": str(run.cache)}  # fmt: skip
+    parameters = {
+        **files.read_yaml(run.folder / files.PARAMETERS),
+        "corpora": run.corpora,
+        "folder": str(run.folder),
+        "cache": str(run.cache),
+    }
     done = subprocess.run([sys.executable, "-c", KILLED, json.dumps(parameters)], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     fold = run.folder / "fold=official"
@@ -126,8 +138,8 @@ def test_a_process_killed_in_mid_epoch_costs_no_number(define, model, tmp_path):
     assert histories[0].equals(histories[1])
     assert not (fold / files.STATE).exists()
     told = files.read_json(run.folder / files.PROVENANCE)
-    assert [sitting["from"] for sitting in told["folds"]["official"]["sittings"]] == [1, 2]
-    assert len(told["sittings"]) == 2
+    assert [session["from"] for session in told["folds"]["official"]["sessions"]] == [1, 2]
+    assert len(told["sessions"]) == 2
     assert told["seconds"]["training"] == pytest.approx(pd.read_csv(fold / files.HISTORY)["seconds"].sum())
 
 
@@ -164,12 +176,12 @@ def test_provenance_is_enough_to_repeat_a_run(define):
     assert told["settings"]["training"]["batch"] == 32  # which was not asked for
     assert {"commit", "dirty", "source", "python", "versions"} <= told.keys()
     assert set(told["corpora"]["iemocap"]["fingerprint"]) == {"table", "transcripts", "audio"}
-    (sitting,) = told["sittings"]
-    assert {"device", "processor", "threads"} <= sitting.keys()
+    (session,) = told["sessions"]
+    assert {"device", "processor", "threads"} <= session.keys()
     stages = told["folds"]["official"]["seconds"]
     assert {"loading", "training", "evaluation", "saving"} == stages.keys() == told["seconds"].keys()
     assert told["seconds"]["training"] == stages["training"]
-    assert told["seconds"]["loading"] == pytest.approx(stages["loading"] + sitting["seconds"]["loading"])
+    assert told["seconds"]["loading"] == pytest.approx(stages["loading"] + session["seconds"]["loading"])
     assert socket.gethostname() not in json.dumps(told)
 
 
@@ -268,7 +280,7 @@ def test_speakers_in_two_partitions_are_an_error_unless_asked_for(define):
     )
     with pytest.raises(ValueError, match="partition"):
         experiment.folds(run, data)
-    (split,) = experiment.folds(define(allow_torn_speakers=True), data)
+    (split,) = experiment.folds(define(allow_speaker_leakage=True), data)
     assert split.name == "official"
 
 

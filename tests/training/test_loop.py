@@ -244,8 +244,16 @@ def test_an_answer_that_is_not_finite_names_its_utterance():
         predict(Broken(), data)
 
 
-KEYS = {"section": "categories", "model": "cnn14", "train_corpus": "iemocap", "test_corpus": "iemocap",
-        "fold": "Ses01F", "seed": 0, "partition": "test", "simulated": True}  # fmt: skip
+KEYS = {
+    "section": "categories",
+    "model": "cnn14",
+    "train_corpus": "iemocap",
+    "test_corpus": "iemocap",
+    "fold": "Ses01F",
+    "seed": 0,
+    "partition": "test",
+    "simulated": True,
+}
 
 
 def test_predictions_of_categories_fill_the_table():

@@ -54,8 +54,11 @@ def test_fine_tuning_takes_the_papers_optimiser():
     adam = optimiser([torch.nn.Parameter(torch.ones(1))], TrainingSettings.fine_tuning())
     assert isinstance(adam, DecoupledAdam)
     assert {key: adam.param_groups[0][key] for key in ("lr", "betas", "eps", "weight_decay")} == {
-        "lr": 2e-5, "betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0
-    }  # fmt: skip
+        "lr": 2e-5,
+        "betas": (0.9, 0.999),
+        "eps": 1e-6,
+        "weight_decay": 0,
+    }
     assert adam.decay == 0
 
 

@@ -27,10 +27,25 @@ from sercore.training.loop import fit
 TWENTIETH = resume.WRITING
 SGD = TrainingSettings(epochs=4, batch=8, learning_rate=0.05)
 ADAM = TrainingSettings(epochs=4, batch=8, learning_rate=1e-3, optimiser="adam", weight_decay=0.01)
-TUNING = TrainingSettings(epochs=4, batch=8, learning_rate=1e-3, optimiser="adam", schedule="steps", warmup_steps=4,
-                          total_steps=10, precision="bfloat16")  # fmt: skip  # ends in the fourth epoch of three steps
-BERT = {"model_type": "bert", "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
-        "intermediate_size": 32, "vocab_size": 50, "max_position_embeddings": 32}  # fmt: skip
+TUNING = TrainingSettings(
+    epochs=4,
+    batch=8,
+    learning_rate=1e-3,
+    optimiser="adam",
+    schedule="steps",
+    warmup_steps=4,
+    total_steps=10,
+    precision="bfloat16",
+)  # ends in the fourth epoch of three steps
+BERT = {
+    "model_type": "bert",
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "vocab_size": 50,
+    "max_position_embeddings": 32,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +61,14 @@ def packed(kind, rows):
 
 
 def table(utterances):
-    return pd.DataFrame({"utterance": [f"u{number:03d}" for number in range(utterances)], "speaker": "s1",
-                         "gender": "female", "style": "podcast"})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "utterance": [f"u{number:03d}" for number in range(utterances)],
+            "speaker": "s1",
+            "gender": "female",
+            "style": "podcast",
+        }
+    )
 
 
 def spoken(utterances=24, seed=0, text=True):
@@ -87,7 +108,7 @@ CASES = {
 def course(case, path=None, identity=None, settings=None):
     """A training, its model and its memory in `path`."""
     build, data, usual, crop = CASES[case]
-    memory = resume.Memory(path, identity or {"case": case}) if path else None
+    memory = resume.TrainingState(path, identity or {"case": case}) if path else None
     model, train = build(), data(0)
     goal = objective("categories", train.target, 3)
     return fit(model, goal, train, data(1), settings or usual, 0, crop, memory=memory), model, memory
@@ -114,7 +135,7 @@ def eager(monkeypatch):
 @pytest.mark.parametrize("case", CASES)
 def test_an_interrupted_training_ends_in_the_same_weights(case, tmp_path):
     undisturbed = run(case)
-    for epochs in (1, 2, 3, 4):  # each sitting trains one epoch more; one of four ends before it is evaluated
+    for epochs in (1, 2, 3, 4):  # each session trains one epoch more; one of four ends before it is evaluated
         resumed = run(case, tmp_path / "state", stop_after=epochs)
         assert resumed[0] == undisturbed[0][:epochs]
     assert same(run(case, tmp_path / "state"), undisturbed)
@@ -127,7 +148,7 @@ def test_a_resumed_training_does_not_train_again_what_was_kept(tmp_path):
     first = [next(epochs) for _ in range(3)]
     assert time.perf_counter() - start < min(row.seconds for row in first)
     assert [row.epoch for row in first] == [1, 2, 3]
-    assert [sitting["from"] for sitting in memory.sittings] == [1, 4]
+    assert [session["from"] for session in memory.sessions] == [1, 4]
 
 
 def scripted(scores):
@@ -141,7 +162,7 @@ def test_a_training_that_stopped_early_stays_stopped_and_keeps_its_best(tmp_path
     data = spoken(text=False)
 
     def train(scores, model):
-        memory = resume.Memory(tmp_path / "state", {})
+        memory = resume.TrainingState(tmp_path / "state", {})
         return list(fit(model, scripted(scores), data, data, stopping, 0, memory=memory))
 
     stopped, again = hearing(), hearing()
@@ -154,12 +175,14 @@ def test_a_training_that_stopped_early_stays_stopped_and_keeps_its_best(tmp_path
 def test_the_best_epoch_survives_an_interruption_in_a_worse_one(tmp_path):
     data = spoken(text=False)
     model, final = hearing(), hearing()
-    epochs = fit(model, scripted([0.9, 0.1]), data, data, SGD, 0, memory=resume.Memory(tmp_path / "state", {}))
+    epochs = fit(model, scripted([0.9, 0.1]), data, data, SGD, 0, memory=resume.TrainingState(tmp_path / "state", {}))
     next(epochs)
     best = {name: value.clone() for name, value in model.state_dict().items()}
     next(epochs)
     epochs.close()
-    rows = list(fit(final, scripted([0.2, 0.3]), data, data, SGD, 0, memory=resume.Memory(tmp_path / "state", {})))
+    rows = list(
+        fit(final, scripted([0.2, 0.3]), data, data, SGD, 0, memory=resume.TrainingState(tmp_path / "state", {}))
+    )
     assert [row.best for row in rows] == [True, False, False, False]
     assert all(torch.equal(value, final.state_dict()[name]) for name, value in best.items())
 
@@ -196,18 +219,20 @@ def rewrite(path, change):
         about = json.loads(content.metadata()[resume.ABOUT])
     change(about)
     tensors, text = load_file(path), json.dumps(about)
-    save_file(
-        tensors, path, metadata={resume.ABOUT: text, resume.CHECK: str(resume._checksum(text, tensors))}
-    )  # fmt: skip
+    save_file(tensors, path, metadata={resume.ABOUT: text, resume.CHECK: str(resume._checksum(text, tensors))})
 
 
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (truncate, "Error"), (empty, "Error"), (write_something_else, "Error"), (flip_a_bit, "checksum"),
-        (write_another_model, "checksum"), (age, "it is of another format"),
+        (truncate, "Error"),
+        (empty, "Error"),
+        (write_something_else, "Error"),
+        (flip_a_bit, "checksum"),
+        (write_another_model, "checksum"),
+        (age, "it is of another format"),
     ],
-)  # fmt: skip
+)
 def test_a_state_of_no_use_is_told_and_the_training_starts_anew(damage, reason, tmp_path, caplog):
     path = tmp_path / "state"
     undisturbed = run("cnn14", path, stop_after=2)
@@ -226,7 +251,7 @@ def test_a_state_of_other_settings_is_not_used_and_the_setting_is_named(tmp_path
     _, _, memory = course("cnn14", path, {**settings, "training": {"epochs": 4, "learning_rate": 0.1}})
     model = hearing()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    assert memory.recall(model, torch.optim.SGD(model.parameters(), 0.1), torch.Generator()) is None
+    assert memory.load(model, torch.optim.SGD(model.parameters(), 0.1), torch.Generator()) is None
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert "another training.learning_rate" in caplog.text
 
@@ -239,7 +264,7 @@ def test_a_state_of_another_network_is_not_used(tmp_path, caplog):
 
 def test_a_change_of_threads_is_told(tmp_path, caplog):
     run("cnn14", tmp_path / "state", stop_after=1)
-    rewrite(tmp_path / "state", lambda about: about["sittings"][0].update(threads=64))
+    rewrite(tmp_path / "state", lambda about: about["sessions"][0].update(threads=64))
     run("cnn14", tmp_path / "state")
     assert "begun on cpu with 64 threads and goes on on cpu with" in caplog.text
 
@@ -253,18 +278,18 @@ def clock(monkeypatch, *times):
 def test_no_more_than_a_twentieth_of_the_time_goes_into_saving(monkeypatch, tmp_path):
     monkeypatch.setattr(resume, "WRITING", TWENTIETH)
     clock(monkeypatch, 0, 2, 30, 41)  # the first write takes 2 s and is done at 2: the next waits until 42 is over
-    memory, model = resume.Memory(tmp_path / "state", {}), hearing()
+    memory, model = resume.TrainingState(tmp_path / "state", {}), hearing()
     optimiser = torch.optim.SGD(model.parameters(), 0.1)
     sizes = []
     for epochs in (1, 2, 3):
-        state = resume.State(epochs, [{"best": True}] * epochs, None)
-        memory.keep(model, optimiser, torch.Generator(), state)
+        state = resume.Progress(epochs, [{"best": True}] * epochs, None)
+        memory.save(model, optimiser, torch.Generator(), state)
         with safe_open(tmp_path / "state", "pt") as content:
             sizes.append(len(json.loads(content.metadata()[resume.ABOUT])["epochs"]))
     assert sizes == [1, 1, 1]
     assert memory.seconds == {"saving": 2}
     clock(monkeypatch, 43, 44)
-    memory.keep(model, optimiser, torch.Generator(), resume.State(4, [{"best": True}] * 4, None))
+    memory.save(model, optimiser, torch.Generator(), resume.Progress(4, [{"best": True}] * 4, None))
     assert memory.seconds == {"saving": 3}
 
 
@@ -283,13 +308,13 @@ def test_what_is_over_leaves_nothing_behind(tmp_path):
     epochs, _, memory = course("cnn14", tmp_path / "state")
     next(epochs)
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
-    memory.forget()
+    memory.delete()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_state_is_smaller_when_the_last_epoch_is_the_best_and_when_all_is_done(tmp_path):
     data = spoken(text=False)
-    memory = resume.Memory(tmp_path / "state", {})
+    memory = resume.TrainingState(tmp_path / "state", {})
     epochs = fit(hearing(), scripted([0.5, 0.4, 0.6, 0.3]), data, data, SGD, 0, memory=memory)
     best, worse, again, over = [(tmp_path / "state").stat().st_size for _ in epochs]
     assert over < best < worse
@@ -300,7 +325,8 @@ def test_every_batch_beats():
     beats = []
     build, data, settings, _ = CASES["cnn14"]
     train = data(0)
-    epochs = fit(build(), objective("categories", train.target, 3), train, data(1), settings, 0,
-                 beat=lambda: beats.append(1))  # fmt: skip
+    epochs = fit(
+        build(), objective("categories", train.target, 3), train, data(1), settings, 0, beat=lambda: beats.append(1)
+    )
     next(epochs)
     assert len(beats) == 3 + 1  # three of training, one of evaluation

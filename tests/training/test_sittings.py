@@ -1,4 +1,4 @@
-"""Provenance keeps every sitting of a run, and the seconds of all of them."""
+"""Provenance keeps every session of a run, and the seconds of all of them."""
 
 import pytest
 
@@ -6,8 +6,10 @@ from sercore import files
 from sercore.training import experiment
 
 ORIGIN = {"parameters": {"seed": 0}, "settings": {}, "corpora": {}}
-FOLDS = {"a": {"device": "cpu", "seconds": {"loading": 1.0, "training": 20.0}},
-         "b": {"device": "cpu", "seconds": {"loading": 1.0, "training": 30.0}}}  # fmt: skip
+FOLDS = {
+    "a": {"device": "cpu", "seconds": {"loading": 1.0, "training": 20.0}},
+    "b": {"device": "cpu", "seconds": {"loading": 1.0, "training": 30.0}},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -20,34 +22,34 @@ def read(folder):
 
 
 def test_the_seconds_of_all_sittings_and_folds_add_up(tmp_path):
-    experiment.begin(tmp_path, ORIGIN, 3.0)
-    experiment.begin(tmp_path, ORIGIN, 4.0)
+    experiment.begin_session(tmp_path, ORIGIN, 3.0)
+    experiment.begin_session(tmp_path, ORIGIN, 4.0)
     assert "seconds" not in read(tmp_path)
-    experiment.end(tmp_path, ORIGIN, FOLDS)
+    experiment.end_session(tmp_path, ORIGIN, FOLDS)
     told = read(tmp_path)
-    assert [sitting["seconds"] for sitting in told["sittings"]] == [{"loading": 3.0}, {"loading": 4.0}]
+    assert [session["seconds"] for session in told["sessions"]] == [{"loading": 3.0}, {"loading": 4.0}]
     assert told["seconds"] == {"loading": 9.0, "training": 50.0}
     assert told["folds"] == FOLDS
 
 
 def test_sittings_of_other_parameters_are_not_of_this_run(tmp_path):
-    experiment.begin(tmp_path, {**ORIGIN, "parameters": {"seed": 1}}, 3.0)
-    experiment.begin(tmp_path, ORIGIN, 4.0)
-    (sitting,) = read(tmp_path)["sittings"]
-    assert sitting["seconds"] == {"loading": 4.0}
-    assert sitting["device"] == "cpu"
+    experiment.begin_session(tmp_path, {**ORIGIN, "parameters": {"seed": 1}}, 3.0)
+    experiment.begin_session(tmp_path, ORIGIN, 4.0)
+    (session,) = read(tmp_path)["sessions"]
+    assert session["seconds"] == {"loading": 4.0}
+    assert session["device"] == "cpu"
 
 
 def test_a_provenance_that_was_lost_or_torn_is_made_anew(tmp_path):
     (tmp_path / files.PROVENANCE).write_text('{"commit": "abc')
-    experiment.begin(tmp_path, ORIGIN, 3.0)
-    assert len(read(tmp_path)["sittings"]) == 1
+    experiment.begin_session(tmp_path, ORIGIN, 3.0)
+    assert len(read(tmp_path)["sessions"]) == 1
     (tmp_path / files.PROVENANCE).unlink()
-    experiment.end(tmp_path, ORIGIN, FOLDS)
-    assert {"commit", "versions", "sittings", "folds"} <= read(tmp_path).keys()
+    experiment.end_session(tmp_path, ORIGIN, FOLDS)
+    assert {"commit", "versions", "sessions", "folds"} <= read(tmp_path).keys()
 
 
 def test_nothing_is_written_beside_a_result(tmp_path):
     (tmp_path / files.PREDICTIONS).touch()
-    experiment.begin(tmp_path, ORIGIN, 3.0)
+    experiment.begin_session(tmp_path, ORIGIN, 3.0)
     assert not (tmp_path / files.PROVENANCE).exists()

@@ -16,11 +16,20 @@ def trained(tmp_path_factory):
     """A run of two epochs, told what was said."""
     top = tmp_path_factory.mktemp("mismatch")
     run = experiment.define(
-        "categories", model="mfcnn14", corpus="own", seed=0, folds=[], features={"mels": 32, "hop": 512},
-        text={"encoder": "all-minilm-l6-v2", "tokens": 16}, network={"width": 2}, training={"epochs": 2},
-        corpora={"own": told_study.write_corpus(top / "corpus", test=16)}, folder=str(top / "run"),
-        cache=str(top / "cache"), transcripts="gold",
-    )  # fmt: skip
+        "categories",
+        model="mfcnn14",
+        corpus="own",
+        seed=0,
+        folds=[],
+        features={"mels": 32, "hop": 512},
+        text={"encoder": "all-minilm-l6-v2", "tokens": 16},
+        network={"width": 2},
+        training={"epochs": 2},
+        corpora={"own": told_study.write_corpus(top / "corpus", test=16)},
+        folder=str(top / "run"),
+        cache=str(top / "cache"),
+        transcripts="gold",
+    )
     data = experiment.load(run)
     for split in experiment.folds(run, data):
         list(experiment.fit(run, data, split))
@@ -38,12 +47,14 @@ def test_other_words_give_other_predictions_of_the_same_utterances(trained):
     run, data = trained
     retold = transcript_shift.evaluate(run, data, OTHERS)
     assert retold.groupby(["transcripts", "shuffled"]).size().to_dict() == {
-        ("asr", False): 16, ("empty", False): 16, ("gold", True): 16,
-    }  # fmt: skip
+        ("asr", False): 16,
+        ("empty", False): 16,
+        ("gold", True): 16,
+    }
     told = {key: part["p_sad"].tolist() for key, part in retold.groupby(["transcripts", "shuffled"])}
     assert len({tuple(probabilities) for probabilities in told.values()}) == 3
     assert len(set(told["empty", False])) == 1  # one noise, no words: all utterances are alike
-    assert pd.read_parquet(run.folder / files.MISMATCHED).equals(retold)
+    assert pd.read_parquet(run.folder / files.TRANSCRIPT_SHIFT).equals(retold)
     assert set(transcript_quality.shift_scores(retold).index) == {"asr", "gold, shuffled", "empty"}
 
 

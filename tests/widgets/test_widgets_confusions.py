@@ -105,8 +105,10 @@ class TestCounts:
         assert confusions.shares(counts).loc[0].isna().all()
 
     def test_a_cell_is_told_in_words(self):
-        assert confusions.said("angry", "sad", 1, 0.3) == "truth angry taken for sad: 1 utterance, 30 % of angry"
-        assert confusions.said_of_change("angry", "sad", -2.6) == "truth angry taken for sad: −3 points"
+        assert (
+            confusions.describe_cell("angry", "sad", 1, 0.3) == "truth angry taken for sad: 1 utterance, 30 % of angry"
+        )
+        assert confusions.describe_change("angry", "sad", -2.6) == "truth angry taken for sad: −3 points"
 
 
 class TestCells:
@@ -201,16 +203,43 @@ def large(utterances=13_000):
     for model in schema.PAPER_MODELS:
         likely = generator.dirichlet(np.ones(4), utterances)
         values = {f"p_{name}": likely[:, n] for n, name in enumerate(schema.CLASSES)}
-        parts.append(pd.DataFrame({
-            "section": "categories", "model": model, "train_corpus": "msp-podcast", "test_corpus": "msp-podcast",
-            "fold": "official", "seed": 0, "partition": "test", "utterance": names, "speaker": speaker,
-            "gender": "female", "style": "podcast", "target": "emotion", "truth": truth,
-            "prediction": np.array(schema.CLASSES)[likely.argmax(axis=1)], "simulated": True, **values,
-        }))  # fmt: skip
+        parts.append(
+            pd.DataFrame(
+                {
+                    "section": "categories",
+                    "model": model,
+                    "train_corpus": "msp-podcast",
+                    "test_corpus": "msp-podcast",
+                    "fold": "official",
+                    "seed": 0,
+                    "partition": "test",
+                    "utterance": names,
+                    "speaker": speaker,
+                    "gender": "female",
+                    "style": "podcast",
+                    "target": "emotion",
+                    "truth": truth,
+                    "prediction": np.array(schema.CLASSES)[likely.argmax(axis=1)],
+                    "simulated": True,
+                    **values,
+                }
+            )
+        )
     best = pd.DataFrame({"model": schema.PAPER_MODELS, "train_corpus": "msp-podcast", "target": "emotion", "seed": 0})
-    told = pd.DataFrame({"corpus": "msp-podcast", "utterance": names, "file": "x.wav", "speaker": speaker,
-                         "transcript": "what was said then", "seconds": 3.0, "emotion": truth, "arousal": 4.0,
-                         "valence": 4.0, "dominance": 4.0})  # fmt: skip
+    told = pd.DataFrame(
+        {
+            "corpus": "msp-podcast",
+            "utterance": names,
+            "file": "x.wav",
+            "speaker": speaker,
+            "transcript": "what was said then",
+            "seconds": 3.0,
+            "emotion": truth,
+            "arousal": 4.0,
+            "valence": 4.0,
+            "dominance": 4.0,
+        }
+    )
     return pd.concat(parts, ignore_index=True), told, best
 
 
@@ -246,6 +275,8 @@ class TestNotebook:
         path = made_up.write_study(tmp_path, seeds=1, sections=(), utterances=1)
         with pytest.raises(papermill.PapermillExecutionError, match="make them with `sercore run"):
             papermill.execute_notebook(
-                str(NOTEBOOKS / "confusions.ipynb"), str(tmp_path / "made.ipynb"), {"study": str(path)},
+                str(NOTEBOOKS / "confusions.ipynb"),
+                str(tmp_path / "made.ipynb"),
+                {"study": str(path)},
                 progress_bar=False,
-            )  # fmt: skip
+            )

@@ -14,13 +14,20 @@ from sercore.widgets import corpus, sound
 
 @pytest.fixture
 def held(tmp_path):
-    rows = pd.DataFrame({
-        "utterance": ["a", "b", "c", "d"], "file": ["a.wav"] * 4, "speaker": ["x", "x", "y", None],
-        "gender": ["female", "female", "male", None], "emotion": ["angry", "sad", None, "sad"],
-        "transcript": ["the train", "The Train was late", "hello (there)", None],
-        "arousal": [1.0, 2.0, 3.0, None], "valence": [1.0, 2.0, 3.0, 4.0], "dominance": [1.0, 2.0, 3.0, 4.0],
-        "seconds": [1.0, 2.0, 3.0, 4.0],
-    })  # fmt: skip
+    rows = pd.DataFrame(
+        {
+            "utterance": ["a", "b", "c", "d"],
+            "file": ["a.wav"] * 4,
+            "speaker": ["x", "x", "y", None],
+            "gender": ["female", "female", "male", None],
+            "emotion": ["angry", "sad", None, "sad"],
+            "transcript": ["the train", "The Train was late", "hello (there)", None],
+            "arousal": [1.0, 2.0, 3.0, None],
+            "valence": [1.0, 2.0, 3.0, 4.0],
+            "dominance": [1.0, 2.0, 3.0, 4.0],
+            "seconds": [1.0, 2.0, 3.0, 4.0],
+        }
+    )
     soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
     table = schema.check_utterances(rows, "test")
     return [Corpus("iemocap", tmp_path, (1, 5), table, (), True)]

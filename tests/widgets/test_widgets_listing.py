@@ -21,11 +21,23 @@ SURE = Order(name="surest", column="confidence", ascending=False)
 def corpus():
     """Fifty turns of a corpus, with quotes and markup in what is said."""
     rows = range(50)
-    return pd.DataFrame({
-        "corpus": "c", "utterance": [f"u{n:02d}" for n in rows], "file": [f"u{n:02d}.wav" for n in rows],
-        "speaker": "s", "gender": "female", "transcript": "a <b>bold</b> \"word\"", "seconds": 0.5,
-        "emotion": "sad", "arousal": 2.5, "valence": 3.0, "dominance": np.nan, "low": 1.0, "high": 5.0,
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "corpus": "c",
+            "utterance": [f"u{n:02d}" for n in rows],
+            "file": [f"u{n:02d}.wav" for n in rows],
+            "speaker": "s",
+            "gender": "female",
+            "transcript": 'a <b>bold</b> "word"',
+            "seconds": 0.5,
+            "emotion": "sad",
+            "arousal": 2.5,
+            "valence": 3.0,
+            "dominance": np.nan,
+            "low": 1.0,
+            "high": 5.0,
+        }
+    )
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from sercore import schema
 from sercore.analysis import residuals
 from sercore.study import config
 from sercore.widgets import residuals as browser_of
-from sercore.widgets.residuals import Residuals, said
-from sercore.widgets.selection import place_of
+from sercore.widgets.residuals import Residuals, describe_bin
+from sercore.widgets.selection import bin_of
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ class TestBins:
         assert found["size"].is_monotonic_decreasing
 
     def test_the_last_bin_is_closed(self):
-        assert place_of(np.array([1.0, 1.5, 2.0, 3.0, 3.1, 0.9]), (1.0, 2.0, 3.0)).tolist() == [0, 0, 1, 1, -1, -1]
+        assert bin_of(np.array([1.0, 1.5, 2.0, 3.0, 3.1, 0.9]), (1.0, 2.0, 3.0)).tolist() == [0, 0, 1, 1, -1, -1]
 
     def test_an_error_beyond_the_bands_is_in_the_outermost(self, multitask):
         far = multitask.predictions.assign(prediction=lambda table: table["prediction"] + 50)
@@ -73,10 +73,10 @@ class TestBins:
         choice = state.selection.start()
         counts = state.counts(choice, "cnn14")
         assert counts.loc[2.5].sum() == counts.to_numpy().sum() == len(state.errors(choice, "cnn14"))
-        assert said(2.0, 2.5, 1) == "truth 2 to 3, error +2.5 and above: 1 utterance"
+        assert describe_bin(2.0, 2.5, 1) == "truth 2 to 3, error +2.5 and above: 1 utterance"
 
     def test_a_bin_is_told_in_words(self):
-        assert said(2.0, -1.5, 3) == "truth 2 to 3, error −1.5 to −0.5: 3 utterances"
+        assert describe_bin(2.0, -1.5, 3) == "truth 2 to 3, error −1.5 to −0.5: 3 utterances"
 
     def test_predictions_across_corpora_alone_are_refused(self, multitask):
         with pytest.raises(ValueError, match="no predictions of dimensions within a corpus"):

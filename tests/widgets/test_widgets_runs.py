@@ -34,8 +34,9 @@ def test_only_parameters_that_differ_are_told():
         for seed in (1, 2)
     )
     assert runs.parameters_that_differ(made) == {
-        "seed=1": {"seed": 1, "training.batch": 8}, "seed=2": {"seed": 2, "training.batch": 16},
-    }  # fmt: skip
+        "seed=1": {"seed": 1, "training.batch": 8},
+        "seed=2": {"seed": 2, "training.batch": 16},
+    }
 
 
 def test_asking_for_a_value_narrows_the_runs_and_their_curves(study):
@@ -75,10 +76,19 @@ def test_choosing_in_a_list_redraws(study):
 
 def test_the_band_is_one_standard_deviation_of_the_seeds():
     rows = [
-        {"model": "cnn14", "corpus": "iemocap", "seed": seed, "fold": "a", "epoch": epoch, "loss": loss + epoch,
-         "development": 0.5, "best": epoch == 1}
-        for seed, loss in ((0, 1.0), (1, 3.0)) for epoch in (1, 2)
-    ]  # fmt: skip
+        {
+            "model": "cnn14",
+            "corpus": "iemocap",
+            "seed": seed,
+            "fold": "a",
+            "epoch": epoch,
+            "loss": loss + epoch,
+            "development": 0.5,
+            "best": epoch == 1,
+        }
+        for seed, loss in ((0, 1.0), (1, 3.0))
+        for epoch in (1, 2)
+    ]
     figure = figures.plot_learning_curves(pd.DataFrame(rows))
     (band,) = figure.axes[0].collections
     heights = band.get_paths()[0].vertices[:, 1]

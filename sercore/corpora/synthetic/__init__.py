@@ -66,7 +66,7 @@ def speak(
     return made
 
 
-def said(folder: str | Path, sentences: str | Path | None = None) -> dict[str, str]:
+def reference_transcripts(folder: str | Path, sentences: str | Path | None = None) -> dict[str, str]:
     """Utterance -> what it says, of a miniature corpus in `folder`: the gold transcripts, which no release need have.
 
     `sentences` is the CSV that it was spoken from, where it was one. Raises FileNotFoundError where `folder` is no such
@@ -104,8 +104,13 @@ def _face(name: str, seed: int, size: float, sentences: Path | None) -> str:
         engine = f"espeak-ng (espeakng-loader {version('espeakng-loader')})"
     except PackageNotFoundError:
         engine = "espeak-ng"
-    settings = {"corpus": name, "seed": seed, "size": size, "recipe": RECIPE,
-                "sentences": hashlib.sha256(words).hexdigest()}  # fmt: skip
+    settings = {
+        "corpus": name,
+        "seed": seed,
+        "size": size,
+        "recipe": RECIPE,
+        "sentences": hashlib.sha256(words).hexdigest(),
+    }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
     return (
         f"SIMULATED: nobody said any of this. A miniature in the layout of {TITLES[name]}, made by sercore.\n\n"

@@ -35,9 +35,9 @@ INTENTIONS: dict[tuple[float, float, float], float] = {
 }
 """What talkers mean to show, (arousal, valence, dominance) -> share of the turns; the rest is anything."""
 
-ANYTHING = 1.2  # such turns are uniform between minus this and this, in each dimension
+ANY_EMOTION = 1.2  # such turns are uniform between minus this and this, in each dimension
 INTENTION_SPREAD = 0.26  # of a turn about what was meant, standard deviation in each dimension
-PORTRAYAL_SPREAD = 0.28  # of what the voice shows about what the turn has
+AFFECT_SPREAD = 0.28  # of what the voice shows about what the turn has
 WORDING_SPREAD = 0.15  # of the valence that words are chosen for about what the turn has
 PERCEPTION_SPREAD = 0.42  # of a rater's impression, in each dimension
 RARE = 0.2  # how much closer to a rare emotion than to a common one an impression must be, to be called that
@@ -83,7 +83,7 @@ def intend(random: np.random.Generator) -> Intent:
     centres, shares = list(INTENTIONS), list(INTENTIONS.values())
     chosen = random.choice(len(centres) + 1, p=[*shares, 1 - sum(shares)])
     if chosen == len(centres):
-        return Intent(*(float(x) for x in random.uniform(-ANYTHING, ANYTHING, 3)))
+        return Intent(*(float(x) for x in random.uniform(-ANY_EMOTION, ANY_EMOTION, 3)))
     return vary(Intent(*centres[chosen]), random)
 
 
@@ -95,7 +95,7 @@ def vary(intent: Intent, random: np.random.Generator) -> Intent:
 
 def voice(intent: Intent, speaker: Speaker, random: np.random.Generator) -> Prosody:
     """How `speaker` sounds: the voice follows arousal and dominance, and does not know the valence."""
-    a, d = speaker.expression * (np.array([intent.arousal, intent.dominance]) + random.normal(0, PORTRAYAL_SPREAD, 2))
+    a, d = speaker.expression * (np.array([intent.arousal, intent.dominance]) + random.normal(0, AFFECT_SPREAD, 2))
     return Prosody(
         rate=float(np.clip(155 * speaker.rate * 1.11**a, 120, 210)),
         pitch=float(np.clip(45 + speaker.pitch + 13 * a - 5 * d, 5, 95)),

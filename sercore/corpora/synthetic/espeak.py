@@ -39,7 +39,7 @@ Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class SynthesisRequest:
     """One utterance to be spoken, and the wav file that it becomes."""
 
     file: str  # relative to the corpus
@@ -60,7 +60,7 @@ class Job:
 
 
 def speak(
-    jobs: Sequence[Job], folder: Path, processes: int, progress: Callable[[int, int], None] | None
+    jobs: Sequence[SynthesisRequest], folder: Path, processes: int, progress: Callable[[int, int], None] | None
 ) -> dict[str, float]:
     """Write every job's wav below `folder` and return file -> duration [s].
 
@@ -76,8 +76,15 @@ def speak(
     with tempfile.TemporaryFile("w+") as order, tempfile.TemporaryFile("w+") as complaint:
         json.dump([asdict(job) for job in jobs], order)
         order.seek(0)
-        child = subprocess.Popen(command, stdin=order, stdout=subprocess.PIPE, stderr=complaint, text=True,
-                                 env=environment, start_new_session=True)  # fmt: skip
+        child = subprocess.Popen(
+            command,
+            stdin=order,
+            stdout=subprocess.PIPE,
+            stderr=complaint,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
         with child:
             try:
                 for line in child.stdout:
@@ -165,7 +172,7 @@ def trim(waveform: np.ndarray) -> np.ndarray:
     return waveform[loud[0] : loud[-1] + 1]
 
 
-def portray(waveform: np.ndarray, job: Job, random: np.random.Generator) -> np.ndarray:
+def apply_affect(waveform: np.ndarray, job: SynthesisRequest, random: np.random.Generator) -> np.ndarray:
     """`waveform` (samples,) at 16 kHz with the voice quality of `job`: spectral tilt and breath."""
     if job.breath > 0:
         envelope = lfilter([0.02], [1, -0.98], np.abs(waveform))
@@ -181,7 +188,7 @@ def _band(low: float, high: float) -> np.ndarray:
     return butter(3, [low, high], btype="bandpass", fs=SAMPLE_RATE, output="sos")
 
 
-def transmit(waveform: np.ndarray, job: Job, random: np.random.Generator) -> np.ndarray:
+def transmit(waveform: np.ndarray, job: SynthesisRequest, random: np.random.Generator) -> np.ndarray:
     """`waveform` (samples,) at 16 kHz in a room and through the channel of `job`, no sample above `PEAK`."""
     padding = np.zeros(round(PADDING * SAMPLE_RATE))
     waveform = np.concatenate([padding, waveform, padding])
@@ -192,14 +199,14 @@ def transmit(waveform: np.ndarray, job: Job, random: np.random.Generator) -> np.
     return waveform * min(1.0, PEAK / np.abs(waveform).max())
 
 
-def render(espeak: Espeak, job: Job) -> np.ndarray:
+def render(espeak: Espeak, job: SynthesisRequest) -> np.ndarray:
     """The finished waveform (samples,) of `job` at 16 kHz; the same bytes in every fresh child."""
     espeak.seed()
     reference = active_level(espeak.say(CALIBRATION, job.voice, **NEUTRAL))
     waveform = trim(espeak.say(job.text, job.voice, job.rate, job.pitch, job.range))
     waveform = resample_poly(waveform, SAMPLE_RATE // 50, ESPEAK_RATE // 50)
     random = np.random.default_rng(job.seed)
-    waveform = portray(waveform * 10 ** ((job.level - reference) / 20), job, random)
+    waveform = apply_affect(waveform * 10 ** ((job.level - reference) / 20), job, random)
     return transmit(waveform, job, random)
 
 
@@ -216,7 +223,7 @@ def write(path: Path, waveform: np.ndarray, odd: bool) -> float:
 def main() -> None:
     """Speak the jobs on standard input into the folder of the first argument, as many at a time as the second says."""
     folder, most = Path(sys.argv[1]), int(sys.argv[2])
-    jobs = [Job(**job) for job in json.load(sys.stdin)]
+    jobs = [SynthesisRequest(**job) for job in json.load(sys.stdin)]
     espeak = Espeak()
     running: set[int] = set()
     for job in jobs:
@@ -237,7 +244,7 @@ def _wait() -> int:
     return child
 
 
-def _speak_and_end(espeak: Espeak, job: Job, folder: Path) -> None:
+def _speak_and_end(espeak: Espeak, job: SynthesisRequest, folder: Path) -> None:
     """In a child: speak one job, report it, and end without the parent's cleaning up."""
     status = 1
     try:

@@ -12,8 +12,8 @@ import numpy as np
 from sercore import schema
 from sercore.corpora.synthetic import emotions
 from sercore.corpora.synthetic.emotions import Intent, Speaker
-from sercore.corpora.synthetic.espeak import Job
-from sercore.corpora.synthetic.turns import Author, Channel, Turn, make_job
+from sercore.corpora.synthetic.espeak import SynthesisRequest
+from sercore.corpora.synthetic.turns import Author, Channel, Turn, make_request
 
 SCALE = (1, 5)
 TURNS = 13  # of a dialog at full size
@@ -23,19 +23,43 @@ VOICES = {
     "M": ("en-us+m3", "en-us+Nguyen", "en-us+antonio", "en-us+quincy", "en-us+david"),
 }  # of each session's female and male talker
 DIALOGS = (
-    "F_impro01", "F_impro02", "M_impro05", "M_impro07", "F_script01_1", "M_script01_1", "F_script02_1", "M_script03_1",
-)  # fmt: skip
+    "F_impro01",
+    "F_impro02",
+    "M_impro05",
+    "M_impro07",
+    "F_script01_1",
+    "M_script01_1",
+    "F_script02_1",
+    "M_script03_1",
+)
 ODD_DIALOGS = {(3, "M_impro05"): ("M_impro05a", "M_impro05b"), (5, "M_script01_1"): ("M_script01_1", "M_script01_1b")}
 RATERS = ("E1", "E2", "E3", "E4")
 CATEGORY_RATERS, DIMENSION_RATERS = 3, 2
 CODES = {
-    "angry": "ang", "disgusted": "dis", "excited": "exc", "fearful": "fea", "frustrated": "fru", "happy": "hap",
-    "neutral": "neu", "other": "oth", "sad": "sad", "surprised": "sur", None: "xxx",
-}  # fmt: skip
+    "angry": "ang",
+    "disgusted": "dis",
+    "excited": "exc",
+    "fearful": "fea",
+    "frustrated": "fru",
+    "happy": "hap",
+    "neutral": "neu",
+    "other": "oth",
+    "sad": "sad",
+    "surprised": "sur",
+    None: "xxx",
+}
 WORDS = {
-    "angry": "Anger", "disgusted": "Disgust", "excited": "Excited", "fearful": "Fear", "frustrated": "Frustration",
-    "happy": "Happiness", "neutral": "Neutral", "other": "Other", "sad": "Sadness", "surprised": "Surprise",
-}  # fmt: skip
+    "angry": "Anger",
+    "disgusted": "Disgust",
+    "excited": "Excited",
+    "fearful": "Fear",
+    "frustrated": "Frustration",
+    "happy": "Happiness",
+    "neutral": "Neutral",
+    "other": "Other",
+    "sad": "Sadness",
+    "surprised": "Surprise",
+}
 OUT_OF_SCALE = ("Ses03M_impro07_M", "valence", 5.5)  # the first such turn, as in the release
 NO_DOMINANCE = ("Ses01M_script03_1_F", "dominance", 0.5)  # a missing rating that was averaged as 0, as in the release
 SELF_RATED = ("F_impro01", "F_script01_1")  # dialogs whose actors rated themselves, in sessions 1 to 3
@@ -53,7 +77,7 @@ class Line:
 
 
 @dataclass
-class Plan:
+class Script:
     """The turns of every dialog, in the order in which they are spoken."""
 
     dialogs: dict[str, list[Turn]]
@@ -65,12 +89,12 @@ class Plan:
         return [turn for turns in self.dialogs.values() for turn in turns]
 
     @property
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[SynthesisRequest]:
         """What the synthesiser is told."""
         return [turn.job for turn in self.turns]
 
 
-def plan(seed: int, size: float, sentences: str | Path | None) -> Plan:
+def script(seed: int, size: float, sentences: str | Path | None) -> Script:
     """The corpus of `seed`, its dialogs `size` times as long as at full size, with a CSV's `sentences` where given."""
     random = np.random.default_rng([seed, 1])
     author = Author(sentences, random)
@@ -91,7 +115,7 @@ def plan(seed: int, size: float, sentences: str | Path | None) -> Plan:
                         scripts[play] = [_line(author, ("common",), random) for _ in range(length)]
                     lines = [Line(line.role, line.text, emotions.vary(line.intent, random)) for line in scripts[play]]
                 dialogs[dialog] = _perform(dialog, lines, speakers, room, random, seed)
-    return Plan(dialogs, random)
+    return Script(dialogs, random)
 
 
 def _speakers(random: np.random.Generator) -> dict[str, Speaker]:
@@ -132,7 +156,7 @@ def _perform(
             speaker=speaker,
             text=line.text,
             intent=line.intent,
-            job=make_job(file, line.text, speaker, prosody, room, seed),
+            job=make_request(file, line.text, speaker, prosody, room, seed),
         )
         turn.named = emotions.name(line.intent, list(WORDS), CATEGORY_RATERS, random)
         for dimension in schema.DIMENSIONS:
@@ -141,7 +165,7 @@ def _perform(
     return turns
 
 
-def write(folder: Path, plan: Plan, seconds: dict[str, float]) -> None:
+def write(folder: Path, plan: Script, seconds: dict[str, float]) -> None:
     """Write all but the audio below `folder`; `seconds` are the durations of the files."""
     (folder / "README.txt").write_text(README)
     for dialog, turns in plan.dialogs.items():
@@ -156,8 +180,11 @@ def write(folder: Path, plan: Plan, seconds: dict[str, float]) -> None:
         _write(evaluation / f"{dialog}.txt", _evaluation(turns, times, self_rated, plan.random))
         for name, content in _single_raters(dialog, turns).items():
             _write(evaluation / name, content)
-    for name in ("dialog/EmoEvaluation/._Ses01F_impro01.txt", "dialog/transcriptions/._Ses01F_impro01.txt",
-                 "sentences/wav/Ses01F_impro01/._Ses01F_impro01_F000.wav"):  # fmt: skip
+    for name in (
+        "dialog/EmoEvaluation/._Ses01F_impro01.txt",
+        "dialog/transcriptions/._Ses01F_impro01.txt",
+        "sentences/wav/Ses01F_impro01/._Ses01F_impro01_F000.wav",
+    ):
         (folder / "Session1" / name).write_bytes(APPLE_DOUBLE)
 
 

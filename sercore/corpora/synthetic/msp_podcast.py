@@ -10,8 +10,8 @@ import soundfile
 from sercore import schema
 from sercore.corpora.synthetic import emotions
 from sercore.corpora.synthetic.emotions import NEUTRAL_LEVEL, Speaker
-from sercore.corpora.synthetic.espeak import SAMPLE_RATE, Job
-from sercore.corpora.synthetic.turns import Author, Channel, Turn, make_job
+from sercore.corpora.synthetic.espeak import SAMPLE_RATE, SynthesisRequest
+from sercore.corpora.synthetic.turns import Author, Channel, Turn, make_request
 
 SCALE = (1, 7)
 SEGMENTS = {"Train": 500, "Validation": 110, "Test1": 170, "Test2": 16}  # at full size
@@ -24,30 +24,68 @@ POOLS = {
 PARTITIONS = {"Train": "train", "Validation": "development", "Test1": "test", "Test2": "test"}  # of rated sentences
 VOICES = {
     "Train": (
-        "en+f2", "en-gb-x-rp+f2", "en-us-nyc+f2", "en+f3", "en-gb-x-rp+f3", "en-us-nyc+f3", "en+Annie",
-        "en-gb-x-rp+Annie", "en-gb-x-gbclan+f2", "en-us-nyc+Annie",
-        "en+rob", "en-gb-x-rp+rob", "en-gb-x-gbclan+rob", "en+sandro", "en-gb-x-rp+sandro", "en-us-nyc+sandro",
-        "en+robert", "en-gb-x-rp+robert", "en-gb-x-gbclan+robert", "en-gb-x-rp+edward2", "en+benjamin",
+        "en+f2",
+        "en-gb-x-rp+f2",
+        "en-us-nyc+f2",
+        "en+f3",
+        "en-gb-x-rp+f3",
+        "en-us-nyc+f3",
+        "en+Annie",
+        "en-gb-x-rp+Annie",
+        "en-gb-x-gbclan+f2",
+        "en-us-nyc+Annie",
+        "en+rob",
+        "en-gb-x-rp+rob",
+        "en-gb-x-gbclan+rob",
+        "en+sandro",
+        "en-gb-x-rp+sandro",
+        "en-us-nyc+sandro",
+        "en+robert",
+        "en-gb-x-rp+robert",
+        "en-gb-x-gbclan+robert",
+        "en-gb-x-rp+edward2",
+        "en+benjamin",
         "en-gb-x-rp+max",
     ),
     "Validation": ("en+grandma", "en-gb-x-rp+grandma", "en+Henrique", "en-gb-x-rp+adam"),
     "Test1": (
-        "en+f5", "en-gb-x-rp+f5", "en+steph", "en-gb-x-rp+steph",
-        "en+victor", "en-gb-x-rp+victor", "en+m8", "en-gb-x-rp+m8",
+        "en+f5",
+        "en-gb-x-rp+f5",
+        "en+steph",
+        "en-gb-x-rp+steph",
+        "en+victor",
+        "en-gb-x-rp+victor",
+        "en+m8",
+        "en-gb-x-rp+m8",
     ),
     "Test2": ("en-us-nyc+steph", "en+Mike"),
-}  # fmt: skip  # no variant is in two of the first three, or in the miniature of IEMOCAP
+}  # no variant is in two of the first three, or in the miniature of IEMOCAP
 FEMALE = ("Annie", "f2", "f3", "f5", "grandma", "steph")
 UNKNOWN = (2, 5, 12, 15)  # of the training voices: the release does not know who they are, nor the first two's gender
 RATERS = 5
 CODES = {
-    "angry": "A", "sad": "S", "happy": "H", "surprised": "U", "fearful": "F", "disgusted": "D", "contemptuous": "C",
-    "neutral": "N", "other": "O", None: "X",
-}  # fmt: skip
+    "angry": "A",
+    "sad": "S",
+    "happy": "H",
+    "surprised": "U",
+    "fearful": "F",
+    "disgusted": "D",
+    "contemptuous": "C",
+    "neutral": "N",
+    "other": "O",
+    None: "X",
+}
 WORDS = {
-    "angry": "Angry", "sad": "Sad", "happy": "Happy", "surprised": "Surprise", "fearful": "Fear",
-    "disgusted": "Disgust", "contemptuous": "Contempt", "neutral": "Neutral", "other": "Other-calm (not bored; \"ok\")",
-}  # fmt: skip
+    "angry": "Angry",
+    "sad": "Sad",
+    "happy": "Happy",
+    "surprised": "Surprise",
+    "fearful": "Fear",
+    "disgusted": "Disgust",
+    "contemptuous": "Contempt",
+    "neutral": "Neutral",
+    "other": 'Other-calm (not bored; "ok")',
+}
 SECOND = {"angry": "Angry,Annoyed", "sad": "Sad,Depressed", "happy": "Happy,Amused", "neutral": ""}
 THREE_PARTS = 0.24  # share of names with a third number
 BANDS = (4_500, 5_500, 6_500, 7_200, 7_600)  # upper edges of the podcasts' channels [Hz]
@@ -69,7 +107,7 @@ class Segment:
 
 
 @dataclass
-class Plan:
+class Script:
     """The segments, in the order of their names."""
 
     segments: list[Segment]
@@ -81,12 +119,12 @@ class Plan:
         return [segment.turn for segment in self.segments]
 
     @property
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[SynthesisRequest]:
         """What the synthesiser is told."""
         return [segment.turn.job for segment in self.segments]
 
 
-def plan(seed: int, size: float, sentences: str | Path | None) -> Plan:
+def script(seed: int, size: float, sentences: str | Path | None) -> Script:
     """The corpus of `seed`, with `size` times as many segments as at full size, of a CSV's `sentences` where given."""
     random = np.random.default_rng([seed, 2])
     author = Author(sentences, random)
@@ -110,7 +148,7 @@ def plan(seed: int, size: float, sentences: str | Path | None) -> Plan:
     sad = [s.turn for s in segments if s.split == "Train" and emotions.agree(s.turn.named) == "sad"]
     for turn in sad[:1]:
         turn.job = replace(turn.job, odd=True)
-    return Plan(segments, random)
+    return Script(segments, random)
 
 
 def _speaker(name: str, voice: str, random: np.random.Generator) -> Speaker:
@@ -148,7 +186,7 @@ def _turn(
     name: str, split: str, speaker: Speaker, channel: Channel, author: Author, random: np.random.Generator, seed: int
 ) -> Turn:
     text, intent = author.draw(POOLS[split], PARTITIONS[split])
-    job = make_job(f"Audios/{name}.wav", text, speaker, emotions.voice(intent, speaker, random), channel, seed)
+    job = make_request(f"Audios/{name}.wav", text, speaker, emotions.voice(intent, speaker, random), channel, seed)
     turn = Turn(utterance=name, dialog=name[:16], speaker=speaker, text=text, intent=intent, job=job)
     turn.named = emotions.name(intent, list(WORDS), RATERS, random)
     for dimension in schema.DIMENSIONS:
@@ -156,7 +194,7 @@ def _turn(
     return turn
 
 
-def write(folder: Path, plan: Plan, _seconds: dict[str, float]) -> None:
+def write(folder: Path, plan: Script, _seconds: dict[str, float]) -> None:
     """Write all but the audio below `folder`, and the audio that no row is about; take one row's audio away."""
     (folder / "readme.txt").write_text(README)
     labels = folder / "Labels"
@@ -183,7 +221,7 @@ def write(folder: Path, plan: Plan, _seconds: dict[str, float]) -> None:
     _write_defects(folder, plan, rows)
 
 
-def _write_defects(folder: Path, plan: Plan, rows: list[dict]) -> None:
+def _write_defects(folder: Path, plan: Script, rows: list[dict]) -> None:
     """Another release's labels and audio, audio without rows, a row without audio, metadata of another system."""
     previous = folder / "Previous_releases_information"
     old = previous / "v1.6" / "Labels"

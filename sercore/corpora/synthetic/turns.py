@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sercore.corpora.synthetic.emotions import WORDING_SPREAD, Intent, Prosody, Speaker, intend
-from sercore.corpora.synthetic.espeak import Job
+from sercore.corpora.synthetic.espeak import SynthesisRequest
 from sercore.corpora.synthetic.sentences import Grammar, Rated
 
 
@@ -21,7 +21,7 @@ class Turn:
     speaker: Speaker
     text: str
     intent: Intent
-    job: Job
+    job: SynthesisRequest
     named: list[str] = field(default_factory=list)  # each rater's emotion
     ratings: dict[str, list[int]] = field(default_factory=dict)  # dimension -> each rater's number
 
@@ -56,11 +56,11 @@ class Author:
         return self._grammar.draw(wanted, pools, self._random).text, intent
 
 
-def make_job(
+def make_request(
     file: str, text: str, speaker: Speaker, prosody: Prosody, channel: Channel, seed: int, odd: bool = False
-) -> Job:
+) -> SynthesisRequest:
     """What the synthesiser is told; `file` and `seed` give the utterance noise of its own."""
-    return Job(
+    return SynthesisRequest(
         file=file,
         text=text,
         voice=speaker.voice,
