@@ -375,7 +375,7 @@ def ground_truth(results: Results) -> Table:
     """A verdict on each of the things that the embedded corpora were made to show; not for corpora of real speech."""
     claims = [claim for claim in GROUND_TRUTH if claim.place == results.section]
     return _table(
-        results, claims, f"planted_{results.section}", f"What was planted, section '{results.section}'", EXPECTED
+        results, claims, f"ground_truth_{results.section}", f"What was planted, section '{results.section}'", EXPECTED
     )
 
 

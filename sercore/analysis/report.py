@@ -326,12 +326,12 @@ class Chapter:
 
 CHAPTERS = (
     Chapter(
-        "planted",
+        "ground_truth",
         "What was planted, and whether it is found again",
         "Not in the paper. In the simulated corpora words carry valence and the voice carries arousal and "
         "dominance; a study that cannot find this again is broken.",
         "categories",
-        ("planted_categories", "planted_multitask", "multistage_categories", "multistage_multitask"),
+        ("ground_truth_categories", "ground_truth_multitask", "multistage_categories", "multistage_multitask"),
     ),
     Chapter(
         "corpora",
@@ -429,7 +429,7 @@ MAKERS: dict[str, tuple[str, Maker]] = {
         f"claims_{place}": (section, lambda found, place=place: claims.check(found, place))
         for place, section in claims.PLACES.items()
     },
-    **{f"planted_{section}": (section, claims.ground_truth) for section in ("categories", "multitask")},
+    **{f"ground_truth_{section}": (section, claims.ground_truth) for section in ("categories", "multitask")},
     **{f"scores_{section}": (section, figures.plot_scores) for section in dict.fromkeys(claims.PLACES.values())},
     **{f"curves_{section}": (section, _curves) for section in dict.fromkeys(claims.PLACES.values())},
 }
@@ -472,7 +472,7 @@ class Material:
         whole = all(run.complete for run in self.plan.runs)
         if path and whole and path.stat().st_mtime >= self._newest_result:
             return read(path) if path.suffix == ".md" else _picture(name, path.read_bytes(), path.suffix)
-        if name in MAKERS and not (name.startswith("planted") and not self.simulated):
+        if name in MAKERS and not (name.startswith("ground_truth") and not self.simulated):
             return self._made(name)
         if path:
             self.absent[name] = "older than the results"

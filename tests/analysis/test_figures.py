@@ -199,7 +199,7 @@ class TestDistributions:
 
 
 class TestNotebooks:
-    @pytest.mark.parametrize("name", ["table_4", "planted"])
+    @pytest.mark.parametrize("name", ["table_4", "ground_truth"])
     def test_it_runs_on_a_study_and_writes_what_it_says(self, study, tmp_path, name):
         made = tmp_path / "made.ipynb"
         papermill.execute_notebook(
@@ -225,5 +225,5 @@ class TestNotebooks:
         assert done.returncode == 0, done.stderr or "torch was imported"
 
     def test_there_is_one_for_every_table_and_figure_of_the_paper(self):
-        expected = {"table_1", "table_2", "table_3", "table_4", "figure_2", "figure_3", "corpora", "planted"}
+        expected = {"table_1", "table_2", "table_3", "table_4", "figure_2", "figure_3", "corpora", "ground_truth"}
         assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} >= expected

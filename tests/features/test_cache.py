@@ -206,7 +206,7 @@ def test_an_error_midway_leaves_nothing_behind(corpus, folder):
 
 PROGRAM = """
 import json, os, signal, sys, time
-sys.path[:0] = [{tests!r}]
+sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
 import test_cache
 corpus = test_cache.corpus_of({root!r}, [f"u{{number}}" for number in range(60)])
 heard = test_cache.Heard()
@@ -224,7 +224,7 @@ print(json.dumps([frames.key, frames.array.tobytes().hex()[:4000], len(frames.ar
 
 def start(root, folder, die=False):
     """Another process that computes the log-mels of `root`, once it is let go; killed on its way where it is to die."""
-    program = PROGRAM.format(tests=str(Path(__file__).parents[1]), root=str(root), folder=str(folder), die=die)
+    program = PROGRAM.format(tests=str(Path(__file__).parent), root=str(root), folder=str(folder), die=die)
     return subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 

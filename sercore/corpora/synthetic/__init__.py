@@ -55,13 +55,13 @@ def speak(
         raise ValueError(f"size is {size} and processes {processes}; expected both above 0")
     folder = files.resolve(folder)
     sentences = None if sentences is None else files.resolve(sentences)
-    plan = LAYOUTS[name].plan(seed, size, sentences)
+    script = LAYOUTS[name].script(seed, size, sentences)
     face = _face(name, seed, size, sentences)
     made = not _is_there(folder, face)
     if made:
         with _whole(folder) as unfinished:
-            seconds = espeak.speak(plan.jobs, unfinished, processes or os.cpu_count() or 1, progress)
-            LAYOUTS[name].write(unfinished, plan, seconds)
+            seconds = espeak.speak(script.jobs, unfinished, processes or os.cpu_count() or 1, progress)
+            LAYOUTS[name].write(unfinished, script, seconds)
             (unfinished / SIMULATED).write_text(face, encoding="utf-8")
     return made
 
@@ -84,7 +84,7 @@ def reference_transcripts(folder: str | Path, sentences: str | Path | None = Non
             f"{told} tells of other sentences than {sentences or 'our own'}, or of another version of the project: "
             "name the sentences that it was spoken from, or speak it again"
         )
-    return {turn.utterance: turn.text for turn in LAYOUTS[name].plan(int(seed), float(size), sentences).turns}
+    return {turn.utterance: turn.text for turn in LAYOUTS[name].script(int(seed), float(size), sentences).turns}
 
 
 def _setting(lines: Sequence[str], key: str, path: Path) -> str:
