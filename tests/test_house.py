@@ -59,7 +59,21 @@ def test_the_paper_grid_is_the_papers():
         assert run.parameters["folds"] == []  # all ten
 
 
-def test_the_readme_maps_every_module():
+def test_the_readme_maps_every_room():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for path in sorted((ROOT / "sercore").glob("*.py")):
-        assert path.name == "__init__.py" or f"{path.name} " in readme, f"{path.name} is not in the README's tree"
+    tree = readme.split("## Tree")[1].split("```")[1]
+    rooms = {
+        path.name for path in (ROOT / "sercore").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    absent = [name for name in sorted(rooms - {"__init__.py"}) if not re.search(rf"\b{re.escape(name)}[/ ]", tree)]
+    assert not absent, f"not in the README's tree: {', '.join(absent)}"
+    assert len(tree.strip().splitlines()) <= 20
+    assert len(readme.splitlines()) <= 150
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_what_a_page_links_to_is_there(page):
+    for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / link).exists(), f"{page.name} links to {link}"
