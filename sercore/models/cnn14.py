@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from sercore import registry
 from sercore.schema import first
 
 PRODUCT_FROM = {torch.bfloat16: 1024 * 1024}
@@ -294,3 +295,20 @@ def initialise(module: nn.Module, generator: torch.Generator | None) -> None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
         module.reset_parameters()
+
+
+def arguments(experiment: Any, source: Any) -> dict[str, Any]:
+    """What `Cnn14` is built with for a run, as its checkpoint keeps it.
+
+    Args:
+        experiment: training.experiment.Experiment; its model names the conditioned stages.
+        source: datasets.source.Source of the training corpus, with text embeddings or without.
+    """
+    return {
+        "outputs": experiment.outputs,
+        "text_stages": list(registry.MODELS[experiment.model].text_stages),
+        "text_width": 0 if source.embeddings is None else source.embeddings.array.shape[1],
+        "width": experiment.network.width,
+        "mels": experiment.features.mels,
+        "dropout": experiment.network.dropout,
+    }

@@ -184,3 +184,14 @@ def _hub_folder(encoder: str, local: Path) -> Path:
         f"speech encoder '{encoder}' was not found: no folder {local}, and no model of the hub ({reason}); expected a "
         "local folder, or a Hugging Face id, which needs a network unless it is in the local cache"
     )
+
+
+def arguments(experiment: Any, source: Any) -> dict[str, Any]:  # noqa: ARG001 -- one signature for all models
+    """What `SpeechModel` is built with for a run (training.experiment.Experiment), as its checkpoint keeps it."""
+    return {
+        "encoder": experiment.network.encoder,
+        "family": experiment.model,
+        "outputs": experiment.outputs,
+        "frozen": bool(experiment.network.frozen),
+        "sample_rate": experiment.features.sample_rate,
+    }

@@ -54,3 +54,8 @@ def _empty_encoder(architecture: Mapping[str, Any]) -> nn.Module:
     from transformers import AutoConfig, AutoModel  # seconds to import, which CNN14 need not pay
 
     return AutoModel.from_config(AutoConfig.for_model(**architecture)).eval()
+
+
+def arguments(experiment: Any, source: Any) -> dict[str, Any]:  # noqa: ARG001 -- one signature for all models
+    """What `TextModel` is built with for a run (training.experiment.Experiment), as its checkpoint keeps it."""
+    return {"encoder": experiment.text.encoder, "outputs": experiment.outputs}
