@@ -151,7 +151,7 @@ def test_the_voice_does_not_know_the_valence():
 
 def test_the_four_classes_are_all_common():
     for layout in synthetic.LAYOUTS.values():
-        named = pd.Series([agree(turn.named) for turn in layout.plan(0, 1.0, None).turns], dtype="object")
+        named = pd.Series([agree(turn.named) for turn in layout.script(0, 1.0, None).turns], dtype="object")
         classes = schema.map_emotions(named, schema.FOUR_CLASSES)
         assert classes.notna().mean() == pytest.approx(0.82, abs=0.06)
         assert classes.value_counts(normalize=True).between(0.17, 0.36).all()
@@ -188,17 +188,17 @@ def test_a_seed_gives_the_same_bytes_whatever_the_number_of_processes(tmp_path):
 
 @pytest.mark.parametrize("layout", synthetic.LAYOUTS.values(), ids=synthetic.LAYOUTS)
 def test_an_utterance_sounds_the_same_whatever_was_said_before_it(layout, tmp_path):
-    jobs = layout.plan(0, 0.01, None).jobs[::5]
-    for order, spoken_jobs in (("forth", jobs), ("back", jobs[::-1]), ("alone", jobs[3:4])):
-        espeak.speak(spoken_jobs, tmp_path / order, 1, None)
-    files = [job.file for job in jobs]
+    requests = layout.script(0, 0.01, None).requests[::5]
+    for order, ordered in (("forth", requests), ("back", requests[::-1]), ("alone", requests[3:4])):
+        espeak.speak(ordered, tmp_path / order, 1, None)
+    files = [request.file for request in requests]
     assert filecmp.cmpfiles(tmp_path / "forth", tmp_path / "back", files, shallow=False) == (files, [], [])
     assert filecmp.cmp(tmp_path / "forth" / files[3], tmp_path / "alone" / files[3], shallow=False)
 
 
 def test_another_seed_says_other_things():
-    plans = [iemocap.script(seed, 0.01, None) for seed in (0, 1)]
-    files = [{job.file: job.text for job in plan.jobs} for plan in plans]
+    scripts = [iemocap.script(seed, 0.01, None) for seed in (0, 1)]
+    files = [{request.file: request.text for request in script.requests} for script in scripts]
     same = [file for file in files[0] if files[0][file] == files[1].get(file)]
     assert len(same) < 0.05 * len(files[0])
 
@@ -243,11 +243,11 @@ def test_what_a_killed_run_left_is_cleared_away(tmp_path):
 
 
 def test_a_failing_synthesiser_says_what_it_could_not_do(tmp_path):
-    job = msp_podcast.script(0, 0.01, None).jobs[0]
+    request = msp_podcast.script(0, 0.01, None).requests[0]
     with pytest.raises(
         RuntimeError, match=r"spoke 0 of 1 utterances, not nobody\.wav: (.|\n)*has no voice 'xx-nowhere'"
     ):
-        espeak.speak([dataclasses.replace(job, voice="xx-nowhere", file="nobody.wav")], tmp_path, 1, None)
+        espeak.speak([dataclasses.replace(request, voice="xx-nowhere", file="nobody.wav")], tmp_path, 1, None)
 
 
 def test_without_the_synthesiser_it_is_said_what_to_install(tmp_path, monkeypatch):

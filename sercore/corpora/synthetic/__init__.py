@@ -60,7 +60,7 @@ def speak(
     made = not _is_there(folder, face)
     if made:
         with _whole(folder) as unfinished:
-            seconds = espeak.speak(script.jobs, unfinished, processes or os.cpu_count() or 1, progress)
+            seconds = espeak.speak(script.requests, unfinished, processes or os.cpu_count() or 1, progress)
             LAYOUTS[name].write(unfinished, script, seconds)
             (unfinished / SIMULATED).write_text(face, encoding="utf-8")
     return made
@@ -147,7 +147,7 @@ def _whole(folder: Path) -> Iterator[Path]:
     """A temporary folder beside `folder` that takes its place when the block ends without an error."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.glob(f".{folder.name}.*{UNFINISHED}"):
-        if not _alive(int(left.name.split(".")[-2].split("-")[0])):  # a killed process's
+        if not files.process_alive(int(left.name.split(".")[-2].split("-")[0])):  # a killed process's
             shutil.rmtree(left, ignore_errors=True)
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}{UNFINISHED}")
     try:
@@ -156,13 +156,3 @@ def _whole(folder: Path) -> Iterator[Path]:
         unfinished.replace(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)  # no signal: asks only
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it is somebody else's
-    return True

@@ -68,7 +68,7 @@ class Speaker:
 
 @dataclass(frozen=True, kw_only=True)
 class Prosody:
-    """The settings of the synthesiser that a portrayal comes to; units as in synthesiser.Job."""
+    """The settings of the synthesiser that a portrayal comes to; units as in espeak.SynthesisRequest."""
 
     rate: float
     pitch: float

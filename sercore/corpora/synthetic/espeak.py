@@ -60,21 +60,21 @@ class SynthesisRequest:
 
 
 def speak(
-    jobs: Sequence[SynthesisRequest], folder: Path, processes: int, progress: Callable[[int, int], None] | None
+    requests: Sequence[SynthesisRequest], folder: Path, processes: int, progress: Callable[[int, int], None] | None
 ) -> dict[str, float]:
-    """Write every job's wav below `folder` and return file -> duration [s].
+    """Write every request's wav below `folder` and return file -> duration [s].
 
     `processes` utterances are spoken at a time; `progress` is called with (done, all) after each.
     Raises ModuleNotFoundError where the synthesiser is not installed, RuntimeError where it fails.
     """
     locate()
-    for parent in {(folder / job.file).parent for job in jobs}:
+    for parent in {(folder / request.file).parent for request in requests}:
         parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
     seconds: dict[str, float] = {}
     command = [sys.executable, "-P", __file__, str(folder), str(processes)]
     with tempfile.TemporaryFile("w+") as order, tempfile.TemporaryFile("w+") as complaint:
-        json.dump([asdict(job) for job in jobs], order)
+        json.dump([asdict(request) for request in requests], order)
         order.seek(0)
         child = subprocess.Popen(
             command,
@@ -91,15 +91,15 @@ def speak(
                     file, duration = line.rstrip("\n").split("\t")
                     seconds[file] = float(duration)
                     if progress is not None:
-                        progress(len(seconds), len(jobs))
+                        progress(len(seconds), len(requests))
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(child.pid, signal.SIGKILL)
         complaint.seek(0)
         message = complaint.read().strip()
-    absent = [job.file for job in jobs if job.file not in seconds]
+    absent = [request.file for request in requests if request.file not in seconds]
     if absent:
-        raise RuntimeError(f"espeak-ng spoke {len(seconds)} of {len(jobs)} utterances, not {absent[0]}: {message}")
+        raise RuntimeError(f"espeak-ng spoke {len(seconds)} of {len(requests)} utterances, not {absent[0]}: {message}")
     return seconds
 
 
@@ -172,13 +172,13 @@ def trim(waveform: np.ndarray) -> np.ndarray:
     return waveform[loud[0] : loud[-1] + 1]
 
 
-def apply_affect(waveform: np.ndarray, job: SynthesisRequest, random: np.random.Generator) -> np.ndarray:
-    """`waveform` (samples,) at 16 kHz with the voice quality of `job`: spectral tilt and breath."""
-    if job.breath > 0:
+def apply_affect(waveform: np.ndarray, request: SynthesisRequest, random: np.random.Generator) -> np.ndarray:
+    """`waveform` (samples,) at 16 kHz with the voice quality of `request`: spectral tilt and breath."""
+    if request.breath > 0:
         envelope = lfilter([0.02], [1, -0.98], np.abs(waveform))
         hiss = lfilter([0.7, -0.7], [1, -0.4], random.standard_normal(len(waveform)))
-        waveform = waveform + job.breath * envelope * hiss
-    gain, corner = 10 ** (job.tilt / 20), np.tan(np.pi * 1_200 / SAMPLE_RATE)
+        waveform = waveform + request.breath * envelope * hiss
+    gain, corner = 10 ** (request.tilt / 20), np.tan(np.pi * 1_200 / SAMPLE_RATE)
     high, low = np.array([1.0, -1.0]), corner * np.array([1.0, 1.0])
     return lfilter(gain * high + low, high + low, waveform)
 
@@ -188,26 +188,26 @@ def _band(low: float, high: float) -> np.ndarray:
     return butter(3, [low, high], btype="bandpass", fs=SAMPLE_RATE, output="sos")
 
 
-def transmit(waveform: np.ndarray, job: SynthesisRequest, random: np.random.Generator) -> np.ndarray:
-    """`waveform` (samples,) at 16 kHz in a room and through the channel of `job`, no sample above `PEAK`."""
+def transmit(waveform: np.ndarray, request: SynthesisRequest, random: np.random.Generator) -> np.ndarray:
+    """`waveform` (samples,) at 16 kHz in a room and through the channel of `request`, no sample above `PEAK`."""
     padding = np.zeros(round(PADDING * SAMPLE_RATE))
     waveform = np.concatenate([padding, waveform, padding])
     noise = random.standard_normal(len(waveform))
-    noise = lfilter([1.0], [1, -job.noise_colour], noise)
-    waveform = waveform + noise * 10 ** (job.noise / 20) / noise.std()
-    waveform = sosfilt(_band(job.low_cut, job.high_cut), waveform)
+    noise = lfilter([1.0], [1, -request.noise_colour], noise)
+    waveform = waveform + noise * 10 ** (request.noise / 20) / noise.std()
+    waveform = sosfilt(_band(request.low_cut, request.high_cut), waveform)
     return waveform * min(1.0, PEAK / np.abs(waveform).max())
 
 
-def render(espeak: Espeak, job: SynthesisRequest) -> np.ndarray:
-    """The finished waveform (samples,) of `job` at 16 kHz; the same bytes in every fresh child."""
+def render(espeak: Espeak, request: SynthesisRequest) -> np.ndarray:
+    """The finished waveform (samples,) of `request` at 16 kHz; the same bytes in every fresh child."""
     espeak.seed()
-    reference = active_level(espeak.say(CALIBRATION, job.voice, **NEUTRAL))
-    waveform = trim(espeak.say(job.text, job.voice, job.rate, job.pitch, job.range))
+    reference = active_level(espeak.say(CALIBRATION, request.voice, **NEUTRAL))
+    waveform = trim(espeak.say(request.text, request.voice, request.rate, request.pitch, request.range))
     waveform = resample_poly(waveform, SAMPLE_RATE // 50, ESPEAK_RATE // 50)
-    random = np.random.default_rng(job.seed)
-    waveform = apply_affect(waveform * 10 ** ((job.level - reference) / 20), job, random)
-    return transmit(waveform, job, random)
+    random = np.random.default_rng(request.seed)
+    waveform = apply_affect(waveform * 10 ** ((request.level - reference) / 20), request, random)
+    return transmit(waveform, request, random)
 
 
 def write(path: Path, waveform: np.ndarray, odd: bool) -> float:
@@ -221,17 +221,17 @@ def write(path: Path, waveform: np.ndarray, odd: bool) -> float:
 
 
 def main() -> None:
-    """Speak the jobs on standard input into the folder of the first argument, as many at a time as the second says."""
+    """Synthesise the requests on standard input: arguments are the corpus's folder and how many run at a time."""
     folder, most = Path(sys.argv[1]), int(sys.argv[2])
-    jobs = [SynthesisRequest(**job) for job in json.load(sys.stdin)]
+    requests = [SynthesisRequest(**request) for request in json.load(sys.stdin)]
     espeak = Espeak()
     running: set[int] = set()
-    for job in jobs:
+    for request in requests:
         if len(running) >= most:
             running.discard(_wait())
         child = os.fork()
         if child == 0:
-            _speak_and_end(espeak, job, folder)
+            _speak_and_end(espeak, request, folder)
         running.add(child)
     while running:
         running.discard(_wait())
@@ -244,12 +244,12 @@ def _wait() -> int:
     return child
 
 
-def _speak_and_end(espeak: Espeak, job: SynthesisRequest, folder: Path) -> None:
-    """In a child: speak one job, report it, and end without the parent's cleaning up."""
+def _speak_and_end(espeak: Espeak, request: SynthesisRequest, folder: Path) -> None:
+    """In a child: speak one request, report it, and end without the parent's cleaning up."""
     status = 1
     try:
-        seconds = write(folder / job.file, render(espeak, job), job.odd)
-        os.write(1, f"{job.file}\t{seconds}\n".encode())
+        seconds = write(folder / request.file, render(espeak, request), request.odd)
+        os.write(1, f"{request.file}\t{seconds}\n".encode())
         status = 0
     finally:
         if status:

@@ -89,9 +89,9 @@ class Script:
         return [turn for turns in self.dialogs.values() for turn in turns]
 
     @property
-    def jobs(self) -> list[SynthesisRequest]:
+    def requests(self) -> list[SynthesisRequest]:
         """What the synthesiser is told."""
-        return [turn.job for turn in self.turns]
+        return [turn.request for turn in self.turns]
 
 
 def script(seed: int, size: float, sentences: str | Path | None) -> Script:
@@ -156,7 +156,7 @@ def _perform(
             speaker=speaker,
             text=line.text,
             intent=line.intent,
-            job=make_request(file, line.text, speaker, prosody, room, seed),
+            request=make_request(file, line.text, speaker, prosody, room, seed),
         )
         turn.named = emotions.name(line.intent, list(WORDS), CATEGORY_RATERS, random)
         for dimension in schema.DIMENSIONS:
@@ -165,19 +165,19 @@ def _perform(
     return turns
 
 
-def write(folder: Path, plan: Script, seconds: dict[str, float]) -> None:
+def write(folder: Path, script: Script, seconds: dict[str, float]) -> None:
     """Write all but the audio below `folder`; `seconds` are the durations of the files."""
     (folder / "README.txt").write_text(README)
-    for dialog, turns in plan.dialogs.items():
-        times, clock = {}, 5.0 + plan.random.uniform(0, 3)
+    for dialog, turns in script.dialogs.items():
+        times, clock = {}, 5.0 + script.random.uniform(0, 3)
         for turn in turns:
-            times[turn.utterance] = (clock, clock + seconds[turn.job.file])
-            clock += seconds[turn.job.file] + plan.random.uniform(-0.3, 1.2)
+            times[turn.utterance] = (clock, clock + seconds[turn.request.file])
+            clock += seconds[turn.request.file] + script.random.uniform(-0.3, 1.2)
         session = folder / f"Session{dialog[4]}" / "dialog"
-        _write(session / "transcriptions" / f"{dialog}.txt", _transcription(dialog, turns, times, plan.random))
+        _write(session / "transcriptions" / f"{dialog}.txt", _transcription(dialog, turns, times, script.random))
         evaluation = session / "EmoEvaluation"
         self_rated = dialog[5:] in SELF_RATED and dialog[4] in "123"
-        _write(evaluation / f"{dialog}.txt", _evaluation(turns, times, self_rated, plan.random))
+        _write(evaluation / f"{dialog}.txt", _evaluation(turns, times, self_rated, script.random))
         for name, content in _single_raters(dialog, turns).items():
             _write(evaluation / name, content)
     for name in (

@@ -119,9 +119,9 @@ class Script:
         return [segment.turn for segment in self.segments]
 
     @property
-    def jobs(self) -> list[SynthesisRequest]:
+    def requests(self) -> list[SynthesisRequest]:
         """What the synthesiser is told."""
-        return [segment.turn.job for segment in self.segments]
+        return [segment.turn.request for segment in self.segments]
 
 
 def script(seed: int, size: float, sentences: str | Path | None) -> Script:
@@ -147,7 +147,7 @@ def script(seed: int, size: float, sentences: str | Path | None) -> Script:
     segments.sort(key=lambda segment: segment.turn.utterance)
     sad = [s.turn for s in segments if s.split == "Train" and emotions.agree(s.turn.named) == "sad"]
     for turn in sad[:1]:
-        turn.job = replace(turn.job, odd=True)
+        turn.request = replace(turn.request, odd=True)
     return Script(segments, random)
 
 
@@ -186,26 +186,26 @@ def _turn(
     name: str, split: str, speaker: Speaker, channel: Channel, author: Author, random: np.random.Generator, seed: int
 ) -> Turn:
     text, intent = author.draw(POOLS[split], PARTITIONS[split])
-    job = make_request(f"Audios/{name}.wav", text, speaker, emotions.voice(intent, speaker, random), channel, seed)
-    turn = Turn(utterance=name, dialog=name[:16], speaker=speaker, text=text, intent=intent, job=job)
+    request = make_request(f"Audios/{name}.wav", text, speaker, emotions.voice(intent, speaker, random), channel, seed)
+    turn = Turn(utterance=name, dialog=name[:16], speaker=speaker, text=text, intent=intent, request=request)
     turn.named = emotions.name(intent, list(WORDS), RATERS, random)
     for dimension in schema.DIMENSIONS:
         turn.ratings[dimension] = emotions.rate(getattr(intent, dimension), SCALE, RATERS, random)
     return turn
 
 
-def write(folder: Path, plan: Script, _seconds: dict[str, float]) -> None:
+def write(folder: Path, script: Script, _seconds: dict[str, float]) -> None:
     """Write all but the audio below `folder`, and the audio that no row is about; take one row's audio away."""
     (folder / "readme.txt").write_text(README)
     labels = folder / "Labels"
     labels.mkdir()
-    rows = [_row(segment) for segment in plan.segments]
+    rows = [_row(segment) for segment in script.segments]
     _write_csv(labels / "labels_concensus.csv", rows)
     consensus = {row["FileName"]: {key: row[key] for key in COLUMNS[1:]} for row in rows}
     (labels / "labels_concensus.json").write_text(json.dumps(consensus, indent=1))
     detailed, blocks = ["FileName,EmoDetail"], []
-    for segment, row in zip(plan.segments, rows, strict=True):
-        workers = _workers(segment.turn, plan.random)
+    for segment, row in zip(script.segments, rows, strict=True):
+        workers = _workers(segment.turn, script.random)
         detailed += [f'{row["FileName"]},"{worker.replace(chr(34), chr(34) * 2)}"' for worker in workers]
         a, v, d = row["EmoAct"], row["EmoVal"], row["EmoDom"]
         blocks += [f"{row['FileName']}; {row['EmoClass']}; A:{a:f}; V:{v:f}; D:{d:f};", *workers, ""]
@@ -218,10 +218,10 @@ def write(folder: Path, plan: Script, _seconds: dict[str, float]) -> None:
         [f"Speaker_{speaker}; {gender}" for speaker, gender in genders.items()]
         + [f"{row['FileName']};{row['SpkrID']}" for row in rows],
     )
-    _write_defects(folder, plan, rows)
+    _write_defects(folder, script, rows)
 
 
-def _write_defects(folder: Path, plan: Script, rows: list[dict]) -> None:
+def _write_defects(folder: Path, script: Script, rows: list[dict]) -> None:
     """Another release's labels and audio, audio without rows, a row without audio, metadata of another system."""
     previous = folder / "Previous_releases_information"
     old = previous / "v1.6" / "Labels"
@@ -230,13 +230,13 @@ def _write_defects(folder: Path, plan: Script, rows: list[dict]) -> None:
     _write_csv(old / "labels_consensus.csv", others)
     removed = previous / "files_removed_from_prev_versions" / "v1.6_removed_files" / "MSP-PODCAST_0000_0001.wav"
     removed.parent.mkdir(parents=True)
-    hush = plan.random.normal(0, 0.01, 2 * SAMPLE_RATE)
+    hush = script.random.normal(0, 0.01, 2 * SAMPLE_RATE)
     for path in (removed, folder / "Audios" / "MSP-PODCAST_test3_0001.wav"):
         soundfile.write(path, hush, SAMPLE_RATE, subtype="PCM_16")
     (folder / "Audios" / f"._{rows[0]['FileName']}").write_bytes(APPLE_DOUBLE)
     if len(rows) >= MISSING_FROM:
-        lost = next(segment for segment in plan.segments if segment.split == "Train" and not segment.turn.job.odd)
-        (folder / lost.turn.job.file).unlink()
+        lost = next(segment for segment in script.segments if segment.split == "Train" and not segment.turn.request.odd)
+        (folder / lost.turn.request.file).unlink()
 
 
 def _row(segment: Segment) -> dict:

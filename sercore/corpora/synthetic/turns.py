@@ -1,4 +1,4 @@
-"""What both miniature corpora are planned with: a turn, who draws its words, and how it becomes a job."""
+"""What both miniature corpora are planned with: a turn, who draws its words, and how it becomes a request."""
 
 import zlib
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ class Turn:
     speaker: Speaker
     text: str
     intent: Intent
-    job: SynthesisRequest
+    request: SynthesisRequest
     named: list[str] = field(default_factory=list)  # each rater's emotion
     ratings: dict[str, list[int]] = field(default_factory=dict)  # dimension -> each rater's number
 
 
 @dataclass(frozen=True, kw_only=True)
 class Channel:
-    """What a room, a microphone and a codec do to speech; units as in synthesiser.Job."""
+    """What a room, a microphone and a codec do to speech; units as in espeak.SynthesisRequest."""
 
     low_cut: float
     high_cut: float
