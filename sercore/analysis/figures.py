@@ -1,9 +1,8 @@
 """The paper's figures and the ones beside them, one function a figure; each returns its Figure, ready to be shown.
 
-Colours are those of schema.MODEL_COLOURS everywhere, every seed is shown, and simulated speech is called so on the
-picture itself. Text is large enough to be read at half size.
-
-What a model says of a long recording over time, as a picture.
+In this order: how a figure is drawn and saved, confusions (figure 2), residuals (figure 3), scores, learning curves,
+and the predictions of a long recording over time. Colours, dashes and labels of models are those of registry.MODELS,
+every seed is shown, and simulated speech is marked on the picture itself. Text is readable at half size.
 """
 
 import io
@@ -20,35 +19,28 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from sercore import files, metrics, schema
+from sercore import files, metrics, registry
 from sercore.analysis import published, residuals
 from sercore.analysis.results import PERCENT, Results, classes, of_best
-from sercore.schema import (
-    DIMENSIONS,
-    EMOTION,
-    MODEL_COLOURS,
-    MODEL_LABELS,
-    MODELS,
-    PROBABILITY,
-    first,
-    probability_columns,
-)
+from sercore.corpora.transcripts import Condition
+from sercore.schema import DIMENSIONS, EMOTION, PROBABILITY, first, probability_columns
 from sercore.study.config import Study
 
 MSP = ("msp-podcast", "msp-podcast")
 CONFUSED = ("bert", "cnn14", "sfcnn14", "mfcnn14")  # the panels of figure 2
-DASHES = {  # of lines, beside their colours
-    "bert": "--",
-    "cnn14": "-.",
-    "lf": ":",
-    "sfcnn14": "-",
-    "mfcnn14": "-",
-    "wav2vec2": "--",
-    "hubert": "-.",
-    "wavlm": ":",
-}
 POINTS = 300  # of each model behind a line of figure 3
 JITTER = 0.16  # half the width over which the seeds of a model are spread
+MOST_PANELS = 4  # of learning curves, side by side
+HISTORY_COLUMNS = (  # of a run's history; the other columns of a table of histories say which run it is
+    "fold",
+    "epoch",
+    "loss",
+    "development",
+    "learning_rate",
+    "seconds",
+    "utterances_per_second",
+    "best",
+)
 STYLE = {
     "font.size": 15,
     "axes.titlesize": 16,
@@ -64,7 +56,6 @@ STYLE = {
     "pdf.fonttype": 42,
     "svg.hashsalt": "sercore",
 }
-METRIC_LABELS = {"uar": "UAR (%)", "ccc": "CCC", "pcc": "PCC"}
 
 
 @contextmanager
@@ -79,7 +70,7 @@ def drawing(columns: int, rows: int, size: tuple[float, float], simulated: bool)
             if simulated:
                 figure.supxlabel("simulated speech", x=0.99, ha="right", color="#B3001B", fontsize=14, weight="bold")
             figure.draw_without_rendering()
-            figure.set_layout_engine("none")  # its places are found; every later drawing is quicker
+            figure.set_layout_engine("none")  # the layout is computed once; every later drawing is quicker
         finally:
             plt.close(figure)
 
@@ -125,7 +116,7 @@ def plot_confusions(results: Results, corpora: tuple[str, str] = MSP, models: Se
                 square=True,
                 linewidths=1,
             )
-            axis.set(title=f"{MODEL_LABELS[model]}, UAR {np.diag(shares).mean():.1f} %", xlabel="taken for")
+            axis.set(title=f"{registry.MODELS.label(model)}, UAR {np.diag(shares).mean():.1f} %", xlabel="taken for")
             _label_rows(axis)
         for axis in axes.flat[len(tables) :]:
             axis.set_axis_off()
@@ -158,7 +149,8 @@ def plot_confusion_differences(
                 square=True,
                 linewidths=1,
             )
-            axis.set(title=f"{MODEL_LABELS[model]} − {MODEL_LABELS[reference]}", xlabel="taken for")
+            difference = f"{registry.MODELS.label(model)} − {registry.MODELS.label(reference)}"
+            axis.set(title=difference, xlabel="taken for")
             _label_rows(axis)
     return figure
 
@@ -185,19 +177,18 @@ def plot_residual_lines(errors: pd.DataFrame, title: str, simulated: bool, seed:
         for axis, target in zip(axes.flat, DIMENSIONS, strict=True):
             of_target = errors[errors["target"] == target]
             axis.axhline(0, color="black", linewidth=1)
-            models = [model for model in MODELS if (of_target["model"] == model).any()]
+            models = _in_order(of_target["model"])
             size, alpha = (5, 0.25) if len(models) > 1 else (14, 0.5)  # points of one model may be seen
             for model in models:
                 of_model = of_target[of_target["model"] == model]
                 shown = of_model.iloc[generator.permutation(len(of_model))[:POINTS]]
-                colour, line = MODEL_COLOURS[model], residuals.fit_line(of_model["truth"], of_model["residual"])
-                axis.scatter(shown["truth"], shown["residual"], s=size, color=colour, alpha=alpha, linewidths=0)
-                label = f"{MODEL_LABELS[model]} {line.slope:+.2f}".replace("-", "−")
-                axis.plot(
-                    line.band["truth"], line.band["residual"], DASHES[model], color=colour, linewidth=2.5, label=label
-                )
+                spec, line = registry.MODELS.find(model), residuals.fit_line(of_model["truth"], of_model["residual"])
+                axis.scatter(shown["truth"], shown["residual"], s=size, color=spec.colour, alpha=alpha, linewidths=0)
+                style = {"color": spec.colour, "label": f"{spec.label} {line.slope:+.2f}".replace("-", "−")}
+                axis.plot(line.band["truth"], line.band["residual"], spec.dash, linewidth=2.5, **style)
                 reach = max(reach, line.band["residual"].abs().max())
-                axis.fill_between(line.band["truth"], line.band["lower"], line.band["upper"], color=colour, alpha=0.3)
+                band = line.band["truth"], line.band["lower"], line.band["upper"]
+                axis.fill_between(*band, color=spec.colour, alpha=0.3)
             axis.set(title=target, xlabel="truth")
             axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, title="slope", frameon=False)
         plt.setp(axes, ylim=(-1.05 * reach, 1.05 * reach))
@@ -211,7 +202,7 @@ def plot_scores(results: Results) -> Figure:
     scored = scored[(scored["train_corpus"] != scored["test_corpus"]) | (scored["pooling"] != "folds")]
     pairs = sorted(
         scored[["train_corpus", "test_corpus"]].drop_duplicates().itertuples(index=False, name=None),
-        key=lambda pair: (schema.corpus_position(pair[0]), pair[0] != pair[1]),
+        key=lambda pair: (registry.CORPORA.position(pair[0]), pair[0] != pair[1]),
     )
     targets = [target for target in (EMOTION, *DIMENSIONS) if (scored["target"] == target).any()]
     panels = [(pair, target) for pair in pairs for target in targets]
@@ -233,56 +224,110 @@ def plot_scores(results: Results) -> Figure:
 
 
 def plot_learning_curves(history: pd.DataFrame, simulated: bool = False) -> Figure:
-    """Loss in training and score on the development set by epoch, of `results.read_history`; folds averaged.
+    """Loss in training and score on the development set by epoch, of `results.read_history`.
 
-    Thin: each seed; thick: their mean while all are training; band: one sd (ddof 0) around it; circle: the epoch that a
-    fold kept, on its seed's line.
+    Thin: each seed, the mean of its folds; thick: the mean of the seeds while all are training; band: one sd (ddof 0)
+    around it; circle: the epoch whose weights a fold kept, on its seed's line. Runs that differ in anything but model,
+    seed and fold, such as corpus, target or transcripts, have panels of their own. Raises ValueError where an epoch of
+    a run is there twice.
     """
-    told = [column for column in ("corpus", "target") if column in history]
-    groups = list(history.groupby(told, sort=False)) if told else [(("",), history)]
-    with drawing(len(groups), 2, (5.2, 3.8), simulated) as (figure, axes):
-        for column, (names, group) in enumerate(groups):
-            title = ", ".join([schema.corpus_label(names[0]), *names[1:]])
-            for axis, value in zip(axes[:, column], ("loss", "development"), strict=True):
-                for model in [model for model in MODELS if (group["model"] == model).any()]:
-                    _plot_curves(axis, group[group["model"] == model], model, value)
-                axis.set(xlabel="epoch", title=title)
+    panels = _panels(history)
+    rows = -(-len(panels) // MOST_PANELS)  # of pairs of panels: loss above, score below
+    columns = -(-len(panels) // rows)
+    labels = {"loss": "training loss", "development": "development score"}
+    models = _in_order(history["model"])
+    with drawing(columns, 2 * rows, (5.2, 3.8), simulated) as (figure, axes):
+        for place, (title, panel) in enumerate(panels):
+            row, column = divmod(place, columns)
+            for axis, (value, label) in zip(axes[2 * row : 2 * row + 2, column], labels.items(), strict=True):
+                for model in _in_order(panel["model"]):
+                    _plot_curves(axis, panel[panel["model"] == model], model, value)
+                axis.set(xlabel="epoch", title=title, ylabel="" if column else label)
                 axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        for axis, label in zip(axes[:, 0], ("training loss", "development score"), strict=True):
-            axis.set_ylabel(label)
-        axes[0, 0].legend(frameon=True)
+        for axis in axes[-2:, len(panels) - columns * (rows - 1) :].flat:
+            axis.set_axis_off()
+        handles = [
+            Line2D([], [], color=registry.MODELS.find(model).colour, linewidth=3, label=registry.MODELS.label(model))
+            for model in models
+        ]
+        figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
     return figure
 
 
+def _panels(history: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Title and rows of every combination of the columns that tell runs of one model apart, except by their seeds.
+
+    A column that says no more than the others do is left out, such as a setting that each model has its own value of.
+    """
+    keys = [column for column in history if column not in ("run", "model", "seed", *HISTORY_COLUMNS)]
+    values = history[keys].map(lambda value: value if isinstance(value, str) else "" if _none(value) else f"{value}")
+    values = pd.concat([history["model"].astype(str), values], axis=1)
+    named = {
+        part.partition("=")[0] for name in history.get("run", pd.Series(dtype=str)).unique() for part in name.split(",")
+    }
+    for key in sorted(set(keys) - {"corpus", "target"}, key=lambda key: (key in named, keys.index(key))):
+        fewer = [other for other in keys if other != key]
+        if len(values[["model", *fewer]].drop_duplicates()) == len(values[["model", *keys]].drop_duplicates()):
+            keys = fewer
+    if not keys:
+        return [("", history)]
+    groups = history.groupby([values[key] for key in keys], sort=False)
+    return [(_title(group.iloc[0][keys]), group) for _, group in groups]
+
+
+def _title(values: pd.Series) -> str:
+    """The corpus, target, transcripts and other parameters of the runs in one panel; missing ones are left out."""
+    given = {str(key): value for key, value in values.items() if not _none(value)}
+    short = {key: key.rpartition(".")[2] for key in given}  # of text.transcripts
+    condition = {short[key]: given.pop(key) for key in list(given) if short[key] in Condition._fields}
+    title = [registry.CORPORA.label(given.pop("corpus"))] if "corpus" in given else []
+    title += [given.pop("target")] if "target" in given else []
+    title += [Condition(**condition).label] if condition else []
+    return ", ".join([*title, *(f"{short[key]} {value}" for key, value in given.items())])
+
+
+def _none(value: object) -> bool:
+    return value is None or (isinstance(value, float) and np.isnan(value))
+
+
+def _in_order(models: pd.Series) -> list[str]:
+    """The distinct values of `models`, in the order of rows and legends."""
+    return sorted(models.unique(), key=lambda model: (registry.MODELS.position(model), model))
+
+
 def _plot_curves(axis: Axes, history: pd.DataFrame, model: str, value: str) -> None:
-    seeds = history.pivot_table(index="epoch", columns="seed", values=value)  # the mean over folds
-    axis.plot(seeds, color=MODEL_COLOURS[model], linewidth=1, alpha=0.5)
+    """The curves of one model in one panel."""
+    colour = registry.MODELS.find(model).colour
+    folds = history.pivot(index="epoch", columns=["seed", "fold"], values=value)
+    seeds = folds.T.groupby(level="seed").mean().T
+    axis.plot(seeds, color=colour, linewidth=1, alpha=0.5)
     whole = seeds.dropna().mean(axis=1)
-    axis.plot(whole, color=MODEL_COLOURS[model], linewidth=3, label=MODEL_LABELS[model])
+    axis.plot(whole, color=colour, linewidth=3)
     spread = seeds.dropna().std(axis=1, ddof=0)
-    axis.fill_between(whole.index, whole - spread, whole + spread, color=MODEL_COLOURS[model], alpha=0.15, linewidth=0)
+    axis.fill_between(whole.index, whole - spread, whole + spread, color=colour, alpha=0.15, linewidth=0)
     if value == "development":
         kept = history[history["best"]].groupby(["seed", "fold"])["epoch"].max()  # the last epoch that was best so far
         for (seed, _), epoch in kept.items():
-            axis.plot(epoch, seeds.loc[epoch, seed], "o", color=MODEL_COLOURS[model], fillstyle="none", markersize=8)
+            axis.plot(epoch, seeds.loc[epoch, seed], "o", color=colour, fillstyle="none", markersize=8)
 
 
 def _plot_seeds(axis: Axes, scored: pd.DataFrame, pair: tuple[str, str], target: str) -> None:
     """One panel of `plot_scores`."""
     paper = published.results().query("table != 4 and section == @scored.section.iloc[0] and target == @target")
     paper = paper[(paper["train_corpus"] == pair[0]) & (paper["test_corpus"] == pair[1])].set_index("model")["mean"]
-    present = [model for model in MODELS if (scored["model"] == model).any()]
+    present = _in_order(scored["model"])
     for place, model in enumerate(present):
         values = scored.loc[scored["model"] == model].sort_values("seed")["score"].to_numpy()
         spread = place + (np.linspace(-JITTER, JITTER, len(values)) if len(values) > 1 else np.zeros(1))
-        axis.plot(spread, values, "o", color=MODEL_COLOURS[model], markersize=9, alpha=0.85)
-        axis.hlines(values.mean(), place - 0.32, place + 0.32, color=MODEL_COLOURS[model], linewidth=3)
+        colour = registry.MODELS.find(model).colour
+        axis.plot(spread, values, "o", color=colour, markersize=9, alpha=0.85)
+        axis.hlines(values.mean(), place - 0.32, place + 0.32, color=colour, linewidth=3)
         if model in paper.index:
             axis.plot(place + 0.34, paper[model], "D", color="#444444", fillstyle="none", markersize=8)
-    axis.set_xticks(range(len(present)), [MODEL_LABELS[model] for model in present], rotation=30, ha="right")
+    axis.set_xticks(range(len(present)), [registry.MODELS.label(model) for model in present], rotation=30, ha="right")
     metric = scored["metric"].iloc[0]
     title = _pair(pair) if target == EMOTION else f"{target}\n{_pair(pair)}"
-    axis.set(title=title, ylabel=METRIC_LABELS[metric], xlim=(-0.6, len(present) - 0.4))
+    axis.set(title=title, ylabel=registry.METRICS.find(metric).axis, xlim=(-0.6, len(present) - 0.4))
     axis.grid(visible=False, axis="x")
 
 
@@ -292,11 +337,11 @@ def _confusions(results: Results, corpora: tuple[str, str], models: Sequence[str
     table = table[(table["partition"] == "test") & (table["test_corpus"] == corpora[1])]
     table = of_best(table[table["train_corpus"] == corpora[0]], results.best)
     labels = classes(table)
-    found = {model: table[table["model"] == model] for model in models}
+    rows = {model: table[table["model"] == model] for model in models}
     return {
-        model: metrics.confusion(rows["truth"], rows["prediction"], labels)
-        for model, rows in found.items()
-        if len(rows)
+        model: metrics.confusion(of_model["truth"], of_model["prediction"], labels)
+        for model, of_model in rows.items()
+        if len(of_model)
     }
 
 
@@ -312,7 +357,7 @@ def _points(change: float) -> str:
 
 
 def _pair(corpora: tuple[str, str]) -> str:
-    return " → ".join(schema.corpus_label(name) for name in corpora)
+    return " → ".join(registry.CORPORA.label(name) for name in corpora)
 
 
 MOST = 6  # recordings in one figure

@@ -124,6 +124,38 @@ class TestLearningCurves:
         marked = [line.get_xdata()[0] for line in figure.axes[2].lines if line.get_marker() == "o"]
         assert set(marked) == {2}
 
+    def test_runs_of_different_transcripts_are_curves_of_their_own(self, history):
+        fusion = history[(history["model"] == "mfcnn14") & (history["corpus"] == "msp-podcast")]
+        conditions = [
+            history[(history["model"] == "cnn14") & (history["corpus"] == "msp-podcast")],
+            fusion.assign(transcripts="gold", loss=1.0),
+            fusion.assign(transcripts="asr", loss=2.0),
+            fusion.assign(transcripts="gold", shuffled=True, loss=3.0),
+            fusion.assign(transcripts="gold", corruption=0.25, loss=4.0),
+        ]
+        figure = figures.plot_learning_curves(pd.concat(conditions, ignore_index=True))
+        losses = {axis.get_title(): axis for axis in figure.axes if axis.get_title() and axis.lines}
+        titles = ["", ", gold", ", asr", ", gold, shuffled", ", gold, 25 % corrupted"]
+        assert set(losses) == {f"MSP-Podcast{title}" for title in titles}
+        panels = [axis for axis in figure.axes if "asr" in axis.get_title()]
+        assert [len(axis.lines) for axis in panels] == [3, 5]  # two seeds and their mean; and the epochs that were kept
+        assert {y for line in panels[0].lines for y in line.get_ydata()} == {2.0}
+
+    def test_every_parameter_that_tells_runs_apart_does_so(self, history):
+        both = [history.assign(width=width, loss=float(width)) for width in (8, 64)]
+        figure = figures.plot_learning_curves(pd.concat(both))
+        titles = [axis.get_title() for axis in figure.axes if axis.lines]
+        assert titles.count("IEMOCAP, width 64") == 2
+        assert len(titles) == 8
+
+    def test_a_setting_that_belongs_to_the_model_makes_no_panel(self, history):
+        steps = history["model"].map({"bert": 5}).fillna(0)
+        assert len(figures.plot_learning_curves(history.assign(steps=steps)).axes) == 4
+
+    def test_the_same_run_twice_is_refused(self, history):
+        with pytest.raises(ValueError, match="duplicate"):
+            figures.plot_learning_curves(pd.concat([history, history]))
+
 
 class TestEveryFigure:
     def test_simulated_speech_is_called_so_on_the_picture(self, categories, multitask, history):
