@@ -56,7 +56,7 @@ class Registry(Generic[Spec], Mapping[str, Spec]):
 
     def label(self, name: str) -> str:
         """What `name` is called in print; a name without a record is its own label."""
-        return str(getattr(self._specs.get(name), "label", name))
+        return str(getattr(self._specs.get(name), "label", "") or name)
 
     def position(self, name: str) -> int:
         """The place of `name` in the order of rows and legends; names without a record come last."""
@@ -119,7 +119,7 @@ class ModelSpec:
         return self.uses_text and self.uses_audio
 
 
-_CNN14 = {
+_CNN14: dict[str, Any] = {
     "uses_audio": True,
     "kind": "cnn14",
     "build": "sercore.models.cnn14:Cnn14",
@@ -128,7 +128,7 @@ _CNN14 = {
     "features": "log_mel",
     "trained_as": "cnn14",
 }
-_SPEECH = {
+_SPEECH: dict[str, Any] = {
     "uses_text": False,
     "uses_audio": True,
     "summary": "encoder of the waveform and a linear layer; not the paper's, by its protocol",
@@ -205,9 +205,13 @@ MODELS: Registry[ModelSpec] = Registry(
 class Metric:
     """A measure of predictions against truth, and how its values are printed and judged.
 
-    `function` takes (truth, prediction), a metric of categories (truth, prediction, labels). `of_moments` gives the
-    same number from `metrics.Moments`, which the bootstrap sums instead of resampling utterances; None where there is
-    no such form. Printed values are `scale` times the function's.
+    `function` takes (truth, prediction), a metric of categories (truth, prediction, labels). Printed values are `scale`
+    times the function's. The bootstrap adds up sums of utterances instead of resampling them, so it needs the same
+    number from these sums: `of_moments` of `metrics.Moments`, or, for a metric of categories, `of_counts` of each
+    class's utterances and hits, both (..., classes), over the classes that occur. A metric that has neither gets no
+    interval over speakers.
+
+    The first metric that is reported for a kind of target is its main one: it chooses the best seed.
     """
 
     name: str
@@ -215,14 +219,22 @@ class Metric:
     axis: str  # of a figure's axis, with the unit
     function: Callable[..., float]
     of_moments: Callable[[metrics.Moments], np.ndarray] | None = None
+    of_counts: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     unit: str = ""
     scale: float = 1.0
     digits: int = 3
+    leading_zero: bool = True  # 0.449 rather than .449, which is for what cannot exceed 1
     margin: float  # what differs by less, with all of its interval, is level; ours, not the paper's
     categorical: bool = False
     in_domain: bool = True  # whether it is reported within a corpus
     cross_corpus: bool = False  # whether it is reported between corpora, whose scales differ (section 4.2)
     higher_is_better: bool = True
+    compared: bool = True  # whether models are compared by it; the paper prints the MSE of single models only (Table 4)
+
+    @property
+    def resampled(self) -> bool:
+        """Whether it can be computed from sums, and so has an interval over speakers."""
+        return self.of_moments is not None or self.of_counts is not None
 
 
 METRICS: Registry[Metric] = Registry(
@@ -232,6 +244,7 @@ METRICS: Registry[Metric] = Registry(
         label="UAR",
         axis="UAR (%)",
         function=metrics.unweighted_average_recall,
+        of_counts=metrics.recall_of,
         unit="%",
         scale=100,
         digits=1,
@@ -245,6 +258,7 @@ METRICS: Registry[Metric] = Registry(
         axis="CCC",
         function=metrics.concordance_correlation,
         of_moments=metrics.concordance_of,
+        leading_zero=False,
         margin=0.01,
     ),
     Metric(
@@ -253,6 +267,7 @@ METRICS: Registry[Metric] = Registry(
         axis="PCC",
         function=metrics.pearson_correlation,
         of_moments=metrics.pearson_of,
+        leading_zero=False,
         margin=0.01,
         in_domain=False,
         cross_corpus=True,
@@ -265,6 +280,7 @@ METRICS: Registry[Metric] = Registry(
         of_moments=metrics.squared_error_of,
         margin=0.05,
         higher_is_better=False,
+        compared=False,
     ),
 )
 """The paper's measures (section 4.2), in the order of tables."""

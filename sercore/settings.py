@@ -6,11 +6,15 @@ Every default is the paper's. Where the paper's text does not confirm a value, t
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from sercore.registry import MODELS, ModelSpec
 from sercore.schema import did_you_mean
 
-Settings = TypeVar("Settings")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Settings = TypeVar("Settings", bound="DataclassInstance")
 CNN_MODELS: dict[str, tuple[int, ...]] = {"cnn14": (), "sfcnn14": (6,), "mfcnn14": (1, 2, 3, 4, 5, 6)}
 """Model -> the blocks of CNN14 that the text conditions (section 3)."""
 TEXT_MODEL = "bert"
@@ -57,7 +61,7 @@ class TextSettings:
     tokens: int = _setting(128, "longest transcript [tokens]; what is longer is cut", "from memory")
     transcripts: str = _setting(OWN, "own: the corpus's; empty: none at all; or one of its other_transcripts, by name")
     corruption: float = _setting(0.0, "share of their words that are made wrong, see corruption.corrupt")
-    shuffled: bool = _setting(False, "whether each utterance is told another one's transcript")
+    shuffled: bool = _setting(False, "whether each utterance gets the transcript of another one")
 
     def __post_init__(self) -> None:
         if self.tokens < 3:
@@ -189,36 +193,34 @@ def _typed(owner: str, name: str, value: Any, kind: Any) -> Any:
 def training(model: str, values: Mapping[str, Any]) -> TrainingSettings:
     """How `model` is trained: the paper's settings for it, with `values` in their place.
 
-    Speech encoders, which the paper does not have, are trained as it fine-tunes BERT.
+    Models that the paper does not have are trained as its record in the registry says.
     """
-    check_model(model)
-    base = TrainingSettings() if model in CNN_MODELS else TrainingSettings.fine_tuning()
+    spec = trained_model(model)
+    base = TrainingSettings() if spec.trained_as == "cnn14" else TrainingSettings.fine_tuning()
     return build(TrainingSettings, values, base)
 
 
-def check_model(model: str) -> None:
-    """Raise ValueError, with the nearest known name, where `model` is none that is trained."""
-    if model == "lf":
+def trained_model(model: str) -> ModelSpec:
+    """The record of `model`. Raises ValueError, with the nearest known name, where it is none that is trained."""
+    spec = MODELS.find(model)
+    if not spec.trained:
         raise ValueError(
-            "late fusion is not trained: it is the mean of the predictions of bert and cnn14 (results.late_fusion)"
+            f"{spec.label} is not trained: it is the mean of the predictions of {' and '.join(spec.made_from)} "
+            "(analysis.results.late_fusion)"
         )
-    if model not in TRAINED_MODELS:
-        raise ValueError(f"unknown model '{model}'{did_you_mean(model, TRAINED_MODELS)}")
+    return spec
 
 
 def check_network(model: str, network: NetworkSettings) -> None:
     """Raise ValueError where `network` lacks the encoder that `model` needs, or has one that it does not take."""
-    if model in SPEECH_MODELS and network.encoder is None:
-        raise ValueError(f"{model} needs an encoder: network: {{encoder: a Hugging Face id or local folder}}")
-    if model not in SPEECH_MODELS and (network.encoder is not None or network.frozen is not None):
-        raise ValueError(f"{model} takes no network.encoder and no network.frozen; {', '.join(SPEECH_MODELS)} do")
-    if model in SPEECH_MODELS and network.pretrained is not None:
-        raise ValueError(f"{model} takes no network.pretrained: its weights are those of network.encoder")
-
-
-def uses_text(model: str) -> bool:
-    """Whether `model` takes text."""
-    return model == TEXT_MODEL or bool(CNN_MODELS.get(model))
+    if trained_model(model).features == "waveform":
+        if network.encoder is None:
+            raise ValueError(f"{model} needs an encoder: network: {{encoder: a Hugging Face id or local folder}}")
+        if network.pretrained is not None:
+            raise ValueError(f"{model} takes no network.pretrained: its weights are those of network.encoder")
+    elif network.encoder is not None or network.frozen is not None:
+        speech = ", ".join(name for name, spec in MODELS.items() if spec.features == "waveform")
+        raise ValueError(f"{model} takes no network.encoder and no network.frozen; {speech} do")
 
 
 FINE_TUNING_DOUBTS = {
@@ -229,16 +231,26 @@ FINE_TUNING_DOUBTS = {
 """What the paper says about fine-tuning BERT is in its text, but its numbers were lost."""
 
 
-def doubts(values: object) -> dict[str, str]:
-    """Field of the settings `values` -> why the paper's value of it is not confirmed by the paper's text."""
-    told = {f.name: f.metadata["unconfirmed"] for f in fields(values)}
+def doubts(values: "DataclassInstance") -> dict[str, str]:
+    """Field of the settings `values` -> why the paper's text does not confirm the paper's value of it."""
+    reasons = {f.name: f.metadata["unconfirmed"] for f in fields(values)}
     if isinstance(values, TrainingSettings) and values.optimiser == "adam":
-        told |= FINE_TUNING_DOUBTS
-    return {name: doubt for name, doubt in told.items() if doubt}
+        reasons |= FINE_TUNING_DOUBTS
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
-def unconfirmed(values: object) -> dict[str, str]:
+def unconfirmed(values: "DataclassInstance") -> dict[str, str]:
     """`doubts` of those fields that hold the paper's value."""
     tuning = isinstance(values, TrainingSettings) and values.optimiser == "adam"
     paper = TrainingSettings.fine_tuning() if tuning else type(values)()
     return {name: doubt for name, doubt in doubts(values).items() if getattr(values, name) == getattr(paper, name)}
+
+
+def check_model(model: str) -> None:
+    """Raise ValueError, with the nearest known name, where `model` is none that is trained."""
+    trained_model(model)
+
+
+def uses_text(model: str) -> bool:
+    """Whether `model` takes text."""
+    return MODELS[model].uses_text if model in MODELS else False

@@ -53,8 +53,8 @@ def test_unconfirmed_settings_are_named_only_while_they_are_the_papers():
     assert settings.unconfirmed(settings.training("bert", {}))["learning_rate"] == "from memory (50 %)"
 
 
-def test_an_unknown_model_is_told_with_the_one_that_was_meant():
+def test_an_unknown_model_is_named_with_the_one_that_was_meant():
     with pytest.raises(ValueError, match="did you mean 'mfcnn14'"):
-        settings.check_model("mfcn14")
-    with pytest.raises(ValueError, match="late fusion is not trained"):
-        settings.check_model("lf")
+        settings.trained_model("mfcn14")
+    with pytest.raises(ValueError, match="LF is not trained: it is the mean of the predictions of bert and cnn14"):
+        settings.trained_model("lf")
