@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "study": {*FOUNDATION, "corpora"},
     "analysis": {*FOUNDATION, "corpora", "study"},
     "inference": {*FOUNDATION, "corpora", "features", "datasets", "models", "losses", "training", "analysis"},
-    "widgets": {*FOUNDATION, "corpora", "study", "analysis"},
+    "widgets": {*FOUNDATION, "corpora", "features", "study", "analysis"},
     "commands": {*FOUNDATION, "corpora", "features", "study", "analysis", "inference"},
 }
 """Room of the house -> the rooms that it may import, anywhere in its files."""

@@ -7,7 +7,7 @@ of the content and the settings that the rows were computed from. It appears who
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -143,6 +143,14 @@ def _open(kind: type[Kind], place: Path) -> Kind | None:
         digests=tuple(index["digest"]),
         key=place.name,
     )
+
+
+def stored(kind: type[Kind], folder: Path, name: str) -> Iterator[tuple[dict[str, Any], Kind]]:
+    """The whole entries `name`-... below `folder`, each after the settings that its rows were computed with."""
+    for about in sorted(folder.glob(f"{name}-*/{ABOUT}")):
+        packed = _open(kind, about.parent)
+        if packed is not None:
+            yield files.read_json(about)["settings"], packed
 
 
 def _write(task: CacheEntry, place: Path) -> None:

@@ -14,7 +14,7 @@ from sercore.analysis.results import classes
 from sercore.schema import EMOTION, MODEL_LABELS, PROBABILITY
 from sercore.widgets.appearance import button, change_colours, colour, model_name, share_colours, table
 from sercore.widgets.selection import Choice, Controls, Selection, describe_choice
-from sercore.widgets.sound import AudioSource
+from sercore.widgets.sound import AudioSource, FrameSource, no_frames
 from sercore.widgets.utterances import BY_SPEAKER, BY_UTTERANCE, SHORTEST, Answers, Column, Order, UtteranceList
 
 PERCENT = 100
@@ -116,14 +116,19 @@ COLUMNS = (
 
 
 def browse(
-    predictions: pd.DataFrame, utterances: pd.DataFrame, best: pd.DataFrame, audio: AudioSource, marked: Path
+    predictions: pd.DataFrame,
+    utterances: pd.DataFrame,
+    best: pd.DataFrame,
+    audio: AudioSource,
+    marked: Path,
+    frames: FrameSource = no_frames,
 ) -> ipywidgets.VBox:
     """The confusion browser as a widget.
 
     `predictions`: of section 'categories'; `utterances`: see sound.gather; `best`: see scores.best_on_validation;
     `marked`: the folder that marked utterances are exported to. Raises ValueError where there is nothing to browse.
     """
-    return ConfusionBrowser(Confusions(predictions, best), utterances, audio, marked)
+    return ConfusionBrowser(Confusions(predictions, best), utterances, audio, marked, frames)
 
 
 class Grid(ipywidgets.VBox):
@@ -169,12 +174,19 @@ class Grid(ipywidgets.VBox):
 class ConfusionBrowser(ipywidgets.VBox):
     """Drop-down lists, the grids of one or two models and of their difference, and the utterances of a cell."""
 
-    def __init__(self, state: Confusions, utterances: pd.DataFrame, audio: AudioSource, marked: Path) -> None:
+    def __init__(
+        self,
+        state: Confusions,
+        utterances: pd.DataFrame,
+        audio: AudioSource,
+        marked: Path,
+        frames: FrameSource = no_frames,
+    ) -> None:
         self.state = state
         self.controls = Controls(state.selection, FIELDS, self._changed)
         self.one, self.two, self.difference = (Grid(state.labels) for _ in range(3))
         self.about = ipywidgets.HTML()
-        self.list = UtteranceList(utterances, audio, marked, "confusions", self._answers)
+        self.list = UtteranceList(utterances, audio, marked, "confusions", self._answers, frames)
         self.grids = ipywidgets.HBox([self.one])
         self.grids.add_class("sercore-grids")
         for grid in (self.one, self.two, self.difference):

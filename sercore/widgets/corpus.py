@@ -87,18 +87,27 @@ def narrowed(held: Sequence[Corpus], rows: pd.DataFrame) -> list[Corpus]:
     ]
 
 
-def browse(held: Sequence[Corpus], audio: AudioSource, marked: Path) -> ipywidgets.VBox:
+def browse(
+    held: Sequence[Corpus], audio: AudioSource, marked: Path, frames: sound.FrameSource = sound.no_frames
+) -> ipywidgets.VBox:
     """The corpus browser of `held`; marked utterances are exported to the folder `marked`.
 
     Raises ValueError where there are no corpora.
     """
-    return CorpusBrowser(held, sound.gather(held), audio, marked)
+    return CorpusBrowser(held, sound.gather(held), audio, marked, frames)
 
 
 class CorpusBrowser(ipywidgets.VBox):
     """Filters, a picture of the utterances that are left, and their list."""
 
-    def __init__(self, held: Sequence[Corpus], utterances: pd.DataFrame, audio: AudioSource, marked: Path) -> None:
+    def __init__(
+        self,
+        held: Sequence[Corpus],
+        utterances: pd.DataFrame,
+        audio: AudioSource,
+        marked: Path,
+        frames: sound.FrameSource = sound.no_frames,
+    ) -> None:
         self.held, self.utterances, self.filters = held, utterances, Filters()
         self.lists = {name: self._list(name) for name in NAMED}
         self.ranges = {name: self._range(name) for name in MEASURED if utterances[name].notna().any()}
@@ -107,7 +116,7 @@ class CorpusBrowser(ipywidgets.VBox):
         self.kind = ipywidgets.Dropdown(description="picture", options=list(PICTURES))
         self.kind.observe(lambda _: self._draw(), "value")
         self.picture = ipywidgets.HTML()
-        self.list = UtteranceList(utterances, audio, marked, "corpus")
+        self.list = UtteranceList(utterances, audio, marked, "corpus", frames=frames)
         boxes = [ipywidgets.HBox([*self.lists.values(), self.words]), ipywidgets.HBox(list(self.ranges.values()))]
         for box in boxes:
             box.add_class("sercore-choices")

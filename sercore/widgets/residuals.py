@@ -17,7 +17,7 @@ from sercore.analysis import residuals
 from sercore.schema import DIMENSIONS, MODEL_COLOURS, MODEL_LABELS, MODELS
 from sercore.widgets.appearance import button, colour, model_name, share_colours, table
 from sercore.widgets.selection import Choice, Controls, Selection, bin_of, describe_choice
-from sercore.widgets.sound import AudioSource
+from sercore.widgets.sound import AudioSource, FrameSource, no_frames
 from sercore.widgets.utterances import BY_SPEAKER, BY_UTTERANCE, SHORTEST, Answers, Column, Order, UtteranceList
 
 STEP = 1.0  # width of the bins of the truth and of the error, in units of the scale
@@ -129,7 +129,12 @@ DPI = 100
 
 
 def browse(
-    predictions: pd.DataFrame, utterances: pd.DataFrame, best: pd.DataFrame, audio: AudioSource, marked: Path
+    predictions: pd.DataFrame,
+    utterances: pd.DataFrame,
+    best: pd.DataFrame,
+    audio: AudioSource,
+    marked: Path,
+    frames: FrameSource = no_frames,
 ) -> ipywidgets.VBox:
     """The residual browser as a widget.
 
@@ -137,20 +142,27 @@ def browse(
     scores.best_on_validation; `marked`: the folder that marked utterances are exported to. Raises ValueError where
     there is nothing to browse.
     """
-    return ResidualBrowser(Residuals(predictions, best), utterances, audio, marked)
+    return ResidualBrowser(Residuals(predictions, best), utterances, audio, marked, frames)
 
 
 class ResidualBrowser(ipywidgets.VBox):
     """Drop-down lists, residuals against truth with their line, a button a bin, and the utterances of a bin."""
 
-    def __init__(self, state: Residuals, utterances: pd.DataFrame, audio: AudioSource, marked: Path) -> None:
+    def __init__(
+        self,
+        state: Residuals,
+        utterances: pd.DataFrame,
+        audio: AudioSource,
+        marked: Path,
+        frames: FrameSource = no_frames,
+    ) -> None:
         self.state = state
         self.controls = Controls(state.selection, FIELDS, self._changed)
         self.about, self.picture = (
             ipywidgets.HTML(),
             ipywidgets.Image(format="png", layout={"width": "max-content", "align_self": "flex-start"}),
         )
-        self.list = UtteranceList(utterances, audio, marked, "residuals", self._answers)
+        self.list = UtteranceList(utterances, audio, marked, "residuals", self._answers, frames)
         self.panel = ipywidgets.VBox()
         self.cells: dict[tuple[float, float], ipywidgets.Button] = {}
         self._edges: tuple | None = None

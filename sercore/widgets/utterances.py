@@ -14,6 +14,7 @@ import ipywidgets
 import pandas as pd
 
 from sercore import files
+from sercore.analysis import figures
 from sercore.schema import DIMENSIONS, UTTERANCE_COLUMNS, did_you_mean, first
 from sercore.schema import corpus_label as corpus_label
 from sercore.widgets import sound
@@ -170,9 +171,10 @@ class UtteranceList(ipywidgets.VBox):
         folder: Path,
         name: str,
         answers: Callable[[pd.Series], Answers] = lambda _: Answers(),
+        frames: sound.FrameSource = sound.no_frames,
     ) -> None:
         self.utterances, self.audio, self.folder, self.name = indexed(utterances), audio, folder, name
-        self.answers, self.marks = answers, Marks()
+        self.answers, self.frames, self.marks = answers, frames, Marks()
         self.listing, self.seen, self.columns, self.opened = Listing(rows=pd.DataFrame()), "", (), None
         self._make_list()
         self._make_detail()
@@ -180,7 +182,7 @@ class UtteranceList(ipywidgets.VBox):
             [self.heading, ipywidgets.HBox([self.order, self.back, self.place, self.on]), self.head, *self.rows]
         )
         marking = ipywidgets.HBox([self.mark, self.export, self.told])
-        self.detail = ipywidgets.VBox([self.text, self.sound, self.answered, self.picture])
+        self.detail = ipywidgets.VBox([self.text, self.sound, self.answered, self.picture, self.no_picture])
         both = ipywidgets.HBox([rows, self.detail])
         for widget, kind in ((rows, "list"), (self.detail, "detail"), (both, "both"), (marking, "marking")):
             widget.add_class(f"sercore-{kind}")
@@ -203,7 +205,8 @@ class UtteranceList(ipywidgets.VBox):
 
     def _make_detail(self) -> None:
         self.text, self.answered = ipywidgets.HTML(), ipywidgets.HTML()
-        self.picture = ipywidgets.Image(format="svg+xml", layout={"display": "none", "max_width": "100%"})
+        self.picture = ipywidgets.Image(format="png", layout={"display": "none", "max_width": "100%"})
+        self.no_picture = ipywidgets.HTML()  # in its place
         self.sound = ipywidgets.VBox()  # of one player, or of none
         self.mark = button("step", "☆ mark", "mark the open utterance", disabled=True)
         self.mark.on_click(lambda _: self.toggle_mark())
@@ -243,12 +246,18 @@ class UtteranceList(ipywidgets.VBox):
         self.answered.value = self.answers(row).shown
         self._draw_marks()
         try:
-            samples, rate = sound.read(self.audio(row["corpus"], row["utterance"]))
+            path = self.audio(row["corpus"], row["utterance"])
+            samples, rate = sound.read(path)
         except (KeyError, OSError, ValueError) as error:
             self.text.value += f'<p class="sercore-problem">No sound: {html.escape(str(error.args[-1]))}</p>'
             return
         self.sound.children = [ipywidgets.Audio(value=sound.wav(samples, rate), autoplay=True, loop=False)]
-        self.picture.value = sound.picture(samples, rate)
+        try:
+            spectrogram = self.frames(row["corpus"], row["utterance"], path)
+        except LookupError as error:
+            self.no_picture.value = f"<p>No spectrogram: {html.escape(str(error.args[-1]))}.</p>"
+            return
+        self.picture.value = figures.picture(sound.plot(spectrogram), dpi=100)
         shown(self.picture, True)
 
     def close_utterance(self) -> None:
@@ -307,7 +316,7 @@ class UtteranceList(ipywidgets.VBox):
             player.value = b""
             player.close()
         shown(self.picture, False)
-        self.picture.value = b""
+        self.picture.value, self.no_picture.value = b"", ""
 
 
 def _about(row: pd.Series) -> str:

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import soundfile
 
-from sercore.widgets import utterances
+from sercore.settings import FeatureSettings
+from sercore.widgets import sound, utterances
 from sercore.widgets.utterances import PAGE, Listing, Marks, Order
 
 COLUMNS = (
@@ -52,7 +53,16 @@ def shown(corpus, rows, tmp_path):
     """A list whose sounds are there, all but the last one's."""
     for name in corpus["file"][:44]:
         soundfile.write(tmp_path / name, np.sin(np.arange(8000) / 5) / 2, 16_000)
-    found = utterances.UtteranceList(corpus, lambda _, name: tmp_path / f"{name}.wav", tmp_path / "marked", "trial")
+    levels = np.linspace(-90, -10, 50 * 64, dtype="float32").reshape(50, 64)
+
+    def frames(_corpus, utterance, _path):
+        if utterance == "u42":
+            raise LookupError("nothing has been computed")
+        return sound.Spectrogram(levels, FeatureSettings())
+
+    found = utterances.UtteranceList(
+        corpus, lambda _, name: tmp_path / f"{name}.wav", tmp_path / "marked", "trial", frames=frames
+    )
     found.show(rows, "forty-five", COLUMNS, (SURE, utterances.BY_UTTERANCE))
     return found
 
@@ -125,12 +135,20 @@ class TestWidget:
         shown.rows[1].click()
         (player,) = shown.sound.children
         assert bytes(player.value).startswith(b"RIFF")
-        assert bytes(shown.picture.value).startswith(b"<svg")
+        assert bytes(shown.picture.value).startswith(b"\x89PNG")
         shown.rows[2].click()
         assert bytes(player.value) == b""
         shown.show(shown.listing.rows[["corpus", "utterance", "confidence"]], "again", COLUMNS, (SURE,))
         assert not shown.sound.children
         assert bytes(shown.picture.value) == b""
+
+    def test_without_cached_frames_a_sentence_stands_in_the_place_of_the_picture(self, shown):
+        shown.rows[2].click()  # u42
+        assert shown.no_picture.value == "<p>No spectrogram: nothing has been computed.</p>"
+        assert shown.picture.layout.display == "none"
+        assert shown.sound.children
+        shown.rows[1].click()
+        assert shown.no_picture.value == ""
 
     def test_what_was_said_is_text_and_not_markup(self, shown):
         shown.rows[1].click()

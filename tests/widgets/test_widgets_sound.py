@@ -1,17 +1,25 @@
-"""The sound of an utterance for a browser: WAV and log-mel, as the models hear it."""
+"""The sound of an utterance for a browser: WAV, and the log-mel frames that the models were given."""
 
 import io
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import torch
 
-from sercore.features import audio
+from sercore import schema
+from sercore.corpora import Corpus
+from sercore.features import audio, cache
 from sercore.settings import FeatureSettings
+from sercore.study import config
 from sercore.widgets import sound
+
+SMALL = FeatureSettings(mels=32, hop=320)
 
 
 @pytest.fixture
@@ -19,18 +27,75 @@ def noise():
     return (np.random.default_rng(0).standard_normal(20_000) / 10).astype("float32")
 
 
-@pytest.mark.parametrize("settings", [FeatureSettings(), FeatureSettings(mels=32, hop=320)], ids=["paper", "small"])
-def test_the_picture_shows_what_the_models_hear(noise, settings):
-    heard = audio.log_mel(torch.from_numpy(noise), settings).numpy()
-    assert np.abs(sound.log_mel(noise, settings.sample_rate, settings) - heard).max() < 0.01
+@pytest.fixture
+def trained(noise, tmp_path):
+    """A study with one run of CNN14, a corpus of one utterance, and the frames that the run computed of it."""
+    soundfile.write(tmp_path / "u.wav", noise, 16_000)
+    rows = pd.DataFrame({"utterance": ["u"], "file": ["u.wav"], "speaker": ["s"], "transcript": ["hello"]})
+    corpus = Corpus("c", tmp_path, (1, 5), schema.check_utterances(rows, "test"), (), False)
+    run = config.Run(
+        study="s",
+        section="categories",
+        name="seed=0",
+        notebook=Path("n.ipynb"),
+        parameters={"model": "cnn14", "features": {"mels": 32, "hop": 320}},
+        folder=tmp_path / "run",
+    )
+    study = config.Study(
+        name="s", path=Path("s.yaml"), corpora={}, outputs=tmp_path / "outputs", runs=(run,), analysis=()
+    )
+    frames = cache.log_mels(corpus, SMALL, tmp_path / "outputs" / "cache")
+    return study, tmp_path / "u.wav", frames
 
 
-def test_another_rate_is_brought_to_the_models(noise):
-    assert sound.log_mel(noise, 8_000).shape == (20_000 * 2 // 160 + 1, 64)
+def test_the_spectrogram_is_made_of_the_frames_that_the_models_saw(trained):
+    study, path, frames = trained
+    shown = sound.CachedFrames(study)("c", "u", path)
+    assert shown.settings == SMALL
+    assert np.array_equal(shown.levels, frames.rows(0).astype("float32"))
 
 
-def test_a_blink_of_sound_has_a_picture():
-    assert sound.picture(np.zeros(3, "float32"), 16_000).startswith(b"<svg")
+def test_frames_of_another_sound_or_of_settings_that_no_run_has_are_not_shown(trained, noise):
+    study, path, _ = trained
+    paper = replace(study, runs=(replace(study.runs[0], parameters={"model": "cnn14"}),))
+    with pytest.raises(LookupError, match="no log-mel frames"):
+        sound.CachedFrames(paper)("c", "u", path)
+    soundfile.write(path, noise / 2, 16_000)
+    with pytest.raises(LookupError, match="no log-mel frames"):
+        sound.CachedFrames(study)("c", "u", path)
+
+
+def test_frames_that_are_computed_while_the_browser_is_open_are_shown(trained):
+    study, path, _ = trained
+    entries = study.outputs / "cache" / "c"
+    entries.rename(entries.with_name("later"))
+    source = sound.CachedFrames(study)
+    with pytest.raises(LookupError):
+        source("c", "u", path)
+    entries.with_name("later").rename(entries)
+    assert source("c", "u", path).settings == SMALL
+
+
+def test_a_tone_is_drawn_at_its_time_and_frequency():
+    """Half a second of silence, then half a second of 1 kHz: the loudest pixel lies at both."""
+    seconds = np.arange(16_000) / 16_000
+    tone = torch.from_numpy(np.where(seconds < 0.5, 0.0, np.sin(2 * np.pi * 1000 * seconds)).astype("float32"))
+    settings = FeatureSettings()
+    axis = sound.plot(sound.Spectrogram(audio.log_mel(tone, settings).numpy(), settings)).axes[0]
+    (image,) = axis.images
+    left, right, bottom, top = image.get_extent()
+    levels = image.get_array()
+    per_frame, per_band = (right - left) / levels.shape[1], (top - bottom) / levels.shape[0]
+    band = np.argmax(levels[:, 75])
+    assert bottom + (band + 0.5) * per_band == pytest.approx(float(sound.to_mel(1000)), abs=per_band)
+    first = np.argmax(levels[band] > -20)
+    assert left + (first + 0.5) * per_frame == pytest.approx(0.5, abs=512 / 16_000)
+    assert (
+        dict(zip(axis.get_yticks(), [tick.get_text() for tick in axis.get_yticklabels()], strict=True))[
+            float(sound.to_mel(1000))
+        ]
+        == "1,000"
+    )
 
 
 def test_a_player_gets_all_of_the_sound(noise, tmp_path):
