@@ -1,8 +1,8 @@
-"""The paper's four measures (section 4.2) of two columns of a predictions table: UAR, CCC, PCC and MSE; and confusions.
+"""The paper's four metrics (section 4.2) of two columns of a predictions table: UAR, CCC, PCC and MSE; and confusions.
 
-Arguments are any sequences of the same length, one value an utterance: lists, arrays, columns. No measure returns a
-number that the data do not support: what has no score is NaN, and what cannot be meant is a ValueError. All of them
-refuse an empty input, different lengths, and missing values; each says what else it refuses.
+Arguments are any sequences of the same length, one value an utterance: lists, arrays, columns. A score that the data do
+not define is NaN. Every metric raises ValueError for an empty input, for different lengths and for missing values; each
+says what else it refuses. What tables and figures ask about a metric stands in `registry.METRICS`.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,6 @@ import pandas as pd
 from sercore.schema import did_you_mean, first
 
 Values = Sequence[Any] | np.ndarray | pd.Series
-METRICS = ("uar", "ccc", "pcc", "mse")  # as the tables name them
 
 
 def unweighted_average_recall(truth: Values, prediction: Values, labels: Sequence[Any]) -> float:
@@ -140,6 +139,22 @@ def squared_error_of(moments: Moments) -> np.ndarray:
     """`mean_squared_error` of samples that have these moments."""
     error = np.asarray(moments.truth + moments.prediction - 2 * moments.together + moments.gap**2)
     return np.where(np.asarray(moments.count) > 0, np.maximum(error, 0), np.nan)
+
+
+def recall_of(counts: np.ndarray, hits: np.ndarray) -> np.ndarray:
+    """Mean recall over the classes that occur, of samples with these utterances and hits of each class.
+
+    Args:
+        counts: utterances of each class (..., classes).
+        hits: how many of them are predicted as their class, of the same shape.
+
+    Returns:
+        One score a sample (...), in [0, 1]; NaN where no class occurs.
+    """
+    counts, hits = np.asarray(counts), np.asarray(hits)
+    recall = np.divide(hits, counts, out=np.zeros(counts.shape), where=counts > 0)
+    occurring = (counts > 0).sum(axis=-1)
+    return np.divide(recall.sum(axis=-1), occurring, out=np.full(occurring.shape, np.nan), where=occurring > 0)
 
 
 def class_codes(values: Values, labels: Sequence[Any], name: str) -> np.ndarray:

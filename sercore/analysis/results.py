@@ -1,10 +1,8 @@
-"""Run folders -> the predictions of a section of a study, with late fusion wherever both its halves are there.
+"""Run folders -> the predictions of a section of a study -> scores as the paper reports them, and the best seeds.
 
-Nothing here trains or needs torch: a run is what lies in its folder.
-
-Predictions -> scores as the paper reports them, and which seed is the best on validation.
-
-The same functions score any part of the predictions: a style, a gender, a speaker.
+A run is what lies in its folder, so nothing here trains or needs torch. Late fusion is computed from the predictions
+wherever the models that it is made from are there. The scores are those of any part of the predictions: all of them, a
+style, a gender, a speaker.
 """
 
 from collections.abc import Sequence
@@ -16,129 +14,27 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sercore import files, metrics
-from sercore.schema import EMOTION, MODELS, PROBABILITY, RUN_KEYS, check_predictions, first, probability_columns
+from sercore import files
+from sercore.registry import METRICS, MODELS, SECTIONS
+from sercore.schema import DIMENSIONS, EMOTION, PROBABILITY, RUN_KEYS, check_predictions, first, probability_columns
 from sercore.study import config
 
+ACOUSTIC_BASELINE, LATE_FUSION = "cnn14", "lf"
 OFFICIAL = "official"  # the name of the one fold of a corpus that has partitions of its own
-PERCENT = 100  # unweighted average recall is shown in %
-SINGLE_TASK = "dimensions"  # the section in which every target has a model of its own
+PERCENT = 100  # shares, such as those of a confusion matrix, are shown in %
 SCORE_KEYS = ("section", "model", "train_corpus", "test_corpus", "seed", "partition", "target")
 MODEL_KEYS = ["section", "model", "train_corpus", "target", "seed"]
-FUNCTIONS = {
-    "ccc": metrics.concordance_correlation,
-    "pcc": metrics.pearson_correlation,
-    "mse": metrics.mean_squared_error,
-}
-
-
-def classes(predictions: pd.DataFrame) -> list[str]:
-    """The classes that the predictions choose from, in the order of the probability columns."""
-    named = [column.removeprefix(PROBABILITY) for column in probability_columns(predictions)]
-    if named:
-        return named
-    emotions = predictions[predictions["target"] == EMOTION]
-    return sorted(set(emotions["truth"].astype(object)) | set(emotions["prediction"].astype(object)))
-
-
-def scores(predictions: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
-    """Scores as the paper reports them, one row per model, corpora, seed, partition, target, metric and pooling.
-
-    Emotions: `uar` in %. Dimensions: `ccc` and `mse` in-domain (the squared error in units of the corpus's scale),
-    `pcc` across corpora, whose scales differ (section 4.2). `pooling` says how the folds of the training corpus come
-    together: `single` (official partitions, one model), `pooled` (one score over the predictions of all folds), `folds`
-    (the mean of the folds' scores). In-domain both are given, since the paper does not say which it took; across
-    corpora the model of every fold predicts the whole test corpus, and the paper takes the mean (section 4.2). A fold
-    that lacks a class makes the mean NaN.
-
-    `by` names columns whose values are scored apart: style, gender, speaker; rows where they are missing are left out.
-    The columns `folds` and `utterances` count what is behind a score.
-    """
-    keys = [*SCORE_KEYS, *by]
-    labels = classes(predictions)
-    rows = []
-    for key, group in predictions.groupby(keys, observed=True, sort=False):
-        found = dict(zip(keys, key, strict=True))
-        in_domain = found["train_corpus"] == found["test_corpus"]
-        folds = [fold for _, fold in group.groupby("fold", observed=True, sort=False)]
-        single = len(folds) == 1 and (group["fold"] == OFFICIAL).all()
-        counts = {"folds": len(folds), "utterances": group["utterance"].nunique()}
-        for metric in _metrics(found["target"], in_domain):
-            pooled = {} if single or not in_domain else {"pooled": score(group, metric, labels)}
-            mean = pd.Series([score(fold, metric, labels) for fold in folds]).mean(skipna=False)
-            for pooling, value in {**pooled, "single" if single else "folds": mean}.items():
-                rows.append({**found, "metric": metric, "pooling": pooling, "score": value, **counts})
-    table = pd.DataFrame(rows, columns=[*keys, "metric", "pooling", "score", "folds", "utterances"])
-    place = table["model"].map({model: place for place, model in enumerate(MODELS)})
-    order = ["section", "place", *keys[2:]]
-    return table.assign(place=place).sort_values(order, kind="stable", ignore_index=True).drop(columns="place")
-
-
-def score(predictions: pd.DataFrame, metric: str, labels: Sequence[str]) -> float:
-    """One number for all of `predictions`, which are of one target: `uar` [%] over `labels`, `ccc`, `pcc` or `mse`."""
-    if metric == "uar":
-        return PERCENT * metrics.unweighted_average_recall(predictions["truth"], predictions["prediction"], labels)
-    return FUNCTIONS[metric](predictions["truth"], predictions["prediction"])
-
-
-def best_on_validation(scored: pd.DataFrame) -> pd.DataFrame:
-    """The seed of each model that is best on its training corpus's development utterances, one row per target.
-
-    `scored` is a table of `scores`. The measure is the section's own: UAR for emotions, CCC for a dimension that has a
-    model of its own, the mean CCC of the three for a model of all; over the pooled folds under leave-one-speaker-out.
-    Ties go to the lowest seed, and `ties` counts the seeds that share the best score. Late fusion, which nobody
-    selects, is chosen by its own score on the development utterances.
-
-    Columns: section, model, train_corpus, target, seed, development, ties. Raises ValueError where no seed of a model
-    has a score, as when the development utterances lack a class.
-    """
-    development = scored[
-        (scored["partition"] == "development")
-        & (scored["train_corpus"] == scored["test_corpus"])
-        & scored["metric"].isin(("uar", "ccc"))
-        & scored["pooling"].isin(("single", "pooled"))
-    ]
-    together = [key for key in MODEL_KEYS if key != "target"]
-    mean = development.groupby(together, observed=True)["score"].transform("mean")
-    single = development["section"] == SINGLE_TASK
-    development = development.assign(development=development["score"].where(single, mean))
-    keys = [key for key in MODEL_KEYS if key != "seed"]
-    rows = []
-    for key, group in development.groupby(keys, observed=True, sort=False):
-        best = group[group["development"] == group["development"].max()].sort_values("seed")
-        if best.empty:
-            raise ValueError(
-                f"no seed of {first(key)} has a score on the development utterances; do they lack a class?"
-            )
-        chosen = {"seed": best["seed"].iloc[0], "development": best["development"].iloc[0], "ties": len(best)}
-        rows.append({**dict(zip(keys, key, strict=True)), **chosen})
-    return pd.DataFrame(rows, columns=[*keys, "seed", "development", "ties"])
-
-
-def of_best(table: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `table` (predictions or scores) that come from the models in `best`, see `best_on_validation`."""
-    chosen = pd.MultiIndex.from_frame(best[MODEL_KEYS].astype(object))
-    return table[pd.MultiIndex.from_frame(table[MODEL_KEYS].astype(object)).isin(chosen)]
-
-
-def _metrics(target: str, in_domain: bool) -> tuple[str, ...]:
-    if target == EMOTION:
-        return ("uar",)
-    return ("ccc", "mse") if in_domain else ("pcc",)
-
-
-TEXT_BASELINE, ACOUSTIC_BASELINE, LATE_FUSION = "bert", "cnn14", "lf"
 BY_HAND = "outputs/by-hand/residuals"  # of a notebook that no study runs
 LINES = "lines.csv"
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a section of a study has come to: the predictions of its complete runs, and the runs that are missing."""
+    """The predictions of the complete runs of a section of a study, and the runs that are missing."""
 
     study: config.Study
     section: str
-    predictions: pd.DataFrame  # of the complete runs, and of late fusion wherever both its halves are there
+    predictions: pd.DataFrame  # of the complete runs, and of late fusion where all of its models are there
     missing: tuple[config.Run, ...] = ()
 
     @property
@@ -163,12 +59,21 @@ def read(
     incomplete: str = "refuse",
     runs: Sequence[config.Run] | None = None,
 ) -> Results:
-    """The predictions of every run of `section`, or of those of its `runs` that are given, late fusion added.
+    """The predictions of the runs of a section of a study, late fusion added.
 
-    `study` is a study or its parameters file. Where runs are missing, `incomplete="refuse"` raises FileNotFoundError
-    that names them and the command that makes them; `"show"` reads the others and carries the missing ones, which
-    every table names under itself. Text columns come as categories: about 40 bytes a prediction, some 400
-    while reading.
+    Text columns come as categories: about 40 bytes a prediction, some 400 while reading.
+
+    Args:
+        study: a study, or its parameters file.
+        section: one of its sections.
+        incomplete: what to do where runs are missing; "refuse" raises, "show" reads the others, and every table then
+            names the missing runs in its notes.
+        runs: the runs to read; None: all of the section.
+
+    Raises:
+        FileNotFoundError: runs are missing and `incomplete` is "refuse", or no run is complete; the message names
+            the command that makes them.
+        ValueError: `incomplete` is neither of the two, or predictions are not what their run should have written.
     """
     if incomplete not in ("refuse", "show"):
         raise ValueError(f"incomplete is '{incomplete}'; expected 'refuse' or 'show'")
@@ -193,8 +98,12 @@ def read(
 def read_history(study: config.Study | str | Path, section: str) -> pd.DataFrame:
     """The learning curves of every complete run of `section`, one row an epoch.
 
-    Columns: run, model, corpus, seed and whatever else tells the runs apart, then those of the runs' histories: fold,
-    epoch, loss, development, learning_rate, seconds, best. Raises FileNotFoundError where no run has a history.
+    Returns:
+        Columns: run, model, corpus, seed and whatever else differs between the runs, then those of their histories:
+        fold, epoch, loss, development, learning_rate, seconds, best.
+
+    Raises:
+        FileNotFoundError: no complete run has a history.
     """
     study = study if isinstance(study, config.Study) else config.load(study)
     runs = [run for run in study.section(section) if run.complete and (run.folder / files.HISTORY).exists()]
@@ -213,16 +122,16 @@ def read_history(study: config.Study | str | Path, section: str) -> pd.DataFrame
 def of_run(results: Results, model: str, corpus: str, seed: int) -> pd.DataFrame:
     """The predictions of one model and seed, trained on `corpus`, for its own corpus's test utterances.
 
-    `model` may be `lf`. Raises ValueError, with what there is, where there is no such run.
+    `model` may be `lf`. Raises ValueError, with the runs that there are, where there is no such run.
     """
     table = results.predictions
     table = table[(table["partition"] == "test") & (table["train_corpus"] == table["test_corpus"])]
-    found = table[(table["model"] == model) & (table["train_corpus"] == corpus) & (table["seed"] == seed)]
-    if found.empty:
+    rows = table[(table["model"] == model) & (table["train_corpus"] == corpus) & (table["seed"] == seed)]
+    if rows.empty:
         there = table[["model", "train_corpus", "seed"]].drop_duplicates().sort_values(["model", "seed"])
         names = first((f"{row.model} of {row.train_corpus} with seed {row.seed}" for row in there.itertuples()), most=8)
         raise ValueError(f"no complete run of {model} of {corpus} with seed {seed}; there are {names}")
-    return found
+    return rows
 
 
 def write_residuals(
@@ -241,58 +150,198 @@ def write_residuals(
 
 
 def with_late_fusion(predictions: pd.DataFrame) -> pd.DataFrame:
-    """`predictions` and the rows of `late_fusion`, the columns of text still as categories."""
-    fused = late_fusion(predictions)
-    if fused.empty:
+    """`predictions` and the rows of every model that is made from others, the columns of text still as categories."""
+    parts = [predictions]
+    for name, spec in MODELS.items():
+        if spec.made_from:
+            parts.append(late_fusion(predictions, name))
+    parts = [part for part in parts if len(part)]
+    if len(parts) < 2:
         return predictions
-    known = pd.CategoricalDtype([*predictions["model"].astype("category").cat.categories, LATE_FUSION])
-    parts = [part.assign(model=part["model"].astype(known)) for part in (predictions, fused)]
-    return pd.concat(parts, ignore_index=True)
+    names = list(predictions["model"].astype("category").cat.categories)
+    names += [part["model"].iloc[0] for part in parts[1:]]
+    known = pd.CategoricalDtype(names)
+    return pd.concat([part.assign(model=part["model"].astype(known)) for part in parts], ignore_index=True)
 
 
-def late_fusion(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Rows of model `lf`: the mean of what `bert` and `cnn14` of one seed and fold say of an utterance (section 3).
+def late_fusion(predictions: pd.DataFrame, model: str = LATE_FUSION) -> pd.DataFrame:
+    """The mean of the predictions of the models that `model` is made from, of one seed and fold (section 3).
 
-    Categories: the mean of the two probabilities of each class, and the class where it is highest (the first of them
-    at a tie); dimensions: the mean of the two ratings. Where one of the two was not run at all for a section, pair of
-    corpora, fold and seed there is no late fusion and no row. Raises ValueError where both were run but do not
-    cover the same utterances, where they disagree about a truth, and where a prediction is there twice.
+    Categories: the mean of their probabilities of each class, and the class where it is highest (the first of them at a
+    tie); dimensions: the mean of their ratings.
+
+    Args:
+        predictions: a predictions table of one section.
+        model: the fused model, which the rows are of; LF is made from BERT and CNN14.
+
+    Returns:
+        Rows like those of `predictions`; none for a pair of corpora, fold and seed that one of the models was not
+        run for.
+
+    Raises:
+        ValueError: the models do not cover the same utterances or hold different truths of one, or a prediction is
+            there twice.
     """
-    halves = predictions[predictions["model"].isin((TEXT_BASELINE, ACOUSTIC_BASELINE))]
+    made_from = MODELS[model].made_from
+    names = " and ".join(made_from)
+    sources = predictions[predictions["model"].isin(made_from)]
     runs = [*(key for key in RUN_KEYS if key != "model"), "partition", "target"]
-    models = halves[[*runs, "model"]].drop_duplicates().groupby(runs, observed=True, sort=False)["model"].size()
-    both = halves.merge(models[models == 2].index.to_frame(index=False), on=runs)
-    if both.empty:
+    models = sources[[*runs, "model"]].drop_duplicates().groupby(runs, observed=True, sort=False)["model"].size()
+    complete = sources.merge(models[models == len(made_from)].index.to_frame(index=False), on=runs)
+    if complete.empty:
         return predictions.iloc[:0]
-    both = both.assign(row=range(len(both)))
+    complete = complete.assign(row=range(len(complete)))
     try:
-        wide = both.pivot(index=[*runs, "utterance"], columns="model", values="row")
+        wide = complete.pivot(index=[*runs, "utterance"], columns="model", values="row")
     except ValueError as error:
         raise ValueError(
-            "late fusion: a prediction of bert or cnn14 is there twice; expected one row an utterance and run"
+            f"late fusion: a prediction of {names} is there twice; expected one row an utterance and run"
         ) from error
     alone = wide.index[wide.isna().any(axis=1)]
     if len(alone):
         raise ValueError(
-            f"late fusion: {len(alone)} utterances were predicted by only one of bert and cnn14, "
-            f"{first(alone.get_level_values('utterance'))}; both must be evaluated on the same utterances"
+            f"late fusion: {len(alone)} utterances were predicted by only some of {names}, "
+            f"{first(alone.get_level_values('utterance'))}; all must be evaluated on the same utterances"
         )
-    voice, text = (
-        both.iloc[wide[model].astype("int64")].reset_index(drop=True) for model in (ACOUSTIC_BASELINE, TEXT_BASELINE)
-    )
-    apart = voice[voice["truth"].astype(object) != text["truth"].astype(object)]
-    if len(apart):
-        raise ValueError(
-            f"late fusion: bert and cnn14 hold different truths of {len(apart)} utterances, {first(apart['utterance'])}"
-        )
-    emotions = (both["target"] == EMOTION).all()
-    values = probability_columns(both) if emotions else ["prediction"]
-    fused = voice.drop(columns="row").assign(model=LATE_FUSION)
-    fused[values] = (text[values].astype("float64") + voice[values].astype("float64")) / 2
+    parts = [complete.iloc[wide[source].astype("int64")].reset_index(drop=True) for source in made_from]
+    last = parts[-1]
+    for part in parts[:-1]:
+        different = last[last["truth"].astype(object) != part["truth"].astype(object)]
+        if len(different):
+            raise ValueError(
+                f"late fusion: {names} hold different truths of {len(different)} utterances, "
+                f"{first(different['utterance'])}"
+            )
+    emotions = (complete["target"] == EMOTION).all()
+    values = probability_columns(complete) if emotions else ["prediction"]
+    fused = last.drop(columns="row").assign(model=model)
+    fused[values] = sum(part[values].astype("float64") for part in parts) / len(parts)
     if emotions:
         decided = fused[values].idxmax(axis=1).str.removeprefix(PROBABILITY)
         fused["prediction"] = decided.astype(predictions["prediction"].dtype)
     return fused
+
+
+def classes(predictions: pd.DataFrame) -> list[str]:
+    """The classes that the predictions choose from, in the order of the probability columns."""
+    named = [column.removeprefix(PROBABILITY) for column in probability_columns(predictions)]
+    if named:
+        return named
+    emotions = predictions[predictions["target"] == EMOTION]
+    return sorted(set(emotions["truth"].astype(object)) | set(emotions["prediction"].astype(object)))
+
+
+def reported(target: str, in_domain: bool) -> list[str]:
+    """The metrics that are reported for `target`, in-domain or across corpora (section 4.2), the main one first."""
+    return [
+        metric.name
+        for metric in METRICS.values()
+        if metric.categorical == (target == EMOTION) and (metric.in_domain if in_domain else metric.cross_corpus)
+    ]
+
+
+def main_metric(target: str, in_domain: bool) -> str:
+    """The metric by which the paper compares models: UAR of emotions, CCC of dimensions, across corpora PCC."""
+    return reported(target, in_domain)[0]
+
+
+def scores(predictions: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+    """Scores as the paper reports them, one row per model, corpora, seed, partition, target, metric and pooling.
+
+    Emotions: `uar` in %. Dimensions: `ccc` and `mse` in-domain (the squared error in units of the corpus's scale),
+    `pcc` across corpora, whose scales differ (section 4.2); and every other metric of the registry.
+
+    `pooling` says how the folds of the training corpus are combined: `single` (official partitions, one model),
+    `pooled` (one score over the predictions of all folds), `folds` (the mean of the folds' scores; NaN where a fold
+    lacks a class). In-domain both are given, since the paper does not say which it took; across corpora the model of
+    every fold predicts the whole test corpus, and the paper takes the mean (section 4.2).
+
+    Args:
+        predictions: a predictions table, or any part of one.
+        by: columns whose values are scored apart: style, gender, speaker; rows where they are missing are left out.
+
+    Returns:
+        Columns: SCORE_KEYS, `by`, metric, pooling, score, and folds and utterances, which count what is behind a score.
+    """
+    keys = [*SCORE_KEYS, *by]
+    labels = classes(predictions)
+    rows = []
+    for key, group in predictions.groupby(keys, observed=True, sort=False):
+        row = dict(zip(keys, key, strict=True))
+        in_domain = row["train_corpus"] == row["test_corpus"]
+        folds = [fold for _, fold in group.groupby("fold", observed=True, sort=False)]
+        single = len(folds) == 1 and (group["fold"] == OFFICIAL).all()
+        counts = {"folds": len(folds), "utterances": group["utterance"].nunique()}
+        for metric in reported(row["target"], in_domain):
+            pooled = {} if single or not in_domain else {"pooled": score(group, metric, labels)}
+            mean = pd.Series([score(fold, metric, labels) for fold in folds]).mean(skipna=False)
+            for pooling, value in {**pooled, "single" if single else "folds": mean}.items():
+                rows.append({**row, "metric": metric, "pooling": pooling, "score": value, **counts})
+    table = pd.DataFrame(rows, columns=[*keys, "metric", "pooling", "score", "folds", "utterances"])
+    order = ["section", "place", *keys[2:]]
+    table = table.assign(place=table["model"].map(MODELS.position))
+    return table.sort_values(order, kind="stable", ignore_index=True).drop(columns="place")
+
+
+def score(predictions: pd.DataFrame, metric: str, labels: Sequence[str]) -> float:
+    """One number for all of `predictions`, which are of one target; printed as the metric's record says: UAR in %.
+
+    Args:
+        predictions: their columns truth and prediction are used.
+        metric: a name of `registry.METRICS`.
+        labels: the classes, for a metric of categories.
+
+    Raises:
+        ValueError: there is no such metric, and as the metric itself raises.
+    """
+    spec = METRICS.find(metric)
+    pair = predictions["truth"], predictions["prediction"]
+    return spec.scale * (spec.function(*pair, labels) if spec.categorical else spec.function(*pair))
+
+
+def best_on_validation(scored: pd.DataFrame) -> pd.DataFrame:
+    """The seed of each model that is best on its training corpus's development utterances, one row per target.
+
+    The score is the main metric: UAR for emotions, CCC for a dimension that has a model of its own, the mean CCC of the
+    three for a model of all; over the pooled folds under leave-one-speaker-out. Ties go to the lowest seed. Late
+    fusion, which is not trained, is chosen by its own score on the development utterances.
+
+    Args:
+        scored: a table of `scores`.
+
+    Returns:
+        Columns: section, model, train_corpus, target, seed, development (the score), ties (how many seeds share it).
+
+    Raises:
+        ValueError: no seed of a model has a score, as where the development utterances lack a class.
+    """
+    development = scored[
+        (scored["partition"] == "development")
+        & (scored["train_corpus"] == scored["test_corpus"])
+        & scored["metric"].isin([main_metric(target, in_domain=True) for target in (EMOTION, *DIMENSIONS)])
+        & scored["pooling"].isin(("single", "pooled"))
+    ]
+    together = [key for key in MODEL_KEYS if key != "target"]
+    mean = development.groupby(together, observed=True)["score"].transform("mean")
+    single = development["section"].isin([section.name for section in SECTIONS.values() if section.single_task])
+    development = development.assign(development=development["score"].where(single, mean))
+    keys = [key for key in MODEL_KEYS if key != "seed"]
+    rows = []
+    for key, group in development.groupby(keys, observed=True, sort=False):
+        best = group[group["development"] == group["development"].max()].sort_values("seed")
+        if best.empty:
+            raise ValueError(
+                f"no seed of {first(key)} has a score on the development utterances; do they lack a class?"
+            )
+        chosen = {"seed": best["seed"].iloc[0], "development": best["development"].iloc[0], "ties": len(best)}
+        rows.append({**dict(zip(keys, key, strict=True)), **chosen})
+    return pd.DataFrame(rows, columns=[*keys, "seed", "development", "ties"])
+
+
+def of_best(table: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `table` (predictions or scores) that come from the models in `best`, see `best_on_validation`."""
+    chosen = pd.MultiIndex.from_frame(best[MODEL_KEYS].astype(object))
+    return table[pd.MultiIndex.from_frame(table[MODEL_KEYS].astype(object)).isin(chosen)]
 
 
 def _read_run(run: config.Run) -> pa.Table:

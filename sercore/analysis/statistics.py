@@ -1,14 +1,11 @@
-"""Which differences are more than chance: over seeds as the paper tests them, and over speakers, which it does not.
+"""Tests and intervals: over seeds, as the paper tests, and over speakers, which the paper does not do.
 
-The paper's test (section 6.1) asks whether another training would have turned out the other way: its unit is the seed,
-the test utterances are taken as given. Intervals and tests over speakers ask whether other people would have: their
-unit is the speaker, the trained models are taken as given. A claim about models and people needs both. Scores over
-speakers are those of `metrics`, where a UAR is in [0, 1]; scores over seeds are whatever the caller has.
-
-Scores of resampled speakers, by one matrix product instead of a thousand passes over the predictions.
-
-Every metric of `metrics` follows from sums over utterances: counts and hits of each class, or counts, sums, squares and
-products of truth and prediction. So the sums of each speaker are kept, and a resample only weights and adds them.
+The paper's test (section 6.1) says whether another training could have turned out the other way: its unit is the seed,
+and the test utterances are taken as given. Intervals and tests over speakers say whether other people could have: their
+unit is the speaker, and the trained models are taken as given. Scores over seeds are in whatever unit the caller has;
+scores over speakers are those of `metrics`, where a UAR is in [0, 1]. Speakers are resampled without a pass over the
+predictions: every metric follows from sums over utterances, so the sums of each speaker are kept, and a resample only
+weights and adds them.
 """
 
 import math
@@ -23,150 +20,15 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
 from sercore import metrics
-from sercore.schema import CLASSES, did_you_mean, first
-
-CHUNK = 100  # resamples at a time: bounds the memory, 10 MB where 13,000 utterances are their own clusters
-ROUNDING = 1e-12  # a variance below this share of the mean square is rounding: the sample is constant
-ONE_OF_EACH = ("model", "section", "train_corpus", "test_corpus", "partition", "target")  # what one score is of
-OF_MOMENTS = {"ccc": metrics.concordance_of, "pcc": metrics.pearson_of, "mse": metrics.squared_error_of}
-
-
-class Interval(NamedTuple):
-    """A score, or a difference of two, and how far other speakers might have moved it."""
-
-    score: float
-    low: float
-    high: float
-    error: float  # standard deviation over the resamples
-    clusters: int
-    undefined: int  # resamples that had no score, as where no speaker has a class; left out of low, high and error
-
-
-@dataclass(frozen=True)
-class Sums:
-    """What `metric` needs of the utterances of each cluster and run."""
-
-    metric: str
-    clusters: pd.Index  # their names
-    values: np.ndarray  # (clusters, runs, width); classes: counts and hits; numbers: count, sums, squares, product
-    gap: float = 0.0  # first prediction - first truth: the sums of numbers are taken from these two
-
-    def score(self, values: np.ndarray) -> np.ndarray:
-        """The metric of added-up values (..., width) -> (...); NaN where it is not defined."""
-        return self._recalls(values).mean(axis=-1) if self.metric == "uar" else self._of_moments(values)
-
-    def score_present(self, values: np.ndarray) -> np.ndarray:
-        """`score`, but a UAR is over the classes that occur: for a single speaker, who seldom has them all."""
-        if self.metric != "uar":
-            return self._of_moments(values)
-        found = self._recalls(values)
-        present = np.isfinite(found).sum(axis=-1)
-        return np.divide(np.nansum(found, axis=-1), present, out=np.full(present.shape, np.nan), where=present > 0)
-
-    def resampled(self, weights: np.ndarray) -> np.ndarray:
-        """The metric, averaged over runs, where each cluster counts `weights` (draws, clusters) times -> (draws,)."""
-        clusters, runs, width = self.values.shape
-        return self.score((weights @ self.values.reshape(clusters, -1)).reshape(-1, runs, width)).mean(axis=1)
-
-    def _recalls(self, values: np.ndarray) -> np.ndarray:
-        counts, hits = np.split(values, 2, axis=-1)
-        return np.divide(hits, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
-
-    def _of_moments(self, values: np.ndarray) -> np.ndarray:
-        count = values[..., :1]
-        means = np.divide(values[..., 1:], count, out=np.full(values[..., 1:].shape, np.nan), where=count > 0)
-        truth, prediction, truth_square, prediction_square, product = np.moveaxis(means, -1, 0)
-        variances = []
-        for mean, square in ((truth, truth_square), (prediction, prediction_square)):
-            variance = square - mean**2
-            variances.append(np.where(variance > ROUNDING * square, variance, 0.0))
-        gap = prediction - truth + self.gap
-        return OF_MOMENTS[self.metric](metrics.Moments(count[..., 0], gap, *variances, product - truth * prediction))
-
-
-def sums(
-    predictions: pd.DataFrame,
-    metric: str,
-    cluster: str = "speaker",
-    runs: Sequence[str] = ("seed",),
-    labels: Sequence[str] = CLASSES,
-) -> Sums:
-    """The `Sums` of `predictions`, which are of one model, target, partition and pair of corpora.
-
-    Clusters are the values of column `cluster`; an utterance that has none is a cluster of its own. Each combination of
-    values of the columns `runs` is a run. Raises ValueError for another metric, for a column that is absent, where
-    there is more than one model (target, ...), and as the metric itself does.
-    """
-    if metric not in metrics.METRICS:
-        raise ValueError(f"unknown metric '{metric}'{did_you_mean(metric, metrics.METRICS)}")
-    for column in ONE_OF_EACH:
-        if column in predictions and predictions[column].nunique(dropna=False) > 1:
-            found = predictions[column].unique()
-            raise ValueError(f"predictions of {len(found)} values of '{column}', {first(found)}; select one of them")
-    absent = [column for column in (cluster, *runs) if column not in predictions]
-    if absent:
-        raise ValueError(f"predictions have no column {first(absent)}; name the columns that they have, or runs=()")
-    truth, prediction = predictions["truth"], predictions["prediction"]
-    names = predictions[cluster].astype(object)
-    if names.isna().any():
-        names = names.where(names.notna(), "utterance " + predictions["utterance"].astype(str))
-    clusters, known = pd.factorize(names)
-    number = np.zeros(len(names), dtype="int64")
-    if runs:
-        number = predictions.groupby(list(runs), observed=True, sort=False, dropna=False).ngroup().to_numpy()
-    if metric == "uar":
-        size = len(labels)
-        truth, prediction = (
-            metrics.class_codes(truth, labels, "truth"),
-            metrics.class_codes(prediction, labels, "prediction"),
-        )
-        shape = (len(known), number.max() + 1, size)
-        place = (clusters * shape[1] + number) * size + truth
-        counts = [np.bincount(place, hits, math.prod(shape)).reshape(shape) for hits in (None, truth == prediction)]
-        return Sums(metric, known, np.concatenate(counts, axis=2, dtype="float64"))
-    truth, prediction = metrics.numbers(truth, "truth"), metrics.numbers(prediction, "prediction")
-    shape = (len(known), number.max() + 1)
-    place = clusters * shape[1] + number
-    t, p = truth - truth[0], prediction - prediction[0]
-    columns = [np.bincount(place, of, math.prod(shape)).reshape(shape) for of in (None, t, p, t * t, p * p, t * p)]
-    return Sums(metric, known, np.stack(columns, axis=-1).astype("float64"), float(prediction[0] - truth[0]))
-
-
-def resample(
-    score: Callable[[np.ndarray], np.ndarray], clusters: int, generator: np.random.Generator, draws: int, level: float
-) -> Interval:
-    """`score` of weights (draws, clusters) -> (draws,): at equal weights, and its spread over resamples of clusters."""
-    if not 0 < level < 1 or draws < 2:
-        raise ValueError(f"level {level}, draws {draws}: expected a level between 0 and 1 and at least 2 draws")
-    estimate = float(score(np.ones((1, clusters)))[0])
-    found = [np.full(draws, np.nan)] if clusters < 2 else []
-    for start in range(0, draws if clusters > 1 else 0, CHUNK):
-        rows = min(CHUNK, draws - start)
-        drawn = generator.integers(clusters, size=(rows, clusters)) + clusters * np.arange(rows)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=rows * clusters).reshape(rows, clusters)
-        found.append(score(weights.astype("float64")))
-    scores = np.concatenate(found)
-    scores = scores[np.isfinite(scores)]
-    undefined = draws - len(scores)
-    if len(scores) < 2:
-        return Interval(estimate, math.nan, math.nan, math.nan, clusters, undefined)
-    low, high = np.quantile(scores, tails(level, clusters))
-    return Interval(estimate, float(low), float(high), float(scores.std(ddof=1)), clusters, undefined)
-
-
-def tails(level: float, clusters: int) -> tuple[float, float]:
-    """Quantiles of the resamples between which to expect `level` of the scores: expanded percentiles (Hesterberg 2015).
-
-    Plain percentiles of n clusters are too narrow by sqrt((n - 1) / n), and by a normal in place of a t quantile.
-    """
-    reach = math.sqrt(clusters / (clusters - 1)) * stats.t.isf((1 - level) / 2, clusters - 1)
-    tail = float(stats.norm.sf(reach))
-    return tail, 1 - tail
-
+from sercore.registry import METRICS
+from sercore.schema import CLASSES, first
 
 ALPHA = 0.05
 STAR, DAGGER = "*", "†"  # differs from CNN14; differs from fine-tuned BERT
 REFERENCES = {"cnn14": STAR, "bert": DAGGER}
+CHUNK = 100  # resamples at a time: bounds the memory, 10 MB where 13,000 utterances are their own clusters
+ROUNDING = 1e-12  # a variance below this share of the mean square is rounding: the sample is constant
+ONE_OF_EACH = ("model", "section", "train_corpus", "test_corpus", "partition", "target")  # what one score is of
 Printed = tuple[float, float, int]  # mean, sd (ddof 0), n
 
 
@@ -185,7 +47,7 @@ def compare_seeds(scores_a: Sequence[float], scores_b: Sequence[float]) -> Compa
     """The paper's test (sections 5, 6.1): Student's two-sided t-test of one score a seed, variances pooled.
 
     Zero variance on both sides: equal means give t 0 and p 1, others an infinite t and p 0, with an interval of no
-    width: all that was seen says so, but no seed has shown what chance can do. Fewer than two scores on either side,
+    width. Fewer than two scores on either side,
     or a score that is NaN: t, p and interval are NaN. Raises ValueError where a side is empty.
 
     >>> round(compare_seeds([1, 2, 3], [2, 3, 4]).p, 3)
@@ -248,11 +110,17 @@ def hedges_g(scores_a: Sequence[float], scores_b: Sequence[float]) -> float:
 
 
 def seeds_needed(difference: float, sd: float, power: float = 0.8, alpha: float = ALPHA) -> float:
-    """Seeds per model with which the paper's test would find `difference` in a share `power` of studies.
+    """Seeds per model with which the paper's test would be significant in a share `power` of studies.
 
-    `sd`: spread of one model's scores over seeds (ddof 1), in the unit of the difference. A whole number, at least 2;
-    infinite for no difference, NaN where either is. Put in what a difference would have to be to matter: with the
-    difference that was seen, the answer is no more certain than that is.
+    Args:
+        difference: of the means; best the smallest one that matters, since the result for the difference that was seen
+            is no more certain than that difference.
+        sd: spread of one model's scores over seeds (ddof 1), in the unit of the difference.
+        power: share of the studies.
+        alpha: level of the test.
+
+    Returns:
+        A whole number, at least 2; infinite for no difference, NaN where an argument is.
 
     >>> seeds_needed(1.0, sd=1.0)
     17.0
@@ -261,7 +129,7 @@ def seeds_needed(difference: float, sd: float, power: float = 0.8, alpha: float 
 
 
 def speakers_needed(difference: float, sd: float, power: float = 0.8, alpha: float = ALPHA) -> float:
-    """Test speakers with which a paired t-test would find `difference`; `sd` is that of their own differences (ddof 1).
+    """Test speakers with which a paired t-test would be significant; `sd` is that of their own differences (ddof 1).
 
     Otherwise as `seeds_needed`.
     """
@@ -269,9 +137,9 @@ def speakers_needed(difference: float, sd: float, power: float = 0.8, alpha: flo
 
 
 def sample_needed(difference: float, error: float, size: int, power: float = 0.8, alpha: float = ALPHA) -> float:
-    """Speakers (or utterances) of the kind at hand that would tell `difference`, where `size` of them leave `error`.
+    """Speakers (or utterances) of the same kind with which `difference` would be significant.
 
-    `error` is the standard error of the difference, as in `Interval.error`; it falls with the root of the size:
+    `error` is the standard error of the difference over `size` of them, as in `Interval.error`; it falls with the root:
     size ((z(1 - alpha / 2) + z(power)) error / difference)^2, at least 2. Infinite for no difference, NaN where
     either is.
 
@@ -282,6 +150,58 @@ def sample_needed(difference: float, error: float, size: int, power: float = 0.8
         return math.nan
     z = stats.norm.isf(alpha / 2) + stats.norm.ppf(power)
     return float(max(2, math.ceil(size * (z * error / difference) ** 2))) if difference else math.inf
+
+
+class Interval(NamedTuple):
+    """A score, or a difference of two, and how far other speakers might have moved it."""
+
+    score: float
+    low: float
+    high: float
+    error: float  # standard deviation over the resamples
+    clusters: int
+    undefined: int  # resamples that had no score, as where no speaker has a class; left out of low, high and error
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over the utterances of each cluster and run, from which `metric` follows."""
+
+    metric: str
+    clusters: pd.Index  # their names
+    values: np.ndarray  # (clusters, runs, width); classes: counts and hits; numbers: count, sums, squares, product
+    gap: float = 0.0  # first prediction - first truth: the sums of numbers are taken from these two
+
+    def score(self, values: np.ndarray) -> np.ndarray:
+        """The metric of added-up values (..., width) -> (...); NaN where it is not defined, as without a class."""
+        scores = self.score_present(values)
+        if METRICS[self.metric].of_counts is None:
+            return scores
+        counts, _ = np.split(values, 2, axis=-1)
+        return np.where((counts > 0).all(axis=-1), scores, np.nan)
+
+    def score_present(self, values: np.ndarray) -> np.ndarray:
+        """`score`, but a UAR is over the classes that occur: for a single speaker, who seldom has them all."""
+        of_counts = METRICS[self.metric].of_counts
+        return self._of_moments(values) if of_counts is None else of_counts(*np.split(values, 2, axis=-1))
+
+    def resampled(self, weights: np.ndarray) -> np.ndarray:
+        """The metric, averaged over runs, where each cluster counts `weights` (draws, clusters) times -> (draws,)."""
+        clusters, runs, width = self.values.shape
+        return self.score((weights @ self.values.reshape(clusters, -1)).reshape(-1, runs, width)).mean(axis=1)
+
+    def _of_moments(self, values: np.ndarray) -> np.ndarray:
+        of_moments = METRICS[self.metric].of_moments
+        assert of_moments is not None  # `sums` makes none of other metrics
+        count = values[..., :1]
+        means = np.divide(values[..., 1:], count, out=np.full(values[..., 1:].shape, np.nan), where=count > 0)
+        truth, prediction, truth_square, prediction_square, product = np.moveaxis(means, -1, 0)
+        variances = []
+        for mean, square in ((truth, truth_square), (prediction, prediction_square)):
+            variance = square - mean**2
+            variances.append(np.where(variance > ROUNDING * square, variance, 0.0))
+        gap = prediction - truth + self.gap
+        return of_moments(metrics.Moments(count[..., 0], gap, *variances, product - truth * prediction))
 
 
 def bootstrap_interval(
@@ -296,17 +216,28 @@ def bootstrap_interval(
 ) -> Interval:
     """Interval of one model's score (`uar` in [0, 1], `ccc`, `pcc`, `mse`) under resampling of its test speakers.
 
-    Clusters (speakers; an utterance whose speaker is missing is a cluster of its own) are drawn with replacement,
-    `draws` times; the interval spans the percentiles of the scores, taken further out where clusters are few
-    (`resampling.tails`). Each combination of `runs` is scored apart, on the same speakers, and the mean is the score:
-    so the seeds' spread is not in the interval. Folds whose models all predict the whole test corpus are
-    `runs=("seed", "fold")`; without `fold`, the predictions of all folds are pooled.
+    Clusters are drawn with replacement; the interval spans the percentiles of the scores, taken further out where
+    clusters are few (`tails`). In a simulation, where speakers differ by half the truth's spread, intervals at .95 held
+    the true score in .90 to .92 of samples of 30 speakers, .83 to .92 of 10, .54 to .84 of 4: with few speakers they
+    are too narrow.
 
-    How far to trust it: in a simulation (voices differ by half the truth's spread) intervals at .95 held the true score
-    in .90 to .92 of samples of 30 speakers, .83 to .92 of 10, .54 to .84 of 4. Few speakers are few, however resampled.
+    Args:
+        predictions: of one model, target, partition and pair of corpora.
+        metric: a name of `registry.METRICS` whose record has a form in sums.
+        generator: draws the resamples.
+        cluster: the column of clusters; an utterance that has none, as of an unknown speaker, is one of its own.
+        draws: how many resamples.
+        level: of the interval.
+        runs: the columns of a run. Each run is scored on the same speakers, and the mean is the score, so the spread
+            over seeds is not in the interval. `("seed", "fold")` where the model of each fold predicts the whole test
+            corpus; without `fold`, the predictions of all folds are pooled.
+        labels: the classes, for a metric of categories.
 
-    With a single cluster, or where no resample has a score, low, high and error are NaN. Raises ValueError where
-    `predictions` hold more than one model, target, partition or pair of corpora, and as the metrics do.
+    Returns:
+        With a single cluster, or where no resample has a score, low, high and error are NaN.
+
+    Raises:
+        ValueError: as `sums` and `resample` raise.
     """
     by_cluster = sums(predictions, metric, cluster, runs, labels)
     return resample(by_cluster.resampled, len(by_cluster.clusters), generator, draws, level)
@@ -328,13 +259,119 @@ def bootstrap_difference(
     The two may have different seeds, or different numbers of them. Raises ValueError where their clusters differ.
     """
     a, b = (sums(table, metric, cluster, runs, labels) for table in (predictions_a, predictions_b))
+    return difference_of_sums(a, b, generator, draws, level)
+
+
+def difference_of_sums(
+    a: Sums, b: Sums, generator: np.random.Generator, draws: int = 1000, level: float = 0.95
+) -> Interval:
+    """`bootstrap_difference` from the `sums` of both, for callers that compare one model with many."""
     alone = a.clusters.symmetric_difference(b.clusters)
     if len(alone):
-        raise ValueError(f"{len(alone)} clusters ({cluster}) are in only one of the two tables, {first(alone)}")
+        raise ValueError(f"{len(alone)} clusters are in only one of the two tables, {first(alone)}")
     places = a.clusters.get_indexer(b.clusters)
     return resample(
         lambda weights: a.resampled(weights) - b.resampled(weights[:, places]), len(a.clusters), generator, draws, level
     )
+
+
+def sums(
+    predictions: pd.DataFrame,
+    metric: str,
+    cluster: str = "speaker",
+    runs: Sequence[str] = ("seed",),
+    labels: Sequence[str] = CLASSES,
+) -> Sums:
+    """The `Sums` of `predictions`, which are of one model, target, partition and pair of corpora.
+
+    Args:
+        predictions: rows of a predictions table.
+        metric: a name of `registry.METRICS` whose record has a form in sums.
+        cluster: the column of clusters; an utterance that has none is a cluster of its own.
+        runs: the columns whose combinations of values are the runs.
+        labels: the classes, for a metric of categories.
+
+    Raises:
+        ValueError: the metric is unknown or has no form in sums, a column is absent, there is more than one model
+            (target, ...), and as the metric itself raises.
+    """
+    spec = METRICS.find(metric)
+    if not spec.resampled:
+        raise ValueError(f"metric '{metric}' has neither of_moments nor of_counts, so it cannot be resampled")
+    for column in ONE_OF_EACH:
+        if column in predictions and predictions[column].nunique(dropna=False) > 1:
+            values = predictions[column].unique()
+            raise ValueError(f"predictions of {len(values)} values of '{column}', {first(values)}; select one of them")
+    absent = [column for column in (cluster, *runs) if column not in predictions]
+    if absent:
+        raise ValueError(f"predictions have no column {first(absent)}; name the columns that they have, or runs=()")
+    truth, prediction = predictions["truth"], predictions["prediction"]
+    names = predictions[cluster].astype(object)
+    if names.isna().any():
+        names = names.where(names.notna(), "utterance " + predictions["utterance"].astype(str))
+    clusters, known = pd.factorize(names)
+    number = np.zeros(len(names), dtype="int64")
+    if runs:
+        number = predictions.groupby(list(runs), observed=True, sort=False, dropna=False).ngroup().to_numpy()
+    if spec.of_counts is not None:
+        size = len(labels)
+        truth, prediction = (
+            metrics.class_codes(truth, labels, "truth"),
+            metrics.class_codes(prediction, labels, "prediction"),
+        )
+        shape = (len(known), number.max() + 1, size)
+        place = (clusters * shape[1] + number) * size + truth
+        counts = [np.bincount(place, hits, math.prod(shape)).reshape(shape) for hits in (None, truth == prediction)]
+        return Sums(metric, known, np.concatenate(counts, axis=2, dtype="float64"))
+    truth, prediction = metrics.numbers(truth, "truth"), metrics.numbers(prediction, "prediction")
+    shape = (len(known), number.max() + 1)
+    place = clusters * shape[1] + number
+    t, p = truth - truth[0], prediction - prediction[0]
+    columns = [np.bincount(place, of, math.prod(shape)).reshape(shape) for of in (None, t, p, t * t, p * p, t * p)]
+    return Sums(metric, known, np.stack(columns, axis=-1).astype("float64"), float(prediction[0] - truth[0]))
+
+
+def resample(
+    score: Callable[[np.ndarray], np.ndarray], clusters: int, generator: np.random.Generator, draws: int, level: float
+) -> Interval:
+    """A score at equal weights of the clusters, and its spread over resamples of them.
+
+    Args:
+        score: weights (draws, clusters) -> scores (draws,).
+        clusters: how many there are.
+        generator: draws the resamples.
+        draws: how many resamples.
+        level: of the interval.
+
+    Raises:
+        ValueError: a level outside (0, 1), or fewer than 2 draws.
+    """
+    if not 0 < level < 1 or draws < 2:
+        raise ValueError(f"level {level}, draws {draws}: expected a level between 0 and 1 and at least 2 draws")
+    estimate = float(score(np.ones((1, clusters)))[0])
+    parts = [np.full(draws, np.nan)] if clusters < 2 else []
+    for start in range(0, draws if clusters > 1 else 0, CHUNK):
+        rows = min(CHUNK, draws - start)
+        drawn = generator.integers(clusters, size=(rows, clusters)) + clusters * np.arange(rows)[:, None]
+        weights = np.bincount(drawn.ravel(), minlength=rows * clusters).reshape(rows, clusters)
+        parts.append(score(weights.astype("float64")))
+    scores = np.concatenate(parts)
+    scores = scores[np.isfinite(scores)]
+    undefined = draws - len(scores)
+    if len(scores) < 2:
+        return Interval(estimate, math.nan, math.nan, math.nan, clusters, undefined)
+    low, high = np.quantile(scores, tails(level, clusters))
+    return Interval(estimate, float(low), float(high), float(scores.std(ddof=1)), clusters, undefined)
+
+
+def tails(level: float, clusters: int) -> tuple[float, float]:
+    """Quantiles of the resamples between which to expect `level` of the scores: expanded percentiles (Hesterberg 2015).
+
+    Plain percentiles of n clusters are too narrow by sqrt((n - 1) / n), and by a normal in place of a t quantile.
+    """
+    reach = math.sqrt(clusters / (clusters - 1)) * stats.t.isf((1 - level) / 2, clusters - 1)
+    tail = float(stats.norm.sf(reach))
+    return tail, 1 - tail
 
 
 class PairedComparison(NamedTuple):
@@ -351,10 +388,16 @@ class PairedComparison(NamedTuple):
 def speaker_scores(
     predictions: pd.DataFrame, metric: str, runs: Sequence[str] = ("seed",), labels: Sequence[str] = CLASSES
 ) -> pd.DataFrame:
-    """Score of each model on each speaker, the mean over `runs`. Columns: model, speaker, score.
+    """Score of each model on each speaker, the mean over `runs`.
 
-    `uar` is over the classes that a speaker's truth has, since few speakers have them all. A score is NaN where it is
-    not defined in one of the runs. Utterances of unknown speakers are left out. Raises as `bootstrap_interval` does.
+    A `uar` is over the classes that a speaker's truth has, since few speakers have them all. Utterances of unknown
+    speakers are left out.
+
+    Returns:
+        Columns: model, speaker, score; NaN where the score is not defined in one of the runs.
+
+    Raises:
+        ValueError: as `sums` raises.
     """
     tables = []
     for model, group in predictions.groupby("model", observed=True, sort=False):
@@ -374,9 +417,9 @@ def compare_speakers(scores: pd.DataFrame, model_a: str, model_b: str) -> Paired
     absent = [model for model in (model_a, model_b) if model not in wide]
     if absent:
         raise ValueError(f"no speaker scores of {first(absent)}; there are {first(wide.columns)}")
-    apart = (wide[model_a] - wide[model_b]).to_numpy(dtype="float64")
-    known = apart[~np.isnan(apart)]
-    left_out = len(apart) - len(known)
+    differences = (wide[model_a] - wide[model_b]).to_numpy(dtype="float64")
+    known = differences[~np.isnan(differences)]
+    left_out = len(differences) - len(known)
     if len(known) < 2:
         mean = float(known.mean()) if len(known) else math.nan
         return PairedComparison(mean, math.nan, math.nan, math.nan, len(known), left_out)

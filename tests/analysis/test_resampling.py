@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from sercore import metrics
+from sercore.registry import METRICS
 from sercore.analysis import statistics
 from sercore.schema import CLASSES
 
@@ -38,7 +39,7 @@ def predictions(metric, seed=0, speakers=8, utterances=15, runs=2):
     return pd.concat(tables, ignore_index=True)
 
 
-@pytest.mark.parametrize("metric", metrics.METRICS)
+@pytest.mark.parametrize("metric", METRICS)
 def test_a_resample_scores_as_the_table_that_repeats_its_speakers(metric):
     table = predictions(metric)
     sums = statistics.sums(table, metric)
@@ -54,7 +55,7 @@ def test_a_resample_scores_as_the_table_that_repeats_its_speakers(metric):
         assert ours == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("metric", metrics.METRICS)
+@pytest.mark.parametrize("metric", METRICS)
 def test_single_speakers_score_as_their_own_table(metric):
     table = predictions(metric, utterances=40)
     sums = statistics.sums(table, metric, runs=())

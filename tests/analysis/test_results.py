@@ -151,21 +151,21 @@ class TestOneRun:
 class TestLateFusion:
     def test_it_is_the_mean_of_two_ratings(self):
         text = dimension(model="bert", truth=[4.0, 5.0], prediction=[1.0, 2.0])
-        voice = dimension(model="cnn14", truth=[5.0, 4.0], prediction=[3.0, 5.0], utterance=["u1", "u0"])
-        fused = results.late_fusion(pd.concat([text, voice])).set_index("utterance")["prediction"]
+        acoustic = dimension(model="cnn14", truth=[5.0, 4.0], prediction=[3.0, 5.0], utterance=["u1", "u0"])
+        fused = results.late_fusion(pd.concat([text, acoustic])).set_index("utterance")["prediction"]
         assert fused.to_dict() == {"u0": 3.0, "u1": 2.5}
 
     def test_it_is_the_class_of_the_highest_mean_probability(self):
         text = rows(model="bert", truth=["sad"], prediction=["sad"], p_happy=[0.1], p_sad=[0.9])
-        voice = rows(model="cnn14", truth=["sad"], prediction=["happy"], p_happy=[0.7], p_sad=[0.3])
-        fused = results.late_fusion(pd.concat([text, voice]))
+        acoustic = rows(model="cnn14", truth=["sad"], prediction=["happy"], p_happy=[0.7], p_sad=[0.3])
+        fused = results.late_fusion(pd.concat([text, acoustic]))
         assert fused[["p_happy", "p_sad"]].to_numpy() == pytest.approx(np.array([[0.4, 0.6]]))
         assert fused[["model", "prediction"]].to_numpy().tolist() == [["lf", "sad"]]
 
     def test_a_tie_goes_to_the_first_class(self):
         text = rows(model="bert", truth=["sad"], prediction=["sad"], p_happy=[0.25], p_sad=[0.75])
-        voice = rows(model="cnn14", truth=["sad"], prediction=["happy"], p_happy=[0.75], p_sad=[0.25])
-        assert results.late_fusion(pd.concat([text, voice]))["prediction"].item() == "happy"
+        acoustic = rows(model="cnn14", truth=["sad"], prediction=["happy"], p_happy=[0.75], p_sad=[0.25])
+        assert results.late_fusion(pd.concat([text, acoustic]))["prediction"].item() == "happy"
 
     def test_without_one_of_its_halves_there_is_none(self):
         alone = dimension(model="cnn14", truth=[1.0], prediction=[1.0])
@@ -174,21 +174,21 @@ class TestLateFusion:
 
     def test_halves_that_cover_different_utterances_are_refused(self):
         text = dimension(model="bert", truth=[1.0, 2.0], prediction=[1.0, 2.0])
-        voice = dimension(model="cnn14", truth=[1.0], prediction=[1.0])
-        with pytest.raises(ValueError, match="1 utterances were predicted by only one of bert and cnn14, u1"):
-            results.late_fusion(pd.concat([text, voice]))
+        acoustic = dimension(model="cnn14", truth=[1.0], prediction=[1.0])
+        with pytest.raises(ValueError, match="1 utterances were predicted by only some of bert and cnn14, u1"):
+            results.late_fusion(pd.concat([text, acoustic]))
 
     def test_a_prediction_that_is_there_twice_is_refused(self):
         text = dimension(model="bert", truth=[1.0, 1.0], prediction=[1.0, 2.0], utterance=["u0", "u0"])
-        voice = dimension(model="cnn14", truth=[1.0], prediction=[1.0])
+        acoustic = dimension(model="cnn14", truth=[1.0], prediction=[1.0])
         with pytest.raises(ValueError, match="there twice"):
-            results.late_fusion(pd.concat([text, voice]))
+            results.late_fusion(pd.concat([text, acoustic]))
 
     def test_halves_that_disagree_about_the_truth_are_refused(self):
         text = dimension(model="bert", truth=[1.0], prediction=[1.0])
-        voice = dimension(model="cnn14", truth=[2.0], prediction=[1.0])
+        acoustic = dimension(model="cnn14", truth=[2.0], prediction=[1.0])
         with pytest.raises(ValueError, match="different truths of 1 utterances, u0"):
-            results.late_fusion(pd.concat([text, voice]))
+            results.late_fusion(pd.concat([text, acoustic]))
 
 
 class TestScores:
