@@ -1,9 +1,10 @@
 """The paper's Tables 1 to 4 of the study at hand, the printed numbers beside, and what must be known to read them.
 
 A table is a DataFrame of text for the eye and a tidy one of numbers for everything else; it writes itself as Markdown,
-LaTeX (booktabs) and CSV into the study's folder.
+LaTeX (booktabs), HTML and CSV into the study's folder.
 """
 
+import html
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,13 @@ import pandas as pd
 from sercore import files, schema
 from sercore.analysis import captions, published, statistics
 from sercore.analysis.results import Results, of_best
+from sercore.analysis.verdicts import FAILS, HOLDS, OPEN
 from sercore.schema import DIMENSIONS, MODEL_LABELS, MODELS
 from sercore.study.config import Study
 
 HERE, PAPER = "here", "paper"
+VERDICT_CLASSES = {HOLDS: "verdict holds", FAILS: "verdict fails", OPEN: "verdict open"}  # of HTML
+SENTENCE = 40  # characters from which a cell is prose, not a value
 CELL = ["train_corpus", "test_corpus", "target", "metric", "pooling"]
 POOLING_LABELS = {"single": "", "pooled": "folds pooled", "folds": "mean of folds"}
 DIGITS = {"uar": 1, "ccc": 3, "pcc": 3, "mse": 3}
@@ -71,12 +75,32 @@ class Table:
         ]
         return "\n".join(lines) + "\n"
 
+    def html(self) -> str:
+        """The table and its notes as the part of an HTML page: a heading whose id is the table's name, table, notes."""
+        papers = [PAPER in (names if isinstance(names, tuple) else (names,)) for names in self.frame.index]
+        rows = zip(self.frame.to_numpy(), papers, strict=True)
+        cells = [[self._html_cell(str(text), paper) for text in row] for row, paper in rows]
+        shown = pd.DataFrame(cells, index=self.frame.index, columns=self.frame.columns)
+        if shown.columns.nlevels > 1 and not any(shown.columns.get_level_values(0)):
+            shown.columns = shown.columns.droplevel(0)
+        styler = shown.style.format_index(escape="html", axis=0).format_index(escape="html", axis=1)
+        lines = [
+            f'<h3 id="{self.name}">{html.escape(self.title)}</h3>',
+            f'<div class="scroll {"numeric" if self.align == "r" else "sentences"}" role="region" tabindex="0" '
+            f'aria-labelledby="{self.name}">',
+            styler.to_html(exclude_styles=True).strip(),
+            "</div>",
+        ]
+        if self.notes:
+            lines += ['<ul class="notes">', *(f"<li>{html.escape(note)}</li>" for note in self.notes), "</ul>"]
+        return "\n".join([*lines, ""])
+
     def write(self, study: Study) -> list[Path]:
-        """Write the table into the study's folder, as .md, .tex and (the numbers) .csv; returns the paths."""
-        paths = [study.folder / "tables" / f"{self.name}.{suffix}" for suffix in ("md", "tex", "csv")]
-        files.write_text(paths[0], self.markdown())
-        files.write_text(paths[1], self.latex())
-        files.write_table(paths[2], self.numbers)
+        """Write the table into the study's folder, as .md, .tex, .html and (the numbers) .csv; returns the paths."""
+        paths = [study.folder / "tables" / f"{self.name}.{suffix}" for suffix in ("md", "tex", "html", "csv")]
+        for path, text in zip(paths, (self.markdown(), self.latex(), self.html()), strict=False):
+            files.write_text(path, text)
+        files.write_table(paths[-1], self.numbers)
         return paths
 
     def __str__(self) -> str:
@@ -89,6 +113,12 @@ class Table:
 
     def _repr_markdown_(self) -> str:
         return self.markdown()
+
+    def _html_cell(self, text: str, paper: bool) -> str:
+        """`text` escaped, in an element of its own where it is drawn in another way than the rest."""
+        prose = "prose" if self.align == "l" and len(text) > SENTENCE else ""
+        kind = VERDICT_CLASSES.get(text) or (PAPER if paper else prose)
+        return f'<div class="{kind}">{html.escape(text)}</div>' if kind else html.escape(text)
 
     def _rows(self) -> list[tuple[list[str], list[str]]]:
         """Names and cells of each row; a name that only repeats the one above is left empty."""

@@ -94,11 +94,11 @@ class TestWhatIsWritten:
         assert r"\toprule" in latex
         assert r"\cmidrule(lr){3-4}" in latex
 
-    def test_a_table_is_three_files_in_the_studys_folder(self, study, categories):
+    def test_a_table_is_four_files_in_the_studys_folder(self, study, categories):
         paths = tables.table_1(categories).write(study)
-        assert [path.name for path in paths] == ["table_1.md", "table_1.tex", "table_1.csv"]
+        assert [path.name for path in paths] == [f"table_1.{kind}" for kind in ("md", "tex", "html", "csv")]
         assert all(path.parent == study.folder / "tables" for path in paths)
-        numbers = pd.read_csv(paths[2])
+        numbers = pd.read_csv(paths[-1])
         assert {"model", "mean", "sd", "seeds", "p_cnn14", "paper_mean"} <= set(numbers)
 
     def test_a_notebook_shows_the_markdown(self, categories):

@@ -69,4 +69,4 @@ def test_tables_can_be_written(told):
         transcript_quality.table_of_scores(told),
         transcript_quality.gains(told),
     ):
-        assert [path.suffix for path in table.write(told.study)] == [".md", ".tex", ".csv"]
+        assert [path.suffix for path in table.write(told.study)] == [".md", ".tex", ".html", ".csv"]
