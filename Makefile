@@ -18,7 +18,7 @@ smoke: $(INSTALLED)  ## one seed of everything, and whether it scores what it sh
 	$(BIN)/python -m tests.smoke
 
 test: $(INSTALLED) lint  ## every test that takes seconds
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report term
 
 test-long: $(INSTALLED)  ## the tests that take minutes
 	$(BIN)/pytest -m long
@@ -29,6 +29,7 @@ test-browser: $(INSTALLED)  ## drives Chromium against JupyterLab and Voila, on 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 browse: $(INSTALLED)  ## the browsers of notebooks/browse as a local web app
 	$(BIN)/voila notebooks/browse --show_tracebacks=True
