@@ -107,9 +107,9 @@ PROBABILITY = "p_"  # prefix of one column a class, in predictions of emotions
 
 def first(items: Iterable[object], most: int = 5) -> str:
     """The first few of `items`, for an error that names its offenders."""
-    items = [str(item) for item in items]
-    rest = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + rest
+    texts = [str(item) for item in items]
+    rest = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + rest
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
