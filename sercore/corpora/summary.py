@@ -1,9 +1,7 @@
-"""What a corpus on disk turned out to hold, as plain text that fits a screen.
+"""A summary of a corpus as plain text for one screen, and how it compares with the published counts of its release.
 
-Published counts of the two releases, and how far a corpus that was read agrees with them.
-
-IEMOCAP's are from public label lists. MSP-Podcast's are from the releases' own texts where nothing else is said;
-those of which no public source was found are marked as from memory, and a difference there may be the memory's.
+IEMOCAP's counts are from public label lists, MSP-Podcast's from the texts of its releases. Counts without a public
+source are marked as from memory: where the corpus differs from one of these, the count itself may be wrong.
 """
 
 from collections.abc import Iterable
@@ -13,7 +11,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from sercore.corpora.corpus import Corpus, Finding
-from sercore.schema import CORPUS_LABELS, DIMENSIONS, FOUR_CLASSES, GENDERS, PARTITIONS, STYLES, map_emotions
+from sercore.registry import CORPORA, load
+from sercore.schema import DIMENSIONS, FOUR_CLASSES, GENDERS, PARTITIONS, STYLES, map_emotions
 
 IEMOCAP_EMOTIONS = {
     "angry": 1103,
@@ -96,94 +95,31 @@ MSP_1_8_EMOTIONS = {
 
 
 class Count(NamedTuple):
-    """One published number beside what was found."""
+    """A published count, and the same count in the corpus."""
 
     what: str
-    found: float
+    counted: float
     published: float
-    from_memory: bool
+    release: str  # whose count it is
+    from_memory: bool = False  # no public source
 
     @property
     def agrees(self) -> bool:
-        """Whether the two are the same, a mean to the fourth digit."""
-        return abs(self.found - self.published) < 1e-4
-
-
-def compare(corpus: Corpus) -> tuple[str, list[Count]]:
-    """The release whose published counts `corpus` is compared with, and each of them; no counts where none apply."""
-    if corpus.simulated or corpus.name not in ("iemocap", "msp-podcast"):
-        return "", []
-    if corpus.name == "iemocap":
-        return "IEMOCAP", _iemocap(corpus)
-    found = _sizes(corpus)
-    release = min(MSP_PODCAST, key=lambda name: _distance(found, MSP_PODCAST[name]))
-    published = MSP_PODCAST[release]
-    counts = [
-        Count(what, size, getattr(published, what), what in published.from_memory)
-        for what, size in found.items()
-        if getattr(published, what) is not None
-    ]
-    if release == "1.8":
-        counts += _each(MSP_1_8_EMOTIONS, emotion_counts(corpus), "")
-    return f"MSP-Podcast {release}, the nearest in size", counts
-
-
-def emotion_counts(corpus: Corpus) -> dict[str, int]:
-    """How many turns have each emotion, and how many none that the raters agreed on."""
-    return corpus.utterances["emotion"].fillna("no agreement").value_counts().to_dict()
-
-
-def class_counts(corpus: Corpus) -> dict[str, int]:
-    """How many turns have each of the four classes."""
-    counts = map_emotions(corpus.utterances["emotion"], FOUR_CLASSES).value_counts()
-    return {name: int(counts.get(name, 0)) for name in FOUR_CLASSES}
-
-
-def _iemocap(corpus: Corpus) -> list[Count]:
-    table = corpus.utterances
-    four = table[map_emotions(table["emotion"], FOUR_CLASSES).notna()]
-    means = {name: round(table[name].mean(), 4) for name in DIMENSIONS}
-    return [
-        Count("turns", len(table), sum(IEMOCAP_SPEAKERS.values()), False),
-        *_each(IEMOCAP_EMOTIONS, emotion_counts(corpus), ""),
-        *_each(IEMOCAP_CLASSES, class_counts(corpus), "four classes: "),
-        *_each(IEMOCAP_SPEAKERS, table["speaker"].value_counts().to_dict(), ""),
-        *_each(IEMOCAP_CLASSES_OF_SPEAKERS, four["speaker"].value_counts().to_dict(), "four classes: "),
-        *_each(IEMOCAP_STYLES, table["style"].value_counts().to_dict(), ""),
-        *_each(IEMOCAP_MEANS, means, "mean "),
-    ]
-
-
-def _each(published: dict[str, float], found: dict[str, float], prefix: str) -> list[Count]:
-    return [Count(prefix + name, found.get(name, 0), number, False) for name, number in published.items()]
-
-
-def _distance(found: dict[str, int], release: PublishedCounts) -> float:
-    """How far the numbers found are from the published ones, as a share of these: the median, for one may be absent."""
-    shares = [
-        abs(size - published) / published
-        for what, size in found.items()
-        if (published := getattr(release, what)) is not None
-    ]
-    return median(shares)
-
-
-def _sizes(corpus: Corpus) -> dict[str, int]:
-    partitions = corpus.utterances["partition"].value_counts()
-    test2 = sum(finding.count for finding in corpus.findings if finding.kind == "turn of Test2")
-    sizes = {name: int(partitions.get(name, 0)) for name in ("train", "development", "test")}
-    return {"total": len(corpus.utterances), **sizes, "test2": test2}
+        """Whether the two are equal, a mean to the fourth decimal."""
+        return abs(self.counted - self.published) < 1e-4
 
 
 WIDTH = 118  # characters of a line
-DIFFERENCES = 6  # most disagreeing counts that are listed
+DIFFERENCES = 6  # that are listed at most
 
 
 def describe(corpus: Corpus) -> str:
-    """Turns, speakers, partitions, classes, durations, ratings, transcripts and defects of `corpus`, and which
-    published counts agree; a line is at most WIDTH characters."""
+    """The summary of `corpus`: turns, speakers, partitions, transcripts, classes, emotions, ratings, defects, counts.
+
+    Lines are cut at WIDTH characters.
+    """
     lines = [
-        f"{CORPUS_LABELS.get(corpus.name, corpus.name)} in {corpus.root}",
+        f"{CORPORA.label(corpus.name)} in {corpus.root}",
         *_summary(corpus),
         "",
         *_emotions(corpus.utterances),
@@ -201,7 +137,7 @@ def _summary(corpus: Corpus) -> list[str]:
     table, seconds = corpus.utterances, corpus.utterances["seconds"]
     speech = "real"
     if corpus.simulated:
-        speech = "SIMULATED: synthesised, with planted ratings; results on it say nothing about people"
+        speech = "SIMULATED: synthesised, with simulated ratings; results on it say nothing about people"
     genders = table.drop_duplicates("speaker").dropna(subset="speaker")["gender"].value_counts()
     turns = table["gender"].value_counts()
     by_gender = ", ".join(f"{genders.get(name, 0)} {name} ({turns.get(name, 0):,} turns)" for name in GENDERS)
@@ -209,8 +145,8 @@ def _summary(corpus: Corpus) -> list[str]:
     partitions = table["partition"].value_counts()
     parts = ", ".join(f"{name} {partitions[name]:,}" for name in PARTITIONS if name in partitions) or "none"
     left = int(table["partition"].isna().sum())
-    told, classes = table["transcript"], class_counts(corpus)
-    empty = int((told == "").sum())
+    texts, classes = table["transcript"], class_counts(corpus)
+    empty = int((texts == "").sum())
     four = ", ".join(f"{name} {count:,}" for name, count in classes.items())
     return [
         f"speech       {speech}",
@@ -218,8 +154,8 @@ def _summary(corpus: Corpus) -> list[str]:
         f"shortest {seconds.min():.2f} s, mean {seconds.mean():.2f} s, longest {seconds.max():.2f} s",
         f"speakers     {table['speaker'].nunique():,}: {by_gender}; {unknown:,} turns of unknown speakers",
         f"partitions   {parts}" + (f"; {left:,} turns in none" if left and len(partitions) else ""),
-        f"transcripts  {told.notna().sum() - empty:,} with words ({told[told != ''].nunique():,} different), "
-        f"{empty:,} empty, {told.isna().sum():,} missing",
+        f"transcripts  {texts.notna().sum() - empty:,} with words ({texts[texts != ''].nunique():,} different), "
+        f"{empty:,} empty, {texts.isna().sum():,} missing",
         f"classes      {four}: {sum(classes.values()):,} of {len(table):,} turns",
     ]
 
@@ -260,16 +196,16 @@ def _defects(findings: Iterable[Finding]) -> list[str]:
 def _published(corpus: Corpus) -> list[str]:
     if corpus.simulated:
         return ["published counts do not apply: the speech is simulated"]
-    release, counts = compare(corpus)
+    counts = compare(corpus)
     if not counts:
         return ["no published counts are known for this corpus"]
     agree = [count for count in counts if count.agrees]
-    lines = [f"published counts ({release}): {len(agree)} of {len(counts)} agree"]
+    lines = [f"published counts ({counts[0].release}): {len(agree)} of {len(counts)} agree"]
     if 0 < len(agree) <= DIFFERENCES:
-        lines += [f"  agrees   {c.what} {c.found:,.12g}{_source(c.from_memory)}" for c in agree]
+        lines += [f"  agrees   {c.what} {c.counted:,.12g}{_source(c.from_memory)}" for c in agree]
     differ = [count for count in counts if not count.agrees]
     lines += [
-        f"  differs  {c.what}: found {c.found:,.12g}, published {c.published:,.12g}{_source(c.from_memory)}"
+        f"  differs  {c.what}: found {c.counted:,.12g}, published {c.published:,.12g}{_source(c.from_memory)}"
         for c in differ[:DIFFERENCES]
     ]
     if len(differ) > DIFFERENCES:
@@ -279,3 +215,77 @@ def _published(corpus: Corpus) -> list[str]:
 
 def _source(from_memory: bool) -> str:
     return " (from memory, no public source)" if from_memory else ""
+
+
+def compare(corpus: Corpus) -> list[Count]:
+    """The published counts of the release beside those of `corpus`; none for simulated speech and unknown corpora."""
+    spec = CORPORA.get(corpus.name)
+    if corpus.simulated or spec is None or not spec.published_counts:
+        return []
+    return load(spec.published_counts)(corpus)
+
+
+def iemocap_counts(corpus: Corpus) -> list[Count]:
+    """The published counts of IEMOCAP beside those of `corpus`."""
+    table = corpus.utterances
+    four = table[map_emotions(table["emotion"], FOUR_CLASSES).notna()]
+    means = {name: round(table[name].mean(), 4) for name in DIMENSIONS}
+    release = "IEMOCAP"
+    return [
+        Count("turns", len(table), sum(IEMOCAP_SPEAKERS.values()), release),
+        *_each(IEMOCAP_EMOTIONS, emotion_counts(corpus), release),
+        *_each(IEMOCAP_CLASSES, class_counts(corpus), release, "four classes: "),
+        *_each(IEMOCAP_SPEAKERS, table["speaker"].value_counts().to_dict(), release),
+        *_each(IEMOCAP_CLASSES_OF_SPEAKERS, four["speaker"].value_counts().to_dict(), release, "four classes: "),
+        *_each(IEMOCAP_STYLES, table["style"].value_counts().to_dict(), release),
+        *_each(IEMOCAP_MEANS, means, release, "mean "),
+    ]
+
+
+def msp_podcast_counts(corpus: Corpus) -> list[Count]:
+    """The published counts of the release of MSP-Podcast that is nearest in size, beside those of `corpus`."""
+    sizes = _sizes(corpus)
+    nearest = min(MSP_PODCAST, key=lambda name: _distance(sizes, MSP_PODCAST[name]))
+    published = MSP_PODCAST[nearest]
+    release = f"MSP-Podcast {nearest}, the nearest in size"
+    counts = [
+        Count(what, size, getattr(published, what), release, what in published.from_memory)
+        for what, size in sizes.items()
+        if getattr(published, what) is not None
+    ]
+    if nearest == "1.8":
+        counts += _each(MSP_1_8_EMOTIONS, emotion_counts(corpus), release)
+    return counts
+
+
+def emotion_counts(corpus: Corpus) -> dict[str, int]:
+    """Emotion -> number of turns; "no agreement" counts those without one."""
+    return corpus.utterances["emotion"].fillna("no agreement").value_counts().to_dict()
+
+
+def class_counts(corpus: Corpus) -> dict[str, int]:
+    """Class -> number of turns, for the four classes."""
+    counts = map_emotions(corpus.utterances["emotion"], FOUR_CLASSES).value_counts()
+    return {name: int(counts.get(name, 0)) for name in FOUR_CLASSES}
+
+
+def _each(published: dict[str, float], counted: dict[str, float], release: str, prefix: str = "") -> list[Count]:
+    return [Count(prefix + name, counted.get(name, 0), number, release) for name, number in published.items()]
+
+
+def _distance(sizes: dict[str, int], release: PublishedCounts) -> float:
+    """The median relative difference between `sizes` and the published counts, some of which are not published."""
+    differences = [
+        abs(size - published) / published
+        for what, size in sizes.items()
+        if (published := getattr(release, what)) is not None
+    ]
+    return median(differences)
+
+
+def _sizes(corpus: Corpus) -> dict[str, int]:
+    """Field of PublishedCounts -> the corpus's own count."""
+    partitions = corpus.utterances["partition"].value_counts()
+    test2 = sum(finding.count for finding in corpus.findings if finding.kind == "turn of Test2")
+    sizes = {name: int(partitions.get(name, 0)) for name in PARTITIONS}
+    return {"total": len(corpus.utterances), **sizes, "test2": test2}
