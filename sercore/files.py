@@ -37,10 +37,10 @@ PROVENANCE = "provenance.json"
 HISTORY = "history.csv"
 NOTEBOOK = "notebook.ipynb"
 CHECKPOINT = "best.safetensors"
-STATE = "state.safetensors"  # of a fold in training: what it goes on from after an interruption
+STATE = "state.safetensors"  # of a fold in training, which goes on from it after an interruption
 FAILURE = "failure.json"  # of a run whose last execution failed: time, cause, cell, trace
 PREPARED = "prepared.json"  # of a notebook that filled a cache: the entries
-HEARTBEAT = "heartbeat"  # touched by a run that makes progress: its age says whether the run hangs
+HEARTBEAT = "heartbeat"  # touched by a run that makes progress: an old one means that the run hangs
 RUNNING = "running.json"  # of a run that is executed now: host, pid, worker, started, attempt
 EXECUTIONS = "executions.json"  # every execution that a run has had: started, seconds, host, worker, attempt, outcome
 BATCHES = "batches.json"  # of a study: every batch that it has had: host, workers, started, seconds
@@ -86,7 +86,7 @@ def resolve(path: str | Path) -> Path:
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends without an error.
 
-    Two writers of one file do not tear it: each has a temporary of its own and the last one to finish wins.
+    Two writers of one file do not mix: each has a temporary of its own and the last one to finish wins.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part")
@@ -103,8 +103,8 @@ def atomic(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its place when the block ends without an error.
 
-    Where another writer was quicker, its folder stays and this one is dropped: what is written is named by what is in
-    it. `move_folder` within the block gives it another name.
+    Where another writer was quicker, its folder stays and this one is dropped: a folder's name says what is in it.
+    `move_folder` within the block gives it another name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part")
@@ -130,7 +130,7 @@ def move_folder(temporary: Path, path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporaries in `folder` of writers that were killed; only for who holds the folder's lock."""
+    """Remove the temporaries in `folder` of writers that were killed; call it with the folder's lock held."""
     for left in folder.glob(".*.part"):
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
@@ -139,43 +139,30 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def lock(path: Path, wait: Callable[[], None]) -> Iterator[bool]:
-    """Hold the lock file `path`, so that of several processes one works while the others call `wait()` again and again.
+def lock(path: Path, wait: Callable[[], None] | None = None) -> Iterator[tuple[int, ...] | None]:
+    """Hold the lock file `path` while the block runs; a killed process holds nothing.
 
-    Yields whether it is held: not every system and file system has locks. Whoever writes must be safe without one.
-    A killed process holds nothing.
+    While another process holds it, `wait()` is called again and again; without `wait` the block runs without it: None.
+
+    Yields the file descriptors of the lock: a process that inherits one holds the lock too, and it is free when all of
+    them have ended. Not every system and file system has locks: there it is (), and a writer must be safe without one.
     """
+    # not the package filelock: it unlocks the file when the block ends, and so for those too who inherited the lock
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as held:
-        locked: bool | None = None
-        while locked is None:
+    with path.open("a") as opened:
+        while True:
             try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                locked = True
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                descriptors: tuple[int, ...] | None = (opened.fileno(),)
             except BlockingIOError:
-                wait()
-                time.sleep(SECONDS_BETWEEN_TRIES)
+                if wait is not None:
+                    wait()
+                    time.sleep(SECONDS_BETWEEN_TRIES)
+                    continue
+                descriptors = None
             except (OSError, AttributeError):  # a file system without locks; a system without fcntl
-                locked = False
-        yield locked
-
-
-@contextlib.contextmanager
-def claim(path: Path, wait: bool = False) -> Iterator[tuple[int, ...] | None]:
-    """Hold the lock file `path` while the block runs; None where another process holds it, unless `wait` waits for it.
-
-    Yields the file descriptors of the lock: who inherits one holds it too, and it is free when all of them are dead.
-    On a file system without locks there is nothing to hold, and nobody to be kept out: ().
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as held:
-        descriptors: tuple[int, ...] | None = (held.fileno(),)
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            descriptors = None
-        except (OSError, AttributeError):  # a file system without locks; a system without fcntl
-            descriptors = ()
+                descriptors = ()
+            break
         yield descriptors
 
 
@@ -243,19 +230,46 @@ def read_json(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def find_json(path: Path) -> dict | None:
+    """The content of the JSON file `path`; None where it cannot be read, as others write and remove it."""
+    try:
+        return read_json(path)
+    except (OSError, ValueError):
+        return None
+
+
+def modified(path: Path) -> float:
+    """When the file `path` was last written, in seconds since the epoch; 0 where there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def process_alive(pid: int) -> bool:
+    """Whether a process of this machine has the number `pid`."""
+    try:
+        os.kill(pid, 0)  # sends no signal
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return pid > 0
+
+
 class Heartbeat:
     """Touches the heartbeat of the run in `folder` whenever it is called, but at most every two seconds.
 
-    To be called by what makes progress, and by that alone: a run that hangs calls nothing.
+    Only code that makes progress may call it: a run that hangs calls nothing.
     """
 
     def __init__(self, folder: Path) -> None:
-        """The file appears with the first call."""
+        """Create no file yet; the first call does."""
         self._path = folder / HEARTBEAT
         self._next = 0.0
 
     def __call__(self) -> None:
-        """Tell that something has been done. A disk that is full, or away, is found out by what is written to it."""
+        """Record progress. Errors of a full or missing disk are left to the files that the run writes."""
         now = time.monotonic()
         if now >= self._next:
             self._next = now + SECONDS_BETWEEN_HEARTBEATS
@@ -264,7 +278,7 @@ class Heartbeat:
                 self._path.touch()
 
     def beside(self, progress: Callable[[int, int, str], None] | None) -> Callable[[int, int, str], None]:
-        """What tells `progress` how far a stage has come, and beats."""
+        """A function that calls `progress` and touches the heartbeat."""
 
         def step(done: int, total: int, stage: str) -> None:
             self()
@@ -275,7 +289,7 @@ class Heartbeat:
 
 
 def provenance(**extra: object) -> dict:
-    """What is needed to tell how a result came about: commit, code, versions, system, and whatever `extra` adds.
+    """The origin of a result: commit, code, versions, system, and `extra`.
 
     `commit` as `commit()` has it, `dirty` whether files differed from it, `source` a digest of the package's code.
     """

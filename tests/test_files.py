@@ -1,4 +1,7 @@
-"""Whatever is written appears whole or not at all."""
+"""Files appear whole or not at all, locks are inherited, settings and results are read."""
+
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -38,7 +41,7 @@ def test_a_missing_parameters_file_names_those_that_are_there(tmp_path):
         files.read_yaml(tmp_path / "dmeo.yaml")
 
 
-def test_broken_yaml_is_told_with_its_line(tmp_path):
+def test_the_error_for_broken_yaml_names_the_line(tmp_path):
     (tmp_path / "x.yaml").write_text("a: [1\nb: 2")
     with pytest.raises(ValueError, match="line 2"):
         files.read_yaml(tmp_path / "x.yaml")
@@ -52,6 +55,41 @@ def test_the_project_is_found_from_a_folder_inside_it(tmp_path, monkeypatch):
 
 
 def test_provenance_names_the_commit_and_the_versions():
-    found = files.provenance(answer=42)
-    assert found["answer"] == 42
-    assert found["versions"]["torch"]
+    record = files.provenance(answer=42)
+    assert record["answer"] == 42
+    assert record["versions"]["torch"]
+
+
+def test_json_that_cannot_be_read_is_none(tmp_path):
+    path = tmp_path / "x.json"
+    assert files.find_json(path) is None
+    path.write_text('{"a": ')
+    assert files.find_json(path) is None
+    files.write_json(path, {"a": 1})
+    assert files.find_json(path) == {"a": 1}
+
+
+def test_a_process_is_alive_until_it_has_ended():
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert files.process_alive(process.pid)
+    process.communicate()
+    assert not files.process_alive(process.pid)
+    assert not files.process_alive(0)
+
+
+def test_a_lock_is_held_until_every_process_that_inherited_it_has_ended(tmp_path):
+    path = tmp_path / "x.lock"
+    with files.lock(path) as descriptors:
+        assert len(descriptors) == 1
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=descriptors)
+    with files.lock(path) as descriptors:
+        assert descriptors is None
+    waited = []
+
+    def end_child():
+        waited.append(True)
+        child.communicate()
+
+    with files.lock(path, end_child) as descriptors:
+        assert len(descriptors) == 1
+    assert waited == [True]

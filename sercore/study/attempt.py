@@ -1,7 +1,7 @@
-"""What a worker does with one notebook: claim it, execute it, try again where that makes sense, say what came of it.
+"""How a worker executes one notebook: it locks the run's folder, executes, tries again, and records what happened.
 
-Whoever executes a run holds the lock file in its folder, and the kernel holds it too: while either lives, no other
-worker of any batch touches that folder. A worker that finds a run claimed leaves it and takes the next.
+The worker that executes a run holds the lock file in its folder, and so does the kernel: while either of them lives,
+no other worker of any batch touches that folder. A worker that finds a run locked leaves it and takes the next.
 """
 
 import logging
@@ -15,21 +15,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from papermill.exceptions import PapermillExecutionError
+from jupyter_client.kernelspec import NoSuchKernel
+from papermill.exceptions import PapermillException, PapermillExecutionError
 
 from sercore import files
 from sercore.study import kernels
 
 SECONDS_BETWEEN_TRIES = 2.0
 TRACE = 8000  # characters of a traceback that are kept
+ERRORS = (PapermillException, NoSuchKernel, OSError, RuntimeError, ValueError)  # that a notebook may end with
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one notebook, after how many seconds, and why it failed.
+    """How one notebook ended, after how many seconds, and why it failed.
 
-    `state` is complete, skipped (it was complete), failed, stopped, or claimed (another batch executes it).
+    `state` is complete, skipped (it was complete), failed, stopped, or locked (another batch executes it).
     """
 
     name: str
@@ -40,59 +42,64 @@ class Outcome:
 
     @property
     def usable(self) -> bool:
-        """Whether what needs this notebook can go on."""
+        """Whether the notebooks that need this one can go on."""
         return self.state in ("complete", "skipped")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One notebook to execute, in plain values that any worker understands."""
+    """One notebook to execute, in plain values that can be sent to any worker."""
 
     name: str  # section/run
     notebook: Path
     output: Path
-    parameters: dict[str, Any]  # that the notebook is given
-    result: Path  # whose presence says that it is complete
-    mark: str = ""  # what is written to `result` when the notebook has ended; empty: the notebook writes it itself
+    parameters: dict[str, Any]  # of the notebook
+    result: Path  # its presence means that the notebook is complete
+    mark: str = ""  # written to `result` when the notebook has ended; empty: the notebook writes its result itself
     record: dict[str, Any] = field(default_factory=dict)  # parameters.yaml of a run
-    owner: str = ""  # the batch
-    token: Path | None = None  # a file of the batch: a worker that does not see it is on another file system
+    batch_id: str = ""
+    batch_marker: Path | None = None  # a file of the batch: a worker that cannot see it is on another file system
     retries: int = 1  # of a kernel that was lost
-    patience: float = 0.0  # seconds without a sign of life after which a kernel is ended; 0: for ever
-    warm: bool = False  # whether its kernel is forked from one that has imported everything
+    patience: float = 0.0  # seconds without a sign of life after which a kernel is ended; 0: never
+    warm: bool = False  # whether its kernel is forked from a process that has imported everything
 
     @property
     def folder(self) -> Path:
-        """Where its claim, heartbeat and failure lie."""
+        """The folder of its lock, heartbeat and failure."""
         return self.output.parent
 
     @property
     def complete(self) -> bool:
-        """Whether it has been done, be it by others."""
+        """Whether it has been executed, by this batch or another one."""
         return self.result.exists() and (not self.mark or self.result.read_text(encoding="utf-8") == self.mark)
 
 
 def run(task: Task, needed: Sequence[Outcome] = (), wait: bool = False) -> Outcome:
-    """Execute `task` unless something that it needs has failed, it is complete, or another batch has claimed it.
+    """Execute `task` unless something that it needs has failed, it is complete, or another batch has locked it.
 
-    `wait` waits for the other batch to finish it or to give it up. Never raises for what a notebook does.
+    With `wait` it waits until the other batch has finished it or given it up. A notebook that fails is an outcome, and
+    final in its batch: Dask may give a job that has failed to a second worker, when the first one leaves.
     """
     start = time.monotonic()
     worker = f"{socket.gethostname()}:{os.getpid()}"
     unmet = next((outcome for outcome in needed if not outcome.usable), None)
     if unmet is not None:
-        return Outcome(task.name, "claimed" if unmet.state == "claimed" else "failed", cause=_waits(unmet))
+        return Outcome(task.name, "locked" if unmet.state == "locked" else "failed", cause=_waits(unmet))
     try:
         _check_worker(task)
-        with files.claim(task.folder / f".{task.output.stem}.claim", wait=wait) as held:
+        with files.lock(task.folder / f".{task.output.stem}.lock", (lambda: None) if wait else None) as descriptors:
             if task.complete:
                 return Outcome(task.name, "skipped", worker=worker)
-            if held is None:
-                return Outcome(task.name, "claimed", cause="another batch executes it", worker=worker)
-            _try(task, kernels.Watch(owner=task.owner, inherit=held, patience=task.patience, warm=task.warm), worker)
+            if descriptors is None:
+                return Outcome(task.name, "locked", cause="another batch executes it", worker=worker)
+            failure = _failure(task)
+            if failure is not None:
+                return Outcome(task.name, "failed", cause=failure["cause"], worker=worker)
+            watch = kernels.Watch(batch_id=task.batch_id, inherit=descriptors, patience=task.patience, warm=task.warm)
+            _try(task, watch, worker)
     except kernels.StoppedError:
         return Outcome(task.name, "stopped", time.monotonic() - start, worker=worker)
-    except Exception as error:  # noqa: BLE001 - a notebook may fail in any way, and its cause is what is wanted
+    except ERRORS as error:
         return Outcome(task.name, "failed", time.monotonic() - start, kernels.cause(error), worker)
     return Outcome(task.name, "complete", time.monotonic() - start, worker=worker)
 
@@ -114,19 +121,19 @@ def _try(task: Task, watch: kernels.Watch, worker: str) -> None:
         except kernels.KernelLostError as error:
             watch.given_up, watch.process = "", None
             if attempt > task.retries:
-                _record(task, error, attempt)
+                _write_failure(task, error, attempt)
                 raise
             log.warning("%s: %s; attempt %d", task.name, error, attempt + 1)
             time.sleep(SECONDS_BETWEEN_TRIES)
-        except Exception as error:
-            _record(task, error, attempt)
+        except ERRORS as error:
+            _write_failure(task, error, attempt)
             raise
         else:
             (task.folder / files.FAILURE).unlink(missing_ok=True)
             return
         finally:
             if task.record:
-                _failure_message(
+                _add_execution(
                     task,
                     {
                         "started": round(started, 1),
@@ -141,8 +148,8 @@ def _try(task: Task, watch: kernels.Watch, worker: str) -> None:
 
 def _execute(task: Task, watch: kernels.Watch, attempt: int, worker: str, started: float) -> None:
     """One execution. Raises RuntimeError where the notebook ends without a result."""
-    beat = task.folder / files.HEARTBEAT
-    watch.alive = lambda: max(_modified(beat), _modified(task.output))
+    heartbeat = task.folder / files.HEARTBEAT
+    watch.alive = lambda: max(files.modified(heartbeat), files.modified(task.output))
     if task.record:
         files.write_yaml(task.folder / files.PARAMETERS, task.record)
         now = {
@@ -161,23 +168,25 @@ def _execute(task: Task, watch: kernels.Watch, attempt: int, worker: str, starte
         raise RuntimeError(f"{task.notebook.name} ended without a result; expected {task.result}")
 
 
-def _failure_message(task: Task, execution: dict[str, Any]) -> None:
-    """Add `execution` to those of the run, which is executed no longer."""
+def _add_execution(task: Task, execution: dict[str, Any]) -> None:
+    """Add `execution`, which has ended, to those of the run."""
     path = task.folder / files.EXECUTIONS
     try:
         earlier = files.read_json(path)["executions"] if path.exists() else []
         files.write_json(path, {"executions": [*earlier, execution]})
         (task.folder / files.RUNNING).unlink(missing_ok=True)
-    except OSError as error:  # a full disk: what happened to the run is told by its outcome
+    except OSError as error:  # a full disk, which must not hide the run's own outcome
         log.warning("%s: %s", path, error)
 
 
-def _record(task: Task, error: Exception, attempts: int) -> None:
-    """Write down why a run failed, beside its notebook."""
+def _write_failure(task: Task, error: Exception, attempts: int) -> None:
+    """Write why a notebook failed to the failure file beside it."""
     content = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "cause": kernels.cause(error),
         "attempts": attempts,
+        "task": task.name,
+        "batch": task.batch_marker and task.batch_marker.name,
         "host": socket.gethostname(),
     }
     if isinstance(error, PapermillExecutionError):
@@ -190,16 +199,19 @@ def _record(task: Task, error: Exception, attempts: int) -> None:
         log.warning("%s could not be written: %s", task.folder / files.FAILURE, problem)
 
 
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
+def _failure(task: Task) -> dict[str, Any] | None:
+    """The recorded failure of `task` in this batch; None where it has not failed."""
+    failure = files.find_json(task.folder / files.FAILURE)
+    if failure is None or task.batch_marker is None:
+        return None
+    same = failure.get("task") == task.name and failure.get("batch") == task.batch_marker.name
+    return failure if same else None
 
 
 def _check_worker(task: Task) -> None:
-    """Raise RuntimeError where this worker sees other files than the batch."""
-    if task.token is not None and not task.token.exists():
+    """Raise RuntimeError where this worker does not share the file system of the batch."""
+    if task.batch_marker is not None and not task.batch_marker.exists():
         raise RuntimeError(
-            f"worker on {socket.gethostname()} does not see {task.token}: workers need the file system of the batch"
+            f"worker on {socket.gethostname()} does not see {task.batch_marker}: "
+            "workers need the file system of the batch"
         )

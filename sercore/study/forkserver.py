@@ -1,10 +1,13 @@
-"""A process that has imported everything and forks kernels on demand: a kernel in a tenth of a second, not five.
+"""A fork server: it has imported everything, and forks a kernel in a tenth of a second instead of five.
 
     python -m sercore.study.forkserver DESCRIPTOR
 
-It listens on the socket DESCRIPTOR that it inherited from its worker. A request is JSON (argv, env, cwd) with the file
+It reads from the socket DESCRIPTOR, inherited from its worker. A request is JSON (argv, env, cwd) with the file
 descriptors that the kernel is to hold; the answer is {"pid": ...}, and {"pid": ..., "status": ...} when that kernel has
 ended. When the worker dies it ends its kernels, then itself. It starts no threads, so that forking is safe.
+
+The standard library's multiprocessing forkserver has no place for the kernel's file descriptors, session, environment
+and working directory, and its children outlive a worker that is killed.
 """
 
 import atexit
@@ -50,7 +53,7 @@ SECONDS_BETWEEN_LOOKS = 0.05  # for kernels that have ended
 
 
 class ForkServer:
-    """A nursery process of this worker, started at once and warm a little later; its kernels are its children."""
+    """The fork server process of this worker, whose children are kernels. It needs some seconds for its imports."""
 
     def __init__(self) -> None:
         mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -64,7 +67,7 @@ class ForkServer:
         atexit.register(self.close)
 
     def close(self) -> None:
-        """End it and its kernels."""
+        """End the process and its kernels."""
         self._socket.close()
         self.process.kill()
         self.process.wait()
@@ -72,7 +75,7 @@ class ForkServer:
     def fork(
         self, argv: Sequence[str], env: dict[str, str], cwd: str | None, inherit: Sequence[int]
     ) -> "KernelProcess":
-        """A kernel in a process of its own. Raises OSError where the nursery is gone."""
+        """Fork a kernel. Raises OSError where the fork server has ended."""
         request = json.dumps({"argv": list(argv), "env": env, "cwd": cwd}).encode()
         with self._lock:
             socket.send_fds(self._socket, [request], list(inherit))
@@ -84,7 +87,7 @@ class ForkServer:
                     return KernelProcess(self, answer["pid"])
 
     def status(self, pid: int) -> int | None:
-        """The exit status of the kernel `pid`; None while it lives. Of a nursery that died it is SIGKILL's."""
+        """The exit status of the kernel `pid`, None while it lives; that of SIGKILL where the fork server has ended."""
         with self._lock:
             self._socket.setblocking(False)
             try:
@@ -107,98 +110,98 @@ class ForkServer:
 
 
 class KernelProcess:
-    """A forked kernel, as much like a Popen as its manager needs."""
+    """A forked kernel, with those methods of a Popen that its manager calls."""
 
     stdin = stdout = stderr = None  # its output is the worker's
 
-    def __init__(self, nursery: ForkServer, pid: int) -> None:
+    def __init__(self, server: ForkServer, pid: int) -> None:
         self.pid = pid
-        self._nursery = nursery
+        self._server = server
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
-        """Its exit status, None while it lives."""
+        """The exit status, None while it lives."""
         if self.returncode is None:
-            self.returncode = self._nursery.status(self.pid)
+            self.returncode = self._server.status(self.pid)
         return self.returncode
 
     def wait(self) -> int:
-        """Its exit status, when it has ended."""
+        """Wait until it has ended, and return the exit status."""
         while self.poll() is None:
             time.sleep(SECONDS_BETWEEN_LOOKS)
         return self.returncode or 0
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal, unless it has ended."""
+        """Send a signal, unless it has ended."""
         if self.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Send SIGTERM."""
         self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it."""
+        """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
 
 def main(descriptor: int) -> None:
     """Import everything, then fork a kernel for each request until the worker is gone."""
-    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # which pyplot reads when it is imported
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # pyplot reads it when it is imported
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for module in PRELOADED:
-        with contextlib.suppress(ImportError):  # what a notebook needs, it will ask for itself
+        with contextlib.suppress(ImportError):  # a notebook that needs it imports it itself
             importlib.import_module(module)
     gc.collect()
     gc.freeze()
-    children: set[int] = set()
-    with socket.socket(fileno=descriptor) as asked, selectors.DefaultSelector() as selector:
-        selector.register(asked, selectors.EVENT_READ)
+    running: set[int] = set()  # process ids of kernels
+    with socket.socket(fileno=descriptor) as requests, selectors.DefaultSelector() as selector:
+        selector.register(requests, selectors.EVENT_READ)
         try:
             while True:
-                ready = selector.select(SECONDS_BETWEEN_LOOKS if children else None)
-                for pid in _ended(children):
-                    asked.send(json.dumps(pid).encode())
+                ready = selector.select(SECONDS_BETWEEN_LOOKS if running else None)
+                for message in _ended(running):
+                    requests.send(json.dumps(message).encode())
                 if ready:
-                    request, descriptors, _, _ = socket.recv_fds(asked, LONGEST, MOST_DESCRIPTORS)
+                    request, descriptors, _, _ = socket.recv_fds(requests, LONGEST, MOST_DESCRIPTORS)
                     if not request:
                         return
-                    children.add(_fork_kernel(json.loads(request), descriptors, asked))
+                    running.add(_fork_kernel(json.loads(request), descriptors, requests))
         except (BrokenPipeError, ConnectionResetError):
             return
         finally:
-            for pid in children:
+            for pid in running:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
 
-def _ended(children: set[int]) -> list[dict[str, int]]:
-    """What is told of those of `children` that have ended, which are taken out."""
-    told = []
-    for child in list(children):
-        pid, status = os.waitpid(child, os.WNOHANG)
+def _ended(running: set[int]) -> list[dict[str, int]]:
+    """Remove the kernels that have ended from `running`, and return a message about each."""
+    messages = []
+    for kernel in list(running):
+        pid, status = os.waitpid(kernel, os.WNOHANG)
         if pid:
-            children.discard(pid)
-            told.append({"pid": pid, "status": os.waitstatus_to_exitcode(status)})
-    return told
+            running.discard(pid)
+            messages.append({"pid": pid, "status": os.waitstatus_to_exitcode(status)})
+    return messages
 
 
-def _fork_kernel(request: dict[str, Any], descriptors: Sequence[int], asked: socket.socket) -> int:
+def _fork_kernel(request: dict[str, Any], descriptors: Sequence[int], requests: socket.socket) -> int:
     pid = os.fork()
     if pid:
-        for held in descriptors:
-            os.close(held)
-        asked.send(json.dumps({"pid": pid}).encode())
+        for descriptor in descriptors:
+            os.close(descriptor)
+        requests.send(json.dumps({"pid": pid}).encode())
         return pid
     status = 1
     try:
-        asked.close()
+        requests.close()
         _become_kernel(request)
         status = 0
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
-    except BaseException:  # noqa: BLE001 - the nursery's own course must not go on in the child
+    except BaseException:  # noqa: BLE001 - the loop of the fork server must not go on in the kernel process
         traceback.print_exc()
     finally:
         os._exit(status)

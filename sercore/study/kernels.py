@@ -1,4 +1,4 @@
-"""One notebook in one kernel: started safely beside others, watched, and ended when nobody waits for it any more."""
+"""Execute one notebook in a kernel of its own, which is watched, and ended when it hangs or its batch is stopped."""
 
 import contextlib
 import contextvars
@@ -32,26 +32,26 @@ class StoppedError(RuntimeError):
 
 
 class KernelLostError(RuntimeError):
-    """The kernel died or was ended because it hung: its notebook may go on in another."""
+    """The kernel died, or hung and was ended: its notebook may go on in another kernel."""
 
 
 @dataclass
 class Watch:
-    """How a kernel is started, and when it is given up."""
+    """How a kernel is started, and when it is ended."""
 
-    owner: str = ""  # who may stop it
+    batch_id: str = ""  # `stop` ends the kernels of a batch
     inherit: tuple[int, ...] = ()  # file descriptors that stay open while it lives
-    environment: Mapping[str, str] = field(default_factory=dict)  # variables in place of this process's
-    alive: Callable[[], float] = time.time  # when it last made progress, in seconds since the epoch
+    environment: Mapping[str, str] = field(default_factory=dict)  # variables that replace those of this process
+    alive: Callable[[], float] = time.time  # the time of its last progress, in seconds since the epoch
     patience: float = 0.0  # seconds without progress after which it is ended; 0: never
     warm: bool = False  # whether it is forked from a process that has imported torch and the like
-    started: Callable[[int], None] = lambda _: None  # told its process id
+    started: Callable[[int], None] = lambda _: None  # called with its process id
     process: subprocess.Popen | KernelProcess | None = None
-    given_up: str = ""  # why it was ended
+    ended_because: str = ""  # filled when it is ended
 
 
 class _Forked(LocalProvisioner):
-    """A kernel process that is forked from this worker's nursery, or started anew where that is gone."""
+    """Starts a kernel by forking this worker's fork server, or as a new process where the fork server has died."""
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> dict[str, Any]:
         watch = _watch.get()
@@ -69,7 +69,7 @@ class _Forked(LocalProvisioner):
 
 
 class _Kernel(AsyncKernelManager):
-    """A kernel that is reached through sockets in the file system, under a name of its own: ports can be taken."""
+    """A kernel with sockets in the file system, whose names are unique: a network port may be taken."""
 
     @default("transport")
     def _default_transport(self) -> str:
@@ -97,11 +97,13 @@ class _Kernel(AsyncKernelManager):
         if watch.process is not None:
             watch.started(watch.process.pid)
         with _lock:
-            if watch.owner in _stopped:  # while it started
+            if watch.batch_id in _stopped:  # while it started
                 _end(watch)
 
     async def _async_interrupt_kernel(self) -> None:
-        if not self.shutting_down:  # whose last cell has ended: an interrupt would find it writing its answer
+        if (
+            not self.shutting_down
+        ):  # its last cell has ended, and an interrupt would reach it while it writes its answer
             await super()._async_interrupt_kernel()
 
 
@@ -113,7 +115,7 @@ _lock = threading.Lock()
 
 
 def _fork_server() -> ForkServer:
-    """This process's nursery, started at its first use."""
+    """The fork server of this process, started at its first use."""
     with _lock:
         if not _fork_servers:
             _fork_servers.append(ForkServer())
@@ -121,17 +123,17 @@ def _fork_server() -> ForkServer:
 
 
 def _drop_fork_server() -> None:
-    """Let the next kernel have a new one."""
+    """Let the next kernel start a new fork server."""
     with _lock:
         _fork_servers.clear()
 
 
-def stop(owner: str = "") -> None:
-    """End the kernels of `owner` in this process and start none: its notebooks raise StoppedError where they wait."""
+def stop(batch_id: str = "") -> None:
+    """End the kernels of a batch in this process and start no more: its calls of `execute` raise StoppedError."""
     with _lock:
-        _stopped.add(owner)
+        _stopped.add(batch_id)
         for watch in _running:
-            if watch.owner == owner:
+            if watch.batch_id == batch_id:
                 _end(watch)
 
 
@@ -142,7 +144,7 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any], watch: Wat
     for `watch.patience` seconds, and StoppedError where `stop` was called.
     """
     watch = watch or Watch()
-    if watch.owner in _stopped:
+    if watch.batch_id in _stopped:
         raise StoppedError(f"{notebook.name} was stopped")
     output.parent.mkdir(parents=True, exist_ok=True)
     with _watched(watch):
@@ -150,9 +152,9 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any], watch: Wat
             # nbclient keeps its event loop in the context; Dask's threads get copies of one, and would share its loop
             contextvars.Context().run(_execute, notebook, output, parameters, watch)
         except (DeadKernelError, RuntimeError) as error:
-            if watch.owner in _stopped:
+            if watch.batch_id in _stopped:
                 raise StoppedError(f"{notebook.name} was stopped") from error
-            raise KernelLostError(watch.given_up or _death(watch, error)) from error
+            raise KernelLostError(watch.ended_because or _death(watch, error)) from error
 
 
 def _execute(notebook: Path, output: Path, parameters: dict[str, Any], watch: Watch) -> None:
@@ -167,29 +169,29 @@ def _execute(notebook: Path, output: Path, parameters: dict[str, Any], watch: Wa
 
 @contextlib.contextmanager
 def _watched(watch: Watch) -> Iterator[None]:
-    """Let `stop` find `watch` inside, and end its kernel where it makes no progress."""
+    """List `watch` for `stop` while the block runs, and end its kernel where it makes no progress."""
     done = threading.Event()
     started = time.time()
 
-    def look() -> None:
+    def end_when_silent() -> None:
         while not done.wait(min(SECONDS_BETWEEN_LOOKS, watch.patience)):
             silent = time.time() - max(started, watch.alive())
             if silent > watch.patience:
-                watch.given_up = f"no sign of life for {silent:.0f} s: the kernel was ended"
+                watch.ended_because = f"no sign of life for {silent:.0f} s: the kernel was ended"
                 _end(watch)
                 return
 
     with _lock:
         _running.append(watch)
-    looker = threading.Thread(target=look, daemon=True)
+    watching = threading.Thread(target=end_when_silent, daemon=True)
     try:
         if watch.patience:
-            looker.start()
+            watching.start()
         yield
     finally:
         done.set()
         if watch.patience:
-            looker.join()
+            watching.join()
         with _lock:
             _running.remove(watch)
 
@@ -201,7 +203,7 @@ def _end(watch: Watch) -> None:
 
 
 def _death(watch: Watch, error: Exception) -> str:
-    """What a kernel died of, as far as its exit status tells."""
+    """Why a kernel died, by its exit status."""
     status = watch.process.poll() if watch.process is not None else None
     if status is None:
         return f"the kernel was lost: {error}"
@@ -213,7 +215,7 @@ def _death(watch: Watch, error: Exception) -> str:
 
 
 def cause(error: Exception) -> str:
-    """What went wrong in one line: of a notebook the exception of the cell that failed."""
+    """The error in one line; for a notebook, the exception of the cell that failed."""
     if isinstance(error, PapermillExecutionError):
         return f"cell {error.cell_index}: {error.ename}: {error.evalue}"
     if isinstance(error, KernelLostError):

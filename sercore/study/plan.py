@@ -1,9 +1,7 @@
-"""Runs as jobs: what a run's notebook is given, what it needs before it, and the caches that are filled for it.
-
-A study as a batch: which of its runs are still to do, in which order, and which analyses are older than them.
+"""A study as a batch of jobs: the runs that are left to do, what each needs, the caches, and the analyses.
 
 A run is complete when its folder holds its result, which its notebook writes last. Complete runs are skipped,
-whatever else is in their folder; a run that fails is recorded with its cause and the others go on.
+whatever else is in their folder; the cause of a run that fails is recorded, and the others go on.
 """
 
 import ast
@@ -19,17 +17,20 @@ from typing import Any
 import papermill
 
 from sercore import files
+from sercore.registry import MODELS
 from sercore.schema import did_you_mean, first
 from sercore.study import attempt, costs, scheduler
 from sercore.study.attempt import Outcome, Task
 from sercore.study.config import Run, Study
 from sercore.study.workers import Cluster, Where
 
-PLACES = ("study", "corpora", "folder", "cache")  # parameters that say where things lie: no part of what a run is
-MADE_FROM = {"lf": ("bert", "cnn14")}  # models whose results are made from those of others
+PLACES = ("study", "corpora", "folder", "cache")  # parameters that are paths: they do not make a run another one
 PREPARATION = "notebooks/0_corpora.ipynb"
-CACHES = "caches"  # what jobs are called that fill caches
-READS = {"corpus", "model", "features", "text"}  # parameters of a notebook that reads them
+CACHES = "caches"  # the names of jobs that fill caches begin with it
+READS = {"corpus", "model", "features", "text"}  # parameters of a notebook that reads caches
+RETRIES = 1
+PATIENCE = 1800.0  # seconds
+WARM = 3  # from so many runs per worker on it pays to fork kernels from a process that has imported everything
 
 
 def defaults(notebook: Path) -> dict[str, Any]:
@@ -39,24 +40,24 @@ def defaults(notebook: Path) -> dict[str, Any]:
     """
     if not notebook.exists():
         near = first(sorted(other.name for other in notebook.parent.glob("*.ipynb")))
-        raise FileNotFoundError(f"no notebook {notebook}; found in that folder: {near}")
+        raise FileNotFoundError(f"no notebook {notebook}; that folder has {near}")
     return dict(_declared(notebook, notebook.stat().st_mtime_ns))
 
 
 @cache
-def _declared(notebook: Path, modified: int) -> dict[str, Any]:  # noqa: ARG001 - `modified` tells when to look again
-    found = {}
+def _declared(notebook: Path, modified: int) -> dict[str, Any]:  # noqa: ARG001 - a change of `modified` makes the cache read the file again
+    values = {}
     for name, parameter in papermill.inspect_notebook(str(notebook)).items():
         try:
-            found[name] = ast.literal_eval(parameter["default"])
+            values[name] = ast.literal_eval(parameter["default"])
         except (ValueError, SyntaxError):
-            value = parameter["default"]
-            raise ValueError(f"{notebook}: parameter {name} = {value} is no literal") from None
-    return found
+            default = parameter["default"]
+            raise ValueError(f"{notebook}: parameter {name} = {default} is no literal") from None
+    return values
 
 
 def run_parameters(run: Run) -> dict[str, Any]:
-    """Everything that makes `run` what it is: its notebook's defaults with its own values in their place.
+    """The parameters of `run`, with its notebook's defaults for those that it does not set; without PLACES.
 
     Raises ValueError for a parameter that the notebook does not declare.
     """
@@ -72,12 +73,14 @@ def run_parameters(run: Run) -> dict[str, Any]:
 def dependencies(study: Study, run: Run) -> list[Run]:
     """The runs whose results the notebook of `run` reads.
 
-    In each section that its own section needs: those of the same corpus, seed, ... and model, or of its halves.
+    In each section that its own section needs: those of the same corpus, seed, ... and model, or of the models that its
+    model is made from.
     """
-    found = []
+    needed = []
+    model = run.parameters.get("model")
+    models = (MODELS[model].made_from if model in MODELS else ()) or (model,)
     for section in run.needs:
         others = study.section(section)
-        models = MADE_FROM.get(run.parameters.get("model", ""), (run.parameters.get("model"),))
         alike = [
             other
             for other in others
@@ -88,17 +91,17 @@ def dependencies(study: Study, run: Run) -> list[Run]:
                 if key in other.parameters and key != "model"
             )
         ]
-        found += alike or others
-    return found
+        needed += alike or others
+    return needed
 
 
 def label(run: Run) -> str:
-    """What a run is called in messages."""
+    """The name of `run` in messages: section/name."""
     return f"{run.section}/{run.name}"
 
 
 def task(study: Study, run: Run, common: Mapping[str, Any]) -> Task:
-    """The notebook of `run`, with what it is given."""
+    """The execution of the notebook of `run`, with its parameters and paths; `common` are the fields of every task."""
     places = {
         "study": str(study.path),
         "corpora": study.corpora,
@@ -122,7 +125,7 @@ def preparations(
 ) -> tuple[list[scheduler.Job], dict[tuple[str, str], tuple[str, ...]]]:
     """Jobs that fill the caches which `runs` read, one for each corpus and front end; and run -> names of its jobs.
 
-    Without them the first runs of each corpus would fill them, while the others wait.
+    Without these jobs the first runs of each corpus would fill the caches while the others wait.
     """
     readers: dict[str, list[Run]] = {}
     models: dict[str, set[str]] = {}
@@ -137,18 +140,18 @@ def preparations(
     for front, of_front in readers.items():
         reading = [run for run in of_front if run.key in waiting]
         for corpus in study.corpora if reading else ():
-            given = {"corpus": corpus, "models": sorted(models[front]), **json.loads(front)}
-            job = _fill(study, given, common)
+            parameters = {"corpus": corpus, "models": sorted(models[front]), **json.loads(front)}
+            job = _filling(study, parameters, common)
             if job is not None:
                 jobs.append(job)
                 needs |= {run.key: (*needs.get(run.key, ()), job.name) for run in reading}
     return jobs, needs
 
 
-def _fill(study: Study, given: dict[str, Any], common: Mapping[str, Any]) -> scheduler.Job | None:
-    """The job that fills one corpus's cache as `given` asks for; None where it is filled."""
-    digest = blake2b(json.dumps(given, sort_keys=True).encode(), digest_size=4).hexdigest()
-    name = f"{CACHES}/corpus={given['corpus']},{digest}"
+def _filling(study: Study, parameters: dict[str, Any], common: Mapping[str, Any]) -> scheduler.Job | None:
+    """The job that executes PREPARATION with `parameters` to fill one corpus's cache; None where it is filled."""
+    digest = blake2b(json.dumps(parameters, sort_keys=True).encode(), digest_size=4).hexdigest()
+    name = f"{CACHES}/corpus={parameters['corpus']},{digest}"
     folder = study.folder / name
     result = folder / files.PREPARED
     if result.exists() and all(Path(entry).is_dir() for entry in files.read_json(result)["entries"]):
@@ -159,32 +162,27 @@ def _fill(study: Study, given: dict[str, Any], common: Mapping[str, Any]) -> sch
         name=name,
         notebook=files.resolve(PREPARATION),
         output=folder / files.NOTEBOOK,
-        parameters=given | places,
+        parameters=parameters | places,
         result=result,
         **common,
     )
     return scheduler.Job(name=name, call=partial(attempt.run, filling), cost=float("inf"))
 
 
-RETRIES = 1
-PATIENCE = 1800.0  # seconds
-WARM = 3  # runs of a worker from which on it pays to fork their kernels from one that has imported everything
-
-
 def pending(runs: tuple[Run, ...]) -> list[Run]:
     """Those of `runs` that have no result yet.
 
-    Raises ValueError where a run's folder holds the result of other parameters than are asked for now.
+    Raises ValueError where a run's folder holds the result of other parameters than the study has now.
     """
     changed = []
     for run in runs:
         differs = files.other_parameters(run.folder, run_parameters(run))
         if differs:
-            changed.append(f"{run.section}/{run.name} ({', '.join(differs)})")
+            changed.append(f"{label(run)} ({', '.join(differs)})")
     if changed:
         raise ValueError(
             f"{len(changed)} run folders below {runs[0].folder.parent.parent} hold other parameters than "
-            f"the study asks for: {first(changed, 3)}; give the study another name, or remove these folders"
+            f"the study has: {first(changed, 3)}; give the study another name, or remove these folders"
         )
     return [run for run in runs if not run.complete]
 
@@ -207,7 +205,7 @@ def select(
         values = sorted({str(run.parameters[key]) for run in having})
         runs = [run for run in having if str(run.parameters[key]) == value]
         if not runs:
-            raise ValueError(f"no run has {key}={value}; found: {first(values)}")
+            raise ValueError(f"no run has {key}={value}; there is {first(values)}")
     return {run.key for run in runs}
 
 
@@ -223,10 +221,17 @@ def execute(
     """Run what the study, or those of its runs in `only`, still lacks on `cluster`, and yield each outcome.
 
     Everything is checked before anything runs. The longest runs begin first, each after the runs that it needs and
-    the caches that it reads. A run that fails is recorded in its folder and the rest goes on. A kernel that is lost, or
-    shows no sign of life for `patience` seconds, is replaced up to `retries` times. `workers`: of this machine, where
-    no cluster is given.
-    Raises ValueError for parameters that do not fit their notebook and for results of other parameters.
+    the caches that it reads. A run that fails is recorded in its folder, and the rest goes on.
+
+    Args:
+        study: what is to be run.
+        cluster: the workers; None starts some on this machine.
+        only: (section, name) of the runs; None for all.
+        workers: how many to start, where no cluster is given.
+        retries: how often a kernel is replaced that was lost, or had no heartbeat for `patience` seconds.
+        patience: seconds; 0 waits for ever.
+
+    Raises: ValueError for parameters that do not fit their notebook and for results of other parameters.
     """
     wanted = [run for run in study.runs if only is None or run.key in only]
     todo = pending(tuple(wanted))
@@ -234,9 +239,15 @@ def execute(
     yield from (Outcome(label(run), "skipped") for run in wanted if run.key not in waiting)
     if not todo:
         return
-    with _own(cluster, workers, len(todo)) as used, scheduler.batch_marker(study.folder, used) as token:
+    with _own(cluster, workers, len(todo)) as used, scheduler.batch_marker(study.folder, used) as marker:
         warm = len(todo) >= WARM * sum(used.client.nthreads().values())
-        common = {"owner": used.owner, "token": token, "retries": retries, "patience": patience, "warm": warm}
+        common = {
+            "batch_id": used.batch_id,
+            "batch_marker": marker,
+            "retries": retries,
+            "patience": patience,
+            "warm": warm,
+        }
         expected = costs.expected(study)
         planned, prepared = preparations(study, todo, common)
         for run in todo:
@@ -259,7 +270,7 @@ def execute(
 
 
 def _own(cluster: Cluster | None, workers: int | None, tasks: int) -> AbstractContextManager[Cluster]:
-    """`cluster`, which its owner ends, or one for this batch."""
+    """`cluster`, which stays when the block ends, or one for this batch."""
     return nullcontext(cluster) if cluster is not None else Cluster(Where(workers=workers), tasks)
 
 
@@ -281,11 +292,12 @@ def analyse(study: Study, cluster: Cluster | None = None, workers: int | None = 
         else:
             tasks.append(task)
     if tasks:
-        with _own(cluster, workers, len(tasks)) as used, scheduler.batch_marker(study.folder, used) as token:
+        with _own(cluster, workers, len(tasks)) as used, scheduler.batch_marker(study.folder, used) as marker:
+            common = {"batch_id": used.batch_id, "batch_marker": marker, "patience": PATIENCE}
             planned = [
                 scheduler.Job(
                     name=task.name,
-                    call=partial(attempt.run, replace(task, owner=used.owner, token=token, patience=PATIENCE)),
+                    call=partial(attempt.run, replace(task, **common)),
                     trains=False,
                 )
                 for task in tasks
@@ -295,12 +307,8 @@ def analyse(study: Study, cluster: Cluster | None = None, workers: int | None = 
 
 def failures(study: Study) -> dict[str, str]:
     """Name -> cause of the runs whose last execution failed."""
-    found = {}
-    for run in study.runs:
-        record = run.folder / files.FAILURE
-        if record.exists() and not run.complete:
-            found[f"{run.section}/{run.name}"] = json.loads(record.read_text(encoding="utf-8"))["cause"]
-    return found
+    records = {label(run): files.find_json(run.folder / files.FAILURE) for run in study.runs if not run.complete}
+    return {name: record["cause"] for name, record in records.items() if record}
 
 
 def _inputs(study: Study, notebook: Path) -> str:

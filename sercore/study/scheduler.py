@@ -1,34 +1,31 @@
-"""Many jobs on a cluster: those that others need before them, else the longest first; no loss but of what runs.
+"""Give the jobs of a batch to Dask workers, and compute how long a study takes on so many workers.
 
-Jobs are handed to Dask one a worker, so that the order is decided when a worker is free, and workers may come and go.
-A worker that dies is replaced, and its job given to another; a job that has killed several workers fails.
-
-Runs on workers, the longest that can begin first: how long it takes and how much stands idle.
-
-Computed exactly, and simulated by the batch's own machinery with jobs that sleep.
+A job begins after those that it needs, the longest first. Dask gets one job a worker, so that the order is decided
+when a worker is free, and workers may come and go. A worker that dies is replaced and its job given to another; a job
+that has killed several workers fails.
 """
 
 import contextlib
 import heapq
-import logging
 import os
 import queue
 import socket
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dask.distributed import Client, Future, KilledWorker, LocalCluster
+from dask.distributed import Client, Future, KilledWorker
 from distributed.comm import CommClosedError
 
 from sercore import files
 from sercore.study.attempt import Outcome
-from sercore.study.workers import Cluster, Where
+from sercore.study.workers import Cluster
 
 SECONDS_BETWEEN_LOOKS = 1.0  # for workers that have joined
+SECONDS_BETWEEN_CONFIRMATIONS = 0.01
 SECONDS_WITHOUT_SCHEDULER = 60.0
 NO_SPACE = "No space left on device"
 
@@ -37,7 +34,7 @@ Call = Callable[[Sequence[Outcome], bool], Outcome]
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Something to do on a worker: `call(outcomes of what it needs, whether to wait for another batch)`."""
+    """Something to do on a worker: `call(outcomes of the jobs it needs, whether to wait for another batch)`."""
 
     name: str
     call: Call
@@ -47,22 +44,21 @@ class Job:
 
 
 def perform(jobs: Sequence[Job], cluster: Cluster) -> Iterator[Outcome]:
-    """Do `jobs` on the workers of `cluster` and yield each outcome as it comes.
+    """Do `jobs` on the workers of `cluster` and yield each outcome as it arrives.
 
-    What another batch has claimed is left until all else is done, and then waited for. However the iteration ends, no
-    job goes on unseen. Raises OSError where the scheduler is lost or the disk is full, ValueError for needs that go
-    round in a circle.
+    A job that another batch has locked is put off until all others are done, and then waited for. When the iteration
+    ends early, the jobs that run are stopped. Raises OSError where the scheduler is lost or the disk is full,
+    ValueError for jobs that need each other.
     """
-    course = Scheduler(jobs, cluster)
+    scheduler = Scheduler(jobs, cluster)
     try:
-        while course.open:
-            yield from course.step()
+        while scheduler.open:
+            yield from scheduler.step()
     except CommClosedError as error:
-        course.abandon()
-        raise OSError(course.lost) from error
-    except BaseException:  # Ctrl-C, or the caller has enough: kernels must not train on unseen
-        course.abandon()
-        raise
+        raise OSError(scheduler.lost) from error
+    finally:
+        if scheduler.open:  # an error, Ctrl-C, or the caller iterates no further: no kernel may go on unseen
+            scheduler.abandon()
 
 
 class Scheduler:
@@ -73,8 +69,8 @@ class Scheduler:
         self.waiting = sorted(jobs, key=lambda job: -job.cost)
         self.known = {job.name for job in jobs}
         self.done: dict[str, Outcome] = {}
-        self.claimed: list[Job] = []
-        self.patient = False  # what is left is waited for
+        self.locked: list[Job] = []  # by another batch
+        self.wait_for_locks = False
         self.running: dict[str, tuple[Job, Future]] = {}
         self.ended: queue.Queue[str] = queue.Queue()
         self.lost_at = 0.0
@@ -83,7 +79,7 @@ class Scheduler:
     @property
     def open(self) -> bool:
         """Whether something is left to do."""
-        return bool(self.waiting or self.running or self.claimed)
+        return bool(self.waiting or self.running or self.locked)
 
     @property
     def client(self) -> Client:
@@ -91,13 +87,13 @@ class Scheduler:
         return self.cluster.client
 
     def step(self) -> Iterator[Outcome]:
-        """Give free workers something to do, and wait a while for what ends."""
-        self._hand_out()
+        """Give jobs to the free workers, then wait a while for one that ends."""
+        self._submit()
         if not self.running:
-            if not self.claimed and self.waiting:
+            if not self.locked and self.waiting:
                 stuck = ", ".join(job.name for job in self.waiting[:3])
                 raise ValueError(f"{stuck} need each other: nothing can begin")
-            self.waiting, self.claimed, self.patient = self.claimed + self.waiting, [], True
+            self.waiting, self.locked, self.wait_for_locks = self.locked + self.waiting, [], True
             return
         try:
             name = self.ended.get(timeout=SECONDS_BETWEEN_LOOKS)
@@ -106,22 +102,22 @@ class Scheduler:
             return
         job, future = self.running.pop(name)
         outcome = self._outcome(job, future)
-        if outcome.state == "claimed":
-            self.claimed.append(job)
+        if outcome.state == "locked":
+            self.locked.append(job)
             return
         self.done[name] = outcome
         yield outcome
         if outcome.state == "failed" and NO_SPACE in outcome.cause:
             raise OSError(f"{outcome.name}: {outcome.cause}; free some space: what is complete is kept")
 
-    def _hand_out(self) -> None:
+    def _submit(self) -> None:
         free = self._workers() - len(self.running)
-        wanted = self.cluster.resources() if self.waiting and free > 0 else {}
+        gpu = self.cluster.resources() if self.waiting and free > 0 else {}
         for job in [job for job in self.waiting if free > 0 and self._ready(job)][: max(free, 0)]:
             self.waiting.remove(job)
-            resources = wanted if job.trains else {}
+            resources = gpu if job.trains else {}
             needed = [self.done[name] for name in job.needs if name in self.done]
-            future = self.client.submit(job.call, needed, self.patient, pure=False, resources=resources or None)
+            future = self.client.submit(job.call, needed, self.wait_for_locks, pure=False, resources=resources or None)
             self.running[job.name] = (job, future)
             future.add_done_callback(lambda _, name=job.name: self.ended.put(name))
 
@@ -129,20 +125,39 @@ class Scheduler:
         return all(name in self.done or name not in self.known for name in job.needs)
 
     def _workers(self) -> int:
-        """Notebooks that can be executed at once; one where workers are still awaited, so that it waits at Dask."""
+        """How many jobs can run at once; 1 before the first worker has joined, so that a job waits at Dask for it."""
         return max(1, sum(self.client.nthreads().values()))
 
     def _outcome(self, job: Job, future: Future) -> Outcome:
+        """The outcome of the job whose `future` is done, which Dask then never computes again."""
         if future.status == "cancelled":
             raise OSError(self.lost)
-        try:
-            return replace(future.result(), name=job.name)
-        except KilledWorker as error:
-            return Outcome(job.name, "failed", cause=f"its worker died, {error.allowed_failures + 1} times")
-        except Exception as error:  # noqa: BLE001 - a worker that cannot even begin: its job has failed, others go on
-            return Outcome(job.name, "failed", cause=f"{type(error).__name__}: {error}")
-        finally:
-            future.release()  # else Dask would do a job again whose worker leaves after it
+        error = future.exception()
+        if error is None:
+            outcome = replace(future.result(), name=job.name)
+        elif isinstance(error, KilledWorker):
+            outcome = Outcome(job.name, "failed", cause=f"its worker died, {error.allowed_failures + 1} times")
+        else:  # of a worker that cannot even begin: the other jobs go on
+            outcome = Outcome(job.name, "failed", cause=f"{type(error).__name__}: {error}")
+        self._release(future)
+        return outcome
+
+    def _release(self, future: Future) -> None:
+        """Release `future` and wait until the scheduler has dropped its task.
+
+        Dask computes a task again whose worker leaves while the scheduler still believes that its result is wanted.
+        """
+        key, start = future.key, time.monotonic()
+        future.release()
+        while self.client.status != "closed" and time.monotonic() - start < SECONDS_WITHOUT_SCHEDULER:
+            try:
+                status = self.client.sync(self.client.scheduler.get_task_status, keys=[key])
+            except OSError as error:
+                raise OSError(self.lost) from error
+            if status[key] is None:
+                return
+            time.sleep(SECONDS_BETWEEN_CONFIRMATIONS)
+        raise OSError(self.lost)
 
     def _check_scheduler(self) -> None:
         if self.client.status == "running":
@@ -153,20 +168,23 @@ class Scheduler:
             raise OSError(self.lost)
 
     def abandon(self) -> None:
-        """Stop what runs."""
+        """Stop the jobs that run."""
         self.cluster.stop()
-        with contextlib.suppress(Exception):  # a lost scheduler has nothing to cancel
+        if self.client.status == "running":  # a lost scheduler has nothing to cancel
             self.client.cancel([future for _, future in self.running.values()], force=True)
 
 
 @contextlib.contextmanager
 def batch_marker(folder: Path, cluster: Cluster) -> Iterator[Path]:
-    """Tell in `folder`, while the block runs, that a batch is under way; yields a file that its workers must see."""
+    """Record in `folder`, while the block runs, that a batch is under way.
+
+    Yields a file of this batch alone, which all of its workers must see. Its name is that of no other batch.
+    """
     start = time.monotonic()
-    token = folder / f".batch-{cluster.owner}"
+    marker = folder / f".batch-{uuid.uuid4().hex}"
     path = folder / files.BATCH
     content: dict[str, Any] = {
-        "owner": cluster.owner,
+        "marker": marker.name,
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "workers": sum(cluster.client.nthreads().values()),
@@ -174,45 +192,41 @@ def batch_marker(folder: Path, cluster: Cluster) -> Iterator[Path]:
         "dashboard": cluster.dashboard,
         "address": cluster.address,
     }
-    files.write_text(token, cluster.owner)
+    files.write_text(marker, cluster.batch_id)
     files.write_json(path, content)
     try:
-        yield token
+        yield marker
     finally:
-        _remember(folder / files.BATCHES, content | {"seconds": round(time.monotonic() - start, 2)})
-        token.unlink(missing_ok=True)
-        with contextlib.suppress(OSError, ValueError):
-            if files.read_json(path)["owner"] == cluster.owner:
-                path.unlink(missing_ok=True)
+        _add_batch(folder / files.BATCHES, content | {"seconds": round(time.monotonic() - start, 2)})
+        marker.unlink(missing_ok=True)
+        if (files.find_json(path) or {}).get("marker") == marker.name:
+            path.unlink(missing_ok=True)
 
 
-def _remember(path: Path, content: dict[str, Any]) -> None:
-    """Add `content` to the batches that the study has had."""
-    kept = ("host", "workers", "started", "seconds")
-    with contextlib.suppress(OSError, ValueError):  # a full disk: no reason to hide why the batch ended
-        earlier = files.read_json(path)["batches"] if path.exists() else []
-        files.write_json(path, {"batches": [*earlier, {key: content[key] for key in kept}]})
+def _add_batch(path: Path, content: dict[str, Any]) -> None:
+    """Add `content` to the list of the study's batches."""
+    columns = ("host", "workers", "started", "seconds")
+    earlier = (files.find_json(path) or {}).get("batches", [])
+    with contextlib.suppress(OSError):  # a full disk must not hide why the batch ended
+        files.write_json(path, {"batches": [*earlier, {key: content[key] for key in columns}]})
 
 
 Edges = Mapping[int, Collection[int]]
 """Of a task: the tasks that must end before it begins."""
 
 
-MACHINES = 8  # most that a simulation has: each of its Dask workers takes as many tasks at once as it has to
-
-
 class Schedule(NamedTuple):
-    """How a set of tasks lies on workers."""
+    """How long a set of tasks takes on workers."""
 
-    wall: float  # seconds from the first task's begin to the last one's end
+    wall: float  # seconds from the begin of the first task to the end of the last
     idle: float  # share of workers x wall in which no task runs
 
 
 def computed(lengths: Sequence[float], edges: Edges, workers: int, begun: Collection[int] = ()) -> Schedule:
-    """The schedule of tasks of `lengths` seconds where a free worker takes the longest that can begin.
+    """The schedule of tasks that take `lengths` seconds, where a free worker takes the longest task that can begin.
 
-    `begun` are those that have workers already, with what is left of them as their lengths; no task waits for another
-    that is not among `lengths`. Raises ValueError for fewer than one worker and for edges that go round in a circle.
+    `begun`: tasks that already run; their lengths are the seconds that are left of them. Raises
+    ValueError for fewer than one worker and for tasks that need each other.
     """
     if workers < 1:
         raise ValueError(f"{workers} workers; expected at least 1")
@@ -238,58 +252,4 @@ def computed(lengths: Sequence[float], edges: Edges, workers: int, begun: Collec
                 heapq.heappush(ready, (-lengths[later], later))
     if ended < len(lengths):
         raise ValueError(f"{len(lengths) - ended} of {len(lengths)} tasks need each other: nothing can begin")
-    return _schedule(now, sum(lengths), workers)
-
-
-def simulate(lengths: Sequence[float], edges: Edges, workers: int, scale: float) -> Schedule:
-    """The schedule that comes of giving the tasks to a batch that has `workers` of Dask, where each sleeps.
-
-    The workers are threads of this process, on up to MACHINES simulated machines. A second of a task is slept in
-    `scale` seconds, and the answer is in the tasks' own seconds: the batch's own time, some 25 milliseconds between a
-    run and the next, is in it, enlarged by 1 / `scale`.
-    """
-    jobs = [
-        Job(
-            name=str(task),
-            call=partial(_sleep, str(task), length * scale),
-            needs=tuple(map(str, edges.get(task, ()))),
-            cost=length,
-        )
-        for task, length in enumerate(lengths)
-    ]
-    with _Threads(Where(workers=workers)) as cluster:
-        cluster.client.wait_for_workers(1)
-        start = time.perf_counter()
-        for outcome in perform(jobs, cluster):
-            if outcome.state != "complete":
-                raise RuntimeError(f"task {outcome.name} of the simulation: {outcome.cause}")
-        wall = (time.perf_counter() - start) / scale
-    return _schedule(wall, sum(lengths), workers)
-
-
-def _schedule(wall: float, busy: float, workers: int) -> Schedule:
-    return Schedule(wall, 1 - busy / (wall * workers) if wall else 0.0)
-
-
-def _sleep(name: str, seconds: float, needed: Sequence[Outcome], patient: bool) -> Outcome:  # noqa: ARG001 - a batch.Call
-    time.sleep(seconds)
-    return Outcome(name, "complete", seconds)
-
-
-class _Threads(Cluster):
-    """Workers that are threads of this process: cheap enough for many, and good for nothing but sleeping."""
-
-    def _local(self) -> LocalCluster:
-        wanted = self.where.workers or 1
-        machines = max(count for count in range(1, MACHINES + 1) if wanted % count == 0)
-        return LocalCluster(
-            n_workers=machines,
-            threads_per_worker=wanted // machines,
-            processes=False,
-            dashboard_address=None,
-            silence_logs=logging.ERROR,
-        )
-
-    def resources(self) -> dict[str, float]:
-        """None: nothing is asked of who only sleeps."""
-        return {}
+    return Schedule(now, 1 - sum(lengths) / (now * workers) if now else 0.0)

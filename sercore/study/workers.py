@@ -1,6 +1,6 @@
-"""Where the notebooks of a batch are executed: on this machine, at a Dask scheduler's address, or as jobs of a queue.
+"""The Dask workers of a batch: on this machine, at the address of a running scheduler, or as jobs of a queue.
 
-A worker executes one notebook at a time; it needs no GPU itself, its kernel does.
+A worker executes one notebook at a time, in a kernel, which is the process that uses the GPU.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ QUEUES = {
     "oar": "OARCluster",
     "moab": "MoabCluster",
 }
-JOB = {"cores": 1, "processes": 1, "memory": "16 GB"}  # of a job, where the file does not say
+JOB = {"cores": 1, "processes": 1, "memory": "16 GB"}  # of a job, unless the file sets it
 KEYS = {"queue_system", "jobs", "gpus", "options"}
 
 
@@ -48,10 +48,10 @@ class Where:
     queue: str = ""  # YAML file of a queueing system's jobs
 
 
-class _Quiet(WorkerPlugin):
-    """Ctrl-C reaches every process of a terminal; the batch's own process decides what follows."""
+class _IgnoreInterrupt(WorkerPlugin):
+    """Lets a worker ignore Ctrl-C, which reaches every process of a terminal: the process of the batch handles it."""
 
-    name = "sercore-quiet"
+    name = "sercore-ignore-interrupt"
 
     def setup(self, worker: Any) -> None:  # noqa: ARG002 - Dask's signature
         with contextlib.suppress(ValueError):  # not the main thread
@@ -59,11 +59,11 @@ class _Quiet(WorkerPlugin):
 
 
 class Cluster:
-    """The workers of a batch, started when they are first needed; a context manager that lets them go."""
+    """The workers of a batch, started at their first use; as a context manager it ends them."""
 
     def __init__(self, where: Where | None = None, tasks: int | None = None) -> None:
         self.where = where or Where()
-        self.owner = uuid.uuid4().hex
+        self.batch_id = uuid.uuid4().hex
         self.tasks = tasks  # more workers than notebooks are never started
         self._own: Any = None
         self._client: Client | None = None
@@ -73,26 +73,27 @@ class Cluster:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """End the workers that were started here; after an error, their kernels first."""
+        """End the workers that were started here; after an error, end their kernels first."""
         if self._client is None:
             return
         if kind is not None:
             self.stop()
         for part in (self._client, self._own):
             if part is not None:
-                with contextlib.suppress(Exception):  # a scheduler that is gone cannot be told
+                with contextlib.suppress(OSError):  # the scheduler is lost
                     part.close(timeout=10)
 
     def stop(self) -> None:
         """End the kernels of this batch on every worker."""
-        with contextlib.suppress(Exception):  # a lost scheduler: its workers end their kernels themselves
-            self.client.run(kernels.stop, self.owner, on_error="ignore")
+        if self.client.status == "running":  # else the scheduler is lost, and its workers end their kernels themselves
+            with contextlib.suppress(OSError):  # it is being lost now
+                self.client.run(kernels.stop, self.batch_id, on_error="ignore")
 
     @property
     def client(self) -> Client:
         """The connection to the workers' scheduler, which is started or looked up at first use.
 
-        Raises OSError where no scheduler answers, ValueError for a queue's file that does not fit.
+        Raises OSError where no scheduler answers, ValueError for a mistake in a queue's file.
         """
         if self._client is None:
             if self.where.scheduler:
@@ -101,7 +102,7 @@ class Cluster:
                 self._own = _queue(files.resolve(self.where.queue)) if self.where.queue else self._local()
                 self._client = Client(self._own, set_as_default=False)
             if not self.where.scheduler and not self.where.queue:
-                self._client.register_plugin(_Quiet())
+                self._client.register_plugin(_IgnoreInterrupt())
         return self._client
 
     @property
@@ -115,7 +116,7 @@ class Cluster:
         return self.client.scheduler.address
 
     def resources(self) -> dict[str, float]:
-        """What a task that trains must ask for: a GPU where workers have some."""
+        """The Dask resources that a task which trains needs: a GPU where some workers have one."""
         workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
         return {GPU: 1} if any(GPU in worker.get("resources", {}) for worker in workers) else {}
 
@@ -135,10 +136,10 @@ class Cluster:
 
 
 def local_workers(workers: int | None = None, per_gpu: int = 1, tasks: int | None = None) -> list[dict[str, Any]]:
-    """What each worker of this machine is given: environment and resources.
+    """The environment and resources of each worker of this machine.
 
-    One a GPU, which it alone sees, times `per_gpu`; without GPUs one a core. Threads x workers are the cores: more are
-    many times slower. `workers` and `tasks`, where given, are the most that are wanted.
+    `per_gpu` workers for each GPU, which see no other; without GPUs one for each core. Threads times workers are the
+    cores: more of them are many times slower. `workers` sets the number, and there are never more than `tasks`.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     devices = [gpu for gpu in gpus() for _ in range(per_gpu)]
@@ -163,10 +164,10 @@ def gpus() -> list[str]:
         return [name for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if name not in ("", "-1")]
     command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+        listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    return [line.strip() for line in found.splitlines() if line.strip().isdigit()]
+    return [line.strip() for line in listed.splitlines() if line.strip().isdigit()]
 
 
 def _connect(address: str) -> Client:
@@ -177,17 +178,17 @@ def _connect(address: str) -> Client:
 
 
 def _queue(path: Path) -> Any:
-    """The cluster of jobs that the YAML file `path` describes, its jobs asked for."""
+    """The cluster that the YAML file `path` describes, with its jobs submitted."""
     cluster, jobs = job_cluster(files.read_yaml(path), str(path))
     cluster.scale(jobs=jobs)
     return cluster
 
 
 def job_cluster(content: Mapping[str, Any], where: str) -> tuple[Any, int]:
-    """A dask-jobqueue cluster without jobs, and how many it is to have.
+    """A dask-jobqueue cluster without jobs, and the number of jobs that it is to have.
 
-    `queue_system`: slurm, pbs, ...; `jobs`: how many, each one worker; `gpus`: whether each has one; `options`: what
-    dask-jobqueue's class takes (queue, account, walltime, memory, cores, job_script_prologue, ...).
+    `queue_system`: slurm, pbs, ...; `jobs`: how many, each one worker; `gpus`: whether each has one; `options`: of
+    dask-jobqueue's class (queue, account, walltime, memory, cores, job_script_prologue, ...).
     Raises ValueError for an unknown key or queue, ImportError where dask-jobqueue is not installed.
     """
     for key in content:
@@ -216,7 +217,7 @@ def job_cluster(content: Mapping[str, Any], where: str) -> tuple[Any, int]:
 
 @contextlib.contextmanager
 def ended_by_signal() -> Iterator[None]:
-    """Let SIGTERM (a queue's time limit) end a batch as Ctrl-C does, so that its workers are told."""
+    """Let SIGTERM (a queue's time limit) end a batch as Ctrl-C does, so that its kernels are stopped."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -82,11 +82,7 @@ def test_a_mistake_is_told(options, complaint, capsys):
     assert complaint in capsys.readouterr().err
 
 
-@pytest.mark.long
-def test_the_papers_schedule_on_sleeping_workers_is_near_the_computed_one(capsys):
+def test_the_papers_schedule_on_eight_gpus(capsys):
     printed = plan(capsys, PAPER, "--workers", "8")
-    _, wall, _, idle, slept, _, slept_idle, *_ = next(
-        line for line in printed.splitlines() if line.strip().startswith("8 ")
-    ).split()
-    assert float(wall) <= float(slept) < 1.3 * float(wall)
-    assert float(idle.rstrip("%")) <= float(slept_idle.rstrip("%")) < 30
+    (row,) = [line.split() for line in printed.splitlines() if line.strip().startswith("8 ")]
+    assert row == ["8", "9.09", "h", "1.6%"]

@@ -1,4 +1,4 @@
-"""One notebook on a worker: kernels that die or hang, claims of others, what is recorded."""
+"""One notebook on a worker: kernels that die or hang, locks of other batches, what is recorded."""
 
 import json
 import os
@@ -72,12 +72,12 @@ def started(task, times=1):
 
 
 def alive(process):
-    """Whether a process runs; one that ended and was not asked for its status does not."""
+    """Whether a process runs; a zombie does not."""
     state = Path(f"/proc/{process}/stat")
     return state.exists() and state.read_text().rpartition(")")[2].split()[0] not in "ZX"
 
 
-def told(task):
+def outcomes(task):
     return [one["outcome"] for one in files.read_json(task.folder / files.EXECUTIONS)["executions"]]
 
 
@@ -86,7 +86,7 @@ def test_a_kernel_that_is_killed_is_replaced(make_task, monkeypatch, warm):
     monkeypatch.setattr(attempt, "SECONDS_BETWEEN_TRIES", 0.0)
     task = make_task("die", warm=warm)
     assert attempt.run(task).state == "complete"
-    assert told(task) == ["failed", "complete"]
+    assert outcomes(task) == ["failed", "complete"]
     assert not (task.folder / files.RUNNING).exists()
 
 
@@ -105,21 +105,34 @@ def test_a_kernel_without_a_sign_of_life_is_ended(make_task, monkeypatch):
     assert time.monotonic() - begin < 40
 
 
-def test_a_failure_names_the_cell_and_holds_its_source(make_task):
+def test_a_failure_record_holds_the_cell_and_its_source(make_task):
     task = make_task("full")
     assert "No space left on device" in attempt.run(task).cause
     failure = files.read_json(task.folder / files.FAILURE)
     assert failure["source"].strip().startswith("import os, pathlib, time")
-    assert failure["cell"] == 2  # papermill puts what was passed into a cell of its own
+    assert failure["cell"] == 2  # papermill writes the parameters into a cell of its own
     assert failure["attempts"] == 1
 
 
-def test_what_another_holds_is_left_to_it_or_waited_for(make_task):
+def test_a_failure_is_final_in_its_batch_and_tried_again_by_the_next(make_task, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).touch()
+    task = make_task("full", batch_marker=tmp_path / "one")
+    assert attempt.run(task).state == "failed"
+    again = attempt.run(task)  # as Dask does when the worker leaves
+    assert again.state == "failed"
+    assert "No space left on device" in again.cause
+    assert len(started(task)) == 1
+    attempt.run(make_task("full", batch_marker=tmp_path / "two"))
+    assert len(started(task)) == 2
+
+
+def test_a_run_that_another_batch_has_locked_is_left_or_waited_for(make_task):
     task = make_task("gate")
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(attempt.run, task)
         (kernel,) = started(task)
-        assert attempt.run(task).state == "claimed"
+        assert attempt.run(task).state == "locked"
         assert files.read_json(task.folder / files.RUNNING)["attempt"] == 1
         second = threads.submit(attempt.run, task, (), True)
         time.sleep(0.5)
@@ -130,26 +143,26 @@ def test_what_another_holds_is_left_to_it_or_waited_for(make_task):
 
 
 def test_a_stopped_notebook_has_not_failed(make_task):
-    task = make_task("gate", owner="me")
+    task = make_task("gate", batch_id="mine")
     with ThreadPoolExecutor(1) as threads:
         running = threads.submit(attempt.run, task)
         started(task)
-        kernels.stop("somebody else")
-        kernels.stop("me")
+        kernels.stop("another")
+        kernels.stop("mine")
         assert running.result().state == "stopped"
     assert not (task.folder / files.FAILURE).exists()
-    assert attempt.run(task).state == "stopped"  # this owner starts none any more
+    assert attempt.run(task).state == "stopped"  # a stopped batch starts no kernel
 
 
-def test_what_needs_something_that_failed_fails_without_being_tried(make_task):
+def test_a_notebook_that_needs_a_failed_one_fails_without_a_kernel(make_task):
     task = make_task()
     outcome = attempt.run(task, [Outcome("s/other", "failed", cause="bad luck")])
     assert outcome.cause == "waits for s/other, which is not complete: bad luck"
     assert not task.folder.exists()
 
 
-def test_a_worker_on_another_file_system_is_told(make_task, tmp_path):
-    outcome = attempt.run(make_task(token=tmp_path / "elsewhere"))
+def test_a_worker_on_another_file_system_is_an_error(make_task, tmp_path):
+    outcome = attempt.run(make_task(batch_marker=tmp_path / "elsewhere"))
     assert "does not see" in outcome.cause
     assert "file system" in outcome.cause
 
@@ -182,7 +195,7 @@ attempt.run(attempt.Task(**paths, **given))
 
 
 @pytest.mark.parametrize("warm", [False, True])
-def test_a_kernel_outlives_its_worker_by_a_moment_and_holds_the_claim_until_then(make_task, warm):
+def test_a_kernel_outlives_its_worker_by_a_moment_and_holds_the_lock_until_then(make_task, warm):
     task = make_task("gate")
     given = {
         "warm": warm,

@@ -1,6 +1,5 @@
-"""Real trainings that are killed in mid-epoch, and go on: the same bytes as undisturbed, nothing done twice."""
+"""Trainings that are killed in mid-epoch and go on: the same bytes as undisturbed ones, and nothing is done twice."""
 
-import json
 import os
 import shutil
 import signal
@@ -49,78 +48,78 @@ def make_study(embedded, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(make_study):
-    """The bytes of the predictions of a study that nobody disturbed."""
-    plan = make_study("undisturbed")
-    assert start(plan).wait(PATIENCE) == 0
-    return results(plan)
+    """The bytes of the predictions of a study that nothing interrupts."""
+    study = make_study("undisturbed")
+    assert start(study).wait(PATIENCE) == 0
+    return results(study)
 
 
-def results(plan):
-    return {run.name: (run.folder / files.PREDICTIONS).read_bytes() for run in plan.runs}
+def results(study):
+    return {run.name: (run.folder / files.PREDICTIONS).read_bytes() for run in study.runs}
 
 
-def start(plan, *arguments, workers=1):
+def start(study, *arguments, workers=1):
     local = [] if "--scheduler" in arguments else ["--workers", str(workers)]
-    command = [sys.executable, "-m", "sercore.commands.cli", "run", str(plan.path), *local, *arguments]
+    command = [sys.executable, "-m", "sercore.commands.cli", "run", str(study.path), *local, *arguments]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
 
 
-def in_mid_epoch(plan):
-    """(run, what running.json says) of a run that has kept the state of an epoch and trains on."""
+def in_mid_epoch(study):
+    """(run, content of running.json) of a run that has saved the state of an epoch and trains on."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
-        for run in plan.runs:
-            telling = run.folder / files.RUNNING
-            if telling.exists() and "kernel" in telling.read_text() and list(run.folder.glob(f"fold=*/{files.STATE}*")):
-                return run, json.loads(telling.read_text())
+        for run in study.runs:
+            record = files.find_json(run.folder / files.RUNNING) or {}
+            if "kernel" in record and list(run.folder.glob(f"fold=*/{files.STATE}*")):
+                return run, record
         time.sleep(0.05)
-    raise AssertionError("no run has kept the state of an epoch")
+    raise AssertionError("no run has saved the state of an epoch")
 
 
-def check(plan, undisturbed):
-    assert results(plan) == undisturbed
-    for run in plan.runs:
+def check(study, undisturbed):
+    assert results(study) == undisturbed
+    for run in study.runs:
         outcomes = [one["outcome"] for one in files.read_json(run.folder / files.EXECUTIONS)["executions"]]
         assert outcomes.count("complete") == 1, (run.name, outcomes)
         assert not list(run.folder.glob(f"fold=*/{files.STATE}*"))
         assert not (run.folder / files.RUNNING).exists()
-    assert not list(plan.folder.rglob("*.part"))
-    assert start(plan).wait(PATIENCE) == 0  # nothing to do
-    assert results(plan) == undisturbed
+    assert not list(study.folder.rglob("*.part"))
+    assert start(study).wait(PATIENCE) == 0  # everything is complete
+    assert results(study) == undisturbed
 
 
 def test_a_kernel_that_is_killed(make_study, undisturbed):
-    plan = make_study("kernel")
-    study = start(plan)
-    _, told = in_mid_epoch(plan)
-    os.kill(told["kernel"], signal.SIGKILL)
-    assert study.wait(PATIENCE) == 0
-    check(plan, undisturbed)
+    study = make_study("kernel")
+    process = start(study)
+    _, running = in_mid_epoch(study)
+    os.kill(running["kernel"], signal.SIGKILL)
+    assert process.wait(PATIENCE) == 0
+    check(study, undisturbed)
 
 
 def test_a_worker_that_is_killed(make_study, undisturbed):
-    plan = make_study("worker")
-    study = start(plan)
-    _, told = in_mid_epoch(plan)
-    os.kill(told["pid"], signal.SIGKILL)
-    assert study.wait(PATIENCE) == 0
-    check(plan, undisturbed)
+    study = make_study("worker")
+    process = start(study)
+    _, running = in_mid_epoch(study)
+    os.kill(running["pid"], signal.SIGKILL)
+    assert process.wait(PATIENCE) == 0
+    check(study, undisturbed)
 
 
-def test_the_study_itself_is_killed_and_told_again(make_study, undisturbed):
-    plan = make_study("itself")
-    study = start(plan)
-    run, _ = in_mid_epoch(plan)
-    study.kill()
-    study.wait()
+def test_a_study_that_is_killed_and_run_again(make_study, undisturbed):
+    study = make_study("itself")
+    process = start(study)
+    run, _ = in_mid_epoch(study)
+    process.kill()
+    process.wait()
     assert not run.complete
-    assert start(plan).wait(PATIENCE) == 0
-    check(plan, undisturbed)
+    assert start(study).wait(PATIENCE) == 0
+    check(study, undisturbed)
 
 
 def test_a_scheduler_that_is_killed(make_study, undisturbed):
-    plan = make_study("scheduler")
+    study = make_study("scheduler")
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{found.getsockname()[1]}"
@@ -132,13 +131,13 @@ def test_a_scheduler_that_is_killed(make_study, undisturbed):
     worker = subprocess.Popen([sys.executable, "-m", *joining], **quiet)
     try:
         time.sleep(5)
-        study = start(plan, "--scheduler", address)
-        in_mid_epoch(plan)
+        process = start(study, "--scheduler", address)
+        in_mid_epoch(study)
         scheduler.kill()
-        assert study.wait(PATIENCE) not in (0, None)
-        assert not all(run.complete for run in plan.runs)
-        assert start(plan).wait(PATIENCE) == 0  # while the old worker may still train: its claim is respected
-        check(plan, undisturbed)
+        assert process.wait(PATIENCE) not in (0, None)
+        assert not all(run.complete for run in study.runs)
+        assert start(study).wait(PATIENCE) == 0  # while the old worker may still train: its lock is respected
+        check(study, undisturbed)
     finally:
         for process in (scheduler, worker):
             process.kill()
@@ -146,24 +145,24 @@ def test_a_scheduler_that_is_killed(make_study, undisturbed):
 
 
 def test_ctrl_c(make_study, undisturbed):
-    plan = make_study("interrupted")
-    study = start(plan)
-    _, told = in_mid_epoch(plan)
-    os.killpg(study.pid, signal.SIGINT)
-    assert study.wait(60) == 130
-    psutil.wait_procs([psutil.Process(told["kernel"])] if psutil.pid_exists(told["kernel"]) else [], timeout=10)
-    assert not psutil.pid_exists(told["kernel"])
-    assert not list(plan.folder.rglob(files.FAILURE))
-    assert start(plan).wait(PATIENCE) == 0
-    check(plan, undisturbed)
+    study = make_study("interrupted")
+    process = start(study)
+    _, running = in_mid_epoch(study)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) == 130
+    psutil.wait_procs([psutil.Process(running["kernel"])] if psutil.pid_exists(running["kernel"]) else [], timeout=10)
+    assert not psutil.pid_exists(running["kernel"])
+    assert not list(study.folder.rglob(files.FAILURE))
+    assert start(study).wait(PATIENCE) == 0
+    check(study, undisturbed)
 
 
 def test_two_at_once(make_study, undisturbed):
-    plan = make_study("twice")
-    first, second = start(plan), start(plan)
+    study = make_study("twice")
+    first, second = start(study), start(study)
     assert first.wait(PATIENCE) == 0
     assert second.wait(PATIENCE) == 0
-    check(plan, undisturbed)
+    check(study, undisturbed)
 
 
 @pytest.fixture
@@ -179,11 +178,11 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk(make_study, undisturbed, small_disk):
-    plan = make_study("full", outputs=small_disk)
+    study = make_study("full", outputs=small_disk)
     (small_disk / "cache").symlink_to(make_study("undisturbed").outputs / "cache")
-    study = start(plan)
-    assert study.wait(PATIENCE) not in (0, 130)
-    assert not any(run.complete for run in plan.runs)
+    process = start(study)
+    assert process.wait(PATIENCE) not in (0, 130)
+    assert not any(run.complete for run in study.runs)
     subprocess.run(["mount", "-o", "remount,size=400m", str(small_disk)], check=True)
-    assert start(plan).wait(PATIENCE) == 0
-    check(plan, undisturbed)
+    assert start(study).wait(PATIENCE) == 0
+    check(study, undisturbed)

@@ -1,4 +1,4 @@
-"""Kernels in threads that were started from one context, as Dask starts its own."""
+"""Kernels in threads that share a context, as those of Dask do, and kernels that end."""
 
 import contextvars
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +10,13 @@ from sercore.study import kernels
 
 
 def test_notebooks_side_by_side_do_not_share_an_event_loop(make, tmp_path):
-    plan = make([0])
-    plan.runs[0].folder.mkdir(parents=True)
-    loop = ensure_event_loop()  # as any earlier notebook in this thread leaves one in the context
+    study = make([0])
+    study.runs[0].folder.mkdir(parents=True)
+    loop = ensure_event_loop()  # an earlier notebook in this thread leaves one in the context
 
     def execute(number):
-        given = {"folder": str(plan.runs[0].folder), "seed": number}
-        kernels.execute(plan.runs[0].notebook, tmp_path / f"{number}.ipynb", given)
+        parameters = {"folder": str(study.runs[0].folder), "seed": number}
+        kernels.execute(study.runs[0].notebook, tmp_path / f"{number}.ipynb", parameters)
 
     with ThreadPoolExecutor(2) as threads:
         started = [threads.submit(contextvars.copy_context().run, execute, number) for number in (0, 1)]
@@ -31,13 +31,13 @@ def test_a_kernel_that_ends_is_not_interrupted(tmp_path):
     source = f"""
 from pathlib import Path
 kernel = get_ipython().kernel
-kernel.saved_sigint_handler = lambda *_: Path({str(interrupted)!r}).touch()  # which it takes up when the cell ends
+kernel.saved_sigint_handler = lambda *_: Path({str(interrupted)!r}).touch()  # the kernel restores it when the cell ends
 """
     notebook.cells = [
         nbformat.v4.new_code_cell("folder = ''", metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell(source),
     ]
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, tmp_path / "asked.ipynb")
-    kernels.execute(tmp_path / "asked.ipynb", tmp_path / "done.ipynb", {"folder": str(tmp_path)})
+    nbformat.write(notebook, tmp_path / "template.ipynb")
+    kernels.execute(tmp_path / "template.ipynb", tmp_path / "done.ipynb", {"folder": str(tmp_path)})
     assert not interrupted.exists()

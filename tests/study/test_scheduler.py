@@ -1,4 +1,4 @@
-"""Jobs on workers: order, needs, workers and schedulers that are lost, a second process that joins."""
+"""Jobs on workers: their order and needs, workers and schedulers that are lost, a worker that joins."""
 
 import os
 import signal
@@ -19,12 +19,12 @@ from sercore.study.workers import Cluster, Where
 
 WITH_TESTS = os.environ | {
     "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[:2]))
-}  # whose functions others are to call
+}  # other processes import its functions
 
 
-def note(log, name, needed, patient, seconds=0.0, state="complete"):
+def log_call(log, name, needed, wait, seconds=0.0, state="complete"):
     with Path(log).open("a") as lines:
-        lines.write(f"{name} {os.getpid()} {patient} {','.join(outcome.name for outcome in needed)}\n")
+        lines.write(f"{name} {os.getpid()} {wait} {','.join(outcome.name for outcome in needed)}\n")
     time.sleep(seconds)
     return Outcome(name, state)
 
@@ -33,24 +33,26 @@ def lines(log):
     return [line.split(" ") for line in Path(log).read_text().splitlines()] if Path(log).exists() else []
 
 
-def jobs_for(log, names, **how):
-    return [Job(name=name, call=partial(note, str(log), name, **how), cost=cost) for name, cost in names.items()]
+def jobs_for(log, names, **options):
+    return [
+        Job(name=name, call=partial(log_call, str(log), name, **options), cost=cost) for name, cost in names.items()
+    ]
 
 
-def die_once(log, name, needed, patient):
+def die_once(log, name, needed, wait):
     first = not lines(log)
-    note(log, name, needed, patient)
+    log_call(log, name, needed, wait)
     if first:
         os.kill(os.getpid(), signal.SIGKILL)
     return Outcome(name, "complete")
 
 
-def claimed_at_first(log, name, needed, patient):
-    return note(log, name, needed, patient, state="complete" if patient else "claimed")
+def locked_at_first(log, name, needed, wait):
+    return log_call(log, name, needed, wait, state="complete" if wait else "locked")
 
 
-def full(log, name, needed, patient):
-    note(log, name, needed, patient)
+def fill_disk(log, name, needed, wait):
+    log_call(log, name, needed, wait)
     return Outcome(name, "failed", cause="OSError: [Errno 28] No space left on device")
 
 
@@ -66,52 +68,65 @@ def test_the_longest_job_begins_first(one, tmp_path):
     assert [line[0] for line in lines(tmp_path / "log")] == ["b", "c", "a"]
 
 
-def test_what_a_job_needs_comes_before_it_and_its_outcome_is_told(one, tmp_path):
+def test_a_job_gets_the_outcomes_of_the_jobs_that_it_needs(one, tmp_path):
     log = tmp_path / "log"
-    later = Job(name="later", call=partial(note, str(log), "later"), needs=("a", "not a job"), cost=9)
+    later = Job(name="later", call=partial(log_call, str(log), "later"), needs=("a", "not a job"), cost=9)
     list(perform([later, *jobs_for(log, {"a": 1, "b": 2})], one))
     assert [line[0] for line in lines(log)] == ["b", "a", "later"]
     assert lines(log)[-1][3] == "a"
 
 
-def test_needs_in_a_circle_are_an_error(one, tmp_path):
-    call = partial(note, str(tmp_path / "log"), "x")
+def test_jobs_that_need_each_other_are_an_error(one, tmp_path):
+    call = partial(log_call, str(tmp_path / "log"), "x")
     with pytest.raises(ValueError, match="x, y need each other"):
         list(perform([Job(name="x", call=call, needs=("y",)), Job(name="y", call=call, needs=("x",))], one))
 
 
-def test_what_another_batch_has_claimed_is_waited_for_at_the_end(one, tmp_path):
+def test_a_job_that_another_batch_has_locked_is_waited_for_at_the_end(one, tmp_path):
     log = tmp_path / "log"
-    jobs = [Job(name="x", call=partial(claimed_at_first, str(log), "x"), cost=9), *jobs_for(log, {"a": 1})]
+    jobs = [Job(name="x", call=partial(locked_at_first, str(log), "x"), cost=9), *jobs_for(log, {"a": 1})]
     assert [outcome.name for outcome in perform(jobs, one)] == ["a", "x"]
     assert [(line[0], line[2]) for line in lines(log)] == [("x", "False"), ("a", "False"), ("x", "True")]
 
 
-def test_a_worker_that_dies_is_replaced_and_its_job_done_again(one, tmp_path):
+def test_a_worker_that_dies_is_replaced_and_its_job_run_again(one, tmp_path):
     log = tmp_path / "log"
     jobs = [Job(name="x", call=partial(die_once, str(log), "x"), cost=9), *jobs_for(log, {"a": 1, "b": 0})]
     assert {outcome.name: outcome.state for outcome in perform(jobs, one)} == dict.fromkeys("xab", "complete")
     assert [line[0] for line in lines(log)].count("x") == 2
 
 
+def test_a_job_whose_outcome_has_arrived_is_not_run_again_when_its_worker_leaves(tmp_path):
+    log = tmp_path / "log"
+    with Cluster(Where(workers=2)) as cluster:
+        wait_for_workers(cluster, 2)
+        cluster.client.scheduler_comm.interval = 1.0  # a slow connection: the scheduler hears of nothing for a second
+        jobs = [*jobs_for(log, {"first": 2}), *jobs_for(log, {"second": 1}, seconds=4.0)]
+        for outcome in perform(jobs, cluster):
+            pids = {line[0]: int(line[1]) for line in lines(log)}
+            if outcome.name == "first":
+                os.kill(pids["first"], signal.SIGKILL)
+    assert sorted(line[0] for line in lines(log)) == ["first", "second"]
+
+
 def test_a_full_disk_ends_the_batch(one, tmp_path):
     log = tmp_path / "log"
-    jobs = [Job(name="x", call=partial(full, str(log), "x"), cost=9), *jobs_for(log, {"a": 1})]
+    jobs = [Job(name="x", call=partial(fill_disk, str(log), "x"), cost=9), *jobs_for(log, {"a": 1})]
     with pytest.raises(OSError, match=r"No space left on device; free some space: what is complete is kept"):
         list(perform(jobs, one))
     assert len(lines(log)) == 1
 
 
 def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 def answers(address):
     host, _, port = address.removeprefix("tcp://").partition(":")
-    with socket.socket() as tried:
-        return tried.connect_ex((host, int(port))) == 0
+    with socket.socket() as client:
+        return client.connect_ex((host, int(port))) == 0
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Which workers there are: threads and GPUs shared out, a queueing system's job script, mistakes in its file."""
+"""The workers of a batch: their threads and GPUs, a queueing system's job script, mistakes in its file."""
 
 import os
 from pathlib import Path
@@ -23,10 +23,10 @@ def machine(monkeypatch):
 @pytest.mark.parametrize(("cores", "workers", "threads"), [(2, None, 1), (16, 4, 4), (2, 8, 1), (6, 4, 1)])
 def test_threads_times_workers_are_at_most_the_cores(machine, cores, workers, threads):
     machine(cores)
-    made = local_workers(workers)
-    assert len(made) == (workers or cores)
-    assert {worker["env"]["OMP_NUM_THREADS"] for worker in made} == {str(threads)}
-    assert not any("resources" in worker for worker in made)
+    specification = local_workers(workers)
+    assert len(specification) == (workers or cores)
+    assert {worker["env"]["OMP_NUM_THREADS"] for worker in specification} == {str(threads)}
+    assert not any("resources" in worker for worker in specification)
 
 
 def test_no_more_workers_are_started_than_there_are_notebooks(machine):
@@ -48,7 +48,7 @@ def test_a_study_on_the_processor_takes_no_gpu(machine, monkeypatch):
     assert workers_module.gpus() == []
 
 
-def test_an_address_without_a_scheduler_is_told(monkeypatch):
+def test_an_address_without_a_scheduler_is_an_error(monkeypatch):
     monkeypatch.setattr(workers_module, "CONNECT", "1 s")
     with (
         Cluster(Where(scheduler="tcp://127.0.0.1:1")) as cluster,
@@ -57,7 +57,7 @@ def test_an_address_without_a_scheduler_is_told(monkeypatch):
         _ = cluster.client
 
 
-def test_the_job_script_asks_slurm_for_what_the_file_says():
+def test_the_job_script_has_the_options_of_the_file():
     path = Path(__file__).parents[2] / "parameters" / "clusters" / "slurm.yaml"
     cluster, jobs = job_cluster(yaml.safe_load(path.read_text()), str(path))
     with cluster:
@@ -80,23 +80,23 @@ def test_the_job_script_asks_slurm_for_what_the_file_says():
 @pytest.mark.parametrize("system", sorted(QUEUES))
 def test_every_queue_writes_a_job_script(system):
     cluster, jobs = job_cluster(
-        {"queue_system": system, "options": {"cores": 2, "memory": "8 GB"} | OWN.get(system, {})}, "x"
+        {"queue_system": system, "options": {"cores": 2, "memory": "8 GB"} | REQUIRED.get(system, {})}, "x"
     )
     with cluster:
         assert "dask_worker" in cluster.job_script()
     assert jobs == 1
 
 
-OWN = {"htcondor": {"disk": "1 GB"}, "oar": {"memory_per_core_property_name": "memcore"}}
+REQUIRED = {"htcondor": {"disk": "1 GB"}, "oar": {"memory_per_core_property_name": "memcore"}}
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "message"),
     [
         ({"queue_system": "slrum"}, "unknown queue_system 'slrum'; did you mean 'slurm'"),
         ({"queue_system": "slurm", "job": 3}, "unknown key 'job'; did you mean 'jobs'"),
     ],
 )
-def test_a_mistake_in_the_file_is_told(content, complaint):
-    with pytest.raises(ValueError, match=complaint):
+def test_a_mistake_in_the_file_is_an_error(content, message):
+    with pytest.raises(ValueError, match=message):
         job_cluster(content, "slurm.yaml")
