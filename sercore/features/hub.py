@@ -6,13 +6,19 @@ Waveform -> log-mel spectrogram, transcript -> embedding (section 3).
 import hashlib
 import importlib.util
 import itertools
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from safetensors import SafetensorError
 
 from sercore import files
 from sercore.schema import did_you_mean, first
 from sercore.settings import TextSettings
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class EmbeddedEncoder(NamedTuple):
@@ -98,6 +104,46 @@ def _whole(folder: Path) -> Path:
         if not any(itertools.chain(*map(folder.glob, patterns))):
             raise EncoderError(f"text encoder in {folder} has no {part}; expected {' or '.join(patterns)} there")
     return folder
+
+
+def load_network(folder: Path, what: str, unused: tuple[str, ...] = ()) -> "nn.Module":
+    """The network in `folder` with its weights, float32, in evaluation mode.
+
+    Args:
+        folder: Holds a model of transformers.
+        what: What errors call it: "text encoder".
+        unused: How the names of weights begin that may be absent.
+
+    Raises:
+        EncoderError: It cannot be read, or weights are absent or do not fit its configuration.
+    """
+    from transformers import AutoModel  # seconds to import, which a run with cached embeddings need not pay
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # a checkpoint's unused heads are reported at length
+    logging.disable_progress_bar()
+    try:
+        known = {"local_files_only": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
+        model, report = AutoModel.from_pretrained(folder, **known)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise EncoderError(f"{what} in {folder} cannot be read: {str(error).splitlines()[0]}") from error
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+    if absent := sorted(name for name in report["missing_keys"] if not name.startswith(unused)):
+        raise EncoderError(f"{what} in {folder} lacks {len(absent)} weights, {first(absent)}; take a whole one")
+    for name, held, wanted in sorted(report["mismatched_keys"])[:1]:
+        raise EncoderError(f"{what} in {folder}: {name} is {held}, its config.json says {wanted}; they differ")
+    return model.float().eval()
+
+
+def empty_network(architecture: Mapping[str, Any]) -> "nn.Module":
+    """A network of `architecture` (a configuration of transformers) in evaluation mode, its weights to be filled."""
+    from transformers import AutoConfig, AutoModel
+
+    return AutoModel.from_config(AutoConfig.for_model(**architecture)).eval()
 
 
 def encoder_fingerprint(settings: TextSettings) -> str:

@@ -6,11 +6,9 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
 from torch import Tensor
 
-from sercore.features.hub import EncoderError, encoder_fingerprint, encoder_folder
-from sercore.schema import first
+from sercore.features.hub import EncoderError, encoder_fingerprint, encoder_folder, load_network
 from sercore.settings import TextSettings
 
 
@@ -19,27 +17,7 @@ def load_encoder(encoder: str) -> torch.nn.Module:
 
     Raises EncoderError where it cannot be read, or weights are absent (but for the pooler, unused here) or do not fit.
     """
-    from transformers import AutoModel  # seconds to import, which a run with cached embeddings need not pay
-    from transformers.utils import logging
-
-    folder = encoder_folder(encoder)
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()  # a checkpoint's unused heads are reported at length
-    logging.disable_progress_bar()
-    try:
-        known = {"local_files_only": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
-        model, report = AutoModel.from_pretrained(folder, **known)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise EncoderError(f"text encoder in {folder} cannot be read: {str(error).splitlines()[0]}") from error
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
-    if absent := sorted(name for name in report["missing_keys"] if not name.startswith("pooler.")):
-        raise EncoderError(f"text encoder in {folder} lacks {len(absent)} weights, {first(absent)}; take a whole one")
-    for name, held, wanted in sorted(report["mismatched_keys"])[:1]:
-        raise EncoderError(f"text encoder in {folder}: {name} is {held}, its config.json says {wanted}; they differ")
-    return model.float().eval()
+    return load_network(encoder_folder(encoder), "text encoder", unused=("pooler.",))
 
 
 class TextEncoder:

@@ -1,4 +1,4 @@
-"""The trained models: CNN14 with or without text (section 3), the fine-tuned text model; built, saved and loaded."""
+"""A network as a file: weights in safetensors, and in its metadata the settings that build it again."""
 
 import json
 from collections.abc import Mapping
@@ -8,48 +8,57 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
-from sercore import files
-from sercore.models.cnn14 import Cnn14
-from sercore.models.published import _fill
-from sercore.models.speech import SpeechModel
-from sercore.models.text import TextModel
+from sercore import files, registry
 from sercore.schema import did_you_mean, first
 
 SETTINGS = "settings"  # key of a saved model's metadata
 
 
-Model = Cnn14 | TextModel | SpeechModel
+def build(settings: Mapping[str, Any], generator: torch.Generator | None = None) -> nn.Module:
+    """Build the network that `settings` describe.
 
+    Args:
+        settings: `kind` is that of a model of the registry ("cnn14", "text", "speech"), the rest are arguments of its
+            class.
+        generator: The initial weights are drawn from it; None: PyTorch's global one.
 
-def build(settings: Mapping[str, Any], generator: torch.Generator | None = None) -> Model:
-    """The model that `settings` describe: `kind` is "cnn14", "text" or "speech", the rest are arguments of its class.
-
-    Raises ValueError for another kind, and TypeError for an argument that the class does not have.
+    Raises:
+        ValueError: No model is of this kind.
+        TypeError: The class does not have one of the arguments.
     """
     arguments = dict(settings)
     kind = arguments.pop("kind", None)
-    if kind not in KINDS:
-        raise ValueError(f"settings of a model are of kind '{kind}'{did_you_mean(str(kind), KINDS)}")
-    return KINDS[kind](**arguments, generator=generator)
+    spec = next((spec for spec in registry.MODELS.values() if spec.build and spec.kind == kind), None)
+    if spec is None:
+        known = {spec.kind for spec in registry.MODELS.values() if spec.build}
+        raise ValueError(f"settings of a model are of kind '{kind}'{did_you_mean(str(kind), sorted(known))}")
+    return registry.load(spec.build)(**arguments, generator=generator)
 
 
-def save(model: Model, settings: Mapping[str, Any], path: str | Path) -> None:
+def save(model: nn.Module, settings: Mapping[str, Any], path: str | Path) -> None:
     """Write `model` with the `settings` that `build` makes it from: safetensors, `settings` in its metadata as JSON.
 
-    Of a model with an encoder its architecture is added, so that reading it back needs no encoder.
+    `kind` is added where `settings` lack it, and what the model's `extra_settings()` give where it has them: of a model
+    with an encoder its architecture, so that reading it back needs no encoder.
     """
-    settings = dict(settings)
-    if not isinstance(model, Cnn14):
-        settings["architecture"] = model.encoder.config.to_dict()
-    if isinstance(model, SpeechModel):
-        settings["normalise"] = model.normalise
+    extra = model.extra_settings() if hasattr(model, "extra_settings") else {}
+    settings = {"kind": settings.get("kind") or _kind(model), **settings, **extra}
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     with files.atomic(Path(path)) as temporary:
         save_file(state, temporary, metadata={SETTINGS: json.dumps(settings)})
 
 
-def load(path: str | Path) -> tuple[Model, dict[str, Any]]:
+def _kind(model: nn.Module) -> str:
+    """The kind of the first model of the registry that has the class of `model`. Raises ValueError if there is none."""
+    for spec in registry.MODELS.values():
+        if spec.build and registry.load(spec.build) is type(model):
+            return spec.kind
+    raise ValueError(f"no model of the registry is a {type(model).__name__}; give settings['kind']")
+
+
+def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """The model that `save` wrote to `path`, in evaluation mode on the CPU, and its settings.
 
     Raises FileNotFoundError, and ValueError for a file of another kind and weights that do not fit the settings.
@@ -58,18 +67,46 @@ def load(path: str | Path) -> tuple[Model, dict[str, Any]]:
     if not path.exists():
         near = first(sorted(path.parent.glob("*.safetensors"))) or "no .safetensors file there"
         raise FileNotFoundError(f"no model {path}; found: {near}")
-    try:
-        with safe_open(path, "pt") as content:
-            metadata = content.metadata() or {}
-            state = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 -- safe_open cannot be iterated
-    except SafetensorError as error:
-        raise ValueError(f"{path} is no safetensors file: {error}") from error
+    state, metadata = read_safetensors(path)
     if SETTINGS not in metadata:
         raise ValueError(f"{path} has no settings in its metadata; expected a file that models.save wrote")
     settings = json.loads(metadata[SETTINGS])
     model = build(settings, torch.Generator())
-    _fill(model, state, set(model.state_dict()), path)
+    fill(model, state, set(model.state_dict()), path)
     return model.eval(), settings
 
 
-KINDS: dict[str, type[Model]] = {"cnn14": Cnn14, "text": TextModel, "speech": SpeechModel}
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Weights by name in the file `path`, on the CPU, and its metadata. Raises ValueError where it is none of these."""
+    try:
+        with safe_open(path, "pt") as content:
+            state = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 -- safe_open cannot be iterated
+            return state, content.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no safetensors file: {error}") from error
+
+
+def fill(model: nn.Module, state: Mapping[str, Tensor], expected: set[str], path: str | Path) -> None:
+    """Put weights into `model`, in place; those that `state` lacks stay as they are.
+
+    Args:
+        model: The network.
+        state: Name -> weights.
+        expected: Names that `state` must have.
+        path: The file they come from, for errors.
+
+    Raises:
+        ValueError: `state` lacks one of `expected`, has a weight that the model does not have, or a shape differs.
+    """
+    if absent := sorted(expected - state.keys()):
+        raise ValueError(f"{path} lacks {len(absent)} weights of the model, {first(absent)}")
+    own = model.state_dict()
+    if unknown := sorted(state.keys() - own.keys()):
+        raise ValueError(f"{path} has {len(unknown)} weights that the model does not have, {first(unknown)}")
+    for name, value in state.items():
+        if value.shape != own[name].shape:
+            raise ValueError(
+                f"{path}: {name} is {tuple(value.shape)}, the model's {tuple(own[name].shape)}; build the model "
+                "with the width and mels that the weights have (the published ones: width=64, mels=64)"
+            )
+    model.load_state_dict(state, strict=False)

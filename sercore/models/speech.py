@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from sercore import files
+from sercore import files, registry
+from sercore.features import hub
 from sercore.features.hub import EncoderError
 from sercore.models.cnn14 import Output, initialise
-from sercore.schema import first
-from sercore.settings import SPEECH_MODELS
 
 CONFIGURATION, PREPROCESSOR = "config.json", "preprocessor_config.json"
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
@@ -57,10 +55,10 @@ class SpeechModel(nn.Module):
             if architecture is None:
                 folder = encoder_folder(encoder, family, sample_rate)
                 self.encoder = load_encoder(folder)
-                told = _preprocessor(folder).get("do_normalize", True)
-                normalise = bool(told) if normalise is None else normalise
+                if normalise is None:
+                    normalise = _preprocessor(folder).get("do_normalize", True)
             else:
-                self.encoder = _empty(architecture)
+                self.encoder = hub.empty_network(architecture)
         self.frozen, self.normalise, self.sample_rate = frozen, bool(normalise), sample_rate
         kept = self.encoder if frozen else self.encoder.feature_extractor
         kept.requires_grad_(False)
@@ -86,9 +84,9 @@ class SpeechModel(nn.Module):
                 f"the longest utterance has {max(lengths)} samples, more than the batch's {waveform.shape[1]}"
             )
         with torch.no_grad():
-            heard = [self._convolve(sound[:length]) for sound, length in zip(waveform, lengths, strict=True)]
-        counts = torch.tensor([len(part) for part in heard], device=waveform.device)
-        vectors = nn.utils.rnn.pad_sequence(heard, batch_first=True)  # (batch, vectors, channels)
+            parts = [self._convolve(sound[:length]) for sound, length in zip(waveform, lengths, strict=True)]
+        counts = torch.tensor([len(part) for part in parts], device=waveform.device)
+        vectors = nn.utils.rnn.pad_sequence(parts, batch_first=True)  # (batch, vectors, channels)
         mask = torch.arange(vectors.shape[1], device=waveform.device) < counts[:, None]  # (batch, vectors)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen), warnings.catch_warnings():
             warnings.filterwarnings("ignore", MASKS, UserWarning)
@@ -98,6 +96,10 @@ class SpeechModel(nn.Module):
         real = mask[:, :, None].to(states.dtype)
         embedding = (states * real).sum(1) / real.sum(1)
         return Output(self.output(embedding), embedding)
+
+    def extra_settings(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside the arguments, so that loading it needs no encoder."""
+        return {"architecture": self.encoder.config.to_dict(), "normalise": self.normalise}
 
     def _convolve(self, sound: Tensor) -> Tensor:
         """Vectors (vectors, channels) of one utterance (samples,), without its padding."""
@@ -110,7 +112,7 @@ def encoder_folder(encoder: str, family: str, sample_rate: int) -> Path:
     """Folder that holds the speech encoder `encoder`: a local folder, or a Hugging Face id.
 
     A hub's model is taken from the local cache where it is there, else downloaded. Raises EncoderError where it is not
-    found, lacks a part, is no encoder of the architecture `family` (of SPEECH_MODELS), or was trained at another rate
+    found, lacks a part, is no encoder of the architecture `family` (a model's name), or was trained at another rate
     than `sample_rate` [Hz].
     """
     local = files.resolve(encoder)
@@ -119,14 +121,15 @@ def encoder_folder(encoder: str, family: str, sample_rate: int) -> Path:
         raise EncoderError(f"speech encoder in {folder} has no {CONFIGURATION}; name a folder that holds a whole one")
     if not any(path for pattern in WEIGHTS for path in folder.glob(pattern)):
         raise EncoderError(f"speech encoder in {folder} has no weights; expected {' or '.join(WEIGHTS)} there")
-    found = files.read_json(folder / CONFIGURATION).get("model_type")
-    if found != family:
-        near = f"use it as the model '{found}'" if found in SPEECH_MODELS else "it is no encoder that is known here"
-        raise EncoderError(f"{folder} holds a network of type '{found}', expected '{family}'; {near}")
+    own = files.read_json(folder / CONFIGURATION).get("model_type")
+    if own != family:
+        known = own in registry.MODELS and registry.MODELS[own].features == "waveform"
+        near = f"use it as the model '{own}'" if known else "it is no encoder that is known here"
+        raise EncoderError(f"{folder} holds a network of type '{own}', expected '{family}'; {near}")
     rate = _preprocessor(folder).get("sampling_rate", SAMPLE_RATE)
     if rate != sample_rate:
         raise EncoderError(
-            f"speech encoder in {folder} hears sound at {rate} Hz, by its {PREPROCESSOR}, the features' sample_rate is "
+            f"speech encoder in {folder} takes sound at {rate} Hz, by its {PREPROCESSOR}, the features' sample_rate is "
             f"{sample_rate} Hz: name an encoder of that rate, or set features: {{sample_rate: {rate}}}"
         )
     return folder
@@ -135,34 +138,9 @@ def encoder_folder(encoder: str, family: str, sample_rate: int) -> Path:
 def load_encoder(folder: Path) -> nn.Module:
     """The network in `folder` with its weights, float32, in evaluation mode.
 
-    Raises EncoderError where it cannot be read, or weights are absent or do not fit.
+    Raises EncoderError where it cannot be read, or weights are absent (but for UNUSED) or do not fit.
     """
-    from transformers import AutoModel  # seconds to import, which other models need not pay
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()  # a checkpoint's unused heads are reported at length
-    logging.disable_progress_bar()
-    try:
-        known = {"local_files_only": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
-        model, report = AutoModel.from_pretrained(folder, **known)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise EncoderError(f"speech encoder in {folder} cannot be read: {str(error).splitlines()[0]}") from error
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
-    if absent := sorted(name for name in report["missing_keys"] if name not in UNUSED):
-        raise EncoderError(f"speech encoder in {folder} lacks {len(absent)} weights, {first(absent)}; take a whole one")
-    for name, held, wanted in sorted(report["mismatched_keys"])[:1]:
-        raise EncoderError(f"speech encoder in {folder}: {name} is {held}, its config.json says {wanted}; they differ")
-    return model.float().eval()
-
-
-def _empty(architecture: Mapping[str, Any]) -> nn.Module:
-    from transformers import AutoConfig, AutoModel
-
-    return AutoModel.from_config(AutoConfig.for_model(**architecture)).eval()
+    return hub.load_network(folder, "speech encoder", UNUSED)
 
 
 def _preprocessor(folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from sercore.features import text
+from sercore.features import hub, text
 from sercore.models.cnn14 import Output, initialise
 
 
@@ -32,7 +32,7 @@ class TextModel(nn.Module):
         """
         super().__init__()
         with torch.random.fork_rng(devices=[]):  # transformers draws from the global generator
-            self.encoder = text.load_encoder(encoder) if architecture is None else _empty_encoder(architecture)
+            self.encoder = text.load_encoder(encoder) if architecture is None else hub.empty_network(architecture)
         if hasattr(self.encoder, "pooler"):
             self.encoder.pooler = None  # takes the first token, and nothing here uses it
         with torch.device("meta"):
@@ -49,11 +49,9 @@ class TextModel(nn.Module):
         embedding = (states * real).sum(1) / real.sum(1)
         return Output(self.output(embedding), embedding)
 
-
-def _empty_encoder(architecture: Mapping[str, Any]) -> nn.Module:
-    from transformers import AutoConfig, AutoModel  # seconds to import, which CNN14 need not pay
-
-    return AutoModel.from_config(AutoConfig.for_model(**architecture)).eval()
+    def extra_settings(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside the arguments, so that loading it needs no encoder."""
+        return {"architecture": self.encoder.config.to_dict()}
 
 
 def arguments(experiment: Any, source: Any) -> dict[str, Any]:  # noqa: ARG001 -- one signature for all models

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 -- its name everywhere
 from torch import nn
 
-from sercore import models
+from sercore import models, registry
 from sercore.models.checkpoint import build, save
-from sercore.models.cnn14 import Cnn14
+from sercore.models.cnn14 import Cnn14, initialise
 from sercore.models.published import load_published
 from sercore.models.text import TextModel
 
@@ -341,6 +341,36 @@ def test_a_saved_model_comes_back_as_it_was(tmp_path):
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in again.state_dict().items())
     inputs = speech(50), torch.tensor([50]), torch.ones(1, 5)
     assert torch.equal(again(*inputs).logits, model(*inputs).logits)
+
+
+class MeanModel(torch.nn.Module):
+    """A linear layer of the mean log-mel: the least that a registered model needs."""
+
+    def __init__(self, outputs, mels, generator=None):
+        super().__init__()
+        self.output = torch.nn.Linear(mels, outputs)
+        initialise(self.output, generator)
+
+
+def test_a_model_that_is_registered_at_run_time_builds_saves_and_loads(tmp_path):
+    looks = {"label": "Mean", "colour": "#000000", "dash": "-", "summary": "mean log-mel", "in_paper": False}
+    spec = registry.ModelSpec(
+        name="mean", kind="mean", build=f"{__name__}:MeanModel", uses_text=False, uses_audio=True, **looks
+    )
+    settings = {"outputs": 3, "mels": 32}
+    with pytest.raises(ValueError, match="of kind 'mean'"):
+        build({"kind": "mean", **settings})
+    with pytest.raises(ValueError, match="no model of the registry is a MeanModel"):
+        save(MeanModel(**settings), settings, tmp_path / "mean.safetensors")
+    registry.MODELS.add(spec)
+    try:
+        model = build({"kind": "mean", **settings}, generator())
+        save(model, settings, tmp_path / "mean.safetensors")
+        again, kept = models.load(tmp_path / "mean.safetensors")
+    finally:
+        registry.MODELS.remove("mean")
+    assert kept == {"kind": "mean", **settings}
+    assert torch.equal(again.output.weight, model.output.weight)
 
 
 def test_a_file_that_is_no_saved_model_says_so(tmp_path):

@@ -124,8 +124,8 @@ def test_a_run_is_trained_and_predicts_what_it_predicted(tmp_path, embedded, enc
         network={"encoder": encoder, "frozen": frozen},
         training={"epochs": 1, "batch": 16, "crop_seconds": 1.0, "warmup_steps": 0},
     )
-    told = files.read_json(folder / files.PROVENANCE)
-    assert set(told["corpora"]["msp-podcast"]) >= {"waveforms"}
+    provenance = files.read_json(folder / files.PROVENANCE)
+    assert set(provenance["corpora"]["msp-podcast"]) >= {"waveforms"}
     rows = artifact.predictions(folder).query("partition == 'test'").head(8)
     corpus = corpora.read("msp-podcast", embedded["msp-podcast"]["root"])
     sounds = corpus.utterances.set_index("utterance").loc[rows["utterance"], "file"]
@@ -140,9 +140,9 @@ def test_a_run_is_trained_and_predicts_what_it_predicted(tmp_path, embedded, enc
 
 def test_a_model_is_saved_and_loaded_without_its_encoder(tmp_path):
     folder = save_encoder(tmp_path / "encoder", preprocessor={"do_normalize": False})
-    told = {"kind": "speech", "encoder": folder, "family": "wav2vec2", "outputs": OUTPUTS, "frozen": True}
-    model = checkpoint.build(told, torch.Generator().manual_seed(0)).eval()
-    checkpoint.save(model, told, tmp_path / "model.safetensors")
+    arguments = {"kind": "speech", "encoder": folder, "family": "wav2vec2", "outputs": OUTPUTS, "frozen": True}
+    model = checkpoint.build(arguments, torch.Generator().manual_seed(0)).eval()
+    checkpoint.save(model, arguments, tmp_path / "model.safetensors")
     for path in (tmp_path / "encoder").iterdir():
         path.unlink()
     again, found = checkpoint.load(tmp_path / "model.safetensors")
@@ -181,10 +181,10 @@ def test_an_encoder_that_cannot_be_used_says_why(tmp_path, encoder, monkeypatch)
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(hub.EncoderError, match=r"of type 'bert', expected 'wav2vec2'; it is no encoder that"):
         encoder_folder(str(tmp_path), "wav2vec2", 16_000)
-    with pytest.raises(hub.EncoderError, match=r"hears sound at 16000 Hz, .* sample_rate is 8000 Hz"):
+    with pytest.raises(hub.EncoderError, match=r"takes sound at 16000 Hz, .* sample_rate is 8000 Hz"):
         encoder_folder(encoder, "wav2vec2", 8_000)
     low = save_encoder(tmp_path / "low", preprocessor={"sampling_rate": 8_000})
-    with pytest.raises(hub.EncoderError, match=r"hears sound at 8000 Hz, by its preprocessor_config.json"):
+    with pytest.raises(hub.EncoderError, match=r"takes sound at 8000 Hz, by its preprocessor_config.json"):
         build(low)
     broken = tmp_path / "low" / "model.safetensors"
     broken.write_bytes(broken.read_bytes()[:1_000])
