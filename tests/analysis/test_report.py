@@ -1,14 +1,15 @@
-"""The report: one page that needs nothing else, says what is simulated and missing, and holds the tables' numbers."""
+"""The report: one page that needs nothing else, names what is simulated and missing, and holds the tables' numbers."""
 
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import made_up
+import pandas as pd
 import pytest
 
 from sercore import files
-from sercore.analysis import report, results, tables
+from sercore.analysis import claims, report, results, tables
 from sercore.commands import cli
 from sercore.study import config
 
@@ -19,12 +20,12 @@ MADE = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 def study(tmp_path_factory):
     """Section 5 is complete, but its table is from elsewhere; a run of section 6.1 has failed."""
     folder = tmp_path_factory.mktemp("study")
-    plan = config.load(made_up.write_study(folder, seeds=2, sections=("categories",), utterances=16))
-    written = tables.table_1(results.read(plan, "categories")).write(plan)[0]
-    written.write_text(written.read_text(encoding="utf-8").replace("here", "stale"), encoding="utf-8")
-    failed = plan.section("dimensions")[0].folder
+    study = config.load(made_up.write_study(folder, seeds=2, sections=("categories",), utterances=16))
+    for written in tables.table_1(results.read(study, "categories")).write(study):
+        written.write_text(written.read_text(encoding="utf-8").replace("here", "stale"), encoding="utf-8")
+    failed = study.section("dimensions")[0].folder
     files.write_json(failed / files.FAILURE, {"time": "", "cause": "ValueError: <script>bad luck</script>"})
-    return plan
+    return study
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def page(study):
 
 
 class Parsed(HTMLParser):
-    """Elements in order, the stack's balance, and every address that is asked for."""
+    """Elements in order, the stack's balance, and every address that is loaded."""
 
     VOID = ("meta", "link", "img", "br")
 
@@ -55,7 +56,7 @@ class Parsed(HTMLParser):
         return [attributes for name, attributes in self.seen if name == tag]
 
 
-def test_the_page_is_whole_and_asks_no_other_for_anything(page):
+def test_the_page_is_whole_and_loads_nothing_from_elsewhere(page):
     parsed = Parsed(page)
     assert parsed.open == []
     assert not parsed.all("script")
@@ -76,10 +77,10 @@ def test_every_entry_of_the_contents_leads_somewhere_and_ids_are_unique(page):
 
 def test_the_numbers_are_those_of_the_table(page, study):
     cell = tables.table_1(results.read(study, "categories")).frame.iloc[0, 0]
-    assert f'<td class="number">{cell}</td>' in page
+    assert f"<td >{cell}</td>" in page
 
 
-def test_simulated_speech_and_what_is_missing_are_said_on_its_face(page, study):
+def test_simulated_speech_and_what_is_missing_are_named_at_the_top(page, study):
     head = page[: page.index('id="study"')]
     assert "Simulated speech." in head
     assert "<title>Study made-up (simulated speech)" in head
@@ -98,74 +99,88 @@ def test_tables_of_an_incomplete_study_are_made_of_the_runs_that_are_there(page)
 
 
 def test_tables_of_a_complete_study_are_those_that_were_written(tmp_path):
-    plan = config.load(made_up.write_study(tmp_path, seeds=1, utterances=16))
-    (tmp_path / "outputs" / "made-up" / "tables").mkdir()
+    study = config.load(made_up.write_study(tmp_path, seeds=1, utterances=16))
+    (study.folder / "tables").mkdir()
     for name in ("table_1", "own"):
-        files.write_text(plan.folder / "tables" / f"{name}.md", f"**{name}**\n\n| a |\n| --- |\n| 1 |\n")
-    material = report.Material(plan)
-    asked = report.Chapter("t", "t", "", "categories", ("table_1",))
-    assert material.chapter(asked)["table_1"].title == "table_1"
+        files.write_text(study.folder / "tables" / f"{name}.html", f'<h3 id="{name}">written</h3>')
+    material = report.Material(study)
+    chapter = report.Chapter("t", "t", "", "categories", ("table_1",))
+    assert material.chapter(chapter) == {"table_1": '<h3 id="table_1">written</h3>'}
     assert list(material.others()) == ["own"]
 
 
+def test_a_table_that_was_written_without_html_is_shown_as_markdown(tmp_path):
+    study = config.load(made_up.write_study(tmp_path, seeds=1, utterances=16))
+    files.write_text(study.folder / "tables" / "own.md", f"| a |\n| --- |\n| <{files.project()}/x> |\n")
+    (piece,) = report.Material(study).others().values()
+    assert piece == '<h3 id="own">Own</h3>\n<pre>| a |\n| --- |\n| &lt;x&gt; |\n</pre>\n'
+
+
 def test_a_study_of_which_nothing_is_run_has_a_report_that_says_so(tmp_path):
-    plan = config.load(made_up.write_study(tmp_path, sections=()))
-    page = report.page(plan, MADE)
-    assert f"0 of {len(plan.runs)} runs are complete" in page
+    study = config.load(made_up.write_study(tmp_path, sections=()))
+    page = report.page(study, MADE)
+    assert f"0 of {len(study.runs)} runs are complete" in page
     assert "Simulated speech." not in page
     Parsed(page)
 
 
 def test_markup_in_a_table_is_text():
-    table = report.from_markdown("**T <b>**\n\n| a |\n| --- |\n| p < .001 \\* |\n\n- <script>\n", "t.md")
-    assert table.title == "T <b>"
-    assert table.rows == (("p < .001 *",),)
-    assert table.notes == ("<script>",)
+    frame = pd.DataFrame({"<a>": ["p < .001 *"]}, index=pd.Index(["<i>"], name="row"))
+    text = tables.Table("t", "T <b>", frame, frame, ("<script>",)).html()
+    assert [tag for tag in ("<b>", "<script>", "<a>", "<i>", "< .001") if tag in text] == []
+    assert [cell for cell in ("T &lt;b&gt;", "&lt;script&gt;", "&lt;a&gt;", "p &lt; .001 *") if cell not in text] == []
 
 
-def test_a_name_that_is_left_empty_belongs_to_the_one_above():
-    text = (
-        "**T**\n\n| model |  | UAR |\n| --- | --- | ---: |\n| BERT | here | 1 |\n|  | paper | 2 |\n| LF | here | 3 |\n"
-    )
-    first, second, third = report.from_markdown(text, "t.md").cells()
-    assert [(cell.text, cell.rows) for cell in first[0]] == [("BERT", 2), ("here", 1)]
-    assert [(cell.text, cell.kind) for cell in second[0] + second[1]] == [("paper", "paper"), ("2", "paper")]
-    assert [cell.text for cell in third[0]] == ["LF", "here"]
+def test_rows_of_one_name_share_it_and_the_papers_are_marked(study):
+    text = tables.table_1(results.read(study, "categories")).html()
+    rows = text[text.index("<tbody>") :].split("<tr>")
+    assert '<th rowspan="2">BERT</th>' in rows[1]
+    assert "paper" not in rows[1]
+    assert "BERT" not in rows[2]
+    assert '<td ><div class="paper">48.9 (0.4)</div></td>' in rows[2]
 
 
-def test_markdown_of_another_form_is_refused():
-    with pytest.raises(ValueError, match=r"t\.md: expected a title in bold and a table, found heading"):
-        report.from_markdown("# hello\n", "t.md")
+def test_verdicts_are_counted_by_claim():
+    numbers = {"claim": ["1", "2", "2", "3"], "verdict": ["holds", "holds", "does not hold", "cannot tell"]}
+    table = pd.DataFrame(numbers)
+    counted = report.count_verdicts({"table 1": table, "table 2": table[:1]})
+    assert counted.frame.loc["table 1"].tolist() == ["1", "1", "1", "3"]
+    assert counted.frame.loc["together"].tolist() == ["2", "1", "1", "4"]
 
 
-def test_verdicts_are_counted():
-    table = report.ShownTable("t", 1, ("claim", "here"), (("1", "holds"), ("2", "holds"), ("3", "cannot tell")))
-    counted = report.count_verdicts({"table 1": table, "table 2": table})
-    assert counted.rows[0] == ("table 1", "2", "0", "1", "3")
-    assert counted.rows[-1] == ("together", "4", "0", "2", "6")
+def test_counts_of_verdicts_are_the_same_from_files_and_from_results(study, tmp_path):
+    verdicts = claims.check(results.read(study, "categories"), "table_1")
+    csv = tmp_path / "claims.csv"
+    files.write_table(csv, verdicts.numbers)
+    both = [verdicts.numbers, pd.read_csv(csv, dtype="str")]
+    counts = [report.count_verdicts({"table 1": numbers}).frame.loc["together"].tolist() for numbers in both]
+    here = verdicts.frame[("", "here")]
+    assert counts[0] == counts[1]
+    assert counts[0] == [str((here == name).sum()) for name in report.VERDICTS] + [str(len(here))]
 
 
-def test_settings_tell_what_differs_and_what_is_not_certain(study):
-    table = report.settings_table(study)
-    rows = {row[0] + row[4]: row for row in table.rows}
-    assert rows["network: widthCNN14, SFCNN14, MFCNN14"][1:4] == ("8", "64", "not doubted")
-    epochs = rows["training: epochsCNN14, SFCNN14, MFCNN14"]
-    assert epochs[1:4] == ("3", "60", "not confirmed: from memory (85 %)")
+def test_settings_show_what_differs_and_what_is_not_certain(study):
+    rows = {(row["setting"], row["of"]): row for row in report.settings_table(study).numbers.to_dict("records")}
+    width = rows["network: width", "CNN14, SFCNN14, MFCNN14"]
+    assert (width["here"], width["the paper's"], width["is that certain?"]) == ("8", "64", "not doubted")
+    epochs = rows["training: epochs", "CNN14, SFCNN14, MFCNN14"]
+    assert (epochs["here"], epochs["the paper's"]) == ("3", "60")
+    assert epochs["is that certain?"] == "not confirmed: from memory (85 %)"
 
 
-def test_provenance_tells_commits_devices_and_seconds(tmp_path):
-    plan = config.load(made_up.write_study(tmp_path, seeds=1, sections=("categories",), utterances=16))
-    for run in plan.section("categories"):
-        told = {"folds": {"official": {"seconds": {"training": 60.0, "evaluation": 1.0}, "device": "cuda"}}}
-        files.write_json(run.folder / files.PROVENANCE, {"commit": "0123456789abcdef-dirty", "python": "3.11", **told})
-    row, *_ = report.provenance_table(plan).rows
-    assert row[:6] == ("categories", "8", "0123456789", "cuda", "8.0 min", "8 s")
-    assert report.versions_table(plan).rows[0] == ("python", "3.11")
+def test_provenance_shows_commits_devices_and_seconds(tmp_path):
+    study = config.load(made_up.write_study(tmp_path, seeds=1, sections=("categories",), utterances=16))
+    for run in study.section("categories"):
+        spent = {"folds": {"official": {"seconds": {"training": 60.0, "evaluation": 1.0}, "device": "cuda"}}}
+        files.write_json(run.folder / files.PROVENANCE, {"commit": "0123456789abcdef-dirty", "python": "3.11", **spent})
+    row = report.provenance_table(study).frame.iloc[0]
+    assert row.tolist()[:5] == ["8", "0123456789", "cuda", "8.0 min", "8 s"]
+    assert report.versions_table(study).frame.loc["python"].tolist() == ["3.11"]
 
 
 def test_the_command_writes_the_page_and_says_what_is_missing(tmp_path, capsys):
-    plan, path = config.load(made_up.write_study(tmp_path, sections=())), tmp_path / "there" / "page.html"
-    assert cli.main(["report", str(plan.path), "--output", str(path)]) == 0
+    study, path = config.load(made_up.write_study(tmp_path, sections=())), tmp_path / "there" / "page.html"
+    assert cli.main(["report", str(study.path), "--output", str(path)]) == 0
     printed = capsys.readouterr().out
     assert re.search(r"study made-up: .*page\.html \(\d\.\d MB", printed)
     assert "Section 'dimensions'" in printed
