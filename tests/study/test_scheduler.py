@@ -100,8 +100,8 @@ def test_a_job_whose_outcome_has_arrived_is_not_run_again_when_its_worker_leaves
     log = tmp_path / "log"
     with Cluster(Where(workers=2)) as cluster:
         wait_for_workers(cluster, 2)
-        cluster.client.scheduler_comm.interval = 1.0  # a slow connection: the scheduler hears of nothing for a second
-        jobs = [*jobs_for(log, {"first": 2}), *jobs_for(log, {"second": 1}, seconds=4.0)]
+        cluster.client.scheduler_comm.interval = 3.0  # seconds between two messages to the scheduler: a slow connection
+        jobs = [*jobs_for(log, {"first": 2}), *jobs_for(log, {"second": 1}, seconds=1.0)]
         for outcome in perform(jobs, cluster):
             pids = {line[0]: int(line[1]) for line in lines(log)}
             if outcome.name == "first":
