@@ -216,8 +216,8 @@ def other_parameters(folder: Path, parameters: Mapping[str, Any]) -> list[str]:
     recorded = folder / PARAMETERS
     if not recorded.exists() or not any(folder.glob("**/*.parquet")):
         return []
-    held = read_yaml(recorded)
-    return sorted(key for key in held.keys() | parameters.keys() if held.get(key) != parameters.get(key))
+    earlier = read_yaml(recorded)
+    return sorted(key for key in earlier.keys() | parameters.keys() if earlier.get(key) != parameters.get(key))
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -119,7 +119,7 @@ def _try(task: Task, watch: kernels.Watch, worker: str) -> None:
             outcome = "stopped"
             raise
         except kernels.KernelLostError as error:
-            watch.given_up, watch.process = "", None
+            watch.ended_because, watch.process = "", None
             if attempt > task.retries:
                 _write_failure(task, error, attempt)
                 raise

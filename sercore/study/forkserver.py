@@ -6,8 +6,8 @@ It reads from the socket DESCRIPTOR, inherited from its worker. A request is JSO
 descriptors that the kernel is to hold; the answer is {"pid": ...}, and {"pid": ..., "status": ...} when that kernel has
 ended. When the worker dies it ends its kernels, then itself. It starts no threads, so that forking is safe.
 
-The standard library's multiprocessing forkserver has no place for the kernel's file descriptors, session, environment
-and working directory, and its children outlive a worker that is killed.
+The standard library's multiprocessing forkserver cannot replace it: Dask's workers are daemonic processes, which may
+not start any process through multiprocessing.
 """
 
 import atexit

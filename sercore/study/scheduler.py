@@ -74,7 +74,7 @@ class Scheduler:
         self.running: dict[str, tuple[Job, Future]] = {}
         self.ended: queue.Queue[str] = queue.Queue()
         self.lost_at = 0.0
-        self.lost = f"the scheduler at {cluster.address} was lost; what is complete is kept, the same command goes on"
+        self.lost = f"the scheduler at {cluster.address} was lost; completed runs are kept, run the same command again"
 
     @property
     def open(self) -> bool:
@@ -108,7 +108,7 @@ class Scheduler:
         self.done[name] = outcome
         yield outcome
         if outcome.state == "failed" and NO_SPACE in outcome.cause:
-            raise OSError(f"{outcome.name}: {outcome.cause}; free some space: what is complete is kept")
+            raise OSError(f"{outcome.name}: {outcome.cause}; free some space; completed runs are kept")
 
     def _submit(self) -> None:
         free = self._workers() - len(self.running)

@@ -120,9 +120,9 @@ def test_a_study_that_is_killed_and_run_again(make_study, undisturbed):
 
 def test_a_scheduler_that_is_killed(make_study, undisturbed):
     study = make_study("scheduler")
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{found.getsockname()[1]}"
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
     alike = os.environ | local_workers(1)[0]["env"]  # another number of threads gives other last digits
     quiet = {"stderr": subprocess.DEVNULL, "cwd": ROOT, "env": alike}
     scheduling = ["distributed.cli.dask_scheduler", "--host", address, "--no-dashboard"]

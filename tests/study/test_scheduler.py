@@ -112,7 +112,7 @@ def test_a_job_whose_outcome_has_arrived_is_not_run_again_when_its_worker_leaves
 def test_a_full_disk_ends_the_batch(one, tmp_path):
     log = tmp_path / "log"
     jobs = [Job(name="x", call=partial(fill_disk, str(log), "x"), cost=9), *jobs_for(log, {"a": 1})]
-    with pytest.raises(OSError, match=r"No space left on device; free some space: what is complete is kept"):
+    with pytest.raises(OSError, match=r"No space left on device; free some space; completed runs are kept"):
         list(perform(jobs, one))
     assert len(lines(log)) == 1
 
@@ -194,7 +194,7 @@ def test_a_scheduler_that_is_lost_ends_the_batch_with_its_address(scheduler, tmp
                 assert time.monotonic() < until
                 time.sleep(0.1)
             process.send_signal(signal.SIGKILL)
-            with pytest.raises(OSError, match=f"the scheduler at {address} was lost; what is complete is kept"):
+            with pytest.raises(OSError, match=f"the scheduler at {address} was lost; completed runs are kept"):
                 running.result(timeout=60)
     finally:
         worker.kill()
