@@ -71,7 +71,7 @@ class TranscriptResults:
 
     @cached_property
     def utterances(self) -> dict[Condition, pd.DataFrame]:
-        """Of every condition, the test utterances: `transcript` is what was said, `heard` what the models are told."""
+        """Test utterances of each condition: `transcript` is the reference, `recognised` what the models were given."""
         options = dict(self.study.corpora[self.corpus])
         corpus = corpora.read(self.corpus, options.pop("root"), **options)
         table = self.any.predictions
@@ -79,13 +79,13 @@ class TranscriptResults:
         of_test = corpus.utterances["utterance"].isin(list(tested))
         said = corpus.utterances.assign(transcript=_texts(corpus, Condition(self.reference)))[of_test]
         asked = dict.fromkeys([*self.parts, *(tested for _, tested in self.mismatched)])
-        return {told: said.assign(heard=_texts(corpus, told)[of_test]) for told in asked}
+        return {told: said.assign(recognised=_texts(corpus, told)[of_test]) for told in asked}
 
     @cached_property
     def error_rates(self) -> dict[Condition, float]:
         """Word error rate of every condition over the test utterances."""
         return {
-            told: word_error_rate(rows["transcript"].tolist(), rows["heard"].tolist())
+            told: word_error_rate(rows["transcript"].tolist(), rows["recognised"].tolist())
             for told, rows in self.utterances.items()
         }
 

@@ -1,4 +1,4 @@
-"""What is said in a corpus: `sercore transcribe · wer`."""
+"""Transcripts of a corpus and their error rates: `sercore transcribe · wer`."""
 
 import argparse
 import re
@@ -39,10 +39,13 @@ def add(commands: argparse._SubParsersAction) -> None:
 
     rates = commands.add_parser("wer", help="word error rate of a corpus's transcripts, by emotion and by speaker")
     _add_corpus(rates)
-    rates.add_argument("--heard", help=f"the CSV of recognised transcripts (default: {TRANSCRIPTS}/NAME.csv)")
+    rates.add_argument(
+        "--heard", dest="recognised", help=f"the CSV of recognised transcripts (default: {TRANSCRIPTS}/NAME.csv)"
+    )
     rates.add_argument(
         "--said",
-        help="a CSV of what was said (default: the corpus's own; of an embedded corpus, what it was made to say)",
+        dest="reference",
+        help="the CSV of reference transcripts (default: the corpus's own; of an embedded corpus, its sentences)",
     )
     rates.add_argument(
         "--by",
@@ -59,87 +62,92 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _add_corpus(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", help="iemocap, msp-podcast, table or audformat; any name with --reader")
     command.add_argument("root", help="the release's folder, or the table")
-    command.add_argument("--reader", help="how it is read, where its name does not say so")
+    command.add_argument("--reader", help="table or audformat, for a corpus with a name of its own")
 
 
-def _read(asked: argparse.Namespace) -> "Corpus":
+def _read(args: argparse.Namespace) -> "Corpus":
     from sercore import corpora
 
-    return corpora.read(asked.name, asked.root, reader=asked.reader)
+    return corpora.read(args.name, args.root, reader=args.reader)
 
 
-def _transcribe(asked: argparse.Namespace) -> int:
-    if asked.output:
-        path = files.resolve(asked.output)
+def _transcribe(args: argparse.Namespace) -> int:
+    if args.output:
+        path = files.resolve(args.output)
     else:
-        apart = "" if asked.model == ENGINE else "-" + re.sub(r"\W+", "-", asked.model.strip("./~")).strip("-")
-        path = files.resolve(TRANSCRIPTS) / f"{asked.name}{apart}.csv"
-    options = {"engine": asked.model, "beam": asked.beam, "workers": asked.workers, "language": asked.language}
-    transcribe_corpus(_read(asked), path, **options)
+        suffix = "" if args.model == ENGINE else "-" + re.sub(r"\W+", "-", args.model.strip("./~")).strip("-")
+        path = files.resolve(TRANSCRIPTS) / f"{args.name}{suffix}.csv"
+    options = {"engine": args.model, "beam": args.beam, "workers": args.workers, "language": args.language}
+    transcribe_corpus(_read(args), path, **options)
     return 0
 
 
 def transcribe_corpus(corpus: "Corpus", path: Path, **options: object) -> None:
-    """Transcribe `corpus` into the CSV `path`; `options` are those of transcribe.transcribe."""
+    """Transcribe `corpus` by speech recognition into the CSV `path`; `options` are those of transcribe.transcribe."""
     from sercore.features import transcribe  # torch takes seconds to import
 
     start = time.monotonic()
-    heard = transcribe.transcribe(corpus, path.parent, progress=progress("transcripts"), **options)
-    files.write_bytes(path, heard.read_bytes())
+    recognised = transcribe.transcribe(corpus, path.parent, progress=progress("transcripts"), **options)
+    files.write_bytes(path, recognised.read_bytes())
     print(f"{corpus.name}: transcripts by speech recognition, {seconds(start)}: {path}")
 
 
 def write_reference(name: str, root: Path, path: Path, sentences: str | None) -> None:
-    """Write what the embedded corpus `name` in `root` was made to say into the CSV `path`."""
+    """Write the reference transcripts of the embedded corpus `name` in `root` to the CSV `path`.
+
+    `sentences` is the CSV that it was synthesised from, None for the project's own.
+    """
     from sercore.corpora import synthetic
 
     files.write_table(
         path,
         pd.DataFrame(synthetic.reference_transcripts(root, sentences).items(), columns=["utterance", "transcript"]),
     )
-    print(f"{name}: what is said: {path}")
+    print(f"{name}: reference transcripts: {path}")
 
 
-def _rates(asked: argparse.Namespace) -> int:
+def _rates(args: argparse.Namespace) -> int:
     from sercore.corpora.transcripts import read_transcripts
 
-    corpus = _read(asked)
-    path = files.resolve(asked.heard or f"{TRANSCRIPTS}/{asked.name}.csv")
+    corpus = _read(args)
+    path = files.resolve(args.recognised or f"{TRANSCRIPTS}/{args.name}.csv")
     if not path.is_file():
-        raise FileNotFoundError(f"no {path}; make it with `sercore transcribe {asked.name} {asked.root}`")
+        raise FileNotFoundError(f"no {path}; make it with `sercore transcribe {args.name} {args.root}`")
     ids = corpus.utterances["utterance"]
-    said, source = _reference(asked, corpus)
-    table = corpus.utterances.assign(transcript=said, heard=ids.map(read_transcripts(path)))
-    held = pd.read_csv(path, dtype={"utterance": "str"})
-    if "confidence" in held:
-        table["confidence"] = ids.map(held.set_index("utterance")["confidence"])
-    elif "confidence" in asked.by:
+    reference, source = _reference(args, corpus)
+    table = corpus.utterances.assign(transcript=reference, recognised=ids.map(read_transcripts(path)))
+    cells = pd.read_csv(path, dtype={"utterance": "str"})
+    if "confidence" in cells:
+        table["confidence"] = ids.map(cells.set_index("utterance")["confidence"])
+    elif "confidence" in args.by:
         raise ValueError(f"{path} has no column confidence; leave it out of --by")
-    found = transcripts.error_table(table, asked.by)
+    rates = transcripts.error_table(table, args.by)
     print(f"{corpus.name}{' (simulated)' if corpus.simulated else ''}: {path}\nagainst {source}\n")
-    print(_shown(found).to_string(index=False))
-    if asked.output:
-        files.write_table(files.resolve(asked.output), found)
+    print(_for_print(rates).to_string(index=False))
+    if args.output:
+        files.write_table(files.resolve(args.output), rates)
     return 0
 
 
-def _reference(asked: argparse.Namespace, corpus: "Corpus") -> tuple[pd.Series, str]:
-    """The gold transcript of each utterance of `corpus`, and where it comes from."""
+def _reference(args: argparse.Namespace, corpus: "Corpus") -> tuple[pd.Series, str]:
+    """The reference transcript of each utterance of `corpus`, and where it comes from."""
     from sercore.corpora import synthetic
     from sercore.corpora.transcripts import read_transcripts
 
     ids = corpus.utterances["utterance"]
-    if asked.said:
-        return ids.map(read_transcripts(asked.said)), asked.said
+    if args.reference:
+        return ids.map(read_transcripts(args.reference)), args.reference
     if corpus.utterances["transcript"].notna().any():
         return corpus.utterances["transcript"], "the corpus's own transcripts"
     if corpus.simulated:
-        return ids.map(synthetic.reference_transcripts(corpus.root)), "what the corpus was made to say"
-    raise ValueError(f"{corpus.root} has no transcripts of its own; name a CSV of what was said with --said")
+        return ids.map(
+            synthetic.reference_transcripts(corpus.root)
+        ), "the sentences that the corpus was synthesised from"
+    raise ValueError(f"{corpus.root} has no transcripts of its own; name a CSV of reference transcripts with --said")
 
 
-def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    """The table of wer.error_table for the eye: rates in %, a group's name once."""
+def _for_print(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of transcripts.error_table as it is printed: rates in %, a group's name once."""
     percent = table.assign(**{f"{name} %": (100 * table[name]).map("{:.1f}".format) for name in ("wer", "empty")})
     percent["by"] = percent["by"].where(percent["by"] != percent["by"].shift(), "")
     return percent[["by", "value", "utterances", *transcripts.COUNTS, "wer %", "empty %"]]

@@ -98,21 +98,21 @@ def rate(counts: pd.DataFrame) -> float:
 
 
 def error_table(utterances: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
-    """Word error rates of `utterances`, whose `transcript` was said and whose `heard` was recognised.
+    """Word error rates of the column `recognised` of `utterances` against their column `transcript`.
 
     One row for all of them, then one for each value of each column in `by`; `confidence` is cut into thirds. Columns:
     by, value, utterances, words, substitutions, deletions, insertions, wer, empty (share of utterances in which
-    nothing was recognised). An utterance whose transcript is missing is left out; one that nothing is known to have
-    been heard in counts as empty. Raises ValueError where no utterance has a transcript.
+    nothing was recognised). An utterance whose transcript is missing is left out; one whose recognised text is missing
+    counts as empty. Raises ValueError where no utterance has a transcript.
     """
     known = utterances[utterances["transcript"].notna()].reset_index(drop=True)
     if known.empty:
         raise ValueError(
-            f"none of {len(utterances)} utterances has a transcript that the recognised can be held against"
+            f"none of {len(utterances)} utterances has a transcript that the recognised can be compared with"
         )
-    heard = known["heard"].fillna("")
-    counts = count_errors(known["transcript"].tolist(), heard.tolist())
-    counts = counts.assign(utterances=1, empty=[not words(text) for text in heard])
+    recognised = known["recognised"].fillna("")
+    counts = count_errors(known["transcript"].tolist(), recognised.tolist())
+    counts = counts.assign(utterances=1, empty=[not words(text) for text in recognised])
     groups = [(OVERALL, "", counts)]
     for column in by:
         values = _thirds(known[column]) if column == "confidence" else known[column].fillna("unknown")

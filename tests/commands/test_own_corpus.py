@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import trees
 import yaml
 
 from sercore import corpora
@@ -159,10 +160,143 @@ def test_a_folder_without_audio_says_what_it_holds(tmp_path):
 
 def test_check_takes_the_reader_s_options(recordings, capsys):
     assert cli.main(["table", str(recordings), "--pattern", "{speaker}_{emotion}_*.wav"]) == 0
-    told = ["check", "mine", str(recordings), "--reader", "table", "--scale", "1", "7"]
-    assert cli.main([*told, "--option", "emotions={angry: happy}"]) == 0
+    command = ["check", "mine", str(recordings), "--reader", "table", "--scale", "1", "7"]
+    assert cli.main([*command, "--option", "emotions={angry: happy}"]) == 0
     printed = capsys.readouterr().out
     assert "happy                    18" in printed
     assert "split        leave one speaker out, 3 folds" in printed
-    assert cli.main([*told, "--option", "emotions"]) == 2
+    assert cli.main([*command, "--option", "emotions"]) == 2
     assert "--option 'emotions': expected name=value" in capsys.readouterr().err
+
+
+def write_table(folder, speakers, **columns) -> str:
+    """A table of silent utterances in `folder`, one for each of `speakers`, and its further columns."""
+    files = [f"{number}.wav" for number in range(len(speakers))]
+    for file in files:
+        trees.write(folder / file, trees.wav())
+    table = pd.DataFrame({"file": files, "speaker": speakers, "emotion": "sad", **columns})
+    table.rename_axis("utterance").reset_index().dropna(axis="columns", how="all").to_csv(
+        folder / "utterances.csv", index=False
+    )
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("speakers", "columns", "lines"),
+    [
+        (list("abcdefghijklmnopqrstuvwxyz"), {}, ["split        by_speaker_0: train 16, development 5, test 5"]),
+        (list("abcabcabc"), {}, ["split        leave one speaker out, 3 folds"]),
+        (
+            list("ababababab"),
+            {"dialog": list("vvwwxxyyzz")},
+            [
+                "split        by_dialog_0: train 6, development 2, test 2",
+                "WARNING: 2 speakers are known of 10 utterances",
+            ],
+        ),
+        (
+            list("ababababab"),
+            {},
+            ["split        by_utterance_0: train 6, development 2, test 2", "WARNING: 2 speakers are known"],
+        ),
+        (
+            ["a"] * 5,
+            {},
+            ["split        by_utterance_0: train 3, development 1, test 1", "WARNING: 1 speakers are known"],
+        ),
+        (
+            [None] * 5,
+            {},
+            ["split        by_utterance_0: train 3, development 1, test 1", "WARNING: 0 speakers are known"],
+        ),
+    ],
+    ids=["many", "three", "two-with-dialogs", "two", "one", "unknown"],
+)
+def test_check_says_how_a_corpus_without_partitions_is_split(tmp_path, capsys, speakers, columns, lines):
+    assert cli.main(["check", "table", write_table(tmp_path, speakers, **columns)]) == 0
+    printed = capsys.readouterr().out.split("no published counts are known for this corpus\n\n")[1].splitlines()
+    assert len(printed) == len(lines)
+    for line, start in zip(printed, lines, strict=True):
+        assert line.startswith(start)
+
+
+def test_check_of_a_corpus_with_partitions_makes_no_split(tmp_path, capsys):
+    root = write_table(tmp_path, list("abc"), partition=["train", "development", "test"])
+    assert cli.main(["check", "table", root]) == 0
+    printed = capsys.readouterr().out
+    assert "partitions   train 1, development 1, test 1" in printed
+    assert "split  " not in printed
+
+
+def test_check_of_two_utterances_says_that_they_cannot_be_split(tmp_path, capsys):
+    assert cli.main(["check", "table", write_table(tmp_path, list("ab"))]) == 2
+    assert "2 values of 'utterance' (0, 1); expected at least three to split by" in capsys.readouterr().err
+
+
+def test_check_takes_other_transcripts(tmp_path, capsys):
+    root = write_table(tmp_path, list("abc"))
+    (tmp_path / "texts.csv").write_text("utterance,transcript\n0,Yes.\n1,\n")
+    assert cli.main(["check", "table", root, "--transcripts", str(tmp_path / "texts.csv")]) == 0
+    assert "transcripts  1 with words (1 different), 1 empty, 1 missing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("texts", "models"), [(False, ["cnn14"]), (True, ["cnn14", "mfcnn14"])])
+def test_a_parameters_file_names_the_models_that_the_table_serves(recordings, tmp_path, capsys, texts, models):
+    if texts:
+        for file in recordings.glob("*.wav"):
+            file.with_suffix(".txt").write_text("Good day.")
+    parameters = tmp_path / "mine.yaml"
+    command = ["table", str(recordings), "--pattern", "{speaker}_{emotion}_*.wav", "--parameters", str(parameters)]
+    assert cli.main(command) == 0
+    assert f"`sercore run {parameters}` trains" in capsys.readouterr().out
+    (block,) = yaml.safe_load(parameters.read_text())["sections"]["categories"]["blocks"]
+    assert set(block["grid"]["model"]) == set(models)
+    (recordings / "utterances.csv").unlink()
+    assert cli.main(command) == 2
+    assert "mine.yaml is there already; --overwrite replaces it" in capsys.readouterr().err
+
+
+def test_labels_are_named_on_the_command_line(recordings, capsys):
+    command = ["table", str(recordings), "--pattern", "{speaker}_{emotion}_*.wav", "--preview", "--emotions"]
+    assert cli.main([*command, "anger=happy", "sadness="]) == 0
+    printed = capsys.readouterr().out
+    assert "emotion    1: happy 18" in printed
+    assert "18 no emotion: ann_sadness_0" in printed
+    assert cli.main([*command, "anger"]) == 2
+    assert "--emotions 'anger': expected name=value" in capsys.readouterr().err
+
+
+def write_recognised(path, confidence=True) -> str:
+    table = pd.DataFrame({"utterance": ["0", "1", "2"], "transcript": ["good day", "", "yes"]})
+    (table.assign(confidence=[0.9, 0.1, 0.5]) if confidence else table).to_csv(path, index=False)
+    return str(path)
+
+
+def rates(command) -> pd.DataFrame:
+    assert cli.main(command) == 0
+    table = pd.read_csv(command[command.index("--output") + 1], keep_default_na=False)
+    return table.set_index(["by", "value"])["wer"]
+
+
+def test_error_rates_against_the_corpus_s_own_transcripts(tmp_path, capsys):
+    root = write_table(tmp_path, list("abc"), transcript=["Good day!", "Well.", "No."])
+    recognised = write_recognised(tmp_path / "asr.csv")
+    command = ["wer", "table", root, "--heard", recognised, "--output", str(tmp_path / "wer.csv"), "--by"]
+    found = rates([*command, "speaker", "confidence"])
+    assert found["all", ""] == 0.5  # of 4 words one is missing and one is another
+    assert found["speaker"].tolist() == [0, 1, 1]
+    assert found["confidence"].to_dict() == {"low": 1, "middle": 1, "high": 0}
+    assert "against the corpus's own transcripts" in capsys.readouterr().out
+
+
+def test_error_rates_against_a_file_of_reference_transcripts(tmp_path, capsys):
+    root = write_table(tmp_path, list("abc"))
+    recognised = write_recognised(tmp_path / "asr.csv", confidence=False)
+    command = ["wer", "table", root, "--heard", recognised]
+    assert cli.main(command) == 2
+    assert "has no transcripts of its own; name a CSV of reference transcripts with --said" in capsys.readouterr().err
+    (tmp_path / "reference.csv").write_text("utterance,transcript\n0,Good day.\n1,Well.\n2,Yes.\n")
+    command += ["--said", str(tmp_path / "reference.csv")]
+    assert rates([*command, "--output", str(tmp_path / "wer.csv")])["all", ""] == 0.25
+    assert cli.main([*command, "--by", "confidence"]) == 2
+    assert "has no column confidence; leave it out of --by" in capsys.readouterr().err

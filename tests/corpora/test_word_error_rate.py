@@ -1,4 +1,4 @@
-"""How far what was heard is from what was said, counted by hand."""
+"""How far what was recognised is from what was said, counted by hand."""
 
 import math
 
@@ -42,7 +42,7 @@ def test_the_kinds_of_error_are_told_apart():
 SPOKEN = pd.DataFrame(
     {
         "transcript": ["good day", "good night now", "so bad", None, "oh no"],
-        "heard": ["good day", "good knight", None, "anything", "oh no"],
+        "recognised": ["good day", "good knight", None, "anything", "oh no"],
         "emotion": ["happy", "happy", "sad", "sad", None],
         "speaker": ["1", "2", "1", "1", "2"],
         "confidence": [0.9, 0.2, 0.1, 0.5, 0.8],
@@ -54,7 +54,7 @@ def test_rates_are_given_for_all_and_for_each_group():
     table = transcripts.error_table(SPOKEN, ["emotion", "speaker"]).set_index(["by", "value"])
     assert table.loc[("all", ""), ["utterances", "words"]].tolist() == [4, 9]  # one transcript is not known
     assert table["wer"].to_dict() == {
-        ("all", ""): 4 / 9,  # night replaced, now deleted, two words not heard at all
+        ("all", ""): 4 / 9,  # night replaced, now deleted, two words not recognised at all
         ("emotion", "happy"): 2 / 5,
         ("emotion", "sad"): 1.0,
         ("emotion", "unknown"): 0.0,
@@ -64,7 +64,7 @@ def test_rates_are_given_for_all_and_for_each_group():
     assert table["empty"][("all", "")] == 1 / 4
 
 
-def test_what_was_heard_with_confidence_is_counted_apart():
+def test_what_was_recognised_with_confidence_is_counted_apart():
     table = transcripts.error_table(SPOKEN, ["confidence"]).set_index("value")
     assert table.loc[["low", "middle", "high"], "wer"].tolist() == [4 / 5, 0.0, 0.0]
 

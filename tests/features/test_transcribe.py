@@ -146,7 +146,11 @@ def test_what_an_embedded_corpus_says_is_known(corpus, tmp_path):
 
 
 def test_what_is_spoken_elsewhere_has_its_transcripts_there(tmp_path, capsys):
-    assert cli.main(["speak", "msp-podcast", "--folder", str(tmp_path), "--size", "0.01"]) == 0
+    command = ["speak", "--folder", str(tmp_path), "--size", "0.01"]
+    assert cli.main(command) == 0
+    assert "iemocap: synthesised in" in capsys.readouterr().out
+    assert cli.main(["speak", "iemocap", *command[1:]]) == 0
+    assert "iemocap: there already" in capsys.readouterr().out
     said = synthetic.reference_transcripts(tmp_path / "msp-podcast")
     assert transcripts.read_transcripts(tmp_path / "transcripts" / "msp-podcast-gold.csv") == said
     assert transcripts.read_transcripts(tmp_path / "transcripts" / "msp-podcast.csv").keys() <= said.keys()
@@ -184,10 +188,13 @@ def test_the_commands_transcribe_a_corpus_and_say_how_well(corpus, tmp_path, mon
     assert cli.main(["transcribe", "msp-podcast", root, "--model", engine, "--workers", "1", "--output", "t.csv"]) == 0
     assert cli.main(["wer", "msp-podcast", root, "--heard", "t.csv", "--by", "gender", "--output", "w.csv"]) == 0
     printed = capsys.readouterr().out
-    assert "against what the corpus was made to say" in printed
+    assert "against the sentences that the corpus was synthesised from" in printed
     rates = pd.read_csv(tmp_path / "w.csv")
     assert rates["by"].tolist()[:2] == ["all", "gender"]
     assert rates["wer"][0] > 0.9  # random weights
     assert rates["words"][0] == rates[rates["by"] == "gender"]["words"].sum()
+    assert cli.main(["transcribe", "msp-podcast", root, "--model", engine, "--workers", "1"]) == 0
+    (output,) = (tmp_path / "outputs" / "transcripts").glob("msp-podcast-*tiny.csv")
+    assert output.read_bytes() == (tmp_path / "t.csv").read_bytes()
     assert cli.main(["wer", "msp-podcast", root]) == 2
     assert "make it with `sercore transcribe msp-podcast" in capsys.readouterr().err
