@@ -7,7 +7,7 @@ import ipywidgets
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from sercore.schema import MODEL_COLOURS, MODEL_LABELS
+from sercore.registry import MODELS
 
 SHEET = """
 <style>
@@ -32,15 +32,15 @@ SHEET = """
 .sercore-corner { font-size: 11px; line-height: 15px; color: #555; }
 .sercore-axis-low { align-self: center; }
 .sercore-title { font-size: 15px; font-weight: 600; }
-.sercore-said { font-size: 16px; }
+.sercore-transcript { font-size: 16px; }
 .sercore-problem { color: #B3001B; }
 .sercore-detail h4, .sercore-detail p { margin: .2em 0; }
 .sercore-detail audio { width: 100%; }
-.sercore-answers { border-collapse: collapse; font-size: 14px; margin-top: .5em; }
-.sercore-answers th, .sercore-answers td { padding: 3px 8px; text-align: right; }
-.sercore-answers th:first-child { text-align: left; }
-.sercore-answers .truth { background: #FFF3C4; }
-.sercore-answers .said { font-weight: 700; text-decoration: underline; }
+.sercore-predictions { border-collapse: collapse; font-size: 14px; margin-top: .5em; }
+.sercore-predictions th, .sercore-predictions td { padding: 3px 8px; text-align: right; }
+.sercore-predictions th:first-child { text-align: left; }
+.sercore-predictions .truth { background: #FFF3C4; }
+.sercore-predictions .predicted { font-weight: 700; text-decoration: underline; }
 </style>
 """
 SHARES, CHANGES = colormaps["Blues"], colormaps["PuOr_r"]
@@ -52,13 +52,13 @@ def style_sheet() -> ipywidgets.HTML:
 
 
 def button(kind: str, text: str = "", tooltip: str = "", *, disabled: bool = False) -> ipywidgets.Button:
-    """A real button of the class sercore-`kind`, whose tooltip is its title."""
+    """A button of the class sercore-`kind`, whose tooltip is its title."""
     made = ipywidgets.Button(description=text, tooltip=tooltip, disabled=disabled)
     made.add_class(f"sercore-{kind}")
     return made
 
 
-def shown(widget: ipywidgets.DOMWidget, yes: bool) -> None:
+def set_shown(widget: ipywidgets.DOMWidget, yes: bool) -> None:
     """Show `widget`, or take it off the page."""
     widget.layout.display = None if yes else "none"
 
@@ -81,17 +81,22 @@ def colour(widget: ipywidgets.Button, colours: tuple[str, str]) -> None:
         widget.style.button_color, widget.style.text_color = colours
 
 
+def model_colour(model: str) -> str:
+    """The colour of `model` in figures; black where it has no record."""
+    return MODELS[model].colour if model in MODELS else "#000000"
+
+
 def model_name(model: str, seed: object = None) -> str:
     """A model's name as HTML, with a square in its colour."""
-    label = MODEL_LABELS.get(model, model) + (f", seed {seed}" if seed is not None else "")
-    square = f'<span style="color:{MODEL_COLOURS.get(model, "#000000")}">■</span>'
+    label = MODELS.label(model) + (f", seed {seed}" if seed is not None else "")
+    square = f'<span style="color:{model_colour(model)}">■</span>'
     return f"{square} {html.escape(label)}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> str:
-    """An HTML table of answers; a row is a list of (class, HTML), whose first is its header."""
+    """An HTML table; a row is a list of (class, HTML), the first of which is its header."""
     top = "".join(f"<th>{name}</th>" for name in head)
     body = ""
     for (kind, name), *cells in rows:
         body += f'<tr class="{kind}"><th>{name}</th>' + "".join(f'<td class="{k}">{v}</td>' for k, v in cells) + "</tr>"
-    return f'<table class="sercore-answers"><tr>{top}</tr>{body}</table>'
+    return f'<table class="sercore-predictions"><tr>{top}</tr>{body}</table>'

@@ -1,6 +1,7 @@
-"""The confusion browser: a grid of buttons a model, down to the utterances of a cell and their sound.
+"""The confusion browser: a grid of buttons for each model, down to the utterances of a cell and their sound.
 
-Confusions without their drawing: counts, shares and changes of a choice, the utterances of a cell, every answer.
+In order: `Confusions`, which counts and lists what a choice selects; cells and changes in words; the `Grid` of buttons
+and the `ConfusionBrowser` around it.
 """
 
 import html
@@ -11,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from sercore.analysis.results import classes
-from sercore.schema import EMOTION, MODEL_LABELS, PROBABILITY
+from sercore.registry import METRICS, MODELS
+from sercore.schema import EMOTION, PROBABILITY
 from sercore.widgets.appearance import button, change_colours, colour, model_name, share_colours, table
 from sercore.widgets.selection import Choice, Controls, Selection, describe_choice
 from sercore.widgets.sound import AudioSource, FrameSource, no_frames
-from sercore.widgets.utterances import BY_SPEAKER, BY_UTTERANCE, SHORTEST, Answers, Column, Order, UtteranceList
+from sercore.widgets.utterances import BY_SPEAKER, BY_UTTERANCE, SHORTEST, Column, Details, Order, UtteranceList
 
 PERCENT = 100
 
@@ -35,7 +37,7 @@ class Confusions:
         self.selection.rows = rows.assign(**{name: rows[name].astype(kind) for name in ("truth", "prediction")})
 
     def counts(self, choice: Choice, model: str) -> pd.DataFrame:
-        """How many utterances of each true class (rows) `model` took for each (columns); folds are pooled."""
+        """How many utterances of each true class (rows) `model` predicts as each (columns); folds are pooled."""
         rows = self.selection.predictions(choice, model)
         size = len(self.labels)
         cells = rows["truth"].cat.codes.to_numpy().astype("int64") * size + rows["prediction"].cat.codes.to_numpy()
@@ -55,9 +57,9 @@ class Confusions:
         return rows.sort_values("confidence", ascending=False, kind="stable", ignore_index=True)
 
     def moved(self, choice: Choice, truth: str, prediction: str) -> pd.DataFrame:
-        """The utterances that only one of the two models puts into a cell; `moved` says whether they come or go.
+        """The utterances that only one of the two models puts into a cell, with its `confidence`.
 
-        `confidence` is that of the model which puts them there.
+        `moved` is "comes" where `choice.other` puts them there, "goes" where `choice.model` does.
         """
         one, other = (self.cell(choice, model, truth, prediction) for model in (choice.model, choice.other))
         keys = ["fold", "utterance"]
@@ -65,11 +67,11 @@ class Confusions:
         parts = [other[~there.isin(here)].assign(moved="comes"), one[~here.isin(there)].assign(moved="goes")]
         return pd.concat(parts).sort_values("confidence", ascending=False, kind="stable", ignore_index=True)
 
-    def answers(self, choice: Choice, row: pd.Series) -> pd.DataFrame:
+    def of_models(self, choice: Choice, row: pd.Series) -> pd.DataFrame:
         """Every model's probabilities of the utterance in `row`, one row a model: seed, prediction, the classes."""
-        found = self.selection.of_utterance(choice, row["utterance"], row["fold"]).set_index("model")
-        found = found[["seed", "prediction", *(PROBABILITY + label for label in self.labels)]]
-        return found.rename(columns=lambda name: name.removeprefix(PROBABILITY))
+        rows = self.selection.of_utterance(choice, row["utterance"], row["fold"]).set_index("model")
+        rows = rows[["seed", "prediction", *(PROBABILITY + label for label in self.labels)]]
+        return rows.rename(columns=lambda name: name.removeprefix(PROBABILITY))
 
 
 def shares(counts: pd.DataFrame) -> pd.DataFrame:
@@ -80,14 +82,14 @@ def shares(counts: pd.DataFrame) -> pd.DataFrame:
 def describe_cell(truth: str, prediction: str, count: int, share: float) -> str:
     """A cell in words."""
     of = "" if share != share else f", {PERCENT * share:.0f} % of {truth}"
-    return f"truth {truth} taken for {prediction}: {count:,} utterance{'s' * (count != 1)}{of}"
+    return f"truth {truth} predicted as {prediction}: {count:,} utterance{'s' * (count != 1)}{of}"
 
 
 def describe_change(truth: str, prediction: str, change: float) -> str:
     """A change of a cell in words."""
     if change != change:
-        return f"truth {truth} taken for {prediction}: no utterances"
-    return f"truth {truth} taken for {prediction}: {points(change)} points"
+        return f"truth {truth} predicted as {prediction}: no utterances"
+    return f"truth {truth} predicted as {prediction}: {points(change)} points"
 
 
 def points(change: float) -> str:
@@ -125,26 +127,33 @@ def browse(
 ) -> ipywidgets.VBox:
     """The confusion browser as a widget.
 
-    `predictions`: of section 'categories'; `utterances`: see sound.gather; `best`: see scores.best_on_validation;
-    `marked`: the folder that marked utterances are exported to. Raises ValueError where there is nothing to browse.
+    Args:
+        predictions: of section 'categories'.
+        utterances: a table of sound.gather.
+        best: the best seeds, a table of scores.best_on_validation.
+        audio: finds the sound of an utterance.
+        marked: the folder that marked utterances are exported to.
+        frames: finds the log-mel frames of an utterance, as sound.CachedFrames does.
+
+    Raises ValueError where there is nothing to browse.
     """
     return ConfusionBrowser(Confusions(predictions, best), utterances, audio, marked, frames)
 
 
 class Grid(ipywidgets.VBox):
-    """One button for each true class (rows) and class it is taken for (columns)."""
+    """One button for each true class (rows) and predicted class (columns)."""
 
     def __init__(self, labels: list[str]) -> None:
         self.labels, self.title = labels, ipywidgets.HTML()
         self.title.add_class("sercore-title")
-        self.cells = {(truth, taken): button("cell") for truth in labels for taken in labels}
+        self.cells = {(truth, predicted): button("cell") for truth in labels for predicted in labels}
         columns = [_label(label, "center") for label in labels]
         rows = [
             child
             for truth in labels
-            for child in (_label(truth, "right"), *(self.cells[truth, taken] for taken in labels))
+            for child in (_label(truth, "right"), *(self.cells[truth, predicted] for predicted in labels))
         ]
-        corner = ipywidgets.HTML('<div class="sercore-corner">truth ↓<br>taken for →</div>')
+        corner = ipywidgets.HTML('<div class="sercore-corner">truth ↓<br>predicted →</div>')
         grid = ipywidgets.GridBox(
             [corner, *columns, *rows], layout={"grid_template_columns": f"80px repeat({len(labels)}, max-content)"}
         )
@@ -153,21 +162,21 @@ class Grid(ipywidgets.VBox):
     def draw_counts(self, counts: pd.DataFrame) -> None:
         """Show the number of utterances and the share of its row in every cell."""
         of_row = shares(counts)
-        for (truth, taken), cell in self.cells.items():
-            count, share = int(counts.loc[truth, taken]), float(of_row.loc[truth, taken])
+        for (truth, predicted), cell in self.cells.items():
+            count, share = int(counts.loc[truth, predicted]), float(of_row.loc[truth, predicted])
             with cell.hold_sync():
                 cell.description = f"{count:,}\n" + ("–" if share != share else f"{PERCENT * share:.0f} %")
-                cell.tooltip = describe_cell(truth, taken, count, share)
+                cell.tooltip = describe_cell(truth, predicted, count, share)
             colour(cell, share_colours(share))
 
     def draw_changes(self, changes: pd.DataFrame) -> None:
         """Show the change of the row's share in every cell, in points."""
         reach = changes.abs().max().max()
-        for (truth, taken), cell in self.cells.items():
-            change = float(changes.loc[truth, taken])
+        for (truth, predicted), cell in self.cells.items():
+            change = float(changes.loc[truth, predicted])
             with cell.hold_sync():
                 cell.description = points(change)
-                cell.tooltip = describe_change(truth, taken, change)
+                cell.tooltip = describe_change(truth, predicted, change)
             colour(cell, change_colours(change, reach))
 
 
@@ -186,33 +195,35 @@ class ConfusionBrowser(ipywidgets.VBox):
         self.controls = Controls(state.selection, FIELDS, self._changed)
         self.one, self.two, self.difference = (Grid(state.labels) for _ in range(3))
         self.about = ipywidgets.HTML()
-        self.list = UtteranceList(utterances, audio, marked, "confusions", self._answers, frames)
+        self.list = UtteranceList(utterances, audio, marked, "confusions", self._details, frames)
         self.grids = ipywidgets.HBox([self.one])
         self.grids.add_class("sercore-grids")
         for grid in (self.one, self.two, self.difference):
-            for (truth, taken), cell in grid.cells.items():
-                cell.on_click(lambda _, grid=grid, truth=truth, taken=taken: self.open_cell(grid, truth, taken))
+            for (truth, predicted), cell in grid.cells.items():
+                cell.on_click(
+                    lambda _, grid=grid, truth=truth, predicted=predicted: self.open_cell(grid, truth, predicted)
+                )
         self._chosen: ipywidgets.Button | None = None
         self._open: tuple[Grid, str, str] | None = None
         super().__init__([self.controls, self.about, self.grids, self.list])
         self._draw()
 
-    def open_cell(self, grid: Grid, truth: str, taken: str) -> None:
+    def open_cell(self, grid: Grid, truth: str, predicted: str) -> None:
         """List the utterances of a cell of `grid`."""
         choice = self.controls.choice
         if self._chosen is not None:
             self._chosen.remove_class("sercore-chosen")
-        self._chosen, self._open = grid.cells[truth, taken], (grid, truth, taken)
+        self._chosen, self._open = grid.cells[truth, predicted], (grid, truth, predicted)
         self._chosen.add_class("sercore-chosen")
-        told = f"truth {truth} taken for {taken}, {describe_choice(choice)}"
+        words = f"truth {truth} predicted as {predicted}, {describe_choice(choice)}"
         if grid is self.difference:
             names = " and ".join(self._name(model) for model in (choice.model, choice.other))
-            rows, columns = self.state.moved(choice, truth, taken), (MOVED, *COLUMNS)
-            seen = f"{names} differ: {told}: {len(rows):,} utterances"
+            rows, columns = self.state.moved(choice, truth, predicted), (MOVED, *COLUMNS)
+            seen = f"{names} differ: {words}: {len(rows):,} utterances"
         else:
             model = choice.other if grid is self.two else choice.model
-            rows, columns = self.state.cell(choice, model, truth, taken), COLUMNS
-            seen = f"{self._name(model)}: {told}: {len(rows):,} utterance{'s' * (len(rows) != 1)}"
+            rows, columns = self.state.cell(choice, model, truth, predicted), COLUMNS
+            seen = f"{self._name(model)}: {words}: {len(rows):,} utterance{'s' * (len(rows) != 1)}"
         self.list.show(rows, seen, columns, ORDERS)
 
     def _changed(self) -> None:
@@ -234,40 +245,41 @@ class ConfusionBrowser(ipywidgets.VBox):
             self.two.draw_counts(others)
             self._title(self.two, choice.other, others)
             self.difference.draw_changes(self.state.changes(choice))
-            names = [MODEL_LABELS.get(model, model) for model in (choice.other, choice.model)]
+            names = [MODELS.label(model) for model in (choice.other, choice.model)]
             self.difference.title.value = f"{names[0]} − {names[1]}, points of the row"
-        wanted = (self.one,) if choice.other is None else (self.one, self.two, self.difference)
-        if self.grids.children != wanted:
-            self.grids.children = wanted
+        grids = (self.one,) if choice.other is None else (self.one, self.two, self.difference)
+        if self.grids.children != grids:
+            self.grids.children = grids
         total = int(counts.to_numpy().sum())
         self.about.value = (
-            f"<p>{html.escape(describe_choice(choice))}: {total:,} utterances. A cell opens its utterances.</p>"
+            f"<p>{html.escape(describe_choice(choice))}: {total:,} utterances. A cell lists its utterances.</p>"
         )
 
     def _title(self, grid: Grid, model: str, counts: pd.DataFrame) -> None:
         of_row = shares(counts)
         recalls = [of_row.loc[label, label] for label in self.state.labels]
         uar = sum(recalls) / len(recalls)
-        score = f", UAR {PERCENT * uar:.1f} %" if uar == uar else ""
+        metric = METRICS["uar"]
+        score = f", {metric.label} {metric.scale * uar:.{metric.digits}f} {metric.unit}" if uar == uar else ""
         grid.title.value = model_name(model, self.state.selection.seed(self.controls.choice, model)) + score
 
     def _name(self, model: str) -> str:
-        return f"{MODEL_LABELS.get(model, model)} (seed {self.state.selection.seed(self.controls.choice, model)})"
+        return f"{MODELS.label(model)} (seed {self.state.selection.seed(self.controls.choice, model)})"
 
-    def _answers(self, row: pd.Series) -> Answers:
-        """Every model's probabilities of `row`; the truth's column is shaded, what a model says is underlined."""
-        answers = self.state.answers(self.controls.choice, row)
+    def _details(self, row: pd.Series) -> Details:
+        """Every model's probabilities of `row`; the truth's column is shaded, a model's prediction is underlined."""
+        predictions = self.state.of_models(self.controls.choice, row)
         facts = {"truth": row["truth"], "fold": row["fold"]}
         rows = []
-        for model, answer in answers.iterrows():
-            cells = [("", model_name(model, answer["seed"]))]
-            facts[model] = answer["prediction"]
+        for model, prediction in predictions.iterrows():
+            cells = [("", model_name(model, prediction["seed"]))]
+            facts[model] = prediction["prediction"]
             for label in self.state.labels:
-                kinds = ["truth"] * (label == row["truth"]) + ["said"] * (label == answer["prediction"])
-                cells.append((" ".join(kinds), f"{answer[label]:.2f}"))
-                facts[f"{model}_p_{label}"] = answer[label]
+                kinds = ["truth"] * (label == row["truth"]) + ["predicted"] * (label == prediction["prediction"])
+                cells.append((" ".join(kinds), f"{prediction[label]:.2f}"))
+                facts[f"{model}_p_{label}"] = prediction[label]
             rows.append(cells)
-        return Answers(
+        return Details(
             shown=f"<p>truth: <b>{row['truth']}</b></p>" + table(["", *self.state.labels], rows), facts=facts
         )
 

@@ -1,4 +1,4 @@
-"""The corpus browser: what the corpora hold, narrowed by filters, down to an utterance and its sound."""
+"""The corpus browser: filters on the utterances of the corpora, a picture of those that are left, and their sound."""
 
 import base64
 import html
@@ -11,8 +11,8 @@ import pandas as pd
 
 from sercore.analysis import corpus_statistics, figures
 from sercore.corpora import Corpus
+from sercore.registry import CORPORA
 from sercore.schema import DIMENSIONS
-from sercore.schema import corpus_label as corpus_label
 from sercore.widgets import sound
 from sercore.widgets.appearance import style_sheet
 from sercore.widgets.sound import AudioSource
@@ -43,58 +43,60 @@ RATED = tuple(
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """What utterances are asked for; what is not asked for does not narrow."""
+    """Conditions on utterances, all of which must hold."""
 
-    values: tuple[tuple[str, str], ...] = ()  # column of NAMED, value; UNKNOWN asks for what is missing
-    ranges: tuple[tuple[str, float, float], ...] = ()  # column of MEASURED, lowest, highest; missing values drop out
-    words: str = ""  # that the transcript holds, whatever case
+    values: tuple[tuple[str, str], ...] = ()  # column of NAMED, value; UNKNOWN stands for a missing one
+    ranges: tuple[
+        tuple[str, float, float], ...
+    ] = ()  # column of MEASURED, lowest, highest; missing values do not match
+    words: str = ""  # in the transcript, whatever case
 
     def value(self, column: str, value: str | None) -> "Filters":
-        """The same with `value` asked for in `column`; None asks for all."""
+        """The same with `value` as the condition on `column`; None takes the condition away."""
         others = tuple(pair for pair in self.values if pair[0] != column)
         return replace(self, values=others if value is None else (*others, (column, value)))
 
     def within(self, column: str, low: float | None, high: float | None) -> "Filters":
-        """The same with `low` to `high` asked for in `column`; None asks for all."""
+        """The same with `low` to `high` as the condition on `column`; None takes the condition away."""
         others = tuple(triple for triple in self.ranges if triple[0] != column)
         return replace(self, ranges=others if low is None or high is None else (*others, (column, low, high)))
 
     def of(self, utterances: pd.DataFrame) -> pd.DataFrame:
-        """The rows of `utterances`, a table of sound.gather, that are asked for."""
-        keep = pd.Series(True, index=utterances.index)
+        """The rows of `utterances`, a table of sound.gather, that meet the conditions."""
+        selected = pd.Series(True, index=utterances.index)
         for column, value in self.values:
-            keep &= utterances[column].isna() if value == UNKNOWN else utterances[column] == value
+            selected &= utterances[column].isna() if value == UNKNOWN else utterances[column] == value
         for column, low, high in self.ranges:
-            keep &= utterances[column].between(low, high)
+            selected &= utterances[column].between(low, high)
         if self.words.strip():
-            keep &= utterances["transcript"].fillna("").str.contains(self.words.strip(), case=False, regex=False)
-        return utterances[keep]
+            selected &= utterances["transcript"].fillna("").str.contains(self.words.strip(), case=False, regex=False)
+        return utterances[selected]
 
 
 def options(utterances: pd.DataFrame, column: str) -> list[str]:
-    """The values of `column`, and UNKNOWN where some have none."""
+    """The values of `column`, and UNKNOWN last where some are missing."""
     values = sorted(utterances[column].dropna().unique())
     return [*values, UNKNOWN] if utterances[column].isna().any() else values
 
 
-def narrowed(held: Sequence[Corpus], rows: pd.DataFrame) -> list[Corpus]:
-    """The corpora `held`, of each those utterances that are in `rows`; without corpora of which none is."""
-    asked = {name: set(part["utterance"]) for name, part in rows.groupby("corpus")}
+def narrowed(corpora: Sequence[Corpus], rows: pd.DataFrame) -> list[Corpus]:
+    """The `corpora` with those of their utterances that are in `rows`; a corpus without any is left out."""
+    remaining = {name: set(part["utterance"]) for name, part in rows.groupby("corpus")}
     return [
-        replace(corpus, utterances=corpus.utterances[corpus.utterances["utterance"].isin(asked[corpus.name])])
-        for corpus in held
-        if corpus.name in asked
+        replace(corpus, utterances=corpus.utterances[corpus.utterances["utterance"].isin(remaining[corpus.name])])
+        for corpus in corpora
+        if corpus.name in remaining
     ]
 
 
 def browse(
-    held: Sequence[Corpus], audio: AudioSource, marked: Path, frames: sound.FrameSource = sound.no_frames
+    corpora: Sequence[Corpus], audio: AudioSource, marked: Path, frames: sound.FrameSource = sound.no_frames
 ) -> ipywidgets.VBox:
-    """The corpus browser of `held`; marked utterances are exported to the folder `marked`.
+    """The corpus browser of `corpora`; marked utterances are exported to the folder `marked`.
 
     Raises ValueError where there are no corpora.
     """
-    return CorpusBrowser(held, sound.gather(held), audio, marked, frames)
+    return CorpusBrowser(corpora, sound.gather(corpora), audio, marked, frames)
 
 
 class CorpusBrowser(ipywidgets.VBox):
@@ -102,17 +104,17 @@ class CorpusBrowser(ipywidgets.VBox):
 
     def __init__(
         self,
-        held: Sequence[Corpus],
+        corpora: Sequence[Corpus],
         utterances: pd.DataFrame,
         audio: AudioSource,
         marked: Path,
         frames: sound.FrameSource = sound.no_frames,
     ) -> None:
-        self.held, self.utterances, self.filters = held, utterances, Filters()
+        self.corpora, self.utterances, self.filters = corpora, utterances, Filters()
         self.lists = {name: self._list(name) for name in NAMED}
         self.ranges = {name: self._range(name) for name in MEASURED if utterances[name].notna().any()}
         self.words = ipywidgets.Text(description="words", placeholder="in the transcript", continuous_update=False)
-        self.words.observe(lambda change: self._ask(replace(self.filters, words=change["new"])), "value")
+        self.words.observe(lambda change: self._filter(replace(self.filters, words=change["new"])), "value")
         self.kind = ipywidgets.Dropdown(description="picture", options=list(PICTURES))
         self.kind.observe(lambda _: self._draw(), "value")
         self.picture = ipywidgets.HTML()
@@ -121,16 +123,16 @@ class CorpusBrowser(ipywidgets.VBox):
         for box in boxes:
             box.add_class("sercore-choices")
         super().__init__([style_sheet(), *boxes, self.kind, self.picture, self.list])
-        self._ask(self.filters)
+        self._filter(self.filters)
 
     def chosen(self) -> pd.DataFrame:
         """The utterances that the filters leave."""
         return self.filters.of(self.utterances)
 
     def _list(self, name: str) -> ipywidgets.Dropdown:
-        given = [("all", None), *((corpus_label(value), value) for value in options(self.utterances, name))]
+        given = [("all", None), *((CORPORA.label(value), value) for value in options(self.utterances, name))]
         chosen = ipywidgets.Dropdown(description=name, options=given, layout={"width": "230px"})
-        chosen.observe(lambda change: self._ask(self.filters.value(name, change["new"])), "value")
+        chosen.observe(lambda change: self._filter(self.filters.value(name, change["new"])), "value")
         return chosen
 
     def _range(self, name: str) -> ipywidgets.FloatRangeSlider:
@@ -148,27 +150,28 @@ class CorpusBrowser(ipywidgets.VBox):
         chosen.observe(lambda change: self._narrow(name, chosen, change["new"]), "value")
         return chosen
 
-    def _narrow(self, name: str, slider: ipywidgets.FloatRangeSlider, asked: tuple[float, float]) -> None:
-        """Ask for a range; the whole of it asks for all, also for utterances whose value is not known."""
-        low, high = (None, None) if asked == (slider.min, slider.max) else asked
-        self._ask(self.filters.within(name, low, high))
+    def _narrow(self, name: str, slider: ipywidgets.FloatRangeSlider, ends: tuple[float, float]) -> None:
+        """Take the range of a slider; the whole of it is no condition, so that unrated utterances stay."""
+        low, high = (None, None) if ends == (slider.min, slider.max) else ends
+        self._filter(self.filters.within(name, low, high))
 
-    def _ask(self, filters: Filters) -> None:
+    def _filter(self, filters: Filters) -> None:
         self.filters = filters
         rows = self.chosen()
-        told = [f"{name} {value}" for name, value in filters.values]
-        told += [f"{name} {low:.2f} to {high:.2f}" for name, low, high in filters.ranges]
-        told += [f"“{filters.words.strip()}”"] if filters.words.strip() else []
-        seen = f"{', '.join(told) or 'everything'}: {len(rows):,} utterances, {rows['seconds'].sum() / 60:.1f} minutes"
-        self.list.show(rows[["corpus", "speaker", *LISTED]], seen, COLUMNS, (*ORDERS, *RATED))
+        conditions = [f"{name} {value}" for name, value in filters.values]
+        conditions += [f"{name} {low:.2f} to {high:.2f}" for name, low, high in filters.ranges]
+        conditions += [f"“{filters.words.strip()}”"] if filters.words.strip() else []
+        size = f"{len(rows):,} utterances, {rows['seconds'].sum() / 60:.1f} minutes"
+        heading = f"{', '.join(conditions) or 'everything'}: {size}"
+        self.list.show(rows[["corpus", "speaker", *LISTED]], heading, COLUMNS, (*ORDERS, *RATED))
         self._draw()
 
     def _draw(self) -> None:
-        left = narrowed(self.held, self.chosen())
+        left = narrowed(self.corpora, self.chosen())
         if not left:
-            self.picture.value = "<p>No utterance is left: ask for less.</p>"
+            self.picture.value = "<p>No utterance is left: remove a filter.</p>"
             return
         drawn = base64.b64encode(figures.picture(PICTURES[self.kind.value](left), dpi=70)).decode()
-        counts = ", ".join(f"{len(corpus.utterances):,} of {corpus_label(corpus.name)}" for corpus in left)
+        counts = ", ".join(f"{len(corpus.utterances):,} of {CORPORA.label(corpus.name)}" for corpus in left)
         alt = html.escape(f"{self.kind.value} of {counts}")
         self.picture.value = f'<img style="max-width:100%" alt="{alt}" src="data:image/png;base64,{drawn}">'

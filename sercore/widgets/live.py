@@ -1,6 +1,6 @@
-"""What moves while a notebook works: a count while a cache fills, a learning curve while a model trains.
+"""What changes while a notebook runs: a count while a cache fills, a learning curve while a model trains.
 
-Each is one output that is updated, so that the executed copy keeps its last state and no more.
+Each is one output that is updated, so that the executed copy holds its last state alone.
 """
 
 import io
@@ -17,17 +17,17 @@ SECONDS_BETWEEN_DRAWINGS = 10.0  # a drawing costs about a tenth of a second, an
 
 
 class Count:
-    """How far each stage of filling a cache has come: call it with (done, total, stage), as the cache does."""
+    """The progress of each stage of filling a cache; the cache calls it with (done, total, stage)."""
 
     def __init__(self) -> None:
         self._handles: dict[str, DisplayHandle] = {}
-        self._told: dict[str, float] = {}
+        self._shown: dict[str, float] = {}
 
     def __call__(self, done: int, total: int, stage: str) -> None:
         """Show `done` of `total`, at most once a second and when all is done."""
-        if done < total and time.monotonic() - self._told.get(stage, 0.0) < SECONDS_BETWEEN_COUNTS:
+        if done < total and time.monotonic() - self._shown.get(stage, 0.0) < SECONDS_BETWEEN_COUNTS:
             return
-        self._told[stage] = time.monotonic()
+        self._shown[stage] = time.monotonic()
         text = Pretty(f"{stage}: {done:,} of {total:,}")
         if stage in self._handles:
             self._handles[stage].update(text)
@@ -85,7 +85,7 @@ class LearningCurve:
                 best["epoch"], best["development"], marker="o", fillstyle="none", markersize=9, color=line.get_color()
             )
         loss.set(xlabel="epoch", ylabel="training loss", title=self.title)
-        score.set(xlabel="epoch", ylabel="development score", title="the best epoch is kept")
+        score.set(xlabel="epoch", ylabel="development score", title="circle: the best epoch")
         if score.get_legend_handles_labels()[1]:
             score.legend(title="fold", fontsize="small")
         return figure

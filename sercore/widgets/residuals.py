@@ -1,6 +1,6 @@
 """The residual browser: errors against truth as a picture and a grid of buttons, down to the utterances of a bin.
 
-Residuals without their drawing: bins of truth and error, the line, the utterances of a bin, every model's answer.
+In order: `Residuals`, which counts and lists what a choice selects; bins in words; the `ResidualBrowser`.
 """
 
 import html
@@ -14,21 +14,22 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sercore.analysis import residuals
-from sercore.schema import DIMENSIONS, MODEL_COLOURS, MODEL_LABELS, MODELS
-from sercore.widgets.appearance import button, colour, model_name, share_colours, table
+from sercore.registry import MODELS
+from sercore.schema import DIMENSIONS
+from sercore.widgets.appearance import button, colour, model_colour, model_name, share_colours, table
 from sercore.widgets.selection import Choice, Controls, Selection, bin_of, describe_choice
 from sercore.widgets.sound import AudioSource, FrameSource, no_frames
-from sercore.widgets.utterances import BY_SPEAKER, BY_UTTERANCE, SHORTEST, Answers, Column, Order, UtteranceList
+from sercore.widgets.utterances import BY_SPEAKER, BY_UTTERANCE, SHORTEST, Column, Details, Order, UtteranceList
 
 STEP = 1.0  # width of the bins of the truth and of the error, in units of the scale
-BANDS = (-3.5, -2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5)  # borders of the errors' bins; the outermost reach on without end
+BANDS = (-3.5, -2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5)  # borders of the errors' bins; the outermost have no end
 
 
 class Residuals:
-    """The errors of a section's predictions of dimensions, in-domain; every method is a function of a Choice."""
+    """The errors of a section's predictions of dimensions within a corpus; every method is a function of a Choice."""
 
     def __init__(self, predictions: pd.DataFrame, best: pd.DataFrame) -> None:
-        """Raises ValueError where no prediction is of a dimension in-domain, and as Selection does."""
+        """Raises ValueError where no prediction is of a dimension within a corpus, and as Selection does."""
         inside = predictions["train_corpus"].astype("str") == predictions["test_corpus"].astype("str")
         if not (inside & predictions["target"].isin(DIMENSIONS)).any():
             raise ValueError("no predictions of dimensions within a corpus; take section 'multitask' or 'dimensions'")
@@ -72,14 +73,14 @@ class Residuals:
         rows = self.errors(choice, model)
         return residuals.fit_line(rows["truth"], rows["residual"]) if len(rows) else None
 
-    def answers(self, choice: Choice, row: pd.Series) -> pd.DataFrame:
-        """What every model says of the utterance in `row`: one row a model, one column a dimension."""
+    def of_models(self, choice: Choice, row: pd.Series) -> pd.DataFrame:
+        """Every model's predictions of the utterance in `row`: one row a model, one column a dimension."""
         targets = self.selection.options(choice)["target"]
         rows = self.selection.of_utterance(choice, row["utterance"], row["fold"], targets)
         table = rows.astype({"model": "str", "target": "str"}).pivot(
             index="model", columns="target", values="prediction"
         )
-        return table.loc[[model for model in MODELS if model in table.index]]
+        return table.loc[sorted(table.index, key=lambda model: (MODELS.position(model), model))]
 
 
 def describe_bin(truth: float, residual: float, count: int) -> str:
@@ -101,7 +102,7 @@ def describe_band(low: float) -> str:
 
 
 def _band(residual: np.ndarray) -> np.ndarray:
-    """The number of the band of each error; the outermost ones reach on without end."""
+    """The number of the band of each error; the outermost ones have no end."""
     return bin_of(np.clip(residual, BANDS[0], BANDS[-1]), BANDS)
 
 
@@ -116,7 +117,7 @@ ORDERS = (
 )
 COLUMNS = (
     Column(name="truth", width=5, text="{:.2f}".format),
-    Column(name="prediction", width=5, title="said", text="{:.2f}".format),
+    Column(name="prediction", width=5, title="pred.", text="{:.2f}".format),
     Column(name="residual", width=6, title="error", text=lambda value: f"{value:+.2f}".replace("-", "−")),
     Column(name="utterance", width=26),
     Column(name="speaker", width=8, text=lambda value: "" if pd.isna(value) else str(value)),
@@ -138,15 +139,21 @@ def browse(
 ) -> ipywidgets.VBox:
     """The residual browser as a widget.
 
-    `predictions`: of section 'multitask' or 'dimensions'; `utterances`: see sound.gather; `best`: see
-    scores.best_on_validation; `marked`: the folder that marked utterances are exported to. Raises ValueError where
-    there is nothing to browse.
+    Args:
+        predictions: of section 'multitask' or 'dimensions'.
+        utterances: a table of sound.gather.
+        best: the best seeds, a table of scores.best_on_validation.
+        audio: finds the sound of an utterance.
+        marked: the folder that marked utterances are exported to.
+        frames: finds the log-mel frames of an utterance, as sound.CachedFrames does.
+
+    Raises ValueError where there is nothing to browse.
     """
     return ResidualBrowser(Residuals(predictions, best), utterances, audio, marked, frames)
 
 
 class ResidualBrowser(ipywidgets.VBox):
-    """Drop-down lists, residuals against truth with their line, a button a bin, and the utterances of a bin."""
+    """Drop-down lists, residuals against truth with their line, a button for each bin, and a bin's utterances."""
 
     def __init__(
         self,
@@ -162,7 +169,7 @@ class ResidualBrowser(ipywidgets.VBox):
             ipywidgets.HTML(),
             ipywidgets.Image(format="png", layout={"width": "max-content", "align_self": "flex-start"}),
         )
-        self.list = UtteranceList(utterances, audio, marked, "residuals", self._answers, frames)
+        self.list = UtteranceList(utterances, audio, marked, "residuals", self._details, frames)
         self.panel = ipywidgets.VBox()
         self.cells: dict[tuple[float, float], ipywidgets.Button] = {}
         self._edges: tuple | None = None
@@ -178,9 +185,7 @@ class ResidualBrowser(ipywidgets.VBox):
         self._open = truth, residual
         rows = self.state.bin(choice, choice.model, truth, residual)
         seed = self.state.selection.seed(choice, choice.model)
-        name = (
-            f"{MODEL_LABELS.get(choice.model, choice.model)} (seed {seed}), {choice.target}, {describe_choice(choice)}"
-        )
+        name = f"{MODELS.label(choice.model)} (seed {seed}), {choice.target}, {describe_choice(choice)}"
         self.list.show(rows, f"{name}: {describe_bin(truth, residual, len(rows))}", COLUMNS, ORDERS)
 
     def _changed(self) -> None:
@@ -207,11 +212,11 @@ class ResidualBrowser(ipywidgets.VBox):
         slope = "" if line is None or line.slope != line.slope else f", slope {line.slope:+.2f}".replace("-", "−")
         total = int(counts.to_numpy().sum())
         name = model_name(choice.model, self.state.selection.seed(choice, choice.model))
-        told = f"{choice.target}, {describe_choice(choice)}: {total:,} utterances{slope}"
-        self.about.value = f'<span class="sercore-title">{name}</span> {html.escape(told)}'
+        about = f"{choice.target}, {describe_choice(choice)}: {total:,} utterances{slope}"
+        self.about.value = f'<span class="sercore-title">{name}</span> {html.escape(about)}'
 
     def _make_grid(self, edges: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
-        """One button a bin, below the picture; made anew only where the bins have changed."""
+        """One button for each bin, below the picture; made again only where the bins have changed."""
         if edges == self._edges:
             return
         self._edges = edges
@@ -254,7 +259,7 @@ class ResidualBrowser(ipywidgets.VBox):
             if line is None:
                 continue
             drawn = errors.iloc[np.random.default_rng(0).permutation(len(errors))[:POINTS]]
-            tone = MODEL_COLOURS.get(model, "#000000")
+            tone = model_colour(model)
             axis.scatter(
                 drawn["truth"],
                 drawn["residual"].clip(up[0], up[-1]),
@@ -265,7 +270,7 @@ class ResidualBrowser(ipywidgets.VBox):
                 clip_on=False,
             )
             band = line.band
-            label = f"{MODEL_LABELS.get(model, model)}, slope {line.slope:+.2f}".replace("-", "−")
+            label = f"{MODELS.label(model)}, slope {line.slope:+.2f}".replace("-", "−")
             axis.plot(band["truth"], band["residual"], color=tone, linewidth=2.5, label=label)
             axis.fill_between(band["truth"], band["lower"], band["upper"], color=tone, alpha=0.3)
         axis.set(
@@ -281,16 +286,16 @@ class ResidualBrowser(ipywidgets.VBox):
         figure.savefig(content, format="png")
         return content.getvalue()
 
-    def _answers(self, row: pd.Series) -> Answers:
-        """Every model's prediction of each dimension beside the raters'."""
-        answers = self.state.answers(self.controls.choice, row)
-        targets = [target for target in DIMENSIONS if target in answers]
+    def _details(self, row: pd.Series) -> Details:
+        """Every model's prediction of each dimension below the raters' mean."""
+        predictions = self.state.of_models(self.controls.choice, row)
+        targets = [target for target in DIMENSIONS if target in predictions]
         facts = {"truth": row["truth"], "prediction": row["prediction"], "fold": row["fold"]}
         rows = [[("", "raters"), *(("truth", f"{row[target]:.2f}") for target in targets)]]
-        for model, answer in answers.iterrows():
-            rows.append([("", model_name(model)), *(("", f"{answer[target]:.2f}") for target in targets)])
-            facts |= {f"{model}_{target}": answer[target] for target in targets}
-        return Answers(shown=table(["", *targets], rows), facts=facts)
+        for model, predicted in predictions.iterrows():
+            rows.append([("", model_name(model)), *(("", f"{predicted[target]:.2f}") for target in targets)])
+            facts |= {f"{model}_{target}": predicted[target] for target in targets}
+        return Details(shown=table(["", *targets], rows), facts=facts)
 
 
 def _axis(text: str, align: str) -> ipywidgets.HTML:

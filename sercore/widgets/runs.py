@@ -13,36 +13,37 @@ from matplotlib.figure import Figure
 
 from sercore import files
 from sercore.analysis import figures
-from sercore.schema import MODEL_LABELS
-from sercore.schema import corpus_label as corpus_label
+from sercore.registry import CORPORA, MODELS
 from sercore.study import progress
 from sercore.study.config import Run, Study
 from sercore.widgets.appearance import button, style_sheet
 
 SECONDS_BETWEEN_READINGS = 5
-KEYS = ("model", "corpus", "seed")  # what the curves need, whether or not the runs differ in it
-SETTINGS_SHOWN = ("state", "epoch", "best epoch", "development", "seconds", "cause")
+KEYS = ("model", "corpus", "seed")  # columns that the curves need, whether or not the runs differ in them
+NOT_SET = "not set"  # in a list: the runs that do not have the parameter
 
 
-def read(plan: Study, section: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The runs of `section` and their epochs so far, one row each; also of runs that train now.
+def read(study: Study, section: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The runs of `section` and their epochs so far, one row each; runs that are training now are among them.
 
-    Runs: run, the parameters in which they differ, state (see progress.STATES), epoch (of epochs, in the fold that
-    trains or was trained last), best epoch (of each fold), development (best score, mean over folds), seconds, cause.
-    Epochs: run, the same parameters, and the columns of a run's history. Where nothing has been trained it is empty.
+    Returns:
+        Runs: run, the parameters in which they differ, state (see progress.STATES), epoch (of epochs, in the fold that
+            is training or was trained last), best epoch (of each fold), development (best score, mean over folds),
+            seconds, cause.
+        Epochs: run, the same parameters, and the columns of a run's history; empty where nothing has been trained.
     """
-    runs = plan.section(section)
-    states = progress.state(plan).query("section == @section").set_index("run")
+    runs = study.section(section)
+    states = progress.state(study).query("section == @section").set_index("run")
     differing = parameters_that_differ(runs)
     rows, epochs = [], []
     for run in runs:
         history = _history(run)
-        given = {**{key: run.parameters[key] for key in KEYS if key in run.parameters}, **differing[run.name]}
+        parameters = {**{key: run.parameters[key] for key in KEYS if key in run.parameters}, **differing[run.name]}
         state = states.loc[run.name]
         rows.append(
             {
                 "run": run.name,
-                **given,
+                **parameters,
                 "state": state["state"],
                 "epoch": f"{state['epoch']} of {state['epochs']}",
                 "best epoch": "",
@@ -56,26 +57,32 @@ def read(plan: Study, section: str) -> tuple[pd.DataFrame, pd.DataFrame]:
             rows[-1] |= {"best epoch": ", ".join(map(str, kept["epoch"])), "development": kept["development"].mean()}
             if run.complete:
                 rows[-1]["epoch"] = f"{history['epoch'].max()} of {state['epochs']}"
-            epochs.append(pd.DataFrame({"run": run.name, **given}, index=history.index).join(history))
+            epochs.append(pd.DataFrame({"run": run.name, **parameters}, index=history.index).join(history))
     return pd.DataFrame(rows), pd.concat(epochs, ignore_index=True) if epochs else pd.DataFrame({"run": []})
 
 
-def simulated(plan: Study, section: str) -> bool:
-    """Whether the speech that the section is tested on is synthesised, as its first complete run tells; False before.
+def simulated(study: Study, section: str) -> bool:
+    """Whether the section is tested on synthesised speech, by its first complete run; False before there is one.
 
     Every run of a section is tested on the same corpora.
     """
-    done = next((run.folder / files.PREDICTIONS for run in plan.section(section) if run.complete), None)
+    done = next((run.folder / files.PREDICTIONS for run in study.section(section) if run.complete), None)
     return done is not None and bool(pd.read_parquet(done, columns=["simulated"])["simulated"].any())
 
 
 def plot(epochs: pd.DataFrame, simulated: bool) -> Figure | None:
-    """The learning curves of the epochs of `read`; None where nothing has been trained."""
+    """The learning curves of `epochs`, the second table of `read`; None where nothing has been trained.
+
+    Runs that differ in more than model and seed, such as in their transcripts, are drawn in panels of their own.
+    """
     return figures.plot_learning_curves(epochs, simulated) if len(epochs) else None
 
 
 def parameters_that_differ(runs: tuple[Run, ...]) -> dict[str, dict[str, Any]]:
-    """Name of each run -> those of its parameters in which the runs differ; of nested ones `training.epochs`."""
+    """Name of each run -> the parameters in which the runs differ; a nested one is called `training.epochs`.
+
+    A list is given as its JSON; a run without a parameter that others have has None.
+    """
     flat = pd.DataFrame([_flat(run.parameters) for run in runs], index=[run.name for run in runs], dtype=object)
     shown = flat.map(lambda value: json.dumps(value, default=str))
     differing = [column for column in flat if shown[column].nunique() > 1]
@@ -84,30 +91,32 @@ def parameters_that_differ(runs: tuple[Run, ...]) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Runs:
-    """The runs and epochs of `read`, and the values that are asked for; all where a parameter is not asked for."""
+    """The tables of `read`, and the parameters' values by which runs are chosen."""
 
     table: pd.DataFrame
     epochs: pd.DataFrame
-    asked: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)  # of the chosen runs; NOT_SET where they have none
 
     @property
     def parameters(self) -> dict[str, list[Any]]:
-        """What the runs' names tell apart -> the values that there are."""
-        told = [part.split("=")[0] for part in self.table["run"].iloc[0].split(",")]
-        values = {name: list(self.table[name].drop_duplicates()) for name in told if name in self.table}
-        return {name: found for name, found in values.items() if len(found) > 1}
+        """The parameters in the names of any of the runs that differ -> their values, NOT_SET last."""
+        names = dict.fromkeys(part.partition("=")[0] for run in self.table["run"] for part in run.split(","))
+        values = {name: list(self.table[name].dropna().drop_duplicates()) for name in names if name in self.table}
+        values = {name: [*given, NOT_SET] if self.table[name].isna().any() else given for name, given in values.items()}
+        return {name: given for name, given in values.items() if len(given) > 1}
 
-    def asking(self, name: str, value: Any) -> "Runs":
-        """The same with `value` asked for of the parameter `name`; None stands for all."""
-        others = {key: asked for key, asked in self.asked.items() if key != name}
-        return replace(self, asked=others if value is None else {**others, name: value})
+    def where(self, name: str, value: Any) -> "Runs":
+        """Choose, of the runs, those whose parameter `name` is `value`; None takes the condition on `name` away."""
+        others = {key: other for key, other in self.values.items() if key != name}
+        return replace(self, values=others if value is None else {**others, name: value})
 
     def chosen(self) -> pd.DataFrame:
-        """The runs that have what is asked for."""
-        keep = pd.Series(True, index=self.table.index)
-        for name, value in self.asked.items():
-            keep &= self.table[name] == value
-        return self.table[keep]
+        """The chosen rows of `table`."""
+        chosen = pd.Series(True, index=self.table.index)
+        for name, value in self.values.items():
+            column = self.table[name]
+            chosen &= column.isna() if isinstance(value, str) and value == NOT_SET else column == value
+        return self.table[chosen]
 
     def curves(self) -> pd.DataFrame:
         """The epochs of the chosen runs."""
@@ -120,18 +129,18 @@ def browse(
     simulated: bool = False,
     reread: Callable[[], tuple[pd.DataFrame, pd.DataFrame]] | None = None,
 ) -> ipywidgets.VBox:
-    """The run browser of the tables of `read`; `reread` gives them anew while a study runs."""
+    """The run browser of the tables of `read`; `reread` reads them again while a study runs."""
     return RunBrowser(Runs(table=table, epochs=epochs), simulated, reread)
 
 
 class RunBrowser(ipywidgets.VBox):
-    """A drop-down list for each parameter, the learning curves of the runs that are chosen, and a table of these."""
+    """A drop-down list for each parameter, the learning curves of the chosen runs, and a table of these."""
 
     def __init__(
         self, runs: Runs, simulated: bool, reread: Callable[[], tuple[pd.DataFrame, pd.DataFrame]] | None
     ) -> None:
         self.runs, self.simulated, self.reread = runs, simulated, reread
-        self.picture, self.listed, self.told = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
+        self.picture, self.listed, self.count = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         self.refresh = button("step", "refresh", "read the run folders again", disabled=reread is None)
         self.refresh.on_click(lambda _: self.read_again())
         self.follow = ipywidgets.Play(
@@ -140,7 +149,7 @@ class RunBrowser(ipywidgets.VBox):
         self.follow.observe(lambda _: self.read_again(), "value")
         self.lists = {name: self._list(name, values) for name, values in runs.parameters.items()}
         live = ipywidgets.HBox(
-            [self.refresh, ipywidgets.Label(f"every {SECONDS_BETWEEN_READINGS} s:"), self.follow, self.told]
+            [self.refresh, ipywidgets.Label(f"every {SECONDS_BETWEEN_READINGS} s:"), self.follow, self.count]
         )
         choices = ipywidgets.HBox(list(self.lists.values()))
         for box in (live, choices):
@@ -150,7 +159,7 @@ class RunBrowser(ipywidgets.VBox):
         self._draw_table()
 
     def read_again(self) -> None:
-        """Read the runs anew, and draw what has changed."""
+        """Read the runs again, and draw what has changed."""
         if self.reread is None:
             return
         before = self.runs
@@ -160,13 +169,13 @@ class RunBrowser(ipywidgets.VBox):
         self._draw_table()
 
     def _list(self, name: str, values: list[Any]) -> ipywidgets.Dropdown:
-        options = [("all", None), *((_named(value), value) for value in values)]
+        options = [("all", None), *((_in_print(value), value) for value in values)]
         chosen = ipywidgets.Dropdown(description=name, options=options, style={"description_width": "initial"})
-        chosen.observe(lambda change: self._ask(name, change["new"]), "value")
+        chosen.observe(lambda change: self._choose(name, change["new"]), "value")
         return chosen
 
-    def _ask(self, name: str, value: Any) -> None:
-        self.runs = self.runs.asking(name, value)
+    def _choose(self, name: str, value: Any) -> None:
+        self.runs = self.runs.where(name, value)
         self._draw_curves()
         self._draw_table()
 
@@ -176,7 +185,7 @@ class RunBrowser(ipywidgets.VBox):
             self.picture.value = "<p>Nothing has been trained yet.</p>"
             return
         drawn = base64.b64encode(figures.picture(figures.plot_learning_curves(curves, self.simulated), dpi=80)).decode()
-        names = ", ".join(MODEL_LABELS.get(name, name) for name in curves["model"].unique())
+        names = ", ".join(MODELS.label(name) for name in curves["model"].unique())
         alt = f"Learning curves of {names}; best epochs and scores are in the table below."
         self.picture.value = (
             f'<img style="max-width:100%" alt="{html.escape(alt)}" src="data:image/png;base64,{drawn}">'
@@ -186,9 +195,9 @@ class RunBrowser(ipywidgets.VBox):
         rows = self.runs.chosen()
         counts = rows["state"].value_counts()
         states = ", ".join(f"{counts[state]} {state}" for state in progress.STATES if state in counts)
-        self.told.value = f"{len(rows)} runs: {states}"
+        self.count.value = f"{len(rows)} runs: {states}"
         shown = [name for name in rows if name != "run" and (name != "cause" or rows[name].any())]
-        text = rows[shown].map(_named).rename(columns={"development": "development score"})
+        text = rows[shown].map(_in_print).rename(columns={"development": "development score"})
         self.listed.value = (
             f'<div style="overflow:auto;max-height:420px">{text.to_html(index=False, border=0, na_rep="")}</div>'
         )
@@ -202,14 +211,21 @@ def _history(run: Run) -> pd.DataFrame | None:
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, value in values.items():
-        found |= _flat(value, f"{before}{name}.") if isinstance(value, Mapping) else {f"{before}{name}": value}
-    return found
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{before}{name}.")
+        else:
+            flat[before + name] = json.dumps(value) if isinstance(value, list) else value
+    return flat
 
 
-def _named(value: Any) -> str:
-    """A value in print."""
+def _in_print(value: Any) -> str:
+    """A value in print; nothing where there is none."""
+    if value is None:
+        return ""
     if isinstance(value, float):
         return "" if pd.isna(value) else f"{value:.4g}"
-    return MODEL_LABELS.get(value, corpus_label(value)) if isinstance(value, str) else str(value)
+    if isinstance(value, str):
+        return MODELS.label(value) if value in MODELS else CORPORA.label(value)
+    return str(value)

@@ -1,8 +1,7 @@
-"""What is looked at: a model and seed on a pair of corpora, filtered; and the predictions that this selects.
+"""What a browser shows: a model and seed on a pair of corpora, filtered; and the predictions that this selects.
 
-Pure pandas: the predictions are grouped once, so that a choice among hundreds of thousands of rows takes milliseconds.
-
-Drop-down lists for a Choice.
+In order: the `Choice`; the `Selection` of predictions, which are grouped once so that a choice among hundreds of
+thousands of rows takes milliseconds; the `Controls`, one drop-down list for each field of a choice.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,8 +12,8 @@ import ipywidgets
 import numpy as np
 import pandas as pd
 
-from sercore.schema import MODEL_LABELS, MODELS, check_predictions, first
-from sercore.schema import corpus_label as corpus_label
+from sercore.registry import CORPORA, MODELS
+from sercore.schema import check_predictions, first
 
 FILTERS = ("fold", "speaker", "gender", "style")
 RUN = ["train_corpus", "test_corpus", "target", "model", "seed"]
@@ -24,7 +23,7 @@ HOME = "msp-podcast"
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """A point to look from; None means: all, or for `other` no second model, or for `seed` the best on validation."""
+    """What is shown; None means all values, for `other` no second model, for `seed` the best on validation."""
 
     train_corpus: str
     test_corpus: str
@@ -46,10 +45,10 @@ class Selection:
     """The test predictions of one section, grouped by run; `best` is a table of scores.best_on_validation."""
 
     def __init__(self, predictions: pd.DataFrame, best: pd.DataFrame) -> None:
-        """Raises ValueError for a predictions table that is none, is of several sections, or has no test utterances."""
+        """Raises ValueError for a table that is not one of predictions, is of several sections, or has no test rows."""
         sections = predictions["section"].unique() if "section" in predictions else []
         if len(sections) > 1:
-            raise ValueError(f"predictions of {len(sections)} sections, {first(sections)}; a browser takes one")
+            raise ValueError(f"predictions of {len(sections)} sections, {first(sections)}; a browser shows one")
         check_predictions(predictions.iloc[:1], "predictions")
         test = predictions[predictions["partition"] == "test"].reset_index(drop=True)
         if test.empty:
@@ -70,18 +69,19 @@ class Selection:
 
     def options(self, choice: Choice) -> dict[str, list]:
         """What may be chosen for each field, given the fields before it; filters do not narrow one another."""
-        found: dict[str, list] = {}
+        options: dict[str, list] = {}
         keys = list(self._groups)
         for place, name in enumerate(STEPS):
-            order = list(MODELS) if name == "model" else list(self.rows[name].cat.categories)
-            found[name] = sorted(dict.fromkeys(key[place] for key in keys), key=order.index)
+            values = dict.fromkeys(key[place] for key in keys)
+            position = MODELS.position if name == "model" else list(self.rows[name].cat.categories).index
+            options[name] = sorted(values, key=lambda value, position=position: (position(value), value))
             keys = [key for key in keys if key[place] == getattr(choice, name)]
-        found["other"] = [None, *(model for model in found["model"] if model != choice.model)]
-        found["seed"] = [None, *sorted(key[4] for key in keys)]
-        return found | (self._filters(keys[0]) if keys else {name: [None] for name in FILTERS})
+        options["other"] = [None, *(model for model in options["model"] if model != choice.model)]
+        options["seed"] = [None, *sorted(key[4] for key in keys)]
+        return options | (self._filters(keys[0]) if keys else {name: [None] for name in FILTERS})
 
     def valid(self, choice: Choice) -> Choice:
-        """`choice` with every field that cannot be had here set to the first option that can."""
+        """`choice` with every field whose value is not among its options set to the first option."""
         for name in (*STEPS, "other", "seed", *FILTERS):
             options = self.options(choice)[name]
             if getattr(choice, name) not in options:
@@ -89,7 +89,7 @@ class Selection:
         return choice
 
     def seed(self, choice: Choice, model: str) -> int:
-        """The seed of `model` that is looked at: the choice's, or the best on validation.
+        """The seed of `model` that is shown: the choice's, or the best on validation.
 
         Raises ValueError where `best` does not name one and there are several, or where there is no such run.
         """
@@ -106,29 +106,28 @@ class Selection:
     def predictions(self, choice: Choice, model: str) -> pd.DataFrame:
         """The predictions of `model` that the choice selects; `corpus` names the utterances' corpus."""
         rows = self.rows.iloc[self._index(choice, model)]
-        keep = np.ones(len(rows), dtype=bool)
+        selected = np.ones(len(rows), dtype=bool)
         for name in FILTERS:
-            wanted = getattr(choice, name)
-            if wanted is not None:
+            value = getattr(choice, name)
+            if value is not None:
                 column = rows[name].cat
-                keep &= (column.codes == column.categories.get_loc(wanted)).to_numpy()
-        return (rows if keep.all() else rows[keep]).assign(corpus=choice.test_corpus)
+                selected &= (column.codes == column.categories.get_loc(value)).to_numpy()
+        return (rows if selected.all() else rows[selected]).assign(corpus=choice.test_corpus)
 
     def models(self, choice: Choice) -> list[str]:
-        """Every model that answered for the choice's corpora and target, with the seed that is looked at."""
+        """Every model that has predictions of the choice's corpora and target by the seed that is shown."""
         return [model for model in self.options(choice)["model"] if self._has(choice, model)]
 
     def of_utterance(self, choice: Choice, utterance: str, fold: str, targets: Iterable[str] = ()) -> pd.DataFrame:
-        """What every model says of `utterance` in `fold`, one row a model and target (the choice's own by default)."""
+        """Every model's prediction of `utterance` in `fold`, one row a model and target (by default the choice's)."""
         places = []
         for target in tuple(targets) or (choice.target,):
-            asked = choice.but(target=target)
-            for model in self.models(asked):
-                index = self._index(asked, model)
+            of_target = choice.but(target=target)
+            for model in self.models(of_target):
+                index = self._index(of_target, model)
                 column = self.rows["utterance"].cat
                 same = column.codes.to_numpy()[index] == column.categories.get_loc(utterance)
-                found = index[same]
-                places += [place for place in found if self.rows["fold"].iat[place] == fold]
+                places += [place for place in index[same] if self.rows["fold"].iat[place] == fold]
         return self.rows.iloc[places]
 
     def _filters(self, run: tuple) -> dict[str, list]:
@@ -137,7 +136,7 @@ class Selection:
             rows = self.rows.iloc[self._groups[run]]
             codes = {name: np.unique(rows[name].cat.codes) for name in FILTERS}
             self._values[run] = {
-                name: [None, *rows[name].cat.categories[found[found >= 0]]] for name, found in codes.items()
+                name: [None, *rows[name].cat.categories[present[present >= 0]]] for name, present in codes.items()
             }
         return self._values[run]
 
@@ -184,9 +183,9 @@ NOTHING = {"other": "no other model", "seed": "best on validation"}
 
 
 class Controls(ipywidgets.HBox):
-    """One drop-down list for each of `fields`; `changed()` follows every new `choice`.
+    """One drop-down list for each of `fields`; `changed()` is called after every new `choice`.
 
-    A field that the new choice cannot have, such as a speaker of another corpus, goes back to its first option.
+    A field whose value is no longer an option, such as a speaker of another corpus, goes back to its first option.
     """
 
     def __init__(self, selection: Selection, fields: Sequence[str], changed: Callable[[], None]) -> None:
@@ -214,25 +213,26 @@ class Controls(ipywidgets.HBox):
         self._busy = True
         options = self.selection.options(self.choice)
         for name, widget in self.lists.items():
-            wanted = tuple((_shown(name, option), ANY if option is None else option) for option in options[name])
-            if widget.options != wanted:
-                widget.options = wanted
+            pairs = tuple((_in_print(name, option), ANY if option is None else option) for option in options[name])
+            if widget.options != pairs:
+                widget.options = pairs
             value = getattr(self.choice, name)
             widget.value = ANY if value is None else value
-            widget.disabled = len(wanted) < 2
+            widget.disabled = len(pairs) < 2
         self._busy = False
 
 
 def describe_choice(choice: Choice) -> str:
     """Corpora and filters of a choice in words."""
-    told = [f"{corpus_label(choice.train_corpus)} → {corpus_label(choice.test_corpus)}"]
-    told += [f"{name} {getattr(choice, name)}" for name in ("fold", "speaker") if getattr(choice, name)]
-    return ", ".join([*told, *(value for value in (choice.gender, choice.style) if value)])
+    parts = [f"{CORPORA.label(choice.train_corpus)} → {CORPORA.label(choice.test_corpus)}"]
+    parts += [f"{name} {getattr(choice, name)}" for name in ("fold", "speaker") if getattr(choice, name)]
+    return ", ".join([*parts, *(value for value in (choice.gender, choice.style) if value)])
 
 
-def _shown(name: str, option: Any) -> str:
+def _in_print(name: str, option: Any) -> str:
+    """What the list of the field `name` calls `option`."""
     if option is None:
         return NOTHING.get(name, "all")
     if name in ("train_corpus", "test_corpus"):
-        return corpus_label(option)
-    return MODEL_LABELS.get(option, str(option)) if name in ("model", "other") else str(option)
+        return CORPORA.label(option)
+    return MODELS.label(option) if name in ("model", "other") else str(option)

@@ -86,16 +86,16 @@ class CachedFrames:
     def __call__(self, corpus: str, utterance: str, path: Path) -> Spectrogram:
         """The frames of `utterance`, whose sound is in `path`. Raises LookupError where none have been computed."""
         content = packed.digest(path.read_bytes())
-        found = self._find(corpus, utterance, content)
-        if found is None:
+        spectrogram = self._find(corpus, utterance, content)
+        if spectrogram is None:
             self._entries[corpus] = self._open(corpus)  # a run may have filled the cache since it was last read
-            found = self._find(corpus, utterance, content)
-        if found is None:
+            spectrogram = self._find(corpus, utterance, content)
+        if spectrogram is None:
             raise LookupError(
                 f"{self.cache / corpus} has no log-mel frames of this sound; "
                 "the study's first run of a CNN14 computes them"
             )
-        return found
+        return spectrogram
 
     def _find(self, corpus: str, utterance: str, content: str) -> Spectrogram | None:
         for settings, frames in self._entries.get(corpus, []):

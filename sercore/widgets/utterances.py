@@ -1,6 +1,7 @@
-"""A list of utterances that can be opened, listened to, marked and exported: what every browser ends in.
+"""A list of utterances that can be opened, played, marked and exported: what every browser ends in.
 
-A list of utterances without its drawing: order, pages, and the utterances that somebody marked.
+In order: the `Listing` in an order and pages; rows joined to the utterance tables; the `Marks` and their export; the
+`UtteranceList`, which shows all of this.
 """
 
 import html
@@ -15,10 +16,10 @@ import pandas as pd
 
 from sercore import files
 from sercore.analysis import figures
+from sercore.registry import CORPORA
 from sercore.schema import DIMENSIONS, UTTERANCE_COLUMNS, did_you_mean, first
-from sercore.schema import corpus_label as corpus_label
 from sercore.widgets import sound
-from sercore.widgets.appearance import button, shown, style_sheet
+from sercore.widgets.appearance import button, set_shown, style_sheet
 
 PAGE = 20  # utterances
 KEY = ["corpus", "utterance"]
@@ -28,7 +29,7 @@ FACTS = ("file", "dialog", "transcript", "seconds", "emotion", "arousal", "valen
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """A way to sort a list: its name, the column, and which end comes first."""
+    """A way to sort a list: its name in the drop-down list, the column, and which end comes first."""
 
     name: str
     column: str
@@ -70,31 +71,31 @@ class Listing:
 
 
 def with_utterances(rows: pd.DataFrame, utterances: pd.DataFrame) -> pd.DataFrame:
-    """`rows` with what `utterances` tells of them (TOLD); the rows' own columns stay, what is unknown is missing.
+    """`rows` with the columns FACTS of `utterances` that they lack; missing values for an unknown utterance.
 
     `utterances` is indexed by (corpus, utterance), see `indexed`.
     """
     absent = [column for column in FACTS if column not in rows.columns]
-    wanted = pd.MultiIndex.from_arrays([rows["corpus"].astype("str"), rows["utterance"].astype("str")])
-    told = utterances.reindex(columns=absent).reindex(wanted)
-    return rows.reset_index(drop=True).join(told.reset_index(drop=True))
+    keys = pd.MultiIndex.from_arrays([rows[column].astype("str") for column in KEY])
+    facts = utterances.reindex(columns=absent).reindex(keys)
+    return rows.reset_index(drop=True).join(facts.reset_index(drop=True))
 
 
 def indexed(utterances: pd.DataFrame) -> pd.DataFrame:
-    """`utterances` by corpus and id. Raises ValueError where the column `corpus` is missing or an id is there twice."""
+    """`utterances` by corpus and id. Raises ValueError where one of these columns is missing or a pair occurs twice."""
     absent = [column for column in KEY if column not in utterances]
     if absent:
         raise ValueError(f"utterances have no column {', '.join(absent)}; expected a table of sound.gather")
     keys = [utterances[column].astype("str") for column in KEY]
-    found = utterances.set_index(pd.MultiIndex.from_arrays(keys, names=KEY))
-    twice = found.index[found.index.duplicated()]
+    table = utterances.set_index(pd.MultiIndex.from_arrays(keys, names=KEY))
+    twice = table.index[table.index.duplicated()]
     if len(twice):
         raise ValueError(f"{len(twice)} utterances are there twice, {first(twice)}; every corpus's ids must be unique")
-    return found
+    return table
 
 
 class Marks:
-    """The utterances that somebody marked, in the order in which it was done, each with where it was seen."""
+    """The marked utterances in the order in which they were marked, each with the list that it was in."""
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str], dict[str, Any]] = {}
@@ -108,7 +109,7 @@ class Marks:
     def toggle(self, row: Mapping[str, Any], seen: str, facts: Mapping[str, Any]) -> bool:
         """Mark the utterance of `row`, or take its mark away; returns whether it is marked now.
 
-        `seen` says in which list it was met; `facts` are columns of the export beside those of the utterance table.
+        `seen` is the heading of the list that it is in; `facts` are further columns of the export.
         """
         key = self._key(row)
         if key in self._rows:
@@ -119,7 +120,7 @@ class Marks:
         return True
 
     def table(self) -> pd.DataFrame:
-        """One row a marked utterance: corpus, the utterance table, where it was seen, and the facts."""
+        """One row a marked utterance: corpus, columns of the utterance table, `seen`, and the facts."""
         return pd.DataFrame(list(self._rows.values()))
 
     def export(self, folder: Path, name: str, now: Callable[[], datetime] = datetime.now) -> Path:
@@ -139,8 +140,8 @@ class Marks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answers:
-    """What a browser tells of an open utterance beside its sound: a piece of HTML, and columns for the export."""
+class Details:
+    """What a browser shows of an open utterance beside its sound: a piece of HTML, and columns for the export."""
 
     shown: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -157,11 +158,9 @@ class Column:
 
 
 class UtteranceList(ipywidgets.VBox):
-    """`show` rows as a list of buttons; a button opens its utterance: sound, log-mel, transcript, ratings, answers.
+    """A list of buttons, each of which opens its utterance: sound, log-mel, transcript, ratings, predictions.
 
-    `utterances`: a table of sound.gather; `audio`: where a sound lies; `answers`: what is told of an open row; `folder`
-    and `name`: where marked utterances are exported to. Sound and picture are made when an utterance is opened, and
-    only those of the open one are held.
+    `show` fills it. Sound and picture are made when an utterance is opened, and only those of the open one are held.
     """
 
     def __init__(
@@ -170,19 +169,29 @@ class UtteranceList(ipywidgets.VBox):
         audio: sound.AudioSource,
         folder: Path,
         name: str,
-        answers: Callable[[pd.Series], Answers] = lambda _: Answers(),
+        details: Callable[[pd.Series], Details] = lambda _: Details(),
         frames: sound.FrameSource = sound.no_frames,
     ) -> None:
+        """Make an empty list.
+
+        Args:
+            utterances: a table of sound.gather.
+            audio: finds the sound of an utterance.
+            folder: that marked utterances are exported to.
+            name: that the exported files begin with.
+            details: what is shown of an open row beside its sound.
+            frames: finds the log-mel frames of an utterance.
+        """
         self.utterances, self.audio, self.folder, self.name = indexed(utterances), audio, folder, name
-        self.answers, self.frames, self.marks = answers, frames, Marks()
+        self.details, self.frames, self.marks = details, frames, Marks()
         self.listing, self.seen, self.columns, self.opened = Listing(rows=pd.DataFrame()), "", (), None
         self._make_list()
         self._make_detail()
         rows = ipywidgets.VBox(
             [self.heading, ipywidgets.HBox([self.order, self.back, self.place, self.on]), self.head, *self.rows]
         )
-        marking = ipywidgets.HBox([self.mark, self.export, self.told])
-        self.detail = ipywidgets.VBox([self.text, self.sound, self.answered, self.picture, self.no_picture])
+        marking = ipywidgets.HBox([self.mark, self.export, self.status])
+        self.detail = ipywidgets.VBox([self.text, self.sound, self.predictions, self.picture, self.no_picture])
         both = ipywidgets.HBox([rows, self.detail])
         for widget, kind in ((rows, "list"), (self.detail, "detail"), (both, "both"), (marking, "marking")):
             widget.add_class(f"sercore-{kind}")
@@ -204,7 +213,7 @@ class UtteranceList(ipywidgets.VBox):
         self.place = ipywidgets.Label()
 
     def _make_detail(self) -> None:
-        self.text, self.answered = ipywidgets.HTML(), ipywidgets.HTML()
+        self.text, self.predictions = ipywidgets.HTML(), ipywidgets.HTML()
         self.picture = ipywidgets.Image(format="png", layout={"display": "none", "max_width": "100%"})
         self.no_picture = ipywidgets.HTML()  # in its place
         self.sound = ipywidgets.VBox()  # of one player, or of none
@@ -212,7 +221,7 @@ class UtteranceList(ipywidgets.VBox):
         self.mark.on_click(lambda _: self.toggle_mark())
         self.export = button("step", "export marked", "write the marked utterances to a CSV file", disabled=True)
         self.export.on_click(lambda _: self.write())
-        self.told = ipywidgets.HTML("nothing marked")
+        self.status = ipywidgets.HTML("nothing marked")
 
     def show(self, rows: pd.DataFrame, seen: str, columns: Sequence[Column], orders: Sequence[Order] = ORDERS) -> None:
         """List `rows` (corpus, utterance and the `columns`) under the heading `seen`, in the first of `orders`."""
@@ -238,12 +247,12 @@ class UtteranceList(ipywidgets.VBox):
         self._draw()
 
     def open_row(self, number: int) -> None:
-        """Open the row `number` of the page: read its sound, draw it, and tell what is known of it."""
+        """Open the row `number` of the page: play its sound, draw its log-mel frames, show what is known of it."""
         self.opened = self.listing.shown().iloc[number]
         row = self.opened
         self._silence()
         self.text.value = _about(row)
-        self.answered.value = self.answers(row).shown
+        self.predictions.value = self.details(row).shown
         self._draw_marks()
         try:
             path = self.audio(row["corpus"], row["utterance"])
@@ -258,20 +267,20 @@ class UtteranceList(ipywidgets.VBox):
             self.no_picture.value = f"<p>No spectrogram: {html.escape(str(error.args[-1]))}.</p>"
             return
         self.picture.value = figures.picture(sound.plot(spectrogram), dpi=100)
-        shown(self.picture, True)
+        set_shown(self.picture, True)
 
     def close_utterance(self) -> None:
         """Show no utterance, and hold no sound."""
         self.opened = None
         self._silence()
-        self.text.value = "<p>Open an utterance to hear it.</p>" if len(self.listing.rows) else ""
-        self.answered.value = ""
+        self.text.value = "<p>Open an utterance to play it.</p>" if len(self.listing.rows) else ""
+        self.predictions.value = ""
         self._draw_marks()
 
     def toggle_mark(self) -> None:
         """Mark the open utterance, or take its mark away."""
         if self.opened is not None:
-            self.marks.toggle(self.opened, self.seen, self.answers(self.opened).facts)
+            self.marks.toggle(self.opened, self.seen, self.details(self.opened).facts)
             self._draw()
             self._draw_marks()
 
@@ -279,8 +288,8 @@ class UtteranceList(ipywidgets.VBox):
         """Write the marked utterances into the folder, and say where they are."""
         path = self.marks.export(self.folder, self.name)
         home = files.project()
-        told = path.relative_to(home) if path.is_relative_to(home) else path
-        self.told.value = f"{len(self.marks)} written to <code>{html.escape(str(told))}</code>"
+        shown = path.relative_to(home) if path.is_relative_to(home) else path
+        self.status.value = f"{len(self.marks)} written to <code>{html.escape(str(shown))}</code>"
 
     def _sort(self, change: Mapping[str, Any]) -> None:
         self.listing = self.listing.sorted(change["new"])
@@ -296,7 +305,7 @@ class UtteranceList(ipywidgets.VBox):
                 with widget.hold_sync():
                     widget.description = (star + "".join(cells)).rstrip()
                     widget.tooltip = f"open {row['utterance']}"
-            shown(widget, row is not None)
+            set_shown(widget, row is not None)
         first = self.listing.page * PAGE
         total = len(self.listing.rows)
         self.place.value = f"{first + 1:,} to {first + len(page):,} of {total:,}" if total else "no utterances"
@@ -307,32 +316,32 @@ class UtteranceList(ipywidgets.VBox):
         marked = self.opened is not None and self.opened in self.marks
         self.mark.disabled, self.mark.description = self.opened is None, "★ marked" if marked else "☆ mark"
         self.export.disabled = not len(self.marks)
-        self.told.value = f"{len(self.marks)} marked" if len(self.marks) else "nothing marked"
+        self.status.value = f"{len(self.marks)} marked" if len(self.marks) else "nothing marked"
 
     def _silence(self) -> None:
-        """Drop the sound and the picture, so that neither stays in the notebook's state."""
+        """Remove the sound and the picture, so that neither stays in the notebook's state."""
         players, self.sound.children = self.sound.children, ()
         for player in players:
             player.value = b""
             player.close()
-        shown(self.picture, False)
+        set_shown(self.picture, False)
         self.picture.value, self.no_picture.value = b"", ""
 
 
 def _about(row: pd.Series) -> str:
     """Id, speaker, transcript and ratings of an utterance."""
     known = [("speaker", row.get("speaker")), ("gender", row.get("gender")), ("style", row.get("style"))]
-    who = " · ".join([corpus_label(row["corpus"]), *(f"{name} {value}" for name, value in known if _there(value))])
-    if _there(row.get("seconds")):
+    who = " · ".join([CORPORA.label(row["corpus"]), *(f"{name} {value}" for name, value in known if _known(value))])
+    if _known(row.get("seconds")):
         who += f" · {row['seconds']:.2f} s"
-    said = row.get("transcript")
-    said = f"“{html.escape(said)}”" if _there(said) and said else "<i>no transcript</i>"
-    rated = [f"{name} <b>{row[name]:.2f}</b>" for name in DIMENSIONS if _there(row.get(name))]
-    emotion = f"rated <b>{html.escape(row['emotion'])}</b>" if _there(row.get("emotion")) else "no rated category"
-    scale = f" (scale {row['low']:g} to {row['high']:g})" if rated and _there(row.get("low")) else ""
+    transcript = row.get("transcript")
+    transcript = f"“{html.escape(transcript)}”" if _known(transcript) and transcript else "<i>no transcript</i>"
+    rated = [f"{name} <b>{row[name]:.2f}</b>" for name in DIMENSIONS if _known(row.get(name))]
+    emotion = f"rated <b>{html.escape(row['emotion'])}</b>" if _known(row.get("emotion")) else "no rated category"
+    scale = f" (scale {row['low']:g} to {row['high']:g})" if rated and _known(row.get("low")) else ""
     return (
         f"<h4>{html.escape(str(row['utterance']))}</h4><p>{html.escape(who)}</p>"
-        f'<p class="sercore-said">{said}</p><p>{" · ".join([emotion, *rated])}{scale}</p>'
+        f'<p class="sercore-transcript">{transcript}</p><p>{" · ".join([emotion, *rated])}{scale}</p>'
     )
 
 
@@ -340,5 +349,5 @@ def _cell(text: str, width: int) -> str:
     return (text if len(text) <= width else text[: width - 1] + "…").ljust(width + 1)
 
 
-def _there(value: Any) -> bool:
+def _known(value: Any) -> bool:
     return value is not None and not pd.isna(value)

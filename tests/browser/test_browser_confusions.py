@@ -44,7 +44,7 @@ def fullest(table):
 
 
 def cell(page, truth, taken, number=0):
-    return page.locator(f'.sercore-cell[title^="truth {truth} taken for {taken}"]').nth(number)
+    return page.locator(f'.sercore-cell[title^="truth {truth} predicted as {taken}"]').nth(number)
 
 
 def count(page, truth, taken, number=0):
@@ -71,7 +71,7 @@ def test_what_is_shown_played_filtered_and_exported_is_what_the_table_says(brows
     cell(page, truth, taken).focus()  # with the keyboard alone
     page.keyboard.press("Enter")
     number = int(expected.loc[truth, taken])
-    wait_for_list(page, f"truth {truth} taken for {taken}, MSP-Podcast → MSP-Podcast: {number}")
+    wait_for_list(page, f"truth {truth} predicted as {taken}, MSP-Podcast → MSP-Podcast: {number}")
     page.wait_for_function(ROWS, arg=min(number, PAGE))
     inside = table[(table["truth"] == truth) & (table["prediction"] == taken)]
     order = inside.sort_values(f"p_{taken}", ascending=False)["utterance"].tolist()
@@ -86,8 +86,8 @@ def test_what_is_shown_played_filtered_and_exported_is_what_the_table_says(brows
     element = page.locator(".sercore-detail audio")
     assert element.evaluate("a => a.duration") == pytest.approx(sound.frames / sound.samplerate, abs=0.01)
     page.wait_for_function("() => document.querySelector('.sercore-detail audio').currentTime > 0")  # it plays
-    assert turn["transcript"] in page.locator(".sercore-said").inner_text()
-    assert page.locator(".sercore-answers tr").count() == 1 + categories.predictions["model"].nunique()
+    assert turn["transcript"] in page.locator(".sercore-transcript").inner_text()
+    assert page.locator(".sercore-predictions tr").count() == 1 + categories.predictions["model"].nunique()
     page.screenshot(path=PICTURES / f"confusions-{where}-utterance.png")
 
     page.locator(".sercore-marking button", has_text="mark").first.click()

@@ -63,7 +63,7 @@ def test_bins_lead_to_the_utterances_that_the_table_has_there(browsed, where, mu
     sound = soundfile.info(corpus.root / corpus.utterances.set_index("utterance").at[name, "file"])
     length = page.locator(".sercore-detail audio").evaluate("a => a.duration")
     assert length == pytest.approx(sound.frames / sound.samplerate, abs=0.01)
-    assert page.locator(".sercore-answers tr").count() == 2 + multitask.predictions["model"].nunique()
+    assert page.locator(".sercore-predictions tr").count() == 2 + multitask.predictions["model"].nunique()
     page.screenshot(path=PICTURES / f"residuals-{where}-utterance.png")
 
     page.locator(".sercore-marking button", has_text="mark").first.click()

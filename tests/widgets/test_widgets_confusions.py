@@ -106,9 +106,10 @@ class TestCounts:
 
     def test_a_cell_is_told_in_words(self):
         assert (
-            confusions.describe_cell("angry", "sad", 1, 0.3) == "truth angry taken for sad: 1 utterance, 30 % of angry"
+            confusions.describe_cell("angry", "sad", 1, 0.3)
+            == "truth angry predicted as sad: 1 utterance, 30 % of angry"
         )
-        assert confusions.describe_change("angry", "sad", -2.6) == "truth angry taken for sad: −3 points"
+        assert confusions.describe_change("angry", "sad", -2.6) == "truth angry predicted as sad: −3 points"
 
 
 class TestCells:
@@ -129,7 +130,7 @@ class TestCells:
     def test_every_model_answers_for_an_utterance(self, state):
         choice = state.selection.start()
         row = state.cell(choice, "cnn14", "sad", "sad").iloc[0]
-        answers = state.answers(choice, row)
+        answers = state.of_models(choice, row)
         assert answers.index.tolist() == list(schema.PAPER_MODELS)
         assert np.allclose(answers[list(schema.CLASSES)].astype(float).sum(axis=1), 1)
         mean = (answers.loc["bert", "sad"] + answers.loc["cnn14", "sad"]) / 2
@@ -149,7 +150,7 @@ class TestWidget:
         assert cell.description == f"{number}\n{100 * number / total:.0f} %"
         cell.click()
         assert len(browser.list.listing.rows) == number
-        assert "truth happy taken for sad" in browser.list.heading.value
+        assert "truth happy predicted as sad" in browser.list.heading.value
 
     def test_another_model_changes_counts_and_the_open_cell(self, browser):
         browser.one.cells["angry", "happy"].click()
@@ -173,7 +174,7 @@ class TestWidget:
     def test_an_open_utterance_shows_the_probabilities_of_every_model(self, browser):
         browser.one.cells["sad", "sad"].click()
         browser.list.rows[0].click()
-        assert browser.list.answered.value.count("<tr") == 1 + len(schema.PAPER_MODELS)
+        assert browser.list.predictions.value.count("<tr") == 1 + len(schema.PAPER_MODELS)
         assert "arousal" in browser.list.text.value
 
 

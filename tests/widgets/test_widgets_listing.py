@@ -168,7 +168,7 @@ class TestWidget:
         shown.export.click()
         (written,) = (tmp_path / "marked").iterdir()
         assert pd.read_csv(written)["utterance"].tolist() == ["u43"]
-        assert written.name in shown.told.value
+        assert written.name in shown.status.value
 
     def test_another_order_is_chosen_from_the_list(self, shown):
         shown.order.value = utterances.BY_UTTERANCE

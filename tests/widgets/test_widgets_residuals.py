@@ -93,7 +93,7 @@ class TestLinesAndAnswers:
     def test_every_model_answers_on_every_dimension(self, state):
         choice = state.selection.start().but(target="valence", seed=0)
         row = state.errors(choice, "cnn14").iloc[0]
-        answers = state.answers(choice, row)
+        answers = state.of_models(choice, row)
         assert answers.index.tolist() == list(schema.PAPER_MODELS)
         assert answers.notna().all().all()
         assert answers.loc["cnn14", "valence"] == row["prediction"]
@@ -101,7 +101,7 @@ class TestLinesAndAnswers:
     def test_models_of_single_dimensions_answer_together(self, dimensions):
         state = Residuals(dimensions.predictions, dimensions.best)
         choice = state.selection.start()
-        answers = state.answers(choice, state.errors(choice, "cnn14").iloc[0])
+        answers = state.of_models(choice, state.errors(choice, "cnn14").iloc[0])
         assert set(answers.columns) == set(schema.DIMENSIONS)
         assert answers.index.tolist() == ["cnn14", "sfcnn14", "mfcnn14"]
 
@@ -118,7 +118,7 @@ class TestWidget:
         browser.cells[place].click()
         assert len(browser.list.listing.rows) == int(browser.cells[place].description)
         browser.list.rows[0].click()
-        assert browser.list.answered.value.count("<tr") == 2 + len(schema.PAPER_MODELS)
+        assert browser.list.predictions.value.count("<tr") == 2 + len(schema.PAPER_MODELS)
 
     def test_another_dimension_and_a_filter_change_picture_and_counts(self, browser):
         before = bytes(browser.picture.value)

@@ -1,5 +1,7 @@
 """The run browser: what runs differ in, best epochs, curves with a band, and runs that train while one looks."""
 
+from pathlib import Path
+
 import made_up
 import numpy as np
 import pandas as pd
@@ -9,6 +11,8 @@ from sercore import files
 from sercore.analysis import figures
 from sercore.study import config
 from sercore.widgets import runs
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -25,7 +29,7 @@ def test_a_run_has_its_parameters_best_epoch_and_score(study):
     assert len(epochs) == 8 * 3
 
 
-def test_only_parameters_that_differ_are_told():
+def test_only_parameters_that_differ_are_columns():
     common = {"study": "s", "section": "s", "notebook": None, "folder": None}
     made = tuple(
         config.Run(
@@ -39,13 +43,52 @@ def test_only_parameters_that_differ_are_told():
     }
 
 
-def test_asking_for_a_value_narrows_the_runs_and_their_curves(study):
+def test_choosing_a_value_narrows_the_runs_and_their_curves(study):
     state = runs.Runs(**dict(zip(("table", "epochs"), runs.read(study, "multitask"), strict=True)))
     assert state.parameters == {"model": ["bert", "cnn14", "sfcnn14", "mfcnn14"], "seed": [0, 1]}
-    asked = state.asking("model", "bert").asking("seed", 1)
-    assert list(asked.chosen()["run"]) == ["model=bert,corpus=msp-podcast,seed=1"]
-    assert set(asked.curves()["model"]) == {"bert"}
-    assert len(asked.asking("model", None).chosen()) == 4
+    chosen = state.where("model", "bert").where("seed", 1)
+    assert list(chosen.chosen()["run"]) == ["model=bert,corpus=msp-podcast,seed=1"]
+    assert set(chosen.curves()["model"]) == {"bert"}
+    assert len(chosen.where("model", None).chosen()) == 4
+
+
+class TestRunsThatDifferInMoreThanModelAndSeed:
+    """A study as parameters/transcripts.yaml: one model and seed, trained with transcripts of several conditions."""
+
+    @pytest.fixture
+    def study(self, tmp_path):
+        content = (ROOT / "parameters" / "transcripts.yaml").read_text(encoding="utf-8")
+        path = tmp_path / "transcripts.yaml"
+        path.write_text(content.replace("study: ", f"outputs: {tmp_path}\nstudy: ", 1), encoding="utf-8")
+        study = config.load(path)
+        for number, run in enumerate(study.section("categories")):
+            epochs = [
+                {"fold": "official", "epoch": epoch, "loss": 10.0 * number + epoch, "development": number / 100}
+                for epoch in (1, 2)
+            ]
+            history = pd.DataFrame(epochs).assign(seconds=1.0, best=[True, False])
+            files.write_table(run.folder / "fold=official" / files.HISTORY, history)
+        return study
+
+    def test_every_run_is_a_curve_of_its_own(self, study):
+        table, epochs = runs.read(study, "categories")
+        figure = runs.plot(epochs, simulated=False)
+        lines = [line for axis in figure.axes for line in axis.lines if line.get_linewidth() == 1]
+        losses = sorted(tuple(line.get_ydata()) for line in lines if line.get_ydata()[1] - line.get_ydata()[0] == 1)
+        assert losses == [(10.0 * number + 1, 10.0 * number + 2) for number in range(len(table))]
+
+    def test_runs_are_chosen_by_any_key_also_by_not_having_it(self, study):
+        browser = runs.browse(*runs.read(study, "categories"))
+        assert list(browser.lists) == ["model", "seed", "transcripts", "shuffled", "corruption"]
+        browser.lists["model"].value = "bert"
+        browser.lists["transcripts"].value = "gold"
+        browser.lists["shuffled"].value = runs.NOT_SET
+        assert list(browser.runs.chosen()["run"]) == [
+            f"model=bert,transcripts=gold,corpus=msp-podcast,seed={seed}" for seed in (0, 1, 2)
+        ]
+        browser.lists["shuffled"].value = True
+        assert browser.count.value.startswith("3 runs")
+        assert set(browser.runs.chosen()["shuffled"]) == {True}
 
 
 def test_a_run_that_trains_appears_when_the_folders_are_read_again(study):
@@ -69,7 +112,7 @@ def test_choosing_in_a_list_redraws(study):
     browser = runs.browse(*runs.read(study, "multitask"), simulated=True)
     before = browser.picture.value
     browser.lists["model"].value = "cnn14"
-    assert browser.told.value == "2 runs: 2 done"
+    assert browser.count.value == "2 runs: 2 done"
     assert browser.picture.value != before
     assert 'alt="Learning curves of CNN14;' in browser.picture.value
 
