@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import papermill
+from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.manager import AsyncKernelManager
-from jupyter_client.provisioning import LocalProvisioner
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from jupyter_core.paths import jupyter_runtime_dir
 from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import DeadKernelError
@@ -53,17 +54,18 @@ class Watch:
 class _Forked(LocalProvisioner):
     """Starts a kernel by forking this worker's fork server, or as a new process where the fork server has died."""
 
-    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> dict[str, Any]:
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         watch = _watch.get()
         if LAUNCHER not in cmd:  # another language, or an environment of its own
             return await super().launch_kernel(cmd, **kwargs)
         try:
             argv = cmd[cmd.index(LAUNCHER) + 1 :]
-            self.process = _fork_server().fork(argv, kwargs["env"], kwargs.get("cwd"), watch.inherit)
+            process = _fork_server().fork(argv, kwargs["env"], kwargs.get("cwd"), watch.inherit)
         except OSError:
             _drop_fork_server()
             return await super().launch_kernel(cmd, **kwargs)
-        self.pid = self.pgid = self.process.pid
+        self.process = process  # type: ignore[assignment]  # it has those methods of a Popen that are called
+        self.pid = self.pgid = process.pid
         self.cwd = kwargs.get("cwd", Path.cwd())
         return self.connection_info
 

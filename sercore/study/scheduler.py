@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dask.distributed import Client, Future, KilledWorker
-from distributed.comm import CommClosedError
+from distributed.comm.core import CommClosedError
 
 from sercore import files
 from sercore.study.attempt import Outcome
@@ -149,9 +149,12 @@ class Scheduler:
         """
         key, start = future.key, time.monotonic()
         future.release()
-        while self.client.status != "closed" and time.monotonic() - start < SECONDS_WITHOUT_SCHEDULER:
+        while time.monotonic() - start < SECONDS_WITHOUT_SCHEDULER:
+            connection = self.client.scheduler
+            if connection is None:  # it was closed
+                break
             try:
-                status = self.client.sync(self.client.scheduler.get_task_status, keys=[key])
+                status = self.client.sync(connection.get_task_status, keys=[key])
             except OSError as error:
                 raise OSError(self.lost) from error
             if status[key] is None:

@@ -113,7 +113,7 @@ class Cluster:
     @property
     def address(self) -> str:
         """The scheduler's address, which further workers may join."""
-        return self.client.scheduler.address
+        return str(self.client.scheduler_info(n_workers=0)["address"])
 
     def resources(self) -> dict[str, float]:
         """The Dask resources that a task which trains needs: a GPU where some workers have one."""
@@ -201,7 +201,7 @@ def job_cluster(content: Mapping[str, Any], where: str) -> tuple[Any, int]:
         import dask_jobqueue
     except ImportError as error:
         raise ImportError(f"{where} needs dask-jobqueue: pip install 'sercore[cluster]'") from error
-    options = JOB | dict(content.get("options") or {})
+    options: dict[str, Any] = JOB | dict(content.get("options") or {})
     cores = options["cores"]
     # one notebook a worker, with all the job's cores for its kernel
     arguments = ["--nthreads", "1", *options.pop("worker_extra_args", [])]
