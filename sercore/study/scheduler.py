@@ -209,8 +209,8 @@ def batch_marker(folder: Path, cluster: Cluster) -> Iterator[Path]:
 def _add_batch(path: Path, content: dict[str, Any]) -> None:
     """Add `content` to the list of the study's batches."""
     columns = ("host", "workers", "started", "seconds")
-    earlier = (files.find_json(path) or {}).get("batches", [])
     with contextlib.suppress(OSError):  # a full disk must not hide why the batch ended
+        earlier = files.read_json(path)["batches"] if path.exists() else []
         files.write_json(path, {"batches": [*earlier, {key: content[key] for key in columns}]})
 
 
