@@ -293,7 +293,7 @@ def analyse(study: Study, cluster: Cluster | None = None, workers: int | None = 
             tasks.append(task)
     if tasks:
         with _own(cluster, workers, len(tasks)) as used, scheduler.batch_marker(study.folder, used) as marker:
-            common = {"batch_id": used.batch_id, "batch_marker": marker, "patience": PATIENCE}
+            common: dict[str, Any] = {"batch_id": used.batch_id, "batch_marker": marker, "patience": PATIENCE}
             planned = [
                 scheduler.Job(
                     name=task.name,
