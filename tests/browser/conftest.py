@@ -39,7 +39,7 @@ FLAGS = [
 ]
 TOKEN = "a-token-of-the-tests"
 ROWS = "n => [...document.querySelectorAll('.sercore-row')].filter(row => row.offsetParent).length == n"
-HEARD_AND_SEEN = """() => {
+SOUND_AND_PICTURE = """() => {
   const [sound, picture] = ["audio", "img"].map(name => document.querySelector(".sercore-detail " + name));
   return sound && sound.duration > 0 && picture && picture.naturalWidth > 0;
 }"""
@@ -51,7 +51,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def answered(url, process, log, seconds=120):
+def wait_until_up(url, process, log, seconds=120):
     """Wait until `url` answers."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -66,41 +66,41 @@ def answered(url, process, log, seconds=120):
 
 
 @pytest.fixture(scope="session")
-def plan():
+def study():
     """The study that is browsed: SERCORE_STUDY, else demo, else smoke."""
-    asked = os.environ.get("SERCORE_STUDY")
-    for path in [asked] if asked else ["parameters/demo.yaml", "parameters/smoke.yaml"]:
-        study = config.load(path)
-        if all(run.complete for name in ("categories", "multitask") for run in study.section(name)):
-            return study
+    named = os.environ.get("SERCORE_STUDY")
+    for path in [named] if named else ["parameters/demo.yaml", "parameters/smoke.yaml"]:
+        found = config.load(path)
+        if all(run.complete for name in ("categories", "multitask") for run in found.section(name)):
+            return found
     pytest.skip("no study has been run: `make study` or `make smoke` first")
 
 
 @pytest.fixture(scope="session")
-def categories(plan):
-    return results.read(plan, "categories")
+def categories(study):
+    return results.read(study, "categories")
 
 
 @pytest.fixture(scope="session")
-def multitask(plan):
-    return results.read(plan, "multitask")
+def multitask(study):
+    return results.read(study, "multitask")
 
 
 @pytest.fixture(scope="session")
-def held(plan):
-    return {corpus.name: corpus for corpus in corpus_statistics.read(plan)}
+def held(study):
+    return {corpus.name: corpus for corpus in corpus_statistics.read(study)}
 
 
 @pytest.fixture(scope="session")
-def notebooks(plan):
+def notebooks(study):
     """A folder below the project with notebooks that are given the study, or a run of it."""
     folder = PICTURES / "notebooks"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    fused = next(run for run in plan.section("multitask") if run.parameters["model"] == "mfcnn14" and run.complete)
-    study, run = ({name: str(path.relative_to(ROOT))} for name, path in (("study", plan.path), ("run", fused.folder)))
-    browsers = [(f"browse/{name}", study) for name in ("confusions", "residuals", "corpus", "runs")]
-    for path, given in (*browsers, ("predict", run)):
+    fused = next(run for run in study.section("multitask") if run.parameters["model"] == "mfcnn14" and run.complete)
+    of_study, of_run = {"study": str(study.path.relative_to(ROOT))}, {"run": str(fused.folder.relative_to(ROOT))}
+    browsers = [(f"browse/{name}", of_study) for name in ("confusions", "residuals", "corpus", "runs")]
+    for path, given in (*browsers, ("predict", of_run)):
         notebook = load_notebook_node(str(ROOT / "notebooks" / f"{path}.ipynb"))
         nbformat.write(parameterize_notebook(notebook, given), folder / f"{Path(path).name}.ipynb")
     return folder
@@ -128,7 +128,7 @@ def serve(tmp_path_factory):
                 stderr=subprocess.STDOUT,
             )
         started.append(process)
-        answered(url, process, log)
+        wait_until_up(url, process, log)
 
     yield _serve
     for process in started:
@@ -184,7 +184,7 @@ def chromium():
 
 @pytest.fixture
 def page(chromium):
-    """An empty page that notes whatever it asks of another host."""
+    """An empty page; `elsewhere` lists what it requests from other hosts."""
     context = chromium.new_context(viewport={"width": 1500, "height": 2100})
     opened = context.new_page()
     opened.set_default_timeout(90_000)

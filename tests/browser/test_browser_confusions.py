@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 import soundfile
-from conftest import HEARD_AND_SEEN, PICTURES, ROWS
+from conftest import PICTURES, ROWS, SOUND_AND_PICTURE
 
 from sercore import metrics
 from sercore.analysis import results
@@ -26,9 +26,9 @@ def browsed(where, request):
     return page
 
 
-def of_model(found, model, **filters):
+def of_model(outcome, model, **filters):
     """Test predictions of MSP-Podcast by the best seed of `model`."""
-    table = results.of_best(found.predictions, found.best)
+    table = results.of_best(outcome.predictions, outcome.best)
     table = table[(table["partition"] == "test") & (table["model"] == model)]
     table = table[(table["train_corpus"] == "msp-podcast") & (table["test_corpus"] == "msp-podcast")]
     for column, value in filters.items():
@@ -43,12 +43,12 @@ def fullest(table):
     return wrong.groupby(["truth", "prediction"]).size().idxmax()
 
 
-def cell(page, truth, taken, number=0):
-    return page.locator(f'.sercore-cell[title^="truth {truth} predicted as {taken}"]').nth(number)
+def cell(page, truth, predicted, number=0):
+    return page.locator(f'.sercore-cell[title^="truth {truth} predicted as {predicted}"]').nth(number)
 
 
-def count(page, truth, taken, number=0):
-    return int(cell(page, truth, taken, number).inner_text().split()[0].replace(",", ""))
+def count(page, truth, predicted, number=0):
+    return int(cell(page, truth, predicted, number).inner_text().split()[0].replace(",", ""))
 
 
 def wait_for_list(page, text):
@@ -59,27 +59,27 @@ def shown_rows(page):
     return page.locator(".sercore-row:visible")
 
 
-def test_what_is_shown_played_filtered_and_exported_is_what_the_table_says(browsed, where, categories, held, plan):
+def test_what_is_shown_played_filtered_and_exported_is_what_the_table_says(browsed, where, categories, held, study):
     page = browsed
     table = of_model(categories, "cnn14")
     expected = metrics.confusion(table["truth"], table["prediction"], list(table["truth"].cat.categories))
     for truth in expected.index:
-        for taken in expected.columns:
-            assert count(page, truth, taken) == expected.loc[truth, taken]
+        for predicted in expected.columns:
+            assert count(page, truth, predicted) == expected.loc[truth, predicted]
 
-    truth, taken = fullest(table)
-    cell(page, truth, taken).focus()  # with the keyboard alone
+    truth, predicted = fullest(table)
+    cell(page, truth, predicted).focus()  # with the keyboard alone
     page.keyboard.press("Enter")
-    number = int(expected.loc[truth, taken])
-    wait_for_list(page, f"truth {truth} predicted as {taken}, MSP-Podcast → MSP-Podcast: {number}")
+    number = int(expected.loc[truth, predicted])
+    wait_for_list(page, f"truth {truth} predicted as {predicted}, MSP-Podcast → MSP-Podcast: {number}")
     page.wait_for_function(ROWS, arg=min(number, PAGE))
-    inside = table[(table["truth"] == truth) & (table["prediction"] == taken)]
-    order = inside.sort_values(f"p_{taken}", ascending=False)["utterance"].tolist()
+    inside = table[(table["truth"] == truth) & (table["prediction"] == predicted)]
+    order = inside.sort_values(f"p_{predicted}", ascending=False)["utterance"].tolist()
     listed = [row.get_attribute("title").removeprefix("open ") for row in shown_rows(page).all()]
     assert listed == [str(name) for name in order[:PAGE]]
 
     shown_rows(page).first.click()
-    page.wait_for_function(HEARD_AND_SEEN)
+    page.wait_for_function(SOUND_AND_PICTURE)
     corpus = held["msp-podcast"]
     turn = corpus.utterances.set_index("utterance").loc[order[0]]
     sound = soundfile.info(corpus.root / turn["file"])
@@ -92,12 +92,12 @@ def test_what_is_shown_played_filtered_and_exported_is_what_the_table_says(brows
 
     page.locator(".sercore-marking button", has_text="mark").first.click()
     page.get_by_role("button", name="export marked").and_(page.locator(":enabled")).click()
-    told = page.locator(".sercore-marking code")
-    told.wait_for()
-    exported = pd.read_csv(plan.folder.parents[1] / told.inner_text())
+    written = page.locator(".sercore-marking code")
+    written.wait_for()
+    exported = pd.read_csv(study.folder.parents[1] / written.inner_text())
     assert exported["utterance"].tolist() == [order[0]]
     assert exported["truth"].tolist() == [truth]
-    (plan.folder.parents[1] / told.inner_text()).unlink()
+    (study.folder.parents[1] / written.inner_text()).unlink()
 
     page.get_by_label("beside").select_option("MFCNN14")
     page.locator(".sercore-cell").nth(3 * len(expected) ** 2 - 1).wait_for()

@@ -1,7 +1,7 @@
 """The corpus and run browsers in Chromium, in Voila: filters give what the tables have, runs their numbers."""
 
 import pytest
-from conftest import HEARD_AND_SEEN, PICTURES, ROWS
+from conftest import PICTURES, ROWS, SOUND_AND_PICTURE
 
 from sercore.widgets import runs
 from sercore.widgets.utterances import PAGE
@@ -17,21 +17,21 @@ def choose(page, label, value):
 def test_filters_lead_to_an_utterance_and_its_sound(open_in_voila, held):
     page = open_in_voila("corpus")
     table = held["iemocap"].utterances
-    asked = table[(table["emotion"] == "sad") & (table["gender"] == "female")]
-    assert 0 < len(asked) < len(table)
+    selected = table[(table["emotion"] == "sad") & (table["gender"] == "female")]
+    assert 0 < len(selected) < len(table)
     for label, value in (("corpus", "IEMOCAP"), ("emotion", "sad"), ("gender", "female")):
         choose(page, label, value)
-    page.locator(".sercore-heading", has_text=f": {len(asked)} utterances,").wait_for()
-    page.wait_for_function(ROWS, arg=min(len(asked), PAGE))
+    page.locator(".sercore-heading", has_text=f": {len(selected)} utterances,").wait_for()
+    page.wait_for_function(ROWS, arg=min(len(selected), PAGE))
     first = page.locator(".sercore-row:visible").first
-    assert first.get_attribute("title").removeprefix("open ") in set(asked["utterance"])
+    assert first.get_attribute("title").removeprefix("open ") in set(selected["utterance"])
     first.click()
-    page.wait_for_function(HEARD_AND_SEEN)
+    page.wait_for_function(SOUND_AND_PICTURE)
     page.screenshot(path=PICTURES / "corpus-voila.png")
 
 
-def test_the_runs_that_are_chosen_are_drawn_and_listed(page, voila, plan):
-    table, _ = runs.read(plan, "categories")
+def test_the_runs_that_are_chosen_are_drawn_and_listed(page, voila, study):
+    table, _ = runs.read(study, "categories")
     chosen = table[table["model"] == "mfcnn14"]
     page.goto(f"{voila}/voila/render/runs.ipynb")
     page.get_by_text(f"{len(table)} runs: {len(table)} done").wait_for(timeout=180_000)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 import soundfile
-from conftest import HEARD_AND_SEEN, PICTURES, ROWS
+from conftest import PICTURES, ROWS, SOUND_AND_PICTURE
 
 from sercore.analysis import residuals, results
 from sercore.widgets.utterances import PAGE
@@ -23,9 +23,9 @@ def browsed(where, request):
     return page
 
 
-def errors(found, model, target, **filters):
+def errors(outcome, model, target, **filters):
     """Residuals on MSP-Podcast's test set of the best seed of `model`."""
-    table = results.of_best(found.predictions, found.best)
+    table = results.of_best(outcome.predictions, outcome.best)
     table = table[(table["partition"] == "test") & (table["model"] == model) & (table["target"] == target)]
     for column, value in filters.items():
         table = table[table[column] == value]
@@ -44,7 +44,7 @@ def bin_of(page, truth, low):
     return page.locator(f'.sercore-cell[title^="{title}"]')
 
 
-def test_bins_lead_to_the_utterances_that_the_table_has_there(browsed, where, multitask, held, plan):
+def test_bins_lead_to_the_utterances_that_the_table_has_there(browsed, where, multitask, held, study):
     page = browsed
     table = errors(multitask, "cnn14", "arousal")
     chosen = inside(table, 4, -0.5).sort_values("residual", key=abs, ascending=False)
@@ -58,7 +58,7 @@ def test_bins_lead_to_the_utterances_that_the_table_has_there(browsed, where, mu
     assert name in chosen["utterance"][chosen["residual"].abs() == chosen["residual"].abs().max()].astype(str).tolist()
 
     first.click()
-    page.wait_for_function(HEARD_AND_SEEN)
+    page.wait_for_function(SOUND_AND_PICTURE)
     corpus = held["msp-podcast"]
     sound = soundfile.info(corpus.root / corpus.utterances.set_index("utterance").at[name, "file"])
     length = page.locator(".sercore-detail audio").evaluate("a => a.duration")
@@ -68,11 +68,11 @@ def test_bins_lead_to_the_utterances_that_the_table_has_there(browsed, where, mu
 
     page.locator(".sercore-marking button", has_text="mark").first.click()
     page.get_by_role("button", name="export marked").and_(page.locator(":enabled")).click()
-    told = page.locator(".sercore-marking code")
-    told.wait_for()
-    exported = pd.read_csv(plan.folder.parents[1] / told.inner_text())
+    written = page.locator(".sercore-marking code")
+    written.wait_for()
+    exported = pd.read_csv(study.folder.parents[1] / written.inner_text())
     assert exported["utterance"].tolist() == [name]
-    (plan.folder.parents[1] / told.inner_text()).unlink()
+    (study.folder.parents[1] / written.inner_text()).unlink()
 
     page.get_by_label("dimension").select_option("valence")
     page.get_by_label("model", exact=True).select_option("BERT")

@@ -41,10 +41,15 @@ CHANGED = CLICKED.replace(
 SHOW = """
 import sys; sys.path += ["tests"]
 from pathlib import Path
+import numpy as np
 import test_widgets_confusions as made
-from sercore.widgets import confusions
+from sercore.settings import FeatureSettings
+from sercore.widgets import confusions, sound
 predictions, utterances, best = made.large()
-confusions.browse(predictions, utterances, best, lambda corpus, name: Path(sound), Path("nowhere"))
+def frames(corpus, name, path):
+    levels = np.random.default_rng(int(name[-5:])).normal(-40, 20, (301, 64))
+    return sound.Spectrogram(levels, FeatureSettings())
+confusions.browse(predictions, utterances, best, lambda corpus, name: Path(tone), Path("nowhere"), frames)
 """
 
 
@@ -55,8 +60,8 @@ def notebooks():
     folder.mkdir(parents=True, exist_ok=True)
     tone = np.sin(np.cumsum(np.linspace(0.02, 0.4, 48_000))) * np.hanning(48_000)
     soundfile.write(folder / "tone.wav", tone, 16_000)
-    source = SHOW.replace('["tests"]', repr([str(ROOT / "tests")]))
-    cells = [new_code_cell(f"sound = {str(folder / 'tone.wav')!r}"), new_code_cell(source)]
+    source = SHOW.replace('["tests"]', repr([str(ROOT / "tests"), str(ROOT / "tests" / "widgets")]))
+    cells = [new_code_cell(f"tone = {str(folder / 'tone.wav')!r}"), new_code_cell(source)]
     kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
     nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / "speed.ipynb")
     return folder
@@ -67,7 +72,7 @@ def voila(serve, notebooks):
     return serve_voila(serve, notebooks)
 
 
-def test_a_click_is_answered_in_under_300_ms(open_in_voila):
+def test_a_click_is_repainted_in_under_300_ms(open_in_voila):
     page = open_in_voila("speed")
     cells, rows, place = ".sercore-cell", ".sercore-row", ".sercore-list .sercore-step ~ .widget-label"
     page.wait_for_timeout(2000)

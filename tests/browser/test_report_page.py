@@ -1,4 +1,4 @@
-"""The report in Chromium without a network: every picture shows, nobody is asked for anything, phone and desk fit."""
+"""The report in Chromium without a network: every picture shows, nothing is requested, phone and desk fit."""
 
 from pathlib import Path
 
@@ -12,26 +12,26 @@ PHONE, DESK = 390, 1280  # [px]
 
 
 @pytest.fixture(scope="module")
-def written(plan, tmp_path_factory):
-    return report.write(plan, tmp_path_factory.mktemp("report") / "report.html")
+def written(study, tmp_path_factory):
+    return report.write(study, tmp_path_factory.mktemp("report") / "report.html")
 
 
 @pytest.fixture(params=[PHONE, DESK])
 def opened(request, chromium, written):
-    """The report at a width, and every address that it asked for, which is refused."""
+    """The report at a width, and every address that it requested, which is refused."""
     context = chromium.new_context(viewport={"width": request.param, "height": 850}, offline=True)
-    asked, shown = [], context.new_page()
-    context.route("http*://**/*", lambda route: (asked.append(route.request.url), route.abort()))
-    shown.on("request", lambda request: asked.append(request.url))
+    requested, shown = [], context.new_page()
+    context.route("http*://**/*", lambda route: (requested.append(route.request.url), route.abort()))
+    shown.on("request", lambda request: requested.append(request.url))
     shown.goto(written.as_uri())
-    yield shown, asked, request.param
+    yield shown, requested, request.param
     context.close()
 
 
-def test_the_report_asks_for_nothing_and_no_picture_is_broken(opened, written):
-    page, asked, width = opened
+def test_the_report_requests_nothing_and_no_picture_is_broken(opened, written):
+    page, requested, width = opened
     page.locator("footer").scroll_into_view_if_needed()
-    assert [url for url in asked if not url.startswith("data:")] == [written.as_uri()]
+    assert [url for url in requested if not url.startswith("data:")] == [written.as_uri()]
     sizes = page.eval_on_selector_all("img", "images => images.map(image => image.naturalWidth)")
     assert len(sizes) >= 5
     assert min(sizes) > 0

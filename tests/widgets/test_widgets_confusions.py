@@ -1,4 +1,4 @@
-"""The confusion browser without a browser: what a choice counts, lists and answers is what the predictions say."""
+"""The confusion browser without a browser: what a choice counts and lists is what the predictions say."""
 
 import time
 from pathlib import Path
@@ -11,11 +11,13 @@ import papermill
 import pytest
 
 from sercore import metrics, schema
+from sercore.registry import MODELS
 from sercore.study import config
 from sercore.widgets import confusions
 from sercore.widgets.confusions import Confusions
 from sercore.widgets.selection import Selection
 
+PAPER_MODELS = [name for name, model in MODELS.items() if model.in_paper]
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks" / "browse"
 
 
@@ -40,9 +42,9 @@ def silent(corpus, utterance):
     return Path("nowhere") / corpus / f"{utterance}.wav"
 
 
-def of(categories, **wanted):
+def of(categories, **filters):
     table = categories.predictions
-    for column, value in {"partition": "test", **wanted}.items():
+    for column, value in {"partition": "test", **filters}.items():
         table = table[table[column] == value]
     return table
 
@@ -59,9 +61,9 @@ class TestChoices:
         assert state.selection.seed(choice, "cnn14") == best
 
     def test_late_fusion_is_one_of_the_models(self, state):
-        assert state.selection.models(state.selection.start()) == list(schema.PAPER_MODELS)
+        assert state.selection.models(state.selection.start()) == PAPER_MODELS
 
-    def test_a_speaker_of_another_corpus_is_let_go(self, state):
+    def test_a_speaker_of_another_corpus_is_no_longer_chosen(self, state):
         choice = state.selection.start().but(speaker="5", gender="male", fold="official")
         moved = state.selection.valid(choice.but(test_corpus="iemocap"))
         assert (moved.speaker, moved.gender, moved.fold) == (None, "male", "official")
@@ -99,12 +101,12 @@ class TestCounts:
         assert np.allclose(changes.sum(axis=1), 0)
         assert changes.abs().max().max() > 1
 
-    def test_a_class_that_nobody_said_has_no_share(self):
+    def test_a_class_that_never_occurs_has_no_share(self):
         counts = pd.DataFrame([[0, 0], [1, 3]])
         assert confusions.shares(counts).loc[1].tolist() == [0.25, 0.75]
         assert confusions.shares(counts).loc[0].isna().all()
 
-    def test_a_cell_is_told_in_words(self):
+    def test_a_cell_is_described_in_words(self):
         assert (
             confusions.describe_cell("angry", "sad", 1, 0.3)
             == "truth angry predicted as sad: 1 utterance, 30 % of angry"
@@ -127,15 +129,15 @@ class TestCells:
         one, other = (state.counts(choice, model).loc["happy", "happy"] for model in ("cnn14", "mfcnn14"))
         assert moved.get("comes", 0) - moved.get("goes", 0) == other - one
 
-    def test_every_model_answers_for_an_utterance(self, state):
+    def test_every_model_has_its_probabilities_of_an_utterance(self, state):
         choice = state.selection.start()
         row = state.cell(choice, "cnn14", "sad", "sad").iloc[0]
-        answers = state.of_models(choice, row)
-        assert answers.index.tolist() == list(schema.PAPER_MODELS)
-        assert np.allclose(answers[list(schema.CLASSES)].astype(float).sum(axis=1), 1)
-        mean = (answers.loc["bert", "sad"] + answers.loc["cnn14", "sad"]) / 2
-        same = answers.loc["bert", "seed"] == answers.loc["cnn14", "seed"] == answers.loc["lf", "seed"]
-        assert not same or answers.loc["lf", "sad"] == pytest.approx(mean)
+        predictions = state.of_models(choice, row)
+        assert predictions.index.tolist() == PAPER_MODELS
+        assert np.allclose(predictions[list(schema.CLASSES)].astype(float).sum(axis=1), 1)
+        mean = (predictions.loc["bert", "sad"] + predictions.loc["cnn14", "sad"]) / 2
+        same = predictions.loc["bert", "seed"] == predictions.loc["cnn14", "seed"] == predictions.loc["lf", "seed"]
+        assert not same or predictions.loc["lf", "sad"] == pytest.approx(mean)
 
 
 class TestWidget:
@@ -143,7 +145,7 @@ class TestWidget:
     def browser(self, categories, utterances, tmp_path):
         return confusions.browse(categories.predictions, utterances, categories.best, silent, tmp_path)
 
-    def test_a_button_says_count_and_share_and_opens_its_utterances(self, browser):
+    def test_a_button_shows_count_and_share_and_opens_its_utterances(self, browser):
         counts = browser.state.counts(browser.controls.choice, "cnn14")
         cell = browser.one.cells["happy", "sad"]
         number, total = counts.loc["happy", "sad"], counts.loc["happy"].sum()
@@ -174,7 +176,7 @@ class TestWidget:
     def test_an_open_utterance_shows_the_probabilities_of_every_model(self, browser):
         browser.one.cells["sad", "sad"].click()
         browser.list.rows[0].click()
-        assert browser.list.predictions.value.count("<tr") == 1 + len(schema.PAPER_MODELS)
+        assert browser.list.predictions.value.count("<tr") == 1 + len(PAPER_MODELS)
         assert "arousal" in browser.list.text.value
 
 
@@ -201,7 +203,7 @@ def large(utterances=13_000):
     truth = generator.choice(schema.CLASSES, utterances)
     speaker = generator.integers(0, 60, utterances).astype(str)
     parts = []
-    for model in schema.PAPER_MODELS:
+    for model in PAPER_MODELS:
         likely = generator.dirichlet(np.ones(4), utterances)
         values = {f"p_{name}": likely[:, n] for n, name in enumerate(schema.CLASSES)}
         parts.append(
@@ -226,14 +228,14 @@ def large(utterances=13_000):
                 }
             )
         )
-    best = pd.DataFrame({"model": schema.PAPER_MODELS, "train_corpus": "msp-podcast", "target": "emotion", "seed": 0})
-    told = pd.DataFrame(
+    best = pd.DataFrame({"model": PAPER_MODELS, "train_corpus": "msp-podcast", "target": "emotion", "seed": 0})
+    listed = pd.DataFrame(
         {
             "corpus": "msp-podcast",
             "utterance": names,
             "file": "x.wav",
             "speaker": speaker,
-            "transcript": "what was said then",
+            "transcript": "once upon a time",
             "seconds": 3.0,
             "emotion": truth,
             "arousal": 4.0,
@@ -241,7 +243,7 @@ def large(utterances=13_000):
             "dominance": 4.0,
         }
     )
-    return pd.concat(parts, ignore_index=True), told, best
+    return pd.concat(parts, ignore_index=True), listed, best
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +274,7 @@ class TestNotebook:
         assert "audio/" not in text
         assert "UklGR" not in text  # RIFF in base64
 
-    def test_a_study_without_results_says_what_to_do(self, tmp_path):
+    def test_without_results_the_error_names_the_command(self, tmp_path):
         path = made_up.write_study(tmp_path, seeds=1, sections=(), utterances=1)
         with pytest.raises(papermill.PapermillExecutionError, match="make them with `sercore run"):
             papermill.execute_notebook(

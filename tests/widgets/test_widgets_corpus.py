@@ -1,4 +1,4 @@
-"""The corpus browser: filters narrow utterances, picture and list follow, and a sound is there to be heard."""
+"""The corpus browser: filters narrow utterances, picture and list follow, and an utterance is played."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from sercore.widgets import corpus, sound
 
 
 @pytest.fixture
-def held(tmp_path):
+def corpora(tmp_path):
     rows = pd.DataFrame(
         {
             "utterance": ["a", "b", "c", "d"],
@@ -48,23 +48,23 @@ def ids(rows):
         (corpus.Filters(words="(there)"), "c"),
     ],
 )
-def test_filters_leave_what_is_asked_for(held, filters, left):
-    assert ids(filters.of(sound.gather(held))) == left
+def test_filters_leave_the_utterances_that_meet_them(corpora, filters, left):
+    assert ids(filters.of(sound.gather(corpora))) == left
 
 
-def test_a_filter_is_taken_back_by_asking_for_all():
+def test_a_filter_is_taken_away_again():
     filters = corpus.Filters().value("speaker", "x").within("seconds", 1.0, 2.0)
     assert filters.value("speaker", None).within("seconds", None, None) == corpus.Filters()
 
 
-def test_corpora_without_an_utterance_that_is_left_are_not_drawn(held):
-    rows = sound.gather(held)
-    assert ids(corpus.narrowed(held, rows[rows["speaker"] == "y"])[0].utterances) == "c"
-    assert corpus.narrowed(held, rows[:0]) == []
+def test_corpora_without_an_utterance_that_is_left_are_not_drawn(corpora):
+    rows = sound.gather(corpora)
+    assert ids(corpus.narrowed(corpora, rows[rows["speaker"] == "y"])[0].utterances) == "c"
+    assert corpus.narrowed(corpora, rows[:0]) == []
 
 
-def test_the_list_and_the_picture_follow_the_filters(held):
-    browser = corpus.browse(held, sound.audio_of(held), Path("nowhere"))
+def test_the_list_and_the_picture_follow_the_filters(corpora):
+    browser = corpus.browse(corpora, sound.audio_of(corpora), Path("nowhere"))
     drawn = browser.picture.value
     browser.lists["speaker"].value = "x"
     assert ids(browser.list.listing.rows) == "ab"
@@ -77,23 +77,23 @@ def test_the_list_and_the_picture_follow_the_filters(held):
 
 
 @pytest.mark.parametrize("kind", corpus.PICTURES)
-def test_every_picture_can_be_drawn_of_utterances_of_nobody_known(held, kind):
-    browser = corpus.browse(held, sound.audio_of(held), Path("nowhere"))
+def test_every_picture_can_be_drawn_of_unknown_speakers(corpora, kind):
+    browser = corpus.browse(corpora, sound.audio_of(corpora), Path("nowhere"))
     browser.lists["speaker"].value = corpus.UNKNOWN
     browser.kind.value = kind
     assert f'alt="{kind} of 1 of IEMOCAP"' in browser.picture.value
 
 
-def test_a_range_that_is_the_whole_keeps_what_was_never_rated(held):
-    browser = corpus.browse(held, sound.audio_of(held), Path("nowhere"))
+def test_a_range_that_is_the_whole_keeps_what_was_never_rated(corpora):
+    browser = corpus.browse(corpora, sound.audio_of(corpora), Path("nowhere"))
     browser.ranges["arousal"].value = (2.0, 3.0)
     assert ids(browser.chosen()) == "bc"
     browser.ranges["arousal"].value = (1.0, 3.0)
     assert ids(browser.chosen()) == "abcd"
 
 
-def test_a_row_is_heard(held):
-    browser = corpus.browse(held, sound.audio_of(held), Path("nowhere"))
+def test_a_row_is_played(corpora):
+    browser = corpus.browse(corpora, sound.audio_of(corpora), Path("nowhere"))
     browser.list.open_row(0)
     (player,) = browser.list.sound.children
     assert player.value[:4] == b"RIFF"

@@ -20,7 +20,7 @@ SURE = Order(name="surest", column="confidence", ascending=False)
 
 @pytest.fixture
 def corpus():
-    """Fifty turns of a corpus, with quotes and markup in what is said."""
+    """Fifty turns of a corpus, with quotes and markup in their transcripts."""
     rows = range(50)
     return pd.DataFrame(
         {
@@ -60,11 +60,11 @@ def shown(corpus, rows, tmp_path):
             raise LookupError("nothing has been computed")
         return sound.Spectrogram(levels, FeatureSettings())
 
-    found = utterances.UtteranceList(
+    shown = utterances.UtteranceList(
         corpus, lambda _, name: tmp_path / f"{name}.wav", tmp_path / "marked", "trial", frames=frames
     )
-    found.show(rows, "forty-five", COLUMNS, (SURE, utterances.BY_UTTERANCE))
-    return found
+    shown.show(rows, "forty-five", COLUMNS, (SURE, utterances.BY_UTTERANCE))
+    return shown
 
 
 class TestListing:
@@ -79,9 +79,9 @@ class TestListing:
         assert Listing(rows=rows).turned(9).page == 2
 
     def test_sorting_goes_back_to_the_first_page(self, rows):
-        found = Listing(rows=rows, page=2).sorted(SURE)
-        assert found.page == 0
-        assert found.rows["confidence"].is_monotonic_decreasing
+        listing = Listing(rows=rows, page=2).sorted(SURE)
+        assert listing.page == 0
+        assert listing.rows["confidence"].is_monotonic_decreasing
 
     def test_an_order_by_a_column_that_is_not_there_is_an_error(self, rows):
         with pytest.raises(ValueError, match="did you mean 'confidence'"):
@@ -93,9 +93,9 @@ class TestListing:
 
     def test_an_unknown_utterance_keeps_its_row(self, corpus):
         rows = pd.DataFrame({"corpus": ["c", "c"], "utterance": ["u01", "stranger"]})
-        found = utterances.with_utterances(rows, utterances.indexed(corpus))
-        assert found["seconds"].tolist()[0] == 0.5
-        assert found["seconds"].isna().tolist() == [False, True]
+        joined = utterances.with_utterances(rows, utterances.indexed(corpus))
+        assert joined["seconds"].tolist()[0] == 0.5
+        assert joined["seconds"].isna().tolist() == [False, True]
 
 
 class TestMarks:
@@ -150,13 +150,13 @@ class TestWidget:
         shown.rows[1].click()
         assert shown.no_picture.value == ""
 
-    def test_what_was_said_is_text_and_not_markup(self, shown):
+    def test_a_transcript_is_text_and_not_markup(self, shown):
         shown.rows[1].click()
         assert "&lt;b&gt;bold" in shown.text.value
         assert "scale 1 to 5" in shown.text.value
         assert "dominance" not in shown.text.value
 
-    def test_a_missing_sound_is_told_and_the_rest_is_shown(self, shown):
+    def test_a_missing_sound_is_reported_and_the_rest_is_shown(self, shown):
         shown.rows[0].click()
         assert "No sound: no audio file" in shown.text.value
         assert not shown.sound.children

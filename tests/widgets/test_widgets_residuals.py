@@ -9,10 +9,13 @@ import pytest
 
 from sercore import schema
 from sercore.analysis import residuals
+from sercore.registry import MODELS
 from sercore.study import config
 from sercore.widgets import residuals as browser_of
 from sercore.widgets.residuals import Residuals, describe_bin
 from sercore.widgets.selection import bin_of
+
+PAPER_MODELS = [name for name, model in MODELS.items() if model.in_paper]
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +35,8 @@ def utterances():
     return pd.concat(tables, ignore_index=True)
 
 
-def errors(found, model, seed, target):
-    table = found.predictions
+def errors(results, model, seed, target):
+    table = results.predictions
     table = table[(table["partition"] == "test") & (table["model"] == model) & (table["seed"] == seed)]
     table = table[table["target"] == target]
     return residuals.residual_table(table[table["train_corpus"] == table["test_corpus"]])
@@ -55,14 +58,14 @@ class TestBins:
         counts = state.counts(choice, "cnn14")
         assert counts.loc[-0.5].max() > 1
         truth = counts.loc[-0.5].idxmax()
-        found = state.bin(choice, "cnn14", truth, -0.5)
+        rows = state.bin(choice, "cnn14", truth, -0.5)
         table = errors(multitask, "cnn14", 0, "valence")
         expected = table[
             table["truth"].between(truth, truth + 1, "left") & table["residual"].between(-0.5, 0.5, "left")
         ]
-        assert len(found) == len(expected) == counts.loc[-0.5, truth]
-        assert set(found["utterance"]) == set(expected["utterance"])
-        assert found["size"].is_monotonic_decreasing
+        assert len(rows) == len(expected) == counts.loc[-0.5, truth]
+        assert set(rows["utterance"]) == set(expected["utterance"])
+        assert rows["size"].is_monotonic_decreasing
 
     def test_the_last_bin_is_closed(self):
         assert bin_of(np.array([1.0, 1.5, 2.0, 3.0, 3.1, 0.9]), (1.0, 2.0, 3.0)).tolist() == [0, 0, 1, 1, -1, -1]
@@ -75,7 +78,7 @@ class TestBins:
         assert counts.loc[2.5].sum() == counts.to_numpy().sum() == len(state.errors(choice, "cnn14"))
         assert describe_bin(2.0, 2.5, 1) == "truth 2 to 3, error +2.5 and above: 1 utterance"
 
-    def test_a_bin_is_told_in_words(self):
+    def test_a_bin_is_described_in_words(self):
         assert describe_bin(2.0, -1.5, 3) == "truth 2 to 3, error −1.5 to −0.5: 3 utterances"
 
     def test_predictions_across_corpora_alone_are_refused(self, multitask):
@@ -83,27 +86,27 @@ class TestBins:
             Residuals(multitask.predictions.assign(test_corpus="iemocap"), multitask.best)
 
 
-class TestLinesAndAnswers:
+class TestLinesAndPredictions:
     def test_the_line_is_that_of_figure_3(self, state, multitask):
         choice = state.selection.start().but(target="arousal", seed=0)
         table = errors(multitask, "mfcnn14", 0, "arousal")
         expected = residuals.fit_line(table["truth"], table["residual"])
         assert state.line(choice, "mfcnn14").slope == pytest.approx(expected.slope)
 
-    def test_every_model_answers_on_every_dimension(self, state):
+    def test_every_model_has_predictions_of_every_dimension(self, state):
         choice = state.selection.start().but(target="valence", seed=0)
         row = state.errors(choice, "cnn14").iloc[0]
-        answers = state.of_models(choice, row)
-        assert answers.index.tolist() == list(schema.PAPER_MODELS)
-        assert answers.notna().all().all()
-        assert answers.loc["cnn14", "valence"] == row["prediction"]
+        predictions = state.of_models(choice, row)
+        assert predictions.index.tolist() == PAPER_MODELS
+        assert predictions.notna().all().all()
+        assert predictions.loc["cnn14", "valence"] == row["prediction"]
 
-    def test_models_of_single_dimensions_answer_together(self, dimensions):
+    def test_models_of_single_dimensions_are_shown_together(self, dimensions):
         state = Residuals(dimensions.predictions, dimensions.best)
         choice = state.selection.start()
-        answers = state.of_models(choice, state.errors(choice, "cnn14").iloc[0])
-        assert set(answers.columns) == set(schema.DIMENSIONS)
-        assert answers.index.tolist() == ["cnn14", "sfcnn14", "mfcnn14"]
+        predictions = state.of_models(choice, state.errors(choice, "cnn14").iloc[0])
+        assert set(predictions.columns) == set(schema.DIMENSIONS)
+        assert predictions.index.tolist() == ["cnn14", "sfcnn14", "mfcnn14"]
 
 
 class TestWidget:
@@ -118,7 +121,7 @@ class TestWidget:
         browser.cells[place].click()
         assert len(browser.list.listing.rows) == int(browser.cells[place].description)
         browser.list.rows[0].click()
-        assert browser.list.predictions.value.count("<tr") == 2 + len(schema.PAPER_MODELS)
+        assert browser.list.predictions.value.count("<tr") == 2 + len(PAPER_MODELS)
 
     def test_another_dimension_and_a_filter_change_picture_and_counts(self, browser):
         before = bytes(browser.picture.value)
