@@ -177,7 +177,7 @@ def plot_residual_lines(errors: pd.DataFrame, title: str, simulated: bool, seed:
         for axis, target in zip(axes.flat, DIMENSIONS, strict=True):
             of_target = errors[errors["target"] == target]
             axis.axhline(0, color="black", linewidth=1)
-            models = _in_order(of_target["model"])
+            models = in_order(of_target["model"])
             size, alpha = (5, 0.25) if len(models) > 1 else (14, 0.5)  # points of one model may be seen
             for model in models:
                 of_model = of_target[of_target["model"] == model]
@@ -235,12 +235,12 @@ def plot_learning_curves(history: pd.DataFrame, simulated: bool = False) -> Figu
     rows = -(-len(panels) // MOST_PANELS)  # of pairs of panels: loss above, score below
     columns = -(-len(panels) // rows)
     labels = {"loss": "training loss", "development": "development score"}
-    models = _in_order(history["model"])
+    models = in_order(history["model"])
     with drawing(columns, 2 * rows, (5.2, 3.8), simulated) as (figure, axes):
         for place, (title, panel) in enumerate(panels):
             row, column = divmod(place, columns)
             for axis, (value, label) in zip(axes[2 * row : 2 * row + 2, column], labels.items(), strict=True):
-                for model in _in_order(panel["model"]):
+                for model in in_order(panel["model"]):
                     _plot_curves(axis, panel[panel["model"] == model], model, value)
                 axis.set(xlabel="epoch", title=title, ylabel="" if column else label)
                 axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -290,7 +290,7 @@ def _none(value: object) -> bool:
     return value is None or (isinstance(value, float) and np.isnan(value))
 
 
-def _in_order(models: pd.Series) -> list[str]:
+def in_order(models: pd.Series) -> list[str]:
     """The distinct values of `models`, in the order of rows and legends."""
     return sorted(models.unique(), key=lambda model: (registry.MODELS.position(model), model))
 
@@ -315,7 +315,7 @@ def _plot_seeds(axis: Axes, scored: pd.DataFrame, pair: tuple[str, str], target:
     """One panel of `plot_scores`."""
     paper = published.results().query("table != 4 and section == @scored.section.iloc[0] and target == @target")
     paper = paper[(paper["train_corpus"] == pair[0]) & (paper["test_corpus"] == pair[1])].set_index("model")["mean"]
-    present = _in_order(scored["model"])
+    present = in_order(scored["model"])
     for place, model in enumerate(present):
         values = scored.loc[scored["model"] == model].sort_values("seed")["score"].to_numpy()
         spread = place + (np.linspace(-JITTER, JITTER, len(values)) if len(values) > 1 else np.zeros(1))

@@ -1,9 +1,9 @@
-"""Runs are told apart by what their models were told, and scored against how much of it is wrong."""
+"""Runs are grouped by transcript condition, and scored against the word error rate of each."""
 
 import shutil
 
 import pytest
-import told_study
+import transcript_study
 
 from sercore.analysis import transcript_quality
 from sercore.corpora.transcripts import Condition
@@ -14,16 +14,16 @@ GOLD = Condition("gold")
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    return told_study.write_study(tmp_path_factory.mktemp("study"))
+    return transcript_study.write_study(tmp_path_factory.mktemp("study"))
 
 
 @pytest.fixture(scope="module")
-def told(path):
+def by_condition(path):
     return transcript_quality.read(path)
 
 
-def mean(told, model, trained, tested):
-    rows = told.scores[told.scores["model"] == model]
+def mean(by_condition, model, trained, tested):
+    rows = by_condition.scores[by_condition.scores["model"] == model]
     rows = (
         rows[rows["trained"].isna()]
         if trained is None
@@ -33,11 +33,18 @@ def mean(told, model, trained, tested):
     return rows["score"].mean()
 
 
-def test_a_run_is_told_what_its_parameters_say_wherever_they_say_it(path):
-    found = {transcript_quality.of_run(run) for run in config.load(path).runs if run.parameters["model"] == "mfcnn14"}
-    assert found == {GOLD, Condition("asr"), Condition("empty"), Condition("gold", 0.5), Condition("gold", 0.0, True)}
-    voice = next(run for run in config.load(path).runs if run.parameters["model"] == "cnn14")
-    assert transcript_quality.of_run(voice) is None
+def test_the_condition_of_a_run_is_in_its_parameters_or_in_its_text_settings(path):
+    runs = config.load(path).runs
+    conditions = {transcript_quality.of_run(run) for run in runs if run.parameters["model"] == "mfcnn14"}
+    assert conditions == {
+        GOLD,
+        Condition("asr"),
+        Condition("empty"),
+        Condition("gold", 0.5),
+        Condition("gold", 0.0, True),
+    }
+    acoustic = next(run for run in runs if run.parameters["model"] == "cnn14")
+    assert transcript_quality.of_run(acoustic) is None
 
 
 @pytest.mark.parametrize(
@@ -53,33 +60,33 @@ def test_a_condition_has_a_name(condition, label):
     assert condition.label == label
 
 
-def test_error_rates_are_those_of_the_test_utterances(told):
-    rates = told.error_rates
+def test_error_rates_are_those_of_the_test_utterances(by_condition):
+    rates = by_condition.error_rates
     assert rates[GOLD] == 0
     assert rates[Condition("asr")] == pytest.approx(1 / 5)
     assert rates[Condition("empty")] == 1
     assert rates[Condition("gold", 0.5)] == pytest.approx(0.5, abs=0.08)
-    assert rates[Condition("gold", 0.0, True)] < 0.5  # of five words two tell the utterances apart
-    assert set(told.utterances[GOLD]["partition"]) == {"test"}
+    assert rates[Condition("gold", 0.0, True)] < 0.5  # only two of the five words differ between utterances
+    assert set(by_condition.utterances[GOLD]["partition"]) == {"test"}
 
 
-def test_models_are_scored_by_what_they_were_told(told):
-    assert mean(told, "cnn14", None, None) == pytest.approx(50)
-    assert mean(told, "mfcnn14", "gold", "gold") == pytest.approx(90)
-    assert mean(told, "mfcnn14", "gold, 50 % corrupted", "gold, 50 % corrupted") == pytest.approx(65)
-    assert mean(told, "mfcnn14", "gold, shuffled", "gold, shuffled") == pytest.approx(60)
-    assert mean(told, "bert", "gold", "gold") == pytest.approx(80)
+def test_models_are_scored_by_condition(by_condition):
+    assert mean(by_condition, "cnn14", None, None) == pytest.approx(50)
+    assert mean(by_condition, "mfcnn14", "gold", "gold") == pytest.approx(90)
+    assert mean(by_condition, "mfcnn14", "gold, 50 % corrupted", "gold, 50 % corrupted") == pytest.approx(65)
+    assert mean(by_condition, "mfcnn14", "gold, shuffled", "gold, shuffled") == pytest.approx(60)
+    assert mean(by_condition, "bert", "gold", "gold") == pytest.approx(80)
 
 
-def test_a_trained_model_told_something_else_is_scored_apart(told):
-    assert mean(told, "mfcnn14", "gold", "asr") == pytest.approx(65)
-    assert mean(told, "mfcnn14", "gold", "gold, shuffled") == pytest.approx(40)
-    rows = told.scores[(told.scores["trained"] == "gold") & (told.scores["tested"] == "asr")]
+def test_a_model_tested_with_other_transcripts_is_scored_apart(by_condition):
+    assert mean(by_condition, "mfcnn14", "gold", "asr") == pytest.approx(65)
+    assert mean(by_condition, "mfcnn14", "gold", "gold, shuffled") == pytest.approx(40)
+    rows = by_condition.scores[(by_condition.scores["trained"] == "gold") & (by_condition.scores["tested"] == "asr")]
     assert rows["wer"].tolist() == pytest.approx([1 / 5] * len(rows))
 
 
-def test_late_fusion_is_made_within_a_condition(told):
-    fused = told.scores[told.scores["model"] == "lf"]
+def test_late_fusion_is_made_within_a_condition(by_condition):
+    fused = by_condition.scores[by_condition.scores["model"] == "lf"]
     assert set(fused["tested"]) == {"gold", "gold, shuffled"}  # what BERT was run with
     # where one is right and the other takes the next class for it, the tie goes to the first of them: 3 of 4 are right
     expected = {"gold": 50 + 0.75 * 30, "gold, shuffled": 25 + 0.75 * 25}

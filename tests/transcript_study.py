@@ -1,6 +1,6 @@
-"""A study of what models are told that nobody ran: a corpus of one noise, and runs that are right as often as is said.
+"""A study of transcript conditions that nobody ran: one sound for all utterances, and runs of a known accuracy.
 
-UAR of CNN14: 50 %. MFCNN14: 90 told what was said, 70 recognised, 65 half of it wrong, 60 shuffled, 50 nothing.
+UAR of CNN14: 50 %. MFCNN14: 90 with the reference, 70 recognised, 65 half corrupted, 60 shuffled, 50 empty.
 """
 
 from pathlib import Path
@@ -28,11 +28,11 @@ SKILL = {  # UAR of each model by (transcripts, corruption, shuffled)
     },
     "bert": {("gold", 0.0, False): 0.8, ("gold", 0.0, True): 0.25},
 }
-MISMATCHED = {
+SHIFTED = {
     ("asr", 0.0, False): 0.65,
     ("gold", 0.5, False): 0.5,
     ("gold", 0.0, True): 0.4,
-}  # of MFCNN14, trained with what was said
+}  # of MFCNN14, trained with reference transcripts
 SECTIONS = {
     "categories": {
         "notebook": "notebooks/5_transcripts.ipynb",
@@ -84,11 +84,11 @@ def write_corpus(folder: Path, test: int = TEST) -> dict:
     ]
     table = pd.DataFrame(rows)
     table.to_csv(folder / "utterances.csv", index=False)
-    said = [f"this is {row.emotion} number {row.utterance}" for row in table.itertuples()]
-    heard = [
+    reference = [f"this is {row.emotion} number {row.utterance}" for row in table.itertuples()]
+    recognised = [
         f"this was {row.emotion} number {row.utterance}" for row in table.itertuples()
     ]  # one word of five is wrong
-    for name, texts in (("gold", said), ("asr", heard)):
+    for name, texts in (("gold", reference), ("asr", recognised)):
         table[["utterance"]].assign(transcript=texts).to_csv(folder / f"{name}.csv", index=False)
     others = {name: str(folder / f"{name}.csv") for name in ("gold", "asr")}
     return {"root": str(folder), "reader": "table", "name": "own", "other_transcripts": others}
@@ -97,7 +97,7 @@ def write_corpus(folder: Path, test: int = TEST) -> dict:
 def write_study(folder: Path) -> Path:
     """A parameters file in `folder`, all of its runs complete."""
     content = {
-        "study": "told",
+        "study": "transcripts",
         "corpora": {"own": write_corpus(folder / "corpus")},
         "outputs": str(folder / "outputs"),
         "sections": SECTIONS,
@@ -110,14 +110,14 @@ def write_study(folder: Path) -> Path:
 
 
 def write_run(run: config.Run) -> None:
-    """The folder of a complete run; MFCNN14 with what was said is tested with other transcripts as well."""
-    model, told = run.parameters["model"], transcript_quality.of_run(run)
+    """The folder of a complete run; MFCNN14 with reference transcripts is tested with other transcripts as well."""
+    model, condition = run.parameters["model"], transcript_quality.of_run(run)
     run.folder.mkdir(parents=True)
-    predict(run, SKILL[model][told]).to_parquet(run.folder / files.PREDICTIONS, index=False)
-    if model == "mfcnn14" and told == ("gold", 0.0, False):
+    predict(run, SKILL[model][condition]).to_parquet(run.folder / files.PREDICTIONS, index=False)
+    if model == "mfcnn14" and condition == ("gold", 0.0, False):
         parts = [
             predict(run, skill).query("partition == 'test'").assign(**transcripts.Condition(*key)._asdict())
-            for key, skill in MISMATCHED.items()
+            for key, skill in SHIFTED.items()
         ]
         pd.concat(parts).to_parquet(run.folder / files.TRANSCRIPT_SHIFT, index=False)
 
@@ -128,9 +128,9 @@ def predict(run: config.Run, skill: float) -> pd.DataFrame:
     for partition, count in (("development", TEST // 2), ("test", TEST)):
         codes = np.arange(count) % 4
         wrong = np.arange(count) // 4 >= round(skill * count / 4)
-        said = np.where(wrong, (codes + 1) % 4, codes)
+        predicted = np.where(wrong, (codes + 1) % 4, codes)
         probabilities = np.full((count, 4), 0.1)
-        probabilities[range(count), said] = 0.7
+        probabilities[range(count), predicted] = 0.7
         part = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in CLASSES])
         parts.append(
             part.assign(
@@ -148,7 +148,7 @@ def predict(run: config.Run, skill: float) -> pd.DataFrame:
                 simulated=True,
                 target="emotion",
                 truth=[CLASSES[code] for code in codes],
-                prediction=[CLASSES[code] for code in said],
+                prediction=[CLASSES[code] for code in predicted],
             )
         )
     return pd.concat(parts, ignore_index=True)
