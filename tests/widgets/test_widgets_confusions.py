@@ -1,6 +1,7 @@
 """The confusion browser without a browser: what a choice counts and lists is what the predictions say."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import made_up
@@ -178,6 +179,26 @@ class TestWidget:
         browser.list.rows[0].click()
         assert browser.list.predictions.value.count("<tr") == 1 + len(PAPER_MODELS)
         assert "arousal" in browser.list.text.value
+
+
+class TestRegistry:
+    @pytest.fixture
+    def toy(self):
+        yield MODELS.add(replace(MODELS["bert"], name="toy", label="Toy model", colour="#123456"))
+        MODELS.remove("toy")
+
+    def test_a_model_that_is_registered_has_its_label_its_place_and_its_colour(
+        self, toy, categories, utterances, tmp_path
+    ):
+        tables = [
+            table.assign(model=table["model"].astype(str).replace("bert", toy.name))
+            for table in (categories.predictions, categories.best)
+        ]
+        browser = confusions.browse(tables[0], utterances, tables[1], silent, tmp_path)
+        assert [label for label, _ in browser.controls.lists["model"].options][-1] == "Toy model"
+        browser.controls.lists["model"].value = toy.name
+        assert toy.colour in browser.one.title.value
+        assert "Toy model" in browser.one.title.value
 
 
 class TestSpeed:
