@@ -1,6 +1,6 @@
-"""Databases in audformat, as audb loads them: a folder with db.yaml, tables, and the media that they are about.
+"""Databases in audformat, as audb loads them: a folder with db.yaml, tables, and the media of the tables.
 
-What a table's columns mean is looked up by the names that public databases use, or said by options.
+Columns are recognised by the names that public databases use, or named by options.
 """
 
 import warnings
@@ -33,7 +33,7 @@ USUAL = {
 }
 """Our column -> the names under which it is looked for, in this order."""
 LABELLED = (schema.EMOTION, *schema.DIMENSIONS)  # columns that decide which files are utterances
-WHOLE = 0.05  # how far a segment's end may lie from its file's, to be all of it [s]
+WHOLE = 0.05  # a segment is its whole file where start and end differ by at most so much [s]
 
 
 def read(
@@ -48,11 +48,14 @@ def read(
 ) -> Corpus:
     """The corpus that the audformat database in the folder `root` describes.
 
-    `tables` are those whose emotions and ratings are taken (default: all); `columns` says which scheme or column of
-    the database is which of ours (arousal: activation), where it is not one of USUAL; `emotions` what its labels are
-    called here (boredom -> None: missing). `partitions` says which splits or tables are which partition (dev:
-    development, None: in none); by default a table's split says so by its type. `scale` is the lowest and highest
-    rating.
+    Args:
+        root: the folder of db.yaml
+        tables: those whose emotions and ratings are taken (default: all)
+        columns: our column -> scheme or column of the database (arousal: activation), where it is not one of USUAL
+        emotions: the database's label -> emotion (boredom -> None: missing)
+        partitions: split or table -> partition (dev: development; None: in none); default: the type of a table's split
+        scale: lowest and highest rating
+        name: of the corpus
 
     Raises ModuleNotFoundError without the package audformat, FileNotFoundError where there is no database, ValueError
     for names that the database lacks, for labels that differ between tables, for segments of longer files, and as
@@ -66,18 +69,18 @@ def read(
         warnings.simplefilter("ignore", DeprecationWarning)  # the package's own calls of pandas
         database = _load(folder)
         wanted = _check_tables(database, tables, folder)
-        found = _columns(database, wanted, dict(columns or {}), folder)
+        values = _columns(database, wanted, dict(columns or {}), folder)
         homes = _partitions(database, wanted, partitions, folder)
-    labelled = [found[column] for column in LABELLED if column in found]
+    labelled = [values[column] for column in LABELLED if column in values]
     if not labelled:
         raise ValueError(
             f"{folder}: no emotion or rating was found; the schemes are {schema.first(database.schemes, 12)}: "
             "say which is which with the option columns, as {arousal: activation}"
         )
     index = labelled[0].index
-    for values in labelled[1:]:
-        index = index.union(values.index)
-    table = pd.DataFrame({column: values.reindex(index) for column, values in found.items()})
+    for labels in labelled[1:]:
+        index = index.union(labels.index)
+    table = pd.DataFrame({column: labels.reindex(index) for column, labels in values.items()})
     for column in ("gender", "style"):
         if column in table:
             table[column] = corpus.translate(table[column], column)
@@ -85,7 +88,7 @@ def read(
         table[schema.EMOTION] = corpus.translate(table[schema.EMOTION], schema.EMOTION, emotions)
     table["partition"] = [homes.get(file) for file in index]
     table["file"] = index
-    table["utterance"] = [Path(file).with_suffix("").as_posix().replace("/", "-") for file in index]
+    table["utterance"] = [corpus.id_of(file) for file in index]
     return _corpus(table, folder, (float(scale[0]), float(scale[1])), name)
 
 
@@ -136,23 +139,23 @@ def _columns(
     for column in given:
         if column not in USUAL:
             raise ValueError(f"unknown column '{column}'{schema.did_you_mean(column, USUAL)}")
-    found = {}
+    columns = {}
     for column, usual in USUAL.items():
         chosen = tables if column in LABELLED else None
         for theirs in (given[column],) if column in given else usual:
             values = _values(database, theirs, chosen, folder)
             if values is not None:
-                found[column] = values
+                columns[column] = values
                 break
         else:
             if column in given:
                 near = schema.did_you_mean(given[column], database.schemes)
                 raise ValueError(f"{folder}: nothing is called '{given[column]}'{near}")
-    return found
+    return columns
 
 
 def _values(database: "audformat.Database", name: str, tables: list[str] | None, folder: Path) -> pd.Series | None:
-    """What the database says of each file under `name`, a scheme, a column or a key of a scheme's labels."""
+    """Value of `name` (a scheme, a column or a key of a scheme's labels) by file; None where there is none."""
     try:
         values = database.get(name, tables=tables)[name].dropna()
     except ValueError as error:
@@ -169,7 +172,7 @@ def _values(database: "audformat.Database", name: str, tables: list[str] | None,
 
 
 def _of_whole_files(values: pd.Series, folder: Path) -> pd.Series:
-    """`values` of segments, by file, where every segment is all of its file."""
+    """`values` of segments, by file. Raises ValueError where a segment is not its whole file."""
     places = values.index.to_frame(index=False)
     later = places["start"].dt.total_seconds() > WHOLE
     ends = places["end"].dt.total_seconds()
@@ -204,10 +207,10 @@ def _partitions(
             kind = database.splits[table.split_id].type
             partition = corpus.PARTITIONS.get(kind, kind if kind in schema.PARTITIONS else None)
         if partition is not None:
-            torn = [file for file in table.files if homes.setdefault(file, partition) != partition]
-            if torn:
+            repeated = [file for file in table.files if homes.setdefault(file, partition) != partition]
+            if repeated:
                 raise ValueError(
-                    f"{folder}: {len(torn)} files are in more than one partition, {schema.first(torn)}; "
+                    f"{folder}: {len(repeated)} files are in more than one partition, {schema.first(repeated)}; "
                     "say which table or split is which with the option partitions, as {dev: development}"
                 )
     return homes

@@ -1,8 +1,6 @@
-"""What every reader returns: a corpus, and the defects that were met while it was read.
+"""What every reader returns, a corpus and the defects of its release, and what several readers need for it.
 
-A parameters file -> the runs of a study: strict YAML, and grids that become runs with readable names.
-
-Labels as other people write them -> the names of schema.py: `anger` is `angry`, `W` is what the reader is told.
+Labels are translated into the names of schema.py: `anger` is `angry`, and `W` is what an option of the reader says.
 """
 
 import os
@@ -17,27 +15,8 @@ import pandas as pd
 
 from sercore import files, schema
 
-PATH_OPTIONS = ("root", "transcripts")  # of a corpus: relative to the project's folder
-
-
-def located(values: object, where: str) -> dict[str, Any]:
-    """How to read a corpus, its paths made absolute: `values` of corpora.read.
-
-    `root` is needed; `reader` says how it is read where its name does not; the rest are options of that reader.
-    """
-    if not isinstance(values, Mapping) or "root" not in values:
-        raise ValueError(f"{where}: expected a mapping with the release's folder as `root`, found {values!r}")
-    found = {key: str(files.resolve(value)) if key in PATH_OPTIONS else value for key, value in values.items()}
-    others = found.get("other_transcripts")
-    if others is not None:
-        if not isinstance(others, Mapping):
-            raise ValueError(f"{where}: expected other_transcripts as a mapping of names to files, found {others!r}")
-        found["other_transcripts"] = {name: str(files.resolve(path)) for name, path in others.items()}
-    return found
-
-
-SIMULATED = "SIMULATED.txt"
-"""A file of this name in a corpus's root says that its speech is synthesised."""
+SIMULATED = "SIMULATED.txt"  # a file of this name in a corpus's root says that its speech is synthesised
+PATH_OPTIONS = ("root", "transcripts")  # of a corpus in a parameters file: relative to the project's folder
 
 
 @dataclass(frozen=True)
@@ -66,7 +45,9 @@ class Corpus:
     utterances: pd.DataFrame  # the utterance table, see schema.UTTERANCE_COLUMNS
     findings: tuple[Finding, ...]
     simulated: bool
-    other_transcripts: Mapping[str, Path] = field(default_factory=dict)  # name -> CSV: see corruption.tell
+    other_transcripts: Mapping[str, Path] = field(
+        default_factory=dict
+    )  # name -> CSV, see transcripts.apply_transcripts
 
     @cached_property
     def fingerprint(self) -> dict[str, str]:
@@ -115,6 +96,23 @@ def assemble(
     )
 
 
+def located(values: object, where: str) -> dict[str, Any]:
+    """The options of corpora.read in `values`, a corpus's entry in a parameters file, with absolute paths.
+
+    `where` is the entry's place, for errors. Raises ValueError where `values` is no mapping, or has no `root`, or its
+    other_transcripts are no mapping.
+    """
+    if not isinstance(values, Mapping) or "root" not in values:
+        raise ValueError(f"{where}: expected a mapping with the release's folder as `root`, found {values!r}")
+    options = {key: str(files.resolve(value)) if key in PATH_OPTIONS else value for key, value in values.items()}
+    others = options.get("other_transcripts")
+    if others is not None:
+        if not isinstance(others, Mapping):
+            raise ValueError(f"{where}: expected other_transcripts as a mapping of names to files, found {others!r}")
+        options["other_transcripts"] = {name: str(files.resolve(path)) for name, path in others.items()}
+    return options
+
+
 def locate(root: str | Path, expected: str) -> Path:
     """`root` as an absolute path of something that exists; a relative one is relative to the project's folder.
 
@@ -157,13 +155,35 @@ def out_of_scale(utterances: pd.DataFrame, scale: tuple[float, float]) -> list[s
     ]
 
 
+def missing_ratings(utterances: pd.DataFrame) -> list[str]:
+    """`turn (dimension)` of every rating that is missing."""
+    return [
+        f"{utterance} ({dimension})"
+        for dimension in schema.DIMENSIONS
+        for utterance in utterances["utterance"][utterances[dimension].isna()]
+    ]
+
+
 def check_tolerance(tolerance: float) -> None:
-    """Raise ValueError where `tolerance` is no share."""
+    """Raise ValueError where `tolerance`, a share of the labelled turns, is outside 0 to 1."""
     if not 0 <= tolerance <= 1:
         raise ValueError(f"tolerance is {tolerance}; expected a share of the labelled turns, 0 to 1")
 
 
-MISSING = ("nan", "na", "n/a", "none", "null", "-")  # cells that mean: nothing is known
+def read_cells(path: Path) -> pd.DataFrame:
+    """The text cells of the CSV `path` in UTF-8. Raises ValueError, naming it, where it is none."""
+    try:
+        return pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a CSV table in UTF-8: {error}") from None
+
+
+def id_of(file: str) -> str:
+    """An utterance id made of the path `file`: its folders and name, without the suffix."""
+    return Path(file).with_suffix("").as_posix().replace("/", "-")
+
+
+MISSING = ("nan", "na", "n/a", "none", "null", "-")  # cells that stand for a missing value
 EMOTIONS = {
     "anger": "angry",
     "ang": "angry",
@@ -211,43 +231,42 @@ KNOWN = {
 def translate(labels: pd.Series, column: str, given: Mapping[str, str | None] | None = None) -> pd.Series:
     """`labels` in the names of `column` (emotion, gender, partition, style).
 
-    `given` comes first: label -> name, None where it is to count as missing. Otherwise case does not matter, and the
-    words of KNOWN are understood. Raises ValueError for labels that are not, with how often each occurs, and for a
-    `given` name that is none.
+    Labels in `given` have the name there, None for missing. All others are looked up in KNOWN, whatever their case.
+    Raises ValueError for unknown labels, with how often each occurs, and for an unknown name in `given`.
     """
     names, words = KNOWN[column]
     given = {str(label): name for label, name in (given or {}).items()}
     for label, name in given.items():
         if name is not None and name not in names:
             raise ValueError(f"{column} '{label}' is to be '{name}'{schema.did_you_mean(str(name), names)}")
-    found = labels.dropna().astype("str")
+    present = labels.dropna().astype("str")
     mapping: dict[str, str | None] = {}
-    strange = []
-    for label in found.unique():
+    unknown = []
+    for label in present.unique():
         plain = label.strip().lower()
         if label in given:
             mapping[label] = given[label]
         elif plain in names or plain in words:
             mapping[label] = words.get(plain, plain)
         else:
-            strange.append(label)
-    if strange:
-        counts = found.value_counts()
-        listed = schema.first((f"'{label}' ({counts[label]:,} times)" for label in sorted(strange)), 12)
+            unknown.append(label)
+    if unknown:
+        counts = present.value_counts()
+        listed = schema.first((f"'{label}' ({counts[label]:,} times)" for label in sorted(unknown)), 12)
         raise ValueError(
-            f"{len(strange)} labels of {column} are not known: {listed}; known: {', '.join(names)}. "
+            f"{len(unknown)} labels of {column} are not known: {listed}; known: {', '.join(names)}. "
             f"Say what each is called here, or leave it empty to count it as missing"
         )
     return labels.astype("str").where(labels.notna()).map(mapping, na_action="ignore")
 
 
 def blank(table: pd.DataFrame, columns: tuple[str, ...]) -> tuple[pd.DataFrame, Finding]:
-    """`table` whose cells that say nan, NA, none, null or - in `columns` are missing, and which they were."""
-    met = []
+    """`table` in which the cells of `columns` that stand for a missing value are missing, and a finding of them."""
+    cells = []
     table = table.copy()
     for column in columns:
         if column in table:
             written = table[column].notna() & table[column].astype("str").str.strip().str.lower().isin(MISSING)
-            met += [f"{name} ({column})" for name in table.loc[written, "utterance"]]
+            cells += [f"{name} ({column})" for name in table.loc[written, "utterance"]]
             table[column] = table[column].mask(written)
-    return table, Finding.of("cells that say nan, NA or none", met, "taken as missing")
+    return table, Finding.of("cells that say nan, NA or none", cells, "taken as missing")

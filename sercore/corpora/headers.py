@@ -4,10 +4,10 @@ A plain RIFF file of PCM or float samples is read here (two system calls); anyth
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import pandas as pd
 import soundfile
@@ -15,14 +15,16 @@ import soundfile
 from sercore.corpora.corpus import Finding
 
 SAMPLE_RATE = 16_000  # of both releases, nearly everywhere [Hz]
-THREADS = 8  # a disk in a network answers eight questions as fast as one
+THREADS = 8  # a network disk serves eight requests as fast as one
 BEGINNING = 512  # bytes read at once; the sound of nearly every file begins within them
 PLAIN_FORMATS = (1, 3)  # integer and float samples
-STREAMED = 0x7FFF_0000  # a chunk said to be this long was written by a program that did not know its length
+STREAMED = 0x7FFF_0000  # programs that do not know the length of a chunk write at least this [bytes]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Header(NamedTuple):
-    """What a file says about its sound."""
+    """Format and duration of a file's sound."""
 
     sample_rate: int  # Hz
     channels: int
@@ -30,7 +32,7 @@ class Header(NamedTuple):
 
 
 def read_header(path: Path | str) -> Header:
-    """The header of one audio file. Raises ValueError saying what is wrong with the file, and OSError."""
+    """The header of one audio file. Raises ValueError, saying what is wrong, for a broken file, and OSError."""
     with open(path, "rb", buffering=0) as audio:  # noqa: PTH123 -- twice as fast as Path.open
         beginning = audio.read(BEGINNING)
         size = audio.seek(0, 2)
@@ -75,20 +77,24 @@ def _check(header: Header) -> Header:
     return header
 
 
+def in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """`function` of each of `items`, in their order, by THREADS threads with one part of the items each."""
+    share = max(1, -(-len(items) // THREADS))
+    with ThreadPoolExecutor(THREADS) as pool:
+        parts = pool.map(
+            lambda start: [function(item) for item in items[start : start + share]], range(0, len(items), share)
+        )
+        return [result for part in parts for result in part]
+
+
 def read_headers(root: Path, names: Sequence[str]) -> pd.DataFrame:
     """Columns sample_rate [Hz], channels and seconds of the files `names` below `root`, in their order.
 
-    Raises ValueError naming the first files that cannot be read, and why: later they would end a training.
+    Raises ValueError naming the first files that cannot be read, and why.
     """
     if not len(names):
         return pd.DataFrame(columns=list(Header._fields), dtype=float)
-    share = -(-len(names) // THREADS)
-    with ThreadPoolExecutor(THREADS) as pool:
-        parts = pool.map(
-            lambda start: [_attempt(f"{root}/{name}") for name in names[start : start + share]],
-            range(0, len(names), share),
-        )
-        headers = [header for part in parts for header in part]
+    headers = in_threads(lambda name: _attempt(f"{root}/{name}"), names)
     broken = [f"{name}: {header}" for name, header in zip(names, headers, strict=True) if isinstance(header, str)]
     if broken:
         listed = "\n  ".join(broken[:5])
@@ -109,7 +115,7 @@ def _attempt(path: str) -> Header | str:
 
 
 def unusual(names: Sequence[str], headers: pd.DataFrame) -> Finding:
-    """The files that are not mono at 16 kHz; whoever decodes them mixes and resamples."""
+    """The files that are not mono at 16 kHz, which are mixed and resampled when they are decoded."""
     odd = headers.index[(headers["sample_rate"] != SAMPLE_RATE) | (headers["channels"] != 1)]
     return Finding.of(
         "audio that is not 16 kHz mono",

@@ -1,9 +1,7 @@
-"""IEMOCAP as unpacked: Session1 to Session5, each with its label files, transcripts and one wav a turn.
+"""IEMOCAP as unpacked, Session1 to Session5: where the parts of a release are, and the corpus made of them.
 
 The talker of a turn is the LAST F or M of its name; the first says who wore the markers in that recording. The label
 files write valence, activation, dominance in this order. Both are easily got wrong, and published code does.
-
-Where the parts of an IEMOCAP release lie, and what its label files and transcripts say.
 """
 
 import math
@@ -16,8 +14,19 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from sercore.corpora.corpus import Corpus, Finding, assemble, check_tolerance, contents, locate, out_of_scale, walk
+from sercore.corpora.corpus import (
+    Corpus,
+    Finding,
+    assemble,
+    check_tolerance,
+    contents,
+    locate,
+    missing_ratings,
+    out_of_scale,
+    walk,
+)
 from sercore.corpora.headers import read_headers, unusual
+from sercore.corpora.transcripts import one_line
 from sercore.schema import did_you_mean, first
 
 EMOTIONS: dict[str, str | None] = {
@@ -58,7 +67,7 @@ class Label(NamedTuple):
 
 @dataclass
 class Release:
-    """What the files of a release say, and what was met on the way and has to be reported."""
+    """Content of a release's files, and the oddities to be reported."""
 
     root: Path
     labels: list[Label] = field(default_factory=list)
@@ -186,7 +195,7 @@ def _read_summary(line: str, where: str) -> Label:
 
 
 def _read_transcripts(path: Path, release: Release) -> None:
-    """Add what was said in each turn of one dialog; turns that were cut but not labelled (XX) are left out."""
+    """Add the transcript of each turn of one dialog; turns that were cut but not labelled (XX) are left out."""
     for number, line in _lines(path):
         match = TRANSCRIPT.fullmatch(line.strip())
         if not match:
@@ -264,20 +273,19 @@ def read(root: str | Path, *, tags: str = "strip", tolerance: float = 0.01) -> C
     table["speaker"] = "Ses0" + parts[1] + parts[3]
     table["gender"] = parts[3].map(GENDERS)
     table["style"] = parts[2].map(STYLES)
-    spoken = table["utterance"].map(release.transcripts)
-    table["transcript"] = spoken if tags == "keep" else spoken.map(strip_tags, na_action="ignore")
+    texts = table["utterance"].map(release.transcripts)
+    table["transcript"] = texts if tags == "keep" else texts.map(strip_tags, na_action="ignore")
     findings = [*_findings(release, table, silent, tags), unusual(list(table["file"]), headers)]
     return assemble("iemocap", root, SCALE, table, findings)
 
 
 def strip_tags(transcript: str) -> str:
     """`transcript` without [LAUGHTER] and its like; empty where it held nothing else."""
-    return " ".join(TAG.sub(" ", transcript).split())
+    return one_line(TAG.sub(" ", transcript))
 
 
 def _findings(release: Release, table: pd.DataFrame, silent: pd.Series, tags: str) -> list[Finding]:
-    told, labelled = table["transcript"], {turn.utterance for turn in release.labels}
-    missing = [f"{turn} ({name})" for name in RATINGS for turn in table["utterance"][table[name].isna()]]
+    texts, labelled = table["transcript"], {turn.utterance for turn in release.labels}
     absent = [session for session in SESSIONS if session not in release.sessions]
     done = "taken out of the transcript" if tags == "strip" else "kept in the transcript"
     return [
@@ -287,12 +295,12 @@ def _findings(release: Release, table: pd.DataFrame, silent: pd.Series, tags: st
         Finding.of("labelled turn without wav", silent, "dropped"),
         Finding.of("wav without label", sorted(set(release.wavs) - labelled), "not read"),
         Finding.of("rating outside the scale", out_of_scale(table, SCALE), "kept as written; the scale is 1 to 5"),
-        Finding.of("missing rating", missing, "kept without it"),
+        Finding.of("missing rating", missing_ratings(table), "kept without it"),
         Finding.of("rater who left out a rating", release.half_rated, "the release's mean is kept; it may be low"),
-        Finding.of("turn without transcript", table["utterance"][told.isna()], "kept, transcript missing"),
+        Finding.of("turn without transcript", table["utterance"][texts.isna()], "kept, transcript missing"),
         Finding.of("transcript without label", sorted(set(release.transcripts) - labelled), "ignored"),
         Finding.of("transcript with bracketed tags", release.tagged, done),
-        Finding.of("empty transcript", table["utterance"][told == ""], "kept: nothing but tags, or nothing, was said"),
+        Finding.of("empty transcript", table["utterance"][texts == ""], "kept: nothing but tags, or no words at all"),
         Finding.of("transcribed turn that was never labelled (XX)", release.never_labelled, "ignored"),
         Finding.of("line in a transcript that names no turn", release.loose_lines, "ignored"),
     ]

@@ -1,23 +1,31 @@
-"""MSP-Podcast, releases 1.6 to 2.0, in the layout of each.
+"""MSP-Podcast, releases 1.6 to 2.0: where the parts of a release are, its label files, and the corpus made of them.
 
-Where the parts of an MSP-Podcast release lie, and its label files -> one table of text cells.
-
-The releases spell the same things differently (Label, Labels; concensus, consensus; Audio, Audios; Audios/Audios), so
-every part is looked for by name, in any case and at any depth, and nothing depends on the release's number.
+The releases spell the same names differently (Label, Labels; concensus, consensus; Audio, Audios; Audios/Audios), so
+every part is searched for by name, in any case and at any depth, and nothing depends on the release's number.
 """
 
 import json
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from sercore.corpora.corpus import Corpus, Finding, assemble, check_tolerance, contents, locate, out_of_scale, walk
-from sercore.corpora.headers import THREADS, read_headers, unusual
-from sercore.corpora.transcripts import _one_line, read_transcripts
+from sercore.corpora.corpus import (
+    Corpus,
+    Finding,
+    assemble,
+    check_tolerance,
+    contents,
+    locate,
+    missing_ratings,
+    out_of_scale,
+    read_cells,
+    walk,
+)
+from sercore.corpora.headers import in_threads, read_headers, unusual
+from sercore.corpora.transcripts import one_line, read_transcripts
 from sercore.schema import UTTERANCE_COLUMNS, did_you_mean, first
 
 EXPECTED = "a release as unpacked: Labels/labels_consensus.csv (or labels.txt), Audios/MSP-PODCAST_*.wav"
@@ -41,7 +49,7 @@ BLOCK_COLUMNS = {"A": "EmoAct", "V": "EmoVal", "D": "EmoDom"}
 
 @dataclass
 class Release:
-    """What lies where in a release; the keys of `wavs` and `transcripts` are file stems in lower case."""
+    """Paths of the parts of a release; the keys of `wavs` and `transcripts` are file stems in lower case."""
 
     root: Path
     labels: dict[str, list[Path]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
@@ -53,7 +61,7 @@ class Release:
     repeated: list[str] = field(default_factory=list)
 
     def findings(self) -> list[Finding]:
-        """What was met and not read."""
+        """The files that are not read."""
         return [
             Finding.of(
                 "folder of previous releases", self.previous, "ignored: labels and partitions change between releases"
@@ -179,10 +187,7 @@ def _look_up(keys: pd.Series, values: dict[str, str]) -> pd.Series:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        cells = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a CSV table in UTF-8: {error}") from None
+    cells = read_cells(path)
     spelling = {column.lower(): column for column in COLUMNS}
     cells.columns = [spelling.get(column.strip().lower(), column) for column in cells.columns]
     cells["where"] = [f"line {number}" for number in range(2, len(cells) + 2)]
@@ -387,41 +392,37 @@ def _compare(release: Release, source: Path, table: pd.DataFrame, keys: pd.Serie
 
 def _add_transcripts(table: pd.DataFrame, release: Release, path: str | Path | None) -> list[Finding]:
     """Fill the column transcript of `table`, from the release and then from the file `path`."""
-    found = [release.transcripts.get(key) for key in table["utterance"].str.lower()]
-    share = -(-len(found) // THREADS)
-    with ThreadPoolExecutor(THREADS) as pool:
-        parts = pool.map(
-            lambda start: [_read_text(text) for text in found[start : start + share]], range(0, len(found), share)
-        )
-        own = pd.Series([text for part in parts for text in part], index=table.index, dtype="object")
+    paths = [release.transcripts.get(key) for key in table["utterance"].str.lower()]
+    own = pd.Series(in_threads(_read_transcript, paths), index=table.index, dtype="object")
     written = read_transcripts(path) if path is not None else {}
     table["transcript"] = own.where(own.notna(), table["utterance"].map(written))
-    told = table["transcript"]
-    filled = table["utterance"][own.isna() & told.notna()]
+    texts = table["transcript"]
+    filled = table["utterance"][own.isna() & texts.notna()]
     unknown = sorted(set(written).difference(table["utterance"]))
     source = "" if path is None else Path(path).name
     return [
         Finding.of("transcript by speech recognition", filled, f"taken from {source}: not typed by a human"),
         Finding.of("transcript of a turn that is not read", unknown, "ignored"),
-        Finding.of("turn without transcript", table["utterance"][told.isna()], "kept, transcript missing"),
-        Finding.of("empty transcript", table["utterance"][told == ""], "kept: nothing was said, or nothing recognised"),
+        Finding.of("turn without transcript", table["utterance"][texts.isna()], "kept, transcript missing"),
+        Finding.of(
+            "empty transcript", table["utterance"][texts == ""], "kept: nothing was said, or nothing recognised"
+        ),
     ]
 
 
-def _read_text(path: Path | None) -> str | None:
-    return None if path is None else _one_line(path.read_text(encoding="utf-8-sig", errors="replace"))
+def _read_transcript(path: Path | None) -> str | None:
+    return None if path is None else one_line(path.read_text(encoding="utf-8-sig", errors="replace"))
 
 
 def _doubts(table: pd.DataFrame, cells: pd.DataFrame) -> list[Finding]:
-    """What is odd in the labels of the turns that were read."""
+    """Oddities in the labels of the turns that were read."""
     classless = set(cells["utterance"][cells["EmoClass"].str.strip() == ""])
-    missing = [f"{turn} ({name})" for name in RATINGS for turn in table["utterance"][table[name].isna()]]
     strange = table["dialog"].isna() & ~table["utterance"].str.lower().str.startswith(TEST3)
     genders = table.dropna(subset=["speaker", "gender"]).groupby("speaker")["gender"].nunique()
     return [
         Finding.of("unknown speaker", table["utterance"][table["speaker"].isna()], "kept; belongs to no speaker"),
         Finding.of("speaker of two genders", genders.index[genders > 1], "kept as written"),
-        Finding.of("missing rating", missing, "kept without it"),
+        Finding.of("missing rating", missing_ratings(table), "kept without it"),
         Finding.of("missing emotion", table["utterance"][table["utterance"].isin(classless)], "kept without it"),
         Finding.of("rating outside the scale", out_of_scale(table, SCALE), "kept as written; the scale is 1 to 7"),
         Finding.of("unusual name", table["utterance"][strange], "kept, podcast unknown"),

@@ -1,4 +1,4 @@
-"""Which utterances are trained on, which choose the epoch and which are tested on, and what leaks between them."""
+"""Splits of a corpus into train, development and test, and speaker leakage between the three."""
 
 import itertools
 import re
@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from sercore.corpora.transcripts import words
 from sercore.schema import PARTITIONS, did_you_mean, first
 
 OFFICIAL = "official"
 PAIRED = re.compile(r".*\d[FM]")  # a speaker named after a session and a gender, as IEMOCAP's Ses01F
-MADE_HERE = re.compile(
-    r"by_(speaker|dialog|utterance)_(\d+)"
-)  # the name of a split that was made here: of what, its seed
+MADE_HERE = re.compile(r"by_(speaker|dialog|utterance)_(\d+)")  # names of by_group's splits: the column, the seed
 MOST_FOLDS = 20  # speakers up to which every one is left out once; more would be as many trainings
 SHARES = (0.6, 0.2, 0.2)  # of train, development and test in a split that is made here
 ATTEMPTS = 300  # random orders of the speakers that a split is chosen from
@@ -36,7 +35,7 @@ def official(utterances: pd.DataFrame, allow_speaker_leakage: bool = False) -> S
     """The corpus's own partitions; utterances of none are in none.
 
     Raises ValueError where a partition has no utterance, and where a speaker is in more than one of them, unless
-    `allow_speaker_leakage`. An unknown speaker is nobody's, so it is not torn.
+    `allow_speaker_leakage`. Unknown speakers are not one speaker and do not count.
     """
     sizes = utterances["partition"].value_counts()
     empty = [partition for partition in PARTITIONS if partition not in sizes]
@@ -46,10 +45,10 @@ def official(utterances: pd.DataFrame, allow_speaker_leakage: bool = False) -> S
             "(or its part was filtered away); split with splits.by_speaker() or splits.leave_one_speaker_out()"
         )
     split = _split(OFFICIAL, utterances, utterances["partition"])
-    torn = speaker_leakage(split, utterances)
-    if torn and not allow_speaker_leakage:
+    leaking = speaker_leakage(split, utterances)
+    if leaking and not allow_speaker_leakage:
         raise ValueError(
-            f"{len(torn)} speakers are in more than one partition, {first(torn)}; scores on seen speakers are "
+            f"{len(leaking)} speakers are in more than one partition, {first(leaking)}; scores on seen speakers are "
             "inflated: split with splits.by_speaker(), or allow_speaker_leakage=True to keep the partitions"
         )
     return split
@@ -98,7 +97,7 @@ def default_splits(utterances: pd.DataFrame) -> list[Split]:
 
     Three to MOST_FOLDS: every one is left out once (`leave_one_speaker_out`). More: one split whose partitions share
     no speaker (`by_speaker`). Fewer: one split by dialog where there are at least three, else by utterance, and a
-    warning, because its scores are then of voices that were heard in training. The same utterances give the same
+    warning, because it then tests on speakers that may be in training. The same utterances give the same
     splits: their seed is 0, whatever a run's.
     """
     speakers = utterances["speaker"].nunique()
@@ -108,8 +107,8 @@ def default_splits(utterances: pd.DataFrame) -> list[Split]:
         return leave_one_speaker_out(utterances)
     column = "dialog" if utterances["dialog"].nunique() >= len(PARTITIONS) else "utterance"
     warnings.warn(
-        f"{speakers} speakers are known of {len(utterances)} utterances, so the corpus is split by {column}: its "
-        "scores are of voices that may have been heard in training; name the speakers to test on unheard ones",
+        f"{speakers} speakers are known of {len(utterances)} utterances, so the corpus is split by {column}: the "
+        "speakers of its test may be in training too; name the speakers to test on others",
         stacklevel=2,
     )
     return [by_group(utterances, column)]
@@ -124,11 +123,11 @@ def by_name(utterances: pd.DataFrame, names: Iterable[str], corpus: str) -> list
     names = list(dict.fromkeys(names))
     made = {name: MADE_HERE.fullmatch(name) for name in names}
     left_out = {name for name in names if not made[name]}
-    found = {split.name: split for split in leave_one_speaker_out(utterances)} if left_out else {}
+    by_left_out = {split.name: split for split in leave_one_speaker_out(utterances)} if left_out else {}
     for name in left_out:
-        if name not in found:
-            raise ValueError(f"corpus '{corpus}' has no fold '{name}'{did_you_mean(name, found)}")
-    splits = [split for name, split in found.items() if name in left_out]
+        if name not in by_left_out:
+            raise ValueError(f"corpus '{corpus}' has no fold '{name}'{did_you_mean(name, by_left_out)}")
+    splits = [split for name, split in by_left_out.items() if name in left_out]
     return splits + [by_group(utterances, match[1], seed=int(match[2])) for match in made.values() if match]
 
 
@@ -192,24 +191,24 @@ def speaker_leakage(split: Split, utterances: pd.DataFrame) -> list[str]:
 
 
 def overlap(split: Split, utterances: pd.DataFrame) -> pd.DataFrame:
-    """What the partitions of `split` share, one row for each two of them.
+    """Speakers, dialogs and transcripts that two partitions of `split` share, one row for each pair.
 
-    Columns: `partition`, and `seen_in`, the one that comes before it in training; how many `speakers`, `dialogs` and
-    `transcripts` (the same words, whatever case and punctuation) are in both; `turns` of `partition` whose transcript
-    is in both, and their `share` of it. What is missing or empty is not shared. Under leave-one-speaker-out, test and
+    Columns: `partition` and `seen_in`, the two partitions; the number of `speakers`, `dialogs` and `transcripts` (the
+    same words, whatever case and punctuation) in both; the number of `turns` of `partition` whose transcript is in
+    both, and their `share` of it. What is missing or empty is not shared. Under leave-one-speaker-out, test and
     development share their dialogs by design: two people talk with each other.
     """
     homes = _homes(split, utterances)
-    homes["words"] = homes["transcript"].map(_words, na_action="ignore")
+    homes["words"] = homes["transcript"].map(lambda text: " ".join(words(text)), na_action="ignore")
     homes["words"] = homes["words"].where(homes["words"] != "")
     rows = []
     for before, partition in itertools.combinations(PARTITIONS, 2):
         ours, theirs = homes[homes["home"] == partition], homes[homes["home"] == before]
-        said = ours["words"].isin(theirs["words"].dropna())
+        shared = ours["words"].isin(theirs["words"].dropna())
         row = {"partition": partition, "seen_in": before}
         for column, name in (("speaker", "speakers"), ("dialog", "dialogs"), ("words", "transcripts")):
             row[name] = len(set(ours[column].dropna()) & set(theirs[column].dropna()))
-        rows.append({**row, "turns": int(said.sum()), "share": said.mean() if len(said) else 0.0})
+        rows.append({**row, "turns": int(shared.sum()), "share": shared.mean() if len(shared) else 0.0})
     return pd.DataFrame(rows)
 
 
@@ -236,9 +235,5 @@ def _speakers(utterances: pd.DataFrame) -> list[str]:
 
 
 def _session(speaker: str) -> str:
-    """What the names of two speakers of one session have in common; the whole name where it tells of no session."""
+    """The part of a name that both speakers of a session share; the whole name where it names no session."""
     return speaker[:-1] if PAIRED.fullmatch(speaker) else speaker
-
-
-def _words(transcript: str) -> str:
-    return " ".join(re.findall(r"[\w']+", transcript.lower()))

@@ -1,16 +1,9 @@
-"""The transcripts that a run is told: as they are, other ones, corrupted at a given rate, shuffled, or none at all.
+"""Transcripts of a corpus: read from files, compared by their word error rate, and changed for experiments.
 
-What happens to a word depends on the utterance's id and the word's place alone: it is the same for every model and
-seed, on every machine, and whoever is told more errors is told all the fewer ones as well.
-
-MSP-Podcast, releases 1.6 to 2.0, in the layout of each.
-
-Word error rate: how far recognised words are from those that were said, over all, by speaker, by emotion.
-
-What runs were told: kinds of transcripts, their word error rates, and what the models score with them.
-
-The condition of a run is among its parameters, not in the predictions table: the runs of each condition are read as a
-section of their own, with those of CNN14, which is told nothing, in all of them.
+A transcript condition names a source (the corpus's own transcripts, others by name, or none) and what is done to it:
+a share of the words made wrong, or all transcripts shuffled. What happens to a word depends only on the utterance's id
+and the word's position: it is the same for every model, seed and machine, and the words that are wrong at one rate are
+wrong in the same way at every higher one.
 """
 
 import dataclasses
@@ -25,23 +18,27 @@ import jiwer
 import pandas as pd
 
 from sercore import files, settings
-from sercore.corpora.corpus import Corpus
+from sercore.corpora.corpus import Corpus, read_cells
 from sercore.schema import did_you_mean, first
 from sercore.settings import EMPTY, OWN, TextSettings
+
+GOLD = "gold"  # name of the reference transcripts in the embedded study
+COUNTS = ("words", "substitutions", "deletions", "insertions")
+OVERALL = "all"
+THIRDS = ("low", "middle", "high")  # of the recogniser's confidence
+REPLACED, DELETED = 0.6, 0.2
+"""Shares of the wrong words that are replaced and deleted, about as in recognition; the rest is followed by another."""
 
 
 def read_transcripts(path: str | Path) -> dict[str, str]:
     """Utterance -> transcript of the CSV file `path`; an empty cell means that nothing was recognised.
 
-    Raises FileNotFoundError, and ValueError where a column is absent or an utterance is there twice.
+    Raises FileNotFoundError, and ValueError where a column is absent, a row has no utterance, or an utterance has two.
     """
     path = files.resolve(path)
     if not path.is_file():
         raise FileNotFoundError(f"no transcripts file {path}; expected a CSV with the columns utterance and transcript")
-    try:
-        cells = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a CSV table in UTF-8: {error}") from None
+    cells = read_cells(path)
     for column in ("utterance", "transcript"):
         if column not in cells:
             raise ValueError(f"{path}: no column '{column}'{did_you_mean(column, cells.columns)}")
@@ -51,28 +48,24 @@ def read_transcripts(path: str | Path) -> dict[str, str]:
     twice = cells["utterance"][cells["utterance"].duplicated()].unique()
     if len(twice):
         raise ValueError(f"{path}: {len(twice)} utterances have two transcripts, {first(twice)}; expected one row each")
-    return dict(zip(cells["utterance"], cells["transcript"].map(_one_line), strict=True))
+    return dict(zip(cells["utterance"], cells["transcript"].map(one_line), strict=True))
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """`text` with one space between its words."""
     return " ".join(text.split())
 
 
-COUNTS = ("words", "substitutions", "deletions", "insertions")
-OVERALL = "all"
-THIRDS = ("low", "middle", "high")  # of the recogniser's confidence
-
-
 def words(text: str) -> list[str]:
-    """The words of `text`, without case and punctuation, as error rates compare them."""
+    """The words of `text` in lower case, without punctuation."""
     return re.findall(r"[\w']+", text.lower())
 
 
 def word_error_rate(reference: Sequence[str], hypothesis: Sequence[str]) -> float:
-    """Words to be inserted, deleted or replaced to get from `hypothesis` to `reference`, per word of `reference`.
+    """Insertions, deletions and substitutions in `hypothesis`, per word of `reference`.
 
-    Both are lists of texts, one an utterance; the errors of all are added up before they are divided, so it may exceed
-    1. Case and punctuation do not count. NaN where the reference has no words.
+    Both are lists of texts, one for each utterance; the errors of all utterances are added up and divided by all words
+    of the reference, so the rate may exceed 1. Case and punctuation do not count. NaN where the reference has no words.
 
     >>> word_error_rate(["he won the prize", "well"], ["He won a prize!", ""])
     0.4
@@ -81,14 +74,14 @@ def word_error_rate(reference: Sequence[str], hypothesis: Sequence[str]) -> floa
 
 
 def count_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> pd.DataFrame:
-    """One row an utterance: the words of its reference, and the substitutions, deletions and insertions in it.
+    """One row for each utterance, columns COUNTS: the words of its reference and the errors of its hypothesis.
 
-    The alignment is the one with the fewest errors. Raises ValueError where the two are not as long.
+    The alignment is the one with the fewest errors. Raises ValueError where the two lists differ in length.
     """
     if len(reference) != len(hypothesis):
         raise ValueError(f"{len(reference)} references and {len(hypothesis)} hypotheses; expected as many of either")
-    pairs = [(words(said), words(heard)) for said, heard in zip(reference, hypothesis, strict=True)]
-    return pd.DataFrame([(len(said), *_edits(said, heard)) for said, heard in pairs], columns=list(COUNTS))
+    rows = [_count(words(ours), words(theirs)) for ours, theirs in zip(reference, hypothesis, strict=True)]
+    return pd.DataFrame(rows, columns=list(COUNTS))
 
 
 def rate(counts: pd.DataFrame) -> float:
@@ -131,43 +124,60 @@ def error_table(utterances: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
-def _edits(said: list[str], heard: list[str]) -> tuple[int, int, int]:
-    """Substitutions, deletions, insertions; jiwer is not asked about nothing, which its versions treat differently."""
-    if not said or not heard:
-        return 0, len(said), len(heard)
-    found = jiwer.process_words(" ".join(said), " ".join(heard))
-    return found.substitutions, found.deletions, found.insertions
+def _count(reference: list[str], hypothesis: list[str]) -> tuple[int, int, int, int]:
+    """COUNTS of one utterance; empty lists do not reach jiwer, whose versions treat them differently."""
+    if not reference or not hypothesis:
+        return len(reference), 0, len(reference), len(hypothesis)
+    edits = jiwer.process_words(" ".join(reference), " ".join(hypothesis))
+    return len(reference), edits.substitutions, edits.deletions, edits.insertions
 
 
 def _thirds(confidence: pd.Series) -> pd.Series:
-    """The third of the utterances, by confidence, that each belongs to; missing where the confidence is."""
+    """Third of the utterances, by confidence, of each; missing where the confidence is."""
     ranks = confidence.astype("float64").rank(method="first")
     return pd.qcut(ranks, 3, labels=list(THIRDS)) if confidence.notna().sum() >= 3 else ranks.map(lambda _: THIRDS[1])
 
 
-REPLACED, DELETED = 0.6, 0.2
-"""Shares of a corrupted word's fates; the rest has a word inserted behind it. Recognition errs about so."""
+class Condition(NamedTuple):
+    """A transcript condition: the source of the transcripts and what is done to them, as in settings.TextSettings."""
+
+    transcripts: str = OWN
+    corruption: float = 0.0
+    shuffled: bool = False
+
+    @property
+    def label(self) -> str:
+        """What it is called in tables: `gold`, `gold, 25 % corrupted`, `gold, shuffled`, `empty`."""
+        corrupted = f", {100 * self.corruption:g} % corrupted" if self.corruption else ""
+        return self.transcripts + ", shuffled" * self.shuffled + corrupted
+
+    @property
+    def settings(self) -> TextSettings:
+        """The settings of a run of this condition; those of the encoder are the default ones."""
+        return settings.build(TextSettings, self._asdict())
 
 
 def apply_transcripts(corpus: Corpus, text: TextSettings) -> Corpus:
-    """`corpus` with the transcripts that `text` asks for: taken from a source, then shuffled, then corrupted.
+    """`corpus` with the transcripts of the settings `text`: those of the source, then shuffled, then corrupted.
 
-    The source is the corpus's own transcripts, one of its other_transcripts by name, or none at all. What a source
-    does not have is missing, and a missing transcript is told as an empty one. Raises ValueError for a source that the
-    corpus does not have or that has none of its utterances, and as `shuffle` does.
+    The source is OWN (the corpus's transcripts), one of its other_transcripts by name, or EMPTY. An utterance that the
+    source lacks has a missing transcript, which models take as empty. Raises ValueError for a source that the corpus
+    does not have or that has none of its utterances, and as `shuffle` does.
     """
     if (text.transcripts, text.corruption, text.shuffled) == (OWN, 0.0, False):
         return corpus
-    told = _other_transcripts(corpus, text.transcripts)
+    transcripts = _of_source(corpus, text.transcripts)
     if text.shuffled:
-        told = shuffle(told)
+        transcripts = shuffle(transcripts)
     if text.corruption:
-        told = corrupt(told, text.corruption)
+        transcripts = corrupt(transcripts, text.corruption)
     ids = corpus.utterances["utterance"]
-    return dataclasses.replace(corpus, utterances=corpus.utterances.assign(transcript=ids.map(told).astype("str")))
+    return dataclasses.replace(
+        corpus, utterances=corpus.utterances.assign(transcript=ids.map(transcripts).astype("str"))
+    )
 
 
-def _other_transcripts(corpus: Corpus, source: str) -> dict[str, str | None]:
+def _of_source(corpus: Corpus, source: str) -> dict[str, str | None]:
     """Utterance -> transcript of the source, None where it is missing."""
     ids = list(corpus.utterances["utterance"])
     if source == EMPTY:
@@ -182,13 +192,13 @@ def _other_transcripts(corpus: Corpus, source: str) -> dict[str, str | None]:
             f"{', '.join(known)}; others are files that its `other_transcripts` name in the parameters file"
         )
     path = corpus.other_transcripts[source]
-    held = read_transcripts(path)
-    if not held.keys() & set(ids):
+    transcripts = read_transcripts(path)
+    if not transcripts.keys() & set(ids):
         raise ValueError(
-            f"{path} has transcripts of {first(sorted(held))}, and none of the {len(ids)} utterances of "
+            f"{path} has transcripts of {first(sorted(transcripts))}, and none of the {len(ids)} utterances of "
             f"'{corpus.name}', {first(ids)}; name the file that was made from this corpus"
         )
-    return {name: held.get(name) for name in ids}
+    return {name: transcripts.get(name) for name in ids}
 
 
 def corrupt(transcripts: Mapping[str, str | None], rate: float) -> dict[str, str | None]:
@@ -197,7 +207,7 @@ def corrupt(transcripts: Mapping[str, str | None], rate: float) -> dict[str, str
     A wrong word is replaced by another one (share .6), deleted (.2) or followed by another one (.2), drawn from all
     words of `transcripts`, so that frequent ones come more often. The word error rate comes to about `rate`, a little
     less where an error mends another. A word that is wrong at one rate is wrong in the same way at all higher ones.
-    A missing transcript stays missing. Raises ValueError for a rate that is none.
+    A missing transcript stays missing. Raises ValueError for a rate outside 0 to 1.
     """
     if not 0 <= rate <= 1:
         raise ValueError(f"corruption is {rate}; expected a share of the words, 0 to 1")
@@ -206,24 +216,24 @@ def corrupt(transcripts: Mapping[str, str | None], rate: float) -> dict[str, str
 
 
 def _corrupted(utterance: str, text: str, rate: float, vocabulary: Sequence[str]) -> str:
-    told = []
+    result = []
     for place, word in enumerate(text.split()):
         if _random(utterance, place, "wrong") >= rate:
-            told.append(word)
+            result.append(word)
             continue
         fate = _random(utterance, place, "fate")
         other = _other_word(word, vocabulary, _random(utterance, place, "word"))
         if fate < REPLACED:
-            told.append(other)
+            result.append(other)
         elif fate >= REPLACED + DELETED:
-            told += [word, other]
-    return " ".join(told)
+            result += [word, other]
+    return " ".join(result)
 
 
 def _other_word(word: str, vocabulary: Sequence[str], chance: float) -> str:
     """The word at `chance` of the sorted `vocabulary`, or the next that is not `word`; `word` where there is no other.
 
-    >>> _other("Dog.", ["cat", "dog", "dog"], 0.5)
+    >>> _other_word("Dog.", ["cat", "dog", "dog"], 0.5)
     'cat'
     """
     start = int(chance * len(vocabulary))
@@ -238,37 +248,16 @@ def _other_word(word: str, vocabulary: Sequence[str], chance: float) -> str:
 def shuffle(transcripts: Mapping[str, str | None]) -> dict[str, str | None]:
     """`transcripts` (utterance -> text) in which every utterance has the transcript of another one.
 
-    In an order that only the ids decide, each takes its successor's. Raises ValueError for fewer than two utterances.
+    Each utterance takes the transcript of the next one, in an order that depends only on the ids.
+    Raises ValueError for fewer than two utterances.
     """
     if len(transcripts) < 2:
-        raise ValueError(f"{len(transcripts)} utterances cannot be told each other's transcripts; expected at least 2")
+        raise ValueError(f"{len(transcripts)} utterances cannot swap their transcripts; expected at least 2")
     order = sorted(transcripts, key=lambda utterance: (_random(utterance, 0, "order"), utterance))
     return {name: transcripts[after] for name, after in zip(order, [*order[1:], order[0]], strict=True)}
 
 
 def _random(utterance: str, place: int, what: str) -> float:
-    """A number in [0, 1), the same for the same arguments everywhere, as if drawn at random for each of them."""
+    """A pseudo-random number in [0, 1), the same for the same arguments on any machine."""
     drawn = blake2b(f"{utterance}\n{place}\n{what}".encode(), digest_size=7).digest()
     return int.from_bytes(drawn, "big") / 256**7
-
-
-GOLD = "gold"
-
-
-class Condition(NamedTuple):
-    """The transcripts that a model is told: see settings.TextSettings."""
-
-    transcripts: str = OWN
-    corruption: float = 0.0
-    shuffled: bool = False
-
-    @property
-    def label(self) -> str:
-        """What it is called in tables: `gold`, `gold, 25 % corrupted`, `gold, shuffled`, `empty`."""
-        told = f", {100 * self.corruption:g} % corrupted" if self.corruption else ""
-        return self.transcripts + ", shuffled" * self.shuffled + told
-
-    @property
-    def settings(self) -> TextSettings:
-        """The settings of a run of this condition; those of the encoder are the default ones."""
-        return settings.build(TextSettings, self._asdict())

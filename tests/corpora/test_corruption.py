@@ -85,7 +85,7 @@ def test_shuffling_gives_everybody_somebody_elses_words(said):
     shuffled = transcripts.shuffle(said)
     assert sorted(shuffled.values()) == sorted(said.values())
     assert not [name for name in said if shuffled[name] == said[name]]
-    with pytest.raises(ValueError, match="1 utterances cannot be told each other's"):
+    with pytest.raises(ValueError, match="1 utterances cannot swap their transcripts"):
         transcripts.shuffle({"a": "alone"})
 
 
