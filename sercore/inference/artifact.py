@@ -1,7 +1,7 @@
-"""What was trained, as it lies in a folder: a run of the study, one of its folds, or a model that was passed on.
+"""A trained model in a folder: a run of the study, one of its folds, or an exported model.
 
 A run whose corpus has official partitions has one network. One that leaves a speaker out at a time has a network for
-each; the folder of the run stands for all of them, whose answers are averaged, and that of a fold for its own.
+each: the folder of the run stands for all of them, whose answers are averaged, and that of a fold for its own.
 """
 
 from collections.abc import Mapping
@@ -12,15 +12,13 @@ from typing import Any
 import pandas as pd
 
 from sercore import files, settings
-from sercore.corpora import iemocap, msp_podcast
+from sercore.registry import CORPORA, MODELS
 from sercore.schema import EMOTION, FOUR_CLASSES, PROBABILITY, first, probability_columns
 from sercore.settings import FeatureSettings, NetworkSettings, TextSettings
 
-DESCRIPTION = "settings.json"  # of a folder that was passed on
+DESCRIPTION = "settings.json"  # of an exported folder
 FORMAT = 1  # of that file; counted up when an older one can no longer be read
 FOLD = "fold="
-KNOWN = settings.TRAINED_MODELS
-SCALES = {"iemocap": iemocap.SCALE, "msp-podcast": msp_podcast.SCALE}  # of runs that did not record it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +40,19 @@ class Trained:
     networks: dict[str, Path]  # fold -> weights
 
     @property
-    def reads(self) -> bool:
+    def uses_text(self) -> bool:
         """Whether the model takes text."""
-        return settings.uses_text(self.model)
+        return MODELS[self.model].uses_text
 
     @property
-    def listens(self) -> bool:
+    def uses_audio(self) -> bool:
         """Whether the model takes sound."""
-        return self.model != settings.TEXT_MODEL
+        return MODELS[self.model].uses_audio
+
+    @property
+    def takes(self) -> str | None:
+        """The features that the model takes: "log_mel", "waveform" or "tokens"."""
+        return MODELS[self.model].features
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,18 +67,20 @@ def place(path: str | Path) -> Path:
 
 
 def read(folder: str | Path) -> Trained:
-    """What lies in `folder`: a complete run, one fold of such (`fold=<name>`), or what exports.export wrote.
+    """The trained model in `folder`: a complete run, one fold of a run (`fold=<name>`), or what export.export wrote.
 
-    Raises FileNotFoundError where there is none of these, with the runs that are near, and ValueError for one that
-    holds no model, a model of another kind, or another format.
+    Raises:
+        FileNotFoundError: There is none of these; the message names the runs that are near.
+        ValueError: The folder holds no model, a model that no run trains, or one in another format.
     """
     folder = place(folder)
-    found = _exported(folder) if (folder / DESCRIPTION).is_file() else _complete(folder)
-    if found.model not in KNOWN:
+    trained = _exported(folder) if (folder / DESCRIPTION).is_file() else _complete(folder)
+    known = [name for name, spec in MODELS.items() if spec.trained]
+    if trained.model not in known:
         raise ValueError(
-            f"{folder} holds a model '{found.model}', which cannot be used here; those that can: {', '.join(KNOWN)}"
+            f"{folder} holds a model '{trained.model}', which cannot be used here; those that can: {', '.join(known)}"
         )
-    return found
+    return trained
 
 
 def _complete(folder: Path) -> Trained:
@@ -95,7 +100,7 @@ def _complete(folder: Path) -> Trained:
 
 
 def describe(trained: Trained) -> dict[str, Any]:
-    """`trained` as it is written to a folder that is passed on; the networks by their files' names."""
+    """`trained` as an exported folder's settings.json holds it; the networks by their files' names."""
     content = asdict(trained)
     content["networks"] = {fold: path.name for fold, path in trained.networks.items()}
     return {"format": FORMAT, **content}
@@ -110,13 +115,13 @@ def predictions(folder: str | Path) -> pd.DataFrame:
 
 
 def _of_run(run: Path, predictions: pd.DataFrame, networks: dict[str, Path]) -> Trained:
-    asked, made = files.read_yaml(run / files.PARAMETERS), files.read_json(run / files.PROVENANCE)
+    parameters, provenance = files.read_yaml(run / files.PARAMETERS), files.read_json(run / files.PROVENANCE)
     targets = tuple(predictions["target"].unique())
     corpus = str(predictions["train_corpus"].iloc[0])
     names = [column.removeprefix(PROBABILITY) for column in probability_columns(predictions)]
-    members = asked.get("classes", FOUR_CLASSES)
-    data = made["corpora"][corpus]
-    scale = data.get("scale") or SCALES.get(corpus)
+    members = parameters.get("classes", FOUR_CLASSES)
+    data = provenance["corpora"][corpus]
+    scale = data.get("scale") or (CORPORA[corpus].scale if corpus in CORPORA else None)
     return Trained(
         section=str(predictions["section"].iloc[0]),
         model=str(predictions["model"].iloc[0]),
@@ -128,7 +133,7 @@ def _of_run(run: Path, predictions: pd.DataFrame, networks: dict[str, Path]) -> 
         scale=None if targets == (EMOTION,) or scale is None else (float(scale[0]), float(scale[1])),
         encoder=None,
         networks=networks,
-        **_settings(made["settings"]),
+        **_settings(provenance["settings"]),
     )
 
 

@@ -1,177 +1,249 @@
-"""The card of a model that is passed on: what it is, what it was trained and tested on, and how well."""
+"""The card of an exported model: what it is, what it was trained and tested on, and how well.
 
+A README in Markdown with the YAML header that the Hugging Face hub reads, the results as its `model-index`.
+"""
+
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from sercore import schema
-from sercore.analysis import captions, statistics
+from sercore.analysis import statistics
 from sercore.analysis.comparisons import DRAWS, FEWEST_SPEAKERS, SEED
-from sercore.analysis.results import OFFICIAL, PERCENT, classes, scores
+from sercore.analysis.results import OFFICIAL, classes, scores
 from sercore.analysis.tables import number_text
 from sercore.inference.artifact import Trained
-from sercore.schema import EMOTION, MODEL_LABELS, first
-from sercore.settings import SPEECH_MODELS
+from sercore.registry import CORPORA, METRICS, MODELS, SECTIONS
+from sercore.schema import EMOTION, first
 
-LICENCES = {
-    "iemocap": "IEMOCAP is licensed by the University of Southern California (SAIL) for research",
-    "msp-podcast": "MSP-Podcast is licensed by the University of Texas at Dallas, by agreement with an institution",
+TASK = "speech-emotion-recognition"
+SIMULATED = (
+    "> **SIMULATED SPEECH. Nobody said any of this.** The model was trained on nothing but synthesised speech, whose "
+    "emotions were made by rule. It shows that the programs work. What it predicts for a person means nothing."
+)
+DOMAINS = {
+    "iemocap": "It was trained on ten actors of one place, in English.",
+    "msp-podcast": "It was trained on English podcasts.",
 }
-WHAT = {
-    "cnn14": "CNN14 on log-Mel spectrograms",
-    "sfcnn14": "CNN14 on log-Mel spectrograms, its last block shifted by a projection of a text embedding",
-    "mfcnn14": "CNN14 on log-Mel spectrograms, all six blocks shifted by projections of a text embedding",
-    "bert": "a fine-tuned text encoder; it reads what is said and does not listen",
-    **dict.fromkeys(SPEECH_MODELS, "encoder of the waveform and a linear layer; not the paper's, by its protocol"),
-}
-METRICS = {"uar": "UAR (%)", "ccc": "CCC", "pcc": "PCC"}
+"""Corpus -> how narrow its speech is."""
 
 
-def card(what: Trained, predictions: pd.DataFrame, made: Mapping[str, Any], onnx: Mapping[str, Any] | None) -> str:
-    """The card, in Markdown, of the model `what`, whose run made `predictions` and the provenance `made`.
+def card(
+    trained: Trained, predictions: pd.DataFrame, provenance: Mapping[str, Any], onnx: Mapping[str, Any] | None
+) -> ModelCard:
+    """The card of a model.
 
-    `onnx`: what exports recorded of the ONNX files, None where there are none.
+    Args:
+        trained: The model.
+        predictions: The predictions table of its run.
+        provenance: The run's provenance.json.
+        onnx: What export recorded of the ONNX files; None where there are none.
     """
-    title = f"{MODEL_LABELS[what.model]} of {schema.corpus_label(what.corpus)}: {', '.join(what.names)}"
+    title = f"{MODELS.label(trained.model)} of {CORPORA.label(trained.corpus)}: {', '.join(trained.names)}"
+    results = _results(trained, predictions)
+    summary = MODELS[trained.model].summary
+    section = f", section {SECTIONS[trained.section].paper}" if trained.section in SECTIONS else ""
     parts = [
         f"# {title}",
-        *([SIMULATED] if what.simulated else []),
-        f"{WHAT[what.model][0].upper()}{WHAT[what.model][1:]} (Triantafyllopoulos et al., *Multistage linguistic "
-        f"conditioning of convolutional layers for speech emotion recognition*{SECTIONS.get(what.section, '')}).",
-        "## Answers\n\n" + _answers(what),
-        "## Use\n\n" + _use(what, onnx),
-        "## Data and protocol\n\n" + _protocol(what, made),
-        "## Scores\n\n" + _scores(what, predictions),
-        "## Limits\n\n" + _limits(what),
-        "## Licence\n\n" + _licence(what),
+        *([SIMULATED] if trained.simulated else []),
+        f"{summary[0].upper()}{summary[1:]} (Triantafyllopoulos et al., *Multistage linguistic "
+        f"conditioning of convolutional layers for speech emotion recognition*{section}).",
+        "## Answers\n\n" + _answers(trained),
+        "## Use\n\n" + _use(trained, onnx),
+        "## Data and protocol\n\n" + _protocol(trained, provenance),
+        "## Scores\n\n" + _scores(trained, predictions, results),
+        "## Limits\n\n" + _limits(trained),
+        "## Licence\n\n" + _licence(trained),
     ]
-    return "\n\n".join(parts) + "\n"
+    body = "\n\n".join(parts) + "\n"
+    return ModelCard(f"---\n{_header(trained, results, title).to_yaml()}\n---\n\n{body}")
 
 
-SECTIONS = {"categories": ", section 5", "dimensions": ", section 6.1", "multitask": ", section 6.2"}
-SIMULATED = (
-    "> **SIMULATED SPEECH. Nobody said any of this.** The model was trained on nothing but speech that a synthesiser "
-    "made, with emotions planted in it. It shows that the programs work. What it says of a person means nothing."
-)
+def _header(trained: Trained, results: pd.DataFrame, title: str) -> ModelCardData:
+    """What the hub's search and tables read of the card."""
+    english = trained.simulated or (trained.corpus in CORPORA and CORPORA[trained.corpus].in_paper)
+    free = trained.simulated and not (trained.network.pretrained or trained.network.encoder or not trained.uses_audio)
+    scored = results[results["score"].notna()]
+    return ModelCardData(
+        language="en" if english else None,
+        license="mit" if free else "other",
+        license_name=None if free else "terms-of-the-training-data",
+        library_name="sercore",
+        pipeline_tag="audio-classification" if trained.uses_audio else "text-classification",
+        tags=[TASK, trained.model, trained.section, *(["simulated-speech"] if trained.simulated else [])],
+        datasets=[_dataset(trained.corpus, trained.simulated)],
+        metrics=list(dict.fromkeys(scored["metric"])),
+        model_name=title,
+        eval_results=[
+            EvalResult(
+                task_type=TASK,
+                task_name=f"Speech emotion recognition: {row.target}",
+                dataset_type=_dataset(row.test_corpus, row.simulated),
+                dataset_name=CORPORA.label(row.test_corpus) + (" (simulated speech)" if row.simulated else ""),
+                dataset_config=row.target,  # results of one task and data set are listed together
+                dataset_split="test",
+                metric_type=row.metric,
+                metric_name=f"{METRICS[row.metric].axis} of {row.target}",
+                metric_value=round(float(row.score), METRICS[row.metric].digits),
+            )
+            for row in scored.itertuples()
+        ]
+        or None,
+    )
 
 
-def _answers(what: Trained) -> str:
-    if what.targets == (EMOTION,):
-        members = [f"{name} (raters said {' or '.join(what.classes[name])})" for name in what.names]
+def _dataset(corpus: str, simulated: bool) -> str:
+    """The id of a corpus: letters, digits, hyphens."""
+    return re.sub(r"[^\w.-]+", "-", f"synthetic-{corpus}" if simulated else corpus).strip("-.")
+
+
+def _answers(trained: Trained) -> str:
+    if trained.targets == (EMOTION,):
+        members = [f"{name} (rated as {' or '.join(trained.classes[name])})" for name in trained.names]
         return "A probability for each of " + ", ".join(members) + "; they add up to 1, other emotions have no place."
-    scale = "a scale that the run did not record" if what.scale is None else f"{what.scale[0]:g} to {what.scale[1]:g}"
+    scale = trained.scale
+    ends = "a scale that the run did not record" if scale is None else f"{scale[0]:g} to {scale[1]:g}"
     return (
-        f"A rating of {', '.join(what.names)} on the training corpus's own scale, {scale}. Nothing keeps an answer "
+        f"A rating of {', '.join(trained.names)} on the training corpus's own scale, {ends}. Nothing keeps an answer "
         "within its ends."
     )
 
 
-def _use(what: Trained, onnx: Mapping[str, Any] | None) -> str:
-    text = ', texts=["what is said in it"]' if what.reads else ""
-    told = [
+def _use(trained: Trained, onnx: Mapping[str, Any] | None) -> str:
+    text = ', texts=["the transcript of it"]' if trained.uses_text else ""
+    paragraphs = [
         '```python\nfrom sercore.inference import predictor\n\npredict = predictor.load("this/folder")\n'
         f'predict(["speech.wav"]{text})\n```',
-        "Weights are safetensors, settings JSON: nothing in the folder is executed. " + _networks(what),
+        "Weights are safetensors, settings JSON: nothing in the folder is executed. " + _networks(trained),
     ]
-    if what.model in SPEECH_MODELS:
-        told.append(f"Front end: mono at {what.features.sample_rate} Hz, rounded to 16 bits; no features.")
-    elif what.listens:
-        front = what.features
-        told.append(
+    front = trained.features
+    if trained.takes == "waveform":
+        paragraphs.append(f"Front end: mono at {front.sample_rate} Hz, rounded to 16 bits; no features.")
+    elif trained.takes == "log_mel":
+        paragraphs.append(
             f"Front end: mono at {front.sample_rate} Hz; Hann window of {front.window} samples, hop {front.hop}, "
             f"mirrored ends; power in {front.mels} Slaney mel bands from {front.low:g} to {front.high:g} Hz; "
             "10 log10 max(power, 1e-10), rounded to float16. What is shorter than 32 frames is followed by silence."
         )
-    if what.reads:
-        use = "the mean of the token vectors of its last layer" if what.listens else "only its tokeniser is needed"
-        told.append(
-            f"Text encoder: `{what.text.encoder}`, cut at {what.text.tokens} tokens, {use}; its content must have the "
-            f"fingerprint `{what.encoder}`. It is not in this folder; where it lies elsewhere, give its folder: "
-            '`predictor.load(folder, encoder="...")`. The empty text is a text; a missing one is not.'
+    if trained.uses_text:
+        use = "the mean of the token vectors of its last layer" if trained.uses_audio else "only its tokeniser is used"
+        paragraphs.append(
+            f"Text encoder: `{trained.text.encoder}`, cut at {trained.text.tokens} tokens, {use}; its content must "
+            f"have the fingerprint `{trained.encoder}`. It is not in this folder; where it lies elsewhere, give its "
+            'folder: `predictor.load(folder, encoder="...")`. The empty text is a text; a missing one is not.'
         )
     if onnx is not None:
-        told.append(
+        paragraphs.append(
             f"ONNX (opset {onnx['opset']}): {', '.join(f'`{name}`' for name in onnx['files'].values())} take "
             + "; ".join(f"`{name}` {shape}" for name, shape in onnx["inputs"].items())
-            + f" and give `logits` (batch, {len(what.names)}), "
-            + ("whose softmax are the probabilities." if what.targets == (EMOTION,) else "the ratings.")
+            + f" and give `logits` (batch, {len(trained.names)}), "
+            + ("whose softmax are the probabilities." if trained.targets == (EMOTION,) else "the ratings.")
             + f" Checked against PyTorch in onnxruntime: largest difference {max(onnx['difference'].values()):.1g}."
         )
-    return "\n\n".join(told)
+    return "\n\n".join(paragraphs)
 
 
-def _networks(what: Trained) -> str:
-    if len(what.networks) == 1:
+def _networks(trained: Trained) -> str:
+    if len(trained.networks) == 1:
         return "There is one network."
     return (
-        f"There are {len(what.networks)} networks, one for each speaker that was left out of training "
-        f"({first(what.networks, most=20)}); their probabilities or ratings are averaged."
+        f"There are {len(trained.networks)} networks, one for each speaker that was left out of training "
+        f"({first(trained.networks, most=20)}); their probabilities or ratings are averaged."
     )
 
 
-def _protocol(what: Trained, made: Mapping[str, Any]) -> str:
-    data = made["corpora"][what.corpus]
-    kind = "synthesised speech" if what.simulated else "recorded speech"
-    pretrained = what.network.pretrained if what.listens else None
-    if what.network.encoder:
-        pretrained = what.network.encoder
+def _protocol(trained: Trained, provenance: Mapping[str, Any]) -> str:
+    data = provenance["corpora"][trained.corpus]
+    kind = "synthesised speech" if trained.simulated else "recorded speech"
+    pretrained = trained.network.encoder or trained.network.pretrained
     start = f"the published weights of `{pretrained.rpartition('/')[2]}`" if pretrained else "Xavier initial weights"
-    folds = list(what.networks)
+    folds = list(trained.networks)
     how = "the corpus's training partition, the epoch chosen on its development partition"
     if folds != [OFFICIAL]:
         how = (
             f"the splits {first(folds, most=20)}: a name is of the speaker that was left out, or says how the split "
             "was made; the epoch chosen on each split's development partition"
         )
-    training = made["settings"]["training"]
-    steps = [f"{training['epochs']} epochs at most", f"batches of {training['batch']}", f"seed {what.seed}"]
+    selected_by = SECTIONS[trained.section].selected_by if trained.section in SECTIONS else "development score"
+    training = provenance["settings"]["training"]
+    steps = [f"{training['epochs']} epochs at most", f"batches of {training['batch']}", f"seed {trained.seed}"]
     return (
-        f"{schema.corpus_label(what.corpus)}: {kind}, {data['utterances']} utterances, of which "
-        f"{data['with_target']} have the targets. Trained on {how}, by "
-        f"{captions.SELECTED_BY.get(what.section, 'development score')}. "
-        f"{_transcripts(what)}Started from {start if what.listens else 'the text encoder'}; {', '.join(steps)}; "
-        f"made with commit {made.get('commit')}{' with changes' if made.get('dirty') else ''}. "
+        f"{CORPORA.label(trained.corpus)}: {kind}, {data['utterances']} utterances, of which "
+        f"{data['with_target']} have the targets. Trained on {how}, by {selected_by}. "
+        f"{_transcripts(trained)}Started from {start if trained.uses_audio else 'the text encoder'}; "
+        f"{', '.join(steps)}; "
+        f"made with commit {provenance.get('commit')}{' with changes' if provenance.get('dirty') else ''}. "
         "Settings and versions: `settings.json`."
     )
 
 
-def _transcripts(what: Trained) -> str:
-    """Which transcripts a model that reads was trained and tested with."""
-    if not what.reads:
+def _transcripts(trained: Trained) -> str:
+    """Which transcripts a model with text was trained and tested with."""
+    if not trained.uses_text:
         return ""
-    told = f"It read the transcripts '{what.text.transcripts}'"
-    told += f", {what.text.corruption:.0%} of their words made wrong" if what.text.corruption else ""
-    return told + (", each of another utterance" if what.text.shuffled else "") + ". "
+    text = trained.text
+    wrong = f", {text.corruption:.0%} of their words made wrong" if text.corruption else ""
+    return f"Transcripts: '{text.transcripts}'{wrong}{', each of another utterance' if text.shuffled else ''}. "
 
 
-def _scores(what: Trained, predictions: pd.DataFrame) -> str:
+def _results(trained: Trained, predictions: pd.DataFrame) -> pd.DataFrame:
+    """The scores of the test utterances, one row for each corpus, target and metric.
+
+    Columns: test_corpus, target, metric, score, low and high (95 % over speakers; NaN: not known), utterances,
+    speakers, simulated.
+    """
+    labels = classes(predictions)
+    test = predictions[predictions["partition"] == "test"]
+    table = scores(test)
+    shown = table["metric"].map(lambda name: METRICS[name].compared) & (
+        (table["test_corpus"] != trained.corpus) | (table["pooling"] != "folds")
+    )
+    rows = []
+    for row in table[shown].itertuples():
+        part = test[(test["test_corpus"] == row.test_corpus) & (test["target"] == row.target)]
+        low, high = _interval(part, row.metric, row.test_corpus == trained.corpus, labels)
+        counts = {"utterances": row.utterances, "speakers": part["speaker"].nunique()}
+        rows.append(
+            {
+                **{name: getattr(row, name) for name in ("test_corpus", "target", "metric", "score")},
+                **{"low": low, "high": high, **counts, "simulated": bool(part["simulated"].all())},
+            }
+        )
+    columns = ["test_corpus", "target", "metric", "score", "low", "high", "utterances", "speakers", "simulated"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _interval(part: pd.DataFrame, metric: str, in_domain: bool, labels: list[str]) -> tuple[float, float]:
+    """Ends of the interval over the speakers of `part`, as printed; NaN where there is none."""
+    spec = METRICS[metric]
+    if part["speaker"].nunique() < FEWEST_SPEAKERS or not spec.resampled:
+        return np.nan, np.nan
+    runs = ("seed",) if in_domain else ("seed", "fold")
+    generator = np.random.default_rng(SEED)
+    interval = statistics.bootstrap_interval(part, metric, generator, draws=DRAWS, runs=runs, labels=labels)
+    return spec.scale * interval.low, spec.scale * interval.high
+
+
+def _scores(trained: Trained, predictions: pd.DataFrame, results: pd.DataFrame) -> str:
     lines = [
         "| tested on | of | metric | score | 95 % over speakers | utterances | speakers |",
         "|---|---|---|---:|---|---:|---:|",
     ]
-    labels = classes(predictions)
-    found = scores(predictions[predictions["partition"] == "test"])
-    for row in found[found["metric"].isin(METRICS) & found["pooling"].isin(("single", "pooled", "folds"))].itertuples():
-        in_domain = row.train_corpus == row.test_corpus
-        if in_domain and row.pooling == "folds":
-            continue
-        part = predictions[
-            (predictions["partition"] == "test")
-            & (predictions["test_corpus"] == row.test_corpus)
-            & (predictions["target"] == row.target)
-        ]
-        speakers = part["speaker"].nunique()
+    for row in results.itertuples():
+        known = np.isfinite([row.low, row.high]).all()
+        ends = [number_text(end, row.metric) for end in (row.low, row.high)] if known else []
         lines.append(
-            f"| {schema.corpus_label(row.test_corpus)} | {row.target} | {METRICS[row.metric]} "
-            f"| {number_text(row.score, row.metric)} | {_interval(part, row.metric, in_domain, labels, speakers)} "
-            f"| {row.utterances} | {speakers} |"
+            f"| {CORPORA.label(row.test_corpus)} | {row.target} | {METRICS[row.metric].axis} "
+            f"| {number_text(row.score, row.metric)} | {' to '.join(ends) or 'not known'} "
+            f"| {row.utterances} | {row.speakers} |"
         )
     averaged = (
         " Each network is scored on the speaker that it was not trained on; the average of the networks, which this "
         "folder gives, has no score here, because some of them were trained on every speaker."
-        if len(what.networks) > 1
+        if len(trained.networks) > 1
         else ""
     )
     simulated = " All of it is simulated speech." if predictions["simulated"].all() else ""
@@ -182,44 +254,32 @@ def _scores(what: Trained, predictions: pd.DataFrame) -> str:
     )
 
 
-def _interval(part: pd.DataFrame, metric: str, in_domain: bool, labels: list[str], speakers: int) -> str:
-    if speakers < FEWEST_SPEAKERS:
-        return "not known"
-    runs = ("seed",) if in_domain else ("seed", "fold")
-    generator = np.random.default_rng(SEED)
-    found = statistics.bootstrap_interval(part, metric, generator, draws=DRAWS, runs=runs, labels=labels)
-    if not np.isfinite([found.low, found.high]).all():
-        return "not known"
-    unit = PERCENT if metric == "uar" else 1
-    return f"{number_text(unit * found.low, metric)} to {number_text(unit * found.high, metric)}"
-
-
-def _limits(what: Trained) -> str:
-    said = {
-        "iemocap": "It heard ten actors of one place, in English.",
-        "msp-podcast": "It heard English podcasts.",
-    }.get(what.corpus, f"It heard the speakers of {schema.corpus_label(what.corpus)} and nobody else.")
-    if what.simulated:
-        said = "It heard a synthesiser, in English."
-    words = " What it is given as text counts: errors of speech recognition change its answers." if what.reads else ""
+def _limits(trained: Trained) -> str:
+    corpus = CORPORA.label(trained.corpus)
+    domain = DOMAINS.get(trained.corpus, f"It was trained on the speakers of {corpus} and nobody else.")
+    if trained.simulated:
+        domain = "It was trained on a synthesiser's speech, in English."
+    words = " Its answers depend on the text: errors of speech recognition change them." if trained.uses_text else ""
     return (
-        f"{said} Other languages, rooms, microphones and ways to show feelings were not tested; the table "
-        "above says how far scores fall on another corpus, where one was tried. The answers guess what raters would "
-        f"have said, not what somebody feels; probabilities are not calibrated.{words} Not for decisions about people."
+        f"{domain} Other languages, rooms, microphones and ways to show feelings were not tested; the table "
+        "above says how far scores fall on another corpus, where one was tried. The answers predict what raters would "
+        f"answer, not what somebody feels; probabilities are not calibrated.{words} Not for decisions about people."
     )
 
 
-def _licence(what: Trained) -> str:
-    if what.simulated:
-        owner = "The training speech was synthesised by the project (espeak-ng); no corpus's licence is in the weights."
+def _licence(trained: Trained) -> str:
+    if trained.simulated:
+        terms = "The training speech was synthesised by the project (espeak-ng); no corpus's licence is in the weights."
     else:
-        owner = (
-            f"{LICENCES.get(what.corpus, f'The corpus {schema.corpus_label(what.corpus)} has a licence of its own')}: "
-            "weights that were trained on it carry its terms. Pass them on only to whom and for what these allow."
+        corpus = f"The corpus {CORPORA.label(trained.corpus)} has a licence of its own"
+        known = CORPORA[trained.corpus].licence if trained.corpus in CORPORA else ""
+        terms = (
+            f"{known or corpus}: weights that were trained on it carry its terms. Share them only with whom and for "
+            "what these allow."
         )
-    parts = [owner, "The code is MIT."]
-    if what.reads:
-        parts.append(f"The text encoder `{what.text.encoder}` has a licence of its own.")
-    if what.listens and (what.network.pretrained or what.network.encoder):
+    parts = [terms, "The code is MIT."]
+    if trained.uses_text:
+        parts.append(f"The text encoder `{trained.text.encoder}` has a licence of its own.")
+    if trained.uses_audio and (trained.network.pretrained or trained.network.encoder):
         parts.append("The published weights that training started from have a licence of their own.")
     return " ".join(parts)

@@ -1,6 +1,6 @@
-"""A trained model to be passed on: a folder of safetensors, settings, a card and, if wanted, ONNX.
+"""A trained model, exported: a folder of safetensors, settings, a card and, if wanted, ONNX.
 
-`prediction.load` takes the folder as it takes a run's. Nothing in it is a pickle.
+`predictor.load` takes the folder as it takes a run's. Nothing in it is a pickle.
 """
 
 import importlib.util
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sercore import files, settings
+from sercore import files
 from sercore.features import hub
 from sercore.inference import artifact
 from sercore.inference.artifact import DESCRIPTION, Trained
@@ -46,34 +46,38 @@ def export(run: str | Path, folder: str | Path, onnx: bool = False) -> Path:
     The folder holds `<fold>.safetensors` for each network, settings.json (front end, text encoder by name and
     fingerprint, classes or dimensions and scale), README.md (the model's card) and, with `onnx`, `<fold>.onnx`.
 
-    Raises FileExistsError where there is something in `folder`; as trained.read does; EncoderError where the text
-    encoder is not at hand, whose fingerprint is recorded; and as `write_onnx` does.
+    Raises:
+        FileExistsError: There is something in `folder`.
+        FileNotFoundError: As artifact.read.
+        EncoderError: The text encoder, whose fingerprint is recorded, is not there.
+        ValueError: As artifact.read; `run` was exported already; as `write_onnx`.
+        ModuleNotFoundError: As `write_onnx`.
     """
-    folder, what = files.resolve(folder), artifact.read(run)
+    folder, trained = files.resolve(folder), artifact.read(run)
     if (artifact.place(run) / DESCRIPTION).is_file():
         raise ValueError(f"{run} was exported already: copy the folder")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} is there already; remove it or name another folder")
     home = artifact.place(run)
     home = home.parent if home.name.startswith(artifact.FOLD) else home
-    if what.reads:
-        what = replace(what, encoder=hub.encoder_fingerprint(what.text))
+    if trained.uses_text:
+        trained = replace(trained, encoder=hub.encoder_fingerprint(trained.text))
     if onnx:
         _check_onnx()
-        if what.model in settings.SPEECH_MODELS:
-            raise ValueError(f"{what.model} cannot be written as ONNX here; export it without --onnx")
+        if trained.takes == "waveform":
+            raise ValueError(f"{trained.model} cannot be written as ONNX here; export it without --onnx")
     with files.atomic_folder(folder) as temporary:
-        passed = replace(what, networks={fold: temporary / f"{fold}.safetensors" for fold in what.networks})
-        for fold, path in passed.networks.items():
-            files.write_bytes(path, what.networks[fold].read_bytes())
-        content = artifact.describe(passed)
+        exported = replace(trained, networks={fold: temporary / f"{fold}.safetensors" for fold in trained.networks})
+        for fold, path in exported.networks.items():
+            files.write_bytes(path, trained.networks[fold].read_bytes())
+        content = artifact.describe(exported)
         if onnx:
-            content["onnx"] = _write_all(passed, temporary)
-        made = files.read_json(home / files.PROVENANCE)
-        text = card(passed, artifact.predictions(run), made, content.get("onnx"))
-        content["made"] = {key: made.get(key) for key in ("commit", "versions", "settings")}
+            content["onnx"] = _write_all(exported, temporary)
+        provenance = files.read_json(home / files.PROVENANCE)
+        text = card(exported, artifact.predictions(run), provenance, content.get("onnx"))
+        content["made"] = {key: provenance.get(key) for key in ("commit", "versions", "settings")}
         files.write_json(temporary / DESCRIPTION, content)
-        files.write_text(temporary / CARD, text)
+        files.write_text(temporary / CARD, str(text))
     return folder
 
 
@@ -105,17 +109,17 @@ def write_onnx(model: nn.Module, path: Path, longest: int = 32) -> float:
 
 
 def check(model: nn.Module, path: Path, longest: int = 32) -> float:
-    """How far the logits of the ONNX file `path` are from those of `model` at most, as `write_onnx` says.
+    """The largest difference between the logits of the ONNX file `path` and those of `model`, as `write_onnx` has it.
 
-    Raises ValueError for more than 1e-4.
+    Raises ValueError where it is more than TOLERANCE.
     """
     difference = 0.0
     for lengths in CHECKED:
         inputs = _made_up(model, lengths, longest)
         with torch.inference_mode():
             expected = model(*inputs).logits.numpy()
-        found = answer(path, [part.numpy() for part in inputs])
-        difference = max(difference, float(np.abs(found - expected).max()))
+        logits = answer(path, [part.numpy() for part in inputs])
+        difference = max(difference, float(np.abs(logits - expected).max()))
     if not difference <= TOLERANCE:
         raise ValueError(
             f"{path.name}: onnxruntime's answers differ from PyTorch's by {difference:.2g}, more than {TOLERANCE:g}: "
@@ -134,13 +138,13 @@ def answer(path: Path, inputs: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def parity(folder: Path) -> list[str]:
-    """What the folder's settings record of its ONNX files, a line each; none where it has none."""
-    found = files.read_json(folder / DESCRIPTION).get("onnx")
-    if found is None:
+    """A line for each ONNX file of the exported `folder`: how far its answers are from PyTorch's."""
+    onnx = files.read_json(folder / DESCRIPTION).get("onnx")
+    if onnx is None:
         return []
     return [
-        f"{name}: answers differ from PyTorch's by {found['difference'][fold]:.2g} at most"
-        for fold, name in found["files"].items()
+        f"{name}: answers differ from PyTorch's by {onnx['difference'][fold]:.2g} at most"
+        for fold, name in onnx["files"].items()
     ]
 
 
@@ -162,19 +166,19 @@ class _Logits(nn.Module):
         return self.model(*inputs).logits
 
 
-def _write_all(what: Trained, folder: Path) -> dict[str, Any]:
-    """Every network as ONNX, and what is to be known of it."""
+def _write_all(trained: Trained, folder: Path) -> dict[str, Any]:
+    """Write every network as ONNX; what settings.json holds about the files."""
     import onnx
 
-    made, differences, names = {}, {}, ()
-    for fold, weights in what.networks.items():
+    written, differences, names = {}, {}, ()
+    for fold, weights in trained.networks.items():
         model, _ = checkpoint.load(weights)
         path = folder / f"{fold}.onnx"
-        differences[fold] = write_onnx(model, path, what.text.tokens)
-        made[fold], names = path.name, input_names(model)
+        differences[fold] = write_onnx(model, path, trained.text.tokens)
+        written[fold], names = path.name, input_names(model)
     (opset,) = [part.version for part in onnx.load(path).opset_import if part.domain == ""]
     return {
-        "files": made,
+        "files": written,
         "opset": opset,
         "inputs": {name: INPUTS[name] for name in names},
         "difference": differences,
@@ -197,7 +201,7 @@ def _made_up(model: nn.Module, lengths: tuple[tuple[int, ...], tuple[int, ...]],
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporter says of things that are as they should be."""
+    """Without the exporter's warnings about things that are as they should be."""
     logger = logging.getLogger(NOISY)
     level = logger.level
     logger.setLevel(logging.ERROR)

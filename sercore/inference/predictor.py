@@ -1,10 +1,10 @@
-"""A trained model on one's own recordings: `load(run)` gives a Predictor, which gives a table.
+"""A trained model on new recordings: `load(run)` gives a Predictor, which gives a table.
 
 The front end is the run's own, to the rounding of its cache, so a recording of the run's corpus gets the run's own
 answer. The answers of several networks, and of the windows of a long recording, are averaged: of classes the
 probabilities, of dimensions the ratings.
 
-Recordings to be predicted: found among files, folders and tables, and cut into windows.
+Recordings come as files, folders and tables.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -26,32 +26,40 @@ from sercore.inference import artifact
 from sercore.inference.artifact import Trained, place
 from sercore.models import checkpoint, cnn14
 from sercore.schema import EMOTION, PROBABILITY, first
-from sercore.settings import SPEECH_MODELS
 from sercore.training import loop
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au", ".caf", ".w64", ".rf64", ".sph")
 """What counts as a recording in a folder; a file that is named itself may be anything that libsndfile reads."""
 RAW = ".raw"
-SPEECH_RATE = 16_000  # that a speech recogniser listens at [Hz]
+SPEECH_RATE = 16_000  # of a speech recogniser [Hz]
 TABLES = (".csv", ".parquet")
 FILE, TRANSCRIPT = "file", "transcript"  # columns of a table of recordings, as in a corpus's
+LONGEST = 60.0  # recording that is predicted as one utterance [s]: the corpora's are all shorter
+WINDOW = 10.0  # of a longer one where no windows are given [s]
+TOGETHER = 64  # recordings that are in memory at a time
+Progress = Callable[[int, int], None]
 
 
 class Recording(NamedTuple):
     """A file to be predicted."""
 
     path: Path
-    text: str | None  # what is said in it; None: not known
+    text: str | None  # its transcript; None: not known
 
 
 def find(given: Iterable[str | Path]) -> list[Recording]:
-    """The recordings that `given` names, in its order and each once: files, folders (all below them), and tables.
+    """The recordings that `given` names, in its order and each once.
 
-    A table (.csv, .parquet) has a column `file`, relative to the table's folder, and may have `transcript`; an empty
-    cell of it is not known. Hidden files of a folder are left out. What is wrong with a single file shows when it is
-    read. Raises FileNotFoundError for a folder without recordings and an absent table, ValueError for another table.
+    Args:
+        given: Files, folders (all files below them that end in SUFFIXES, hidden ones left out), and tables: .csv or
+            .parquet with a column `file`, relative to the table's folder, and perhaps `transcript`, where an empty cell
+            is not known.
+
+    Raises:
+        FileNotFoundError: A folder has no recordings, or a table is absent. A file is opened only when it is read.
+        ValueError: A table cannot be read, or has no such column.
     """
-    found: dict[Path, Recording] = {}
+    recordings: dict[Path, Recording] = {}
     for path in map(place, given):
         if path.suffix.lower() in TABLES:
             parts = _of_table(path)
@@ -60,15 +68,15 @@ def find(given: Iterable[str | Path]) -> list[Recording]:
         else:
             parts = [Recording(path, None)]
         for recording in parts:
-            found.setdefault(recording.path, recording)
-    return list(found.values())
+            recordings.setdefault(recording.path, recording)
+    return list(recordings.values())
 
 
 def windows(samples: int, window: int) -> list[tuple[int, int]]:
     """First sample and end of each window of `window` samples in a recording of `samples`.
 
-    They overlap by half; the last one ends where the recording does, and overlaps more. What is no longer than a
-    window is one, as long as it is.
+    They overlap by half; the last one ends where the recording does, and overlaps more. A recording that is no longer
+    than a window is one window. Raises ValueError for windows of less than 2 samples.
 
     >>> windows(25, 10)
     [(0, 10), (5, 15), (10, 20), (15, 25)]
@@ -102,8 +110,8 @@ def _of_table(path: Path) -> list[Recording]:
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a CSV table in UTF-8: {error}") from None
     if FILE not in table or table[FILE].isna().any():
-        found = f"columns {', '.join(map(str, table.columns))}" if FILE not in table else "rows without one"
-        raise ValueError(f"{path}: expected a column '{FILE}' (and '{TRANSCRIPT}' where it is known), found {found}")
+        own = f"columns {', '.join(map(str, table.columns))}" if FILE not in table else "rows without one"
+        raise ValueError(f"{path}: expected a column '{FILE}' (and '{TRANSCRIPT}' where it is known), found {own}")
     texts = table[TRANSCRIPT] if TRANSCRIPT in table else pd.Series(None, index=table.index, dtype="object")
     return [
         Recording(path.parent / file, None if pd.isna(text) else str(text))
@@ -112,28 +120,22 @@ def _of_table(path: Path) -> list[Recording]:
 
 
 def sound(path: Path, sample_rate: int = SPEECH_RATE) -> Tensor:
-    """The sound of `path` (samples,) at `sample_rate` [Hz], as features.read_audio. Raises features.AudioError."""
+    """The sound of `path`, (samples,) at `sample_rate` [Hz]. Raises AudioError as features.audio.read_audio does."""
     if path.suffix.lower() == RAW:
         raise audio.AudioError(f"{path}: headerless, so its rate and width are not known; convert it to .wav")
     return audio.read_audio(path, sample_rate)
 
 
 def problem(error: audio.AudioError, path: Path) -> str:
-    """What is wrong with `path`, of an error that also names it and what to do with a corpus's file."""
+    """What is wrong with `path`: the error's message without the path and the advice for a corpus's file."""
     return str(error).removeprefix(f"{path}: ").partition("; ")[0]
 
 
-LONGEST = 60.0  # recording that is heard as one utterance [s]: the corpora's are all shorter
-WINDOW = 10.0  # in which a longer one is heard where no windows are asked for [s]
-TOGETHER = 64  # recordings that are in memory at a time
-Progress = Callable[[int, int], None]
-
-
 class Transcriber(Protocol):
-    """A speech recogniser, as transcripts.Recogniser."""
+    """A speech recogniser, as features.asr.Recogniser."""
 
     def transcribe(self, waveform: np.ndarray) -> Any:
-        """What is said in `waveform` (samples,) at 16 kHz; its `transcript` is taken."""
+        """A transcription, whose `transcript` is taken, of `waveform` (samples,) at 16 kHz."""
 
 
 @dataclass(frozen=True)
@@ -142,12 +144,12 @@ class _Window:
 
     start: float  # s
     end: float  # s
-    sound: np.ndarray | None  # (frames, mels) float16 dB, or (samples,) int16; None for a model that does not listen
-    text: str | None  # None for a model that does not read
+    sound: np.ndarray | None  # (frames, mels) float16 dB, or (samples,) int16; None for a model without audio
+    text: str | None  # None for a model without text
 
 
 @dataclass(frozen=True)
-class _Result:
+class _Input:
     """A recording as the networks take it, or what is wrong with it."""
 
     path: Path
@@ -158,23 +160,61 @@ class _Result:
 def load(folder: str | Path, device: str | torch.device | None = None, encoder: str | None = None) -> "Predictor":
     """The model in `folder`: a run (the networks of all its folds), one fold of it, or a folder that was exported.
 
-    `device`: see training.pick_device. `encoder` names the text encoder where it lies elsewhere than at training; of
-    an exported model it must have the content that was recorded. Raises as trained.read does, EncoderError for an
-    encoder that is not there or another one, and ValueError for weights that do not fit the folder's settings.
+    Args:
+        folder: As artifact.read takes it.
+        device: As training.device.pick_device takes it.
+        encoder: The text encoder where it lies elsewhere than at training; of an exported model it must have the
+            content that was recorded.
+
+    Raises:
+        FileNotFoundError: As artifact.read.
+        EncoderError: The text encoder is not there, or is another one.
+        ValueError: As artifact.read, and for weights that do not fit the folder's settings.
     """
     return Predictor(artifact.read(folder), device, encoder)
+
+
+def load_recogniser(engine: str | None = None) -> Transcriber:
+    """A speech recogniser with as many workers as torch has threads; `engine` as asr.Recogniser takes it.
+
+    Raises ModuleNotFoundError and ValueError as features.hub.locate does.
+    """
+    from sercore.features import asr  # not needed where the text is given
+
+    return asr.Recogniser(engine or hub.ENGINE, workers=torch.get_num_threads())
 
 
 class Predictor:
     """A model that is called with recordings."""
 
-    def __init__(self, what: Trained, device: str | torch.device | None = None, encoder: str | None = None) -> None:
-        """The networks of `what`, in memory; `device` and `encoder` as `load` takes them."""
-        self.trained = what if encoder is None else replace(what, text=replace(what.text, encoder=encoder))
+    def __init__(self, trained: Trained, device: str | torch.device | None = None, encoder: str | None = None) -> None:
+        """Load the networks of `trained`; `device` and `encoder` as `load` takes them."""
+        self.trained = trained if encoder is None else replace(trained, text=replace(trained.text, encoder=encoder))
         self.device = loop.pick_device(device)
-        self.networks = [checkpoint.load(path)[0] for path in what.networks.values()]
-        self._encoder = TextEncoder(self.trained.text, _text_device()) if what.reads else None
+        self.networks = [checkpoint.load(path)[0] for path in trained.networks.values()]
+        self._encoder = TextEncoder(self.trained.text, _text_device()) if trained.uses_text else None
         self._check()
+
+    def __repr__(self) -> str:
+        """The model, its training corpus and its outputs, in a line."""
+        trained = self.trained
+        simulated = "SIMULATED speech, " if trained.simulated else ""
+        return f"{trained.model}, trained on {simulated}{trained.corpus}: {', '.join(trained.names)}"
+
+    def text_options(self, text: str, transcribe: bool, engine: str | None = None) -> dict[str, Any]:
+        """The arguments `texts` and `recogniser` of a call, for a model of any kind.
+
+        Args:
+            text: The transcript of all recordings; not used where they are transcribed.
+            transcribe: Whether speech recognition gives the transcripts.
+            engine: The recogniser's weights, as asr.Recogniser takes them; None: its default.
+
+        Returns:
+            Nothing for a model without text.
+        """
+        if not self.trained.uses_text:
+            return {}
+        return {"recogniser": load_recogniser(engine)} if transcribe else {"texts": text}
 
     def __call__(
         self,
@@ -185,106 +225,113 @@ class Predictor:
         recogniser: Transcriber | None = None,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
-        """What the model says of the recordings that `given` names (see recordings.find), one row each.
+        """Predict recordings.
 
-        `texts` is what is said: one text for each recording, or one for all of which a table of recordings does not
-        tell it; what stays unknown the `recogniser` hears (in each window its own words). The empty text counts as one.
-        A model that does not read takes neither.
+        Args:
+            given: Recordings, as `find` takes them.
+            texts: Transcripts: one for each recording, or one for all that have none in a table of recordings. The
+                empty text counts as one. Not for a model without text.
+            windows: Length of windows that overlap by half [s]; each is a row. None: a row is a recording; one above
+                60 s is predicted in windows of 10 s, whose answers are averaged.
+            recogniser: Transcribes recordings that have no text, each window by itself. Not for a model without text.
+            progress: Called with how many recordings are done, and how many there are.
 
-        With `windows` [s] there is a row for each window of that length, which overlap by half. Without, a recording
-        above 60 s is heard in windows of 10 s whose answers are averaged. What is shorter than 32 frames is followed by
-        silence, as in training. `progress(done, recordings)` follows.
+        Returns:
+            The columns file, start and end [s], windows (how many are behind the row), text (of a model that uses it;
+            missing where the windows' differ), emotion and a probability p_<class> for each class, or each dimension
+            and `scale`, lowest and highest rating of the training corpus (ratings may lie outside), trained_on, error.
+            A recording that cannot be used is a row with its error, which is missing elsewhere. One that is shorter
+            than 32 frames is followed by silence, as in training.
 
-        Columns: file, start and end [s], windows (how many are behind the row), text (what a model that reads was
-        given; missing where the windows' differ), emotion and a probability p_<class> for each class, or each dimension
-        and `scale`, the lowest and highest rating of the training corpus (ratings may lie outside); trained_on; error:
-        why there is no answer, missing where there is one. A recording that cannot be used is a row with its error.
-
-        Raises ValueError for a model that reads and recordings without text, text for one that does not, other numbers
-        of texts, and windows that are too short.
+        Raises:
+            ValueError: A model with text and recordings without, or the other way round; another number of texts than
+                recordings; windows that are too short; no recordings.
         """
-        found = self._with_texts([given] if isinstance(given, str | Path) else list(given), texts, recogniser)
+        recordings = self._with_texts([given] if isinstance(given, str | Path) else list(given), texts, recogniser)
         shortest = audio.LEAST_FRAMES * self.trained.features.hop / self.trained.features.sample_rate
         if windows is not None and not windows >= shortest:
             raise ValueError(f"windows of {windows:g} s; the networks take no less than {shortest:g} s")
         rows: list[dict[str, Any]] = []
-        for begin in range(0, len(found), TOGETHER):
-            part = found[begin : begin + TOGETHER]
-            rows += self._rows(self._listen(part, windows, recogniser), windows is not None)
+        for begin in range(0, len(recordings), TOGETHER):
+            part = recordings[begin : begin + TOGETHER]
+            rows += self._rows(self._inputs(part, windows, recogniser), windows is not None)
             if progress is not None:
-                progress(begin + len(part), len(found))
+                progress(begin + len(part), len(recordings))
         return self._table(rows)
 
     def _with_texts(
         self, given: list[str | Path], texts: str | Sequence[str | None] | None, recogniser: Transcriber | None
     ) -> list[Recording]:
         """The recordings in `given` with their texts. Raises ValueError where the texts do not fit."""
-        found = find(given)
-        if not found:
+        recordings = find(given)
+        if not recordings:
             raise ValueError("no recordings; name at least one file, folder or table")
-        if not self.trained.reads:
+        if not self.trained.uses_text:
             if texts is not None or recogniser is not None:
-                raise ValueError(f"{self.trained.model} reads no text; leave out --text and --transcribe (texts=None)")
-            return found
+                raise ValueError(f"{self.trained.model} takes no text; leave out --text and --transcribe (texts=None)")
+            return recordings
         if texts is None or isinstance(texts, str):
-            found = [Recording(path, texts if text is None else text) for path, text in found]
-        elif len(texts) == len(found):
-            found = [
-                Recording(part.path, part.text if said is None else said)
-                for part, said in zip(found, texts, strict=True)
+            recordings = [Recording(path, texts if text is None else text) for path, text in recordings]
+        elif len(texts) == len(recordings):
+            recordings = [
+                Recording(recording.path, recording.text if text is None else text)
+                for recording, text in zip(recordings, texts, strict=True)
             ]
         else:
-            raise ValueError(f"{len(texts)} texts for {len(found)} recordings; expected one for each, or one for all")
-        silent = [path for path, text in found if text is None]
-        if silent and recogniser is None:
+            count = len(recordings)
+            raise ValueError(f"{len(texts)} texts for {count} recordings; expected one for each, or one for all")
+        without = [path for path, text in recordings if text is None]
+        if without and recogniser is None:
             raise ValueError(
-                f"{self.trained.model} reads what is said, and {len(silent)} of {len(found)} recordings have no text, "
-                f"{first(silent)}: give it by --text (texts=...; '' if nothing is said), by a table with a column "
+                f"{self.trained.model} takes text, and {len(without)} of {len(recordings)} recordings have no text, "
+                f"{first(without)}: give it by --text (texts=...; '' for silence), by a table with a column "
                 f"'{TRANSCRIPT}', or let it be recognised by --transcribe (recogniser=...)"
             )
-        return found
+        return recordings
 
-    def _listen(self, found: list[Recording], windows: float | None, recogniser: Transcriber | None) -> list[_Result]:
+    def _inputs(
+        self, recordings: list[Recording], windows: float | None, recogniser: Transcriber | None
+    ) -> list[_Input]:
         """Each recording as the networks take it, read by as many threads as torch may use."""
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # in each thread of the pool: there must not be more than cores
         try:
             with ThreadPoolExecutor(threads) as pool:
-                return list(pool.map(lambda recording: self._hear(recording, windows, recogniser), found))
+                return list(pool.map(lambda recording: self._input(recording, windows, recogniser), recordings))
         finally:
             torch.set_num_threads(threads)
 
-    def _hear(self, recording: Recording, seconds: float | None, recogniser: Transcriber | None) -> _Result:
+    def _input(self, recording: Recording, seconds: float | None, recogniser: Transcriber | None) -> _Input:
         rate = self.trained.features.sample_rate
         try:
             waveform = sound(recording.path, rate)
-            words = sound(recording.path) if recording.text is None and recogniser is not None else None
+            speech = sound(recording.path) if recording.text is None and recogniser is not None else None
         except audio.AudioError as error:
-            return _Result(recording.path, error=problem(error, recording.path))
+            return _Input(recording.path, error=problem(error, recording.path))
         long = len(waveform) > LONGEST * rate
         window = round((seconds or WINDOW) * rate) if seconds or long else len(waveform)
         parts = []
         for start, end in windows(len(waveform), max(window, 2)):
-            text = recording.text if self.trained.reads else None
-            if words is not None and recogniser is not None:
-                share = len(words) / len(waveform)
-                text = recogniser.transcribe(words[int(start * share) : int(end * share)].numpy()).transcript
+            text = recording.text if self.trained.uses_text else None
+            if speech is not None and recogniser is not None:
+                share = len(speech) / len(waveform)
+                text = recogniser.transcribe(speech[int(start * share) : int(end * share)].numpy()).transcript
             parts.append(_Window(start / rate, end / rate, self._sound(waveform[start:end]), text))
-        return _Result(recording.path, tuple(parts))
+        return _Input(recording.path, tuple(parts))
 
     def _sound(self, waveform: torch.Tensor) -> np.ndarray | None:
         """What the networks take of `waveform` (samples,), to the rounding of the cache."""
-        if self.trained.model in SPEECH_MODELS:
+        if self.trained.takes == "waveform":
             return samples(waveform.numpy())
-        if not self.trained.listens:
+        if not self.trained.uses_audio:
             return None
         return audio.log_mel(waveform, self.trained.features).numpy().astype(np.float16)
 
-    def _rows(self, heard: list[_Result], apart: bool) -> list[dict[str, Any]]:
-        """The rows of `heard`: one a window if `apart`, else one a recording."""
-        answers = self._answers([window for item in heard for window in item.windows])
+    def _rows(self, inputs: list[_Input], apart: bool) -> list[dict[str, Any]]:
+        """The rows of `inputs`: one a window if `apart`, else one a recording."""
+        answers = self._answers([window for item in inputs for window in item.windows])
         rows, begin = [], 0
-        for item in heard:
+        for item in inputs:
             count = len(item.windows)
             groups = [[i] for i in range(count)] if apart else [list(range(count))]
             for group in groups if count else []:
@@ -307,7 +354,7 @@ class Predictor:
         answers = []
         for network in self.networks:
             logits = loop.predict(network, dataset, self.device).astype(np.float64)
-            answers.append(_softmax(logits) if self.trained.targets == (EMOTION,) else logits)
+            answers.append(loop.softmax(logits) if self.trained.targets == (EMOTION,) else logits)
         return np.mean(answers, axis=0)
 
     def _dataset(self, windows: list[_Window]) -> Dataset:
@@ -315,13 +362,13 @@ class Predictor:
         utterances = pd.DataFrame({"utterance": [str(i) for i in range(len(windows))]})
         target = torch.zeros(len(windows))
         texts = [window.text or "" for window in windows]
-        if not self.trained.listens:
+        if self.trained.takes == "tokens":
             ids = [np.array(tokens, dtype=np.int32) for tokens in self._encoder.tokenize(texts)]
             return TextDataset(_packed(Tokens, ids), utterances, target)
-        if self.trained.model in SPEECH_MODELS:
+        if self.trained.takes == "waveform":
             return WaveformDataset(_packed(Waveforms, [window.sound for window in windows]), utterances, target)
         frames = _packed(Frames, [window.sound for window in windows])
-        if not self.trained.reads:
+        if not self.trained.uses_text:
             return SpeechDataset(frames, utterances, target)
         embedded = self._encoder.embed(texts).numpy()
         return SpeechDataset(frames, utterances, target, _packed(Embeddings, list(embedded[:, None])))
@@ -335,11 +382,11 @@ class Predictor:
         return {EMOTION: names[int(answer.argmax())], **shares}
 
     def _table(self, rows: list[dict[str, Any]]) -> pd.DataFrame:
-        said = ["text"] if self.trained.reads else []
+        text = ["text"] if self.trained.uses_text else []
         answer = list(self._values(np.zeros(len(self.trained.names))))
         dimensions = self.trained.targets != (EMOTION,)
         about = [*(["scale"] if dimensions else []), "trained_on"]
-        columns = ["file", "start", "end", "windows", *said, *answer, *about, "error"]
+        columns = ["file", "start", "end", "windows", *text, *answer, *about, "error"]
         scale = self.trained.scale
         table = pd.DataFrame(rows, columns=columns).astype({"windows": "Int64", "error": "object"})
         if dimensions:
@@ -347,15 +394,15 @@ class Predictor:
         return table.assign(trained_on=self.trained.corpus + (" (simulated speech)" if self.trained.simulated else ""))
 
     def _check(self) -> None:
-        """Raise ValueError where the networks or the encoder are not those that the settings speak of."""
+        """Raise ValueError where the networks or the encoder do not fit the settings."""
         outputs = len(self.trained.names)
         for path, network in zip(self.trained.networks.values(), self.networks, strict=True):
             if network.output.out_features != outputs:
                 raise ValueError(f"{path} gives {network.output.out_features} numbers, expected {outputs}")
-            hears = isinstance(network, cnn14.Cnn14)
-            if hears and network.mels != self.trained.features.mels:
+            is_cnn14 = isinstance(network, cnn14.Cnn14)
+            if is_cnn14 and network.mels != self.trained.features.mels:
                 raise ValueError(f"{path} takes {network.mels} mels, the settings say {self.trained.features.mels}")
-            stages = network.text_stages if hears else ()
+            stages = network.text_stages if is_cnn14 else ()
             if stages and network.text_width != self._encoder.width:
                 raise hub.EncoderError(
                     f"{path} takes embeddings of {network.text_width} numbers, the text encoder "
@@ -374,11 +421,6 @@ def _packed(kind: type[Packed], rows: list[np.ndarray]) -> Packed:
     count = np.array([len(part) for part in rows], dtype=np.int64)
     names = pd.Index([str(i) for i in range(len(rows))])
     return kind(np.concatenate(rows), count.cumsum() - count, count, names, (), "recordings")
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    odds = np.exp(logits - logits.max(1, keepdims=True))
-    return odds / odds.sum(1, keepdims=True)
 
 
 def _text_device() -> str:

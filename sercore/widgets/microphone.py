@@ -20,15 +20,15 @@ from IPython.display import HTML, Audio, display
 from sercore import files
 
 Answers = Callable[..., pd.DataFrame]
-"""Called with (paths, texts) and the name `windows`, as prediction.Predictor."""
+"""Called with paths and the names `texts`, `windows` and `recogniser`, as inference.predictor.Predictor."""
 RATE = 16_000  # of a recording [Hz]
 LONGEST = 120  # of a recording [s]: 5 MB of text
 RECORDER = Template("""
 <button class="jupyter-button $name-button" style="width: auto; padding: 0 1em">Record</button>
-<span class="$name-told"></span>
+<span class="$name-status"></span>
 <script>
 (() => {
-  const [button, told] = ["button", "told"].map((part) => document.querySelector(".$name-" + part));
+  const [button, status] = ["button", "status"].map((part) => document.querySelector(".$name-" + part));
   let recorder = null;
   const wav = (samples, rate) => {
     const view = new DataView(new ArrayBuffer(44 + 2 * samples.length));
@@ -52,7 +52,7 @@ RECORDER = Template("""
     field.value = btoa(text);
     field.dispatchEvent(new Event("input", {bubbles: true}));
     field.dispatchEvent(new Event("change", {bubbles: true}));
-    told.textContent = sound.duration.toFixed(1) + " s recorded";
+    status.textContent = sound.duration.toFixed(1) + " s recorded";
   };
   button.onclick = async () => {
     if (recorder) { recorder.stop(); return; }
@@ -64,11 +64,11 @@ RECORDER = Template("""
       recorder.onstop = async () => {
         stream.getTracks().forEach((track) => track.stop());
         recorder = null; button.innerHTML = "Record";
-        try { await send(parts); } catch (error) { told.textContent = "cannot be read: " + error.message; }
+        try { await send(parts); } catch (error) { status.textContent = "cannot be read: " + error.message; }
       };
-      recorder.start(); button.innerHTML = "Stop"; told.textContent = "recording";
+      recorder.start(); button.innerHTML = "Stop"; status.textContent = "recording";
       setTimeout(() => { if (recorder) recorder.stop(); }, 1000 * $longest);
-    } catch (error) { told.textContent = "no microphone: " + error.message; }
+    } catch (error) { status.textContent = "no microphone: " + error.message; }
   };
 })();
 </script>
@@ -76,26 +76,31 @@ RECORDER = Template("""
 
 
 class Recorder:
-    """A button that records, a button that uploads, and what the model says of what they bring."""
+    """A button that records, a button that uploads, and the model's answers to their sounds."""
 
     def __init__(
         self,
         predictor: Answers,
-        reads: bool,
+        uses_text: bool,
         recogniser: Any = None,
         windows: float | None = None,
         draw: Callable[[pd.DataFrame], Any] | None = None,
     ) -> None:
-        """`reads`: whether the model takes text, which a field is for; left empty, the `recogniser` hears it if given.
+        """Make the buttons.
 
-        With `windows` [s] the answers are over time, and `draw` makes a figure of them.
+        Args:
+            predictor: The model.
+            uses_text: Whether the model takes text; a field for it is shown then.
+            recogniser: Transcribes a sound while that field is empty; without one, its text is the empty text.
+            windows: Length of windows for answers over time [s].
+            draw: Makes a figure of the answers over time.
         """
         self.predictor, self.recogniser, self.windows, self.draw = predictor, recogniser, windows, draw
         self.answers: pd.DataFrame | None = None  # the last ones
         self.upload = ipywidgets.FileUpload(accept="audio/*,.wav,.flac,.mp3,.ogg", multiple=True, description="Upload")
-        self.text = ipywidgets.Textarea(description="said", placeholder="what is said in it; empty: nothing, or heard")
-        self.text.layout.display = "" if reads else "none"
-        self.reads = reads
+        self.text = ipywidgets.Textarea(description="transcript", placeholder="empty: none, or recognised")
+        self.text.layout.display = "" if uses_text else "none"
+        self.uses_text = uses_text
         self.sent = ipywidgets.Textarea()
         self.name = f"sercore-{uuid.uuid4().hex[:8]}"  # the page may hold other recorders
         self.sent.add_class(self.name)
@@ -111,18 +116,18 @@ class Recorder:
         display(self.output)
 
     def predict(self, sounds: dict[str, bytes]) -> pd.DataFrame:
-        """What the model says of `sounds` (name -> content of a file), with these names in the column `file`."""
+        """The model's answers to `sounds` (name -> content of a file), with these names in the column `file`."""
         with tempfile.TemporaryDirectory() as folder:
             paths = {}
             for number, (name, content) in enumerate(sounds.items()):
                 path = Path(folder) / f"{number}{Path(name).suffix.lower()}"
                 files.write_bytes(path, content)
                 paths[path] = name
-            said, hears = self.text.value or None, {"recogniser": self.recogniser}
-            if self.reads and self.recogniser is None:
-                said = said or ""
-            texts = said if self.reads else None
-            table = self.predictor(list(paths), texts, windows=self.windows, **(hears if self.reads else {}))
+            options = {}
+            if self.uses_text:
+                options["texts"] = self.text.value or (None if self.recogniser is not None else "")
+                options["recogniser"] = self.recogniser
+            table = self.predictor(list(paths), windows=self.windows, **options)
             self.answers = table.assign(file=[paths[Path(path)] for path in table["file"]])
         return self.answers
 

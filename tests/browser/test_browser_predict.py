@@ -1,7 +1,6 @@
 """The prediction notebook in Chromium, in Voila and in JupyterLab: a file that is uploaded, and a recording.
 
-Chromium's own pretended microphone, which beeps, stands for a voice: what is asked of the page is that the sound
-arrives and is answered.
+Chromium's own fake microphone beeps: the page must receive the sound and answer it.
 """
 
 import re
@@ -52,12 +51,12 @@ def test_a_file_is_uploaded_and_answered(opened, held):
     chooser.value.set_files(sound)
     row = answer(page, sound.name)
     assert len(re.findall(r"\d\.\d+", row.inner_text())) >= 3  # arousal, valence, dominance
-    heard = page.locator("audio").last.evaluate("sound => sound.duration")
-    assert heard == pytest.approx(soundfile.info(sound).duration, abs=0.1)
+    seconds = page.locator("audio").last.evaluate("sound => sound.duration")
+    assert seconds == pytest.approx(soundfile.info(sound).duration, abs=0.1)
     page.screenshot(path=PICTURES / f"predict_{where}.png")
 
 
-def test_a_recording_is_heard_and_answered(opened):
+def test_a_recording_is_played_and_answered(opened):
     page, _ = opened
     page.get_by_role("button", name="Record").click()
     page.get_by_text("recording", exact=True).wait_for()
@@ -66,5 +65,5 @@ def test_a_recording_is_heard_and_answered(opened):
     page.get_by_text(re.compile(r"\d\.\d s recorded")).wait_for()
     row = answer(page, "recording.wav")
     assert len(re.findall(r"\d\.\d+", row.inner_text())) >= 3
-    heard = page.locator("audio").last.evaluate("sound => sound.duration")
-    assert heard == pytest.approx(SECONDS, abs=1)
+    seconds = page.locator("audio").last.evaluate("sound => sound.duration")
+    assert seconds == pytest.approx(SECONDS, abs=1)

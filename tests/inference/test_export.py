@@ -1,12 +1,14 @@
-"""A model that is passed on gives the run's own predictions, as safetensors and as ONNX, and says what it is."""
+"""An exported model gives the run's own predictions, as safetensors and as ONNX, and says what it is."""
 
 import dataclasses
+import importlib.util
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from small_runs import tiny_encoder, train
 
 from sercore import corpora, files
@@ -29,9 +31,9 @@ def fusion(embedded, text, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def passed(fusion, tmp_path_factory):
-    """The fusion model, passed on with ONNX."""
-    return export.export(fusion, tmp_path_factory.mktemp("passed") / "fusion", onnx=True)
+def exported(fusion, tmp_path_factory):
+    """The fusion model, exported with ONNX."""
+    return export.export(fusion, tmp_path_factory.mktemp("exported") / "fusion", onnx=True)
 
 
 def of_test_set(run, embedded, utterances=40):
@@ -45,43 +47,43 @@ def of_test_set(run, embedded, utterances=40):
     return own, corpus, corpus.utterances.set_index("utterance").loc[own["utterance"].unique()]
 
 
-def test_the_folder_gives_the_runs_own_predictions(passed, fusion, embedded):
+def test_the_folder_gives_the_runs_own_predictions(exported, fusion, embedded):
     own, corpus, rows = of_test_set(fusion, embedded)
-    found = predictor.load(passed)([corpus.root / file for file in rows["file"]], rows["transcript"].tolist())
+    found = predictor.load(exported)([corpus.root / file for file in rows["file"]], rows["transcript"].tolist())
     for name in ("p_angry", "p_happy", "p_neutral", "p_sad"):
         np.testing.assert_allclose(found[name], own[name], atol=1e-4)
 
 
-def test_onnx_gives_the_runs_own_predictions(passed, fusion, embedded):
+def test_onnx_gives_the_runs_own_predictions(exported, fusion, embedded):
     own, corpus, rows = of_test_set(fusion, embedded, 7)
-    what = artifact.read(passed)
+    trained = artifact.read(exported)
     sounds = [audio.read_audio(corpus.root / file) for file in rows["file"]]
-    frames = [audio.log_mel(sound, what.features).half().float() for sound in sounds]
-    text = TextEncoder(what.text).embed(rows["transcript"].tolist()).numpy()
+    frames = [audio.log_mel(sound, trained.features).half().float() for sound in sounds]
+    text = TextEncoder(trained.text).embed(rows["transcript"].tolist()).numpy()
     padded = torch.nn.utils.rnn.pad_sequence(frames, batch_first=True, padding_value=audio.FLOOR).numpy()
     lengths = np.array([len(part) for part in frames])
     assert len(set(lengths)) > 1
-    logits = export.answer(passed / "official.onnx", [padded, lengths, text])
+    logits = export.answer(exported / "official.onnx", [padded, lengths, text])
     odds = np.exp(logits)
     shares = odds / odds.sum(1, keepdims=True)
     np.testing.assert_allclose(shares, own[["p_angry", "p_happy", "p_neutral", "p_sad"]], atol=1e-4)
-    alone = export.answer(passed / "official.onnx", [frames[3][None].numpy(), lengths[3:4], text[3:4]])
+    alone = export.answer(exported / "official.onnx", [frames[3][None].numpy(), lengths[3:4], text[3:4]])
     np.testing.assert_allclose(alone[0], logits[3], atol=1e-4)
 
 
-def test_parity_is_recorded(passed):
-    recorded = files.read_json(passed / "settings.json")["onnx"]
+def test_parity_is_recorded(exported):
+    recorded = files.read_json(exported / "settings.json")["onnx"]
     assert 0 <= recorded["difference"]["official"] <= recorded["tolerance"] == 1e-4
     assert list(recorded["inputs"]) == ["logmel", "frames", "text"]
-    assert "largest difference" in (passed / "README.md").read_text()
+    assert "largest difference" in (exported / "README.md").read_text()
 
 
-def test_onnx_that_is_of_another_network_is_refused(passed):
-    model, _ = checkpoint.load(passed / "official.safetensors")
-    assert export.check(model, passed / "official.onnx") <= 1e-4
+def test_onnx_that_is_of_another_network_is_refused(exported):
+    model, _ = checkpoint.load(exported / "official.safetensors")
+    assert export.check(model, exported / "official.onnx") <= 1e-4
     model.output.bias.data += 0.001
     with pytest.raises(ValueError, match=r"answers differ from PyTorch's by 0.001, more than 0.0001"):
-        export.check(model, passed / "official.onnx")
+        export.check(model, exported / "official.onnx")
 
 
 @pytest.mark.long
@@ -101,7 +103,7 @@ def test_the_text_model_and_a_full_size_one_become_onnx(embedded, text, tmp_path
     assert export.write_onnx(full, tmp_path / "full.onnx") < 1e-4
 
 
-def test_each_fold_is_passed_on_and_their_mean_is_the_answer(embedded, tmp_path):
+def test_each_fold_is_exported_and_their_mean_is_the_answer(embedded, tmp_path):
     run = train(tmp_path, embedded, "dimensions", corpus="iemocap", target="valence", folds=["Ses01F", "Ses02M"])
     export.export(run, tmp_path / "all")
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == [
@@ -123,55 +125,84 @@ def test_each_fold_is_passed_on_and_their_mean_is_the_answer(embedded, tmp_path)
     assert "has no score here" in card
 
 
-def test_the_card_says_what_the_model_is_and_that_its_speech_was_simulated(passed, fusion):
-    card = (passed / "README.md").read_text()
-    assert card.splitlines()[2].startswith("> **SIMULATED SPEECH. Nobody said any of this.**")
-    (row,) = [line for line in card.splitlines() if line.startswith("| MSP-Podcast | emotion | UAR (%)")]
+def test_the_card_says_what_the_model_is_and_that_its_speech_was_simulated(exported, fusion):
+    text = ModelCard.load(exported / "README.md").text
+    assert text.lstrip().splitlines()[2].startswith("> **SIMULATED SPEECH. Nobody said any of this.**")
+    (row,) = [line for line in text.splitlines() if line.startswith("| MSP-Podcast | emotion | UAR (%)")]
     table = pd.read_parquet(fusion / files.PREDICTIONS)
     own = table[(table["partition"] == "test") & (table["test_corpus"] == "msp-podcast")]
     recalls = (own["truth"] == own["prediction"]).groupby(own["truth"]).mean()
     assert f"| {100 * recalls.mean():.1f} |" in row
     assert int(row.split("|")[-2]) == own["speaker"].nunique()
     assert row.split("|")[5].strip() == "not known" or " to " in row
-    assert hub.encoder_fingerprint(artifact.read(passed).text) in card
+    assert hub.encoder_fingerprint(artifact.read(exported).text) in text
 
 
-def test_the_card_of_licensed_speech_carries_its_terms(passed, fusion):
-    what = dataclasses.replace(artifact.read(passed), simulated=False)
-    made = files.read_json(fusion / files.PROVENANCE)
-    text = card.card(what, artifact.predictions(fusion).assign(simulated=False), made, None)
-    assert "SIMULATED" not in text
-    assert "MSP-Podcast is licensed by the University of Texas at Dallas" in text
-    assert "weights that were trained on it carry its terms" in text
+def test_the_header_of_the_card_is_what_the_hub_reads(exported, fusion):
+    header = ModelCard.load(exported / "README.md").data
+    assert (header.language, header.license) == ("en", "mit")
+    assert header.datasets == ["synthetic-msp-podcast"]
+    assert header.metrics == ["uar"]
+    assert {"speech-emotion-recognition", "mfcnn14", "categories", "simulated-speech"} <= set(header.tags)
+    results = {result.dataset_type: result for result in header.eval_results}
+    own = results["synthetic-msp-podcast"]
+    assert (own.dataset_name, own.dataset_split) == ("MSP-Podcast (simulated speech)", "test")
+    table = pd.read_parquet(fusion / files.PREDICTIONS).query("partition == 'test' and test_corpus == 'msp-podcast'")
+    recalls = (table["truth"] == table["prediction"]).groupby(table["truth"]).mean()
+    assert own.metric_value == pytest.approx(100 * recalls.mean(), abs=0.051)
 
 
-def test_nothing_in_the_folder_is_a_pickle(passed):
-    assert sorted(path.name for path in passed.iterdir()) == [
+def test_the_card_of_licensed_speech_carries_its_terms(exported, fusion):
+    trained = dataclasses.replace(artifact.read(exported), simulated=False)
+    provenance = files.read_json(fusion / files.PROVENANCE)
+    own = card.card(trained, artifact.predictions(fusion).assign(simulated=False), provenance, None)
+    assert "SIMULATED" not in own.text
+    assert "MSP-Podcast is licensed by the University of Texas at Dallas" in own.text
+    assert "weights that were trained on it carry its terms" in own.text
+    assert (own.data.license, own.data.license_name) == ("other", "terms-of-the-training-data")
+    assert own.data.datasets == ["msp-podcast"]
+    assert "simulated-speech" not in own.data.tags
+
+
+def test_the_card_of_a_corpus_of_ones_own_claims_neither_language_nor_licence(exported, fusion):
+    trained = dataclasses.replace(artifact.read(exported), simulated=False, corpus="my corpus")
+    provenance = files.read_json(fusion / files.PROVENANCE)
+    provenance["corpora"]["my corpus"] = provenance["corpora"]["msp-podcast"]
+    predictions = artifact.predictions(fusion).replace({"train_corpus": {"msp-podcast": "my corpus"}})
+    own = card.card(trained, predictions, provenance, None)
+    assert own.data.language is None
+    assert own.data.datasets == ["my-corpus"]
+    assert "The corpus my corpus has a licence of its own" in own.text
+    assert "trained on the speakers of my corpus and nobody else" in own.text
+
+
+def test_nothing_in_the_folder_is_a_pickle(exported):
+    assert sorted(path.name for path in exported.iterdir()) == [
         "README.md",
         "official.onnx",
         "official.safetensors",
         "settings.json",
     ]
-    assert int.from_bytes((passed / "official.safetensors").read_bytes()[:8], "little") < 100_000  # a JSON header
+    assert int.from_bytes((exported / "official.safetensors").read_bytes()[:8], "little") < 100_000  # a JSON header
 
 
-def test_what_cannot_be_exported_is_told(fusion, passed, tmp_path, capsys):
+def test_what_cannot_be_exported_says_why(fusion, exported, tmp_path, capsys):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("draft")
     with pytest.raises(FileExistsError, match="is there already; remove it or name another"):
         export.export(fusion, tmp_path / "full")
     with pytest.raises(ValueError, match="was exported already: copy the folder"):
-        export.export(passed, tmp_path / "again")
+        export.export(exported, tmp_path / "again")
     assert cli.main(["export", str(tmp_path / "nowhere"), str(tmp_path / "out")]) == 2
     assert "no folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
 
 
 @pytest.fixture
-def copy(passed, tmp_path):
-    """The passed-on folder without ONNX, to be spoilt."""
+def copy(exported, tmp_path):
+    """The exported folder without ONNX, to be spoilt."""
     for name in ("settings.json", "official.safetensors"):
-        (tmp_path / name).write_bytes((passed / name).read_bytes())
+        (tmp_path / name).write_bytes((exported / name).read_bytes())
     return tmp_path
 
 
@@ -195,8 +226,27 @@ def test_a_folder_that_does_not_fit_together_says_why(copy, change, complaint):
         predictor.load(copy)
 
 
-def test_the_command_tells_what_it_wrote_and_how_onnx_compares(fusion, tmp_path, capsys):
+def test_the_command_prints_what_it_wrote_and_how_onnx_compares(fusion, tmp_path, capsys):
     assert cli.main(["export", str(fusion), str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
     assert "official.safetensors" in printed
     assert "`sercore predict" in printed
+    assert "answers differ" not in printed
+    assert cli.main(["export", str(fusion / "fold=official"), str(tmp_path / "onnx"), "--onnx"]) == 0
+    assert "official.onnx: answers differ from PyTorch's by" in capsys.readouterr().out
+
+
+def test_without_the_packages_of_onnx_nothing_is_written(fusion, tmp_path, monkeypatch, capsys):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else find(name))
+    assert cli.main(["export", str(fusion), str(tmp_path / "out"), "--onnx"]) == 2
+    assert "ONNX needs onnxscript: pip install 'sercore[onnx]'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_speech_encoder_is_not_written_as_onnx(fusion, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        artifact, "read", lambda _, read=artifact.read: dataclasses.replace(read(fusion), model="wavlm")
+    )
+    with pytest.raises(ValueError, match="wavlm cannot be written as ONNX here; export it without --onnx"):
+        export.export(fusion, tmp_path / "out", onnx=True)

@@ -1,4 +1,4 @@
-"""A trained model on one's own recordings: the run's own answers, any format and length, and errors in words."""
+"""A trained model on new recordings: the run's own answers, any format and length, and errors in words."""
 
 import base64
 import datetime
@@ -15,7 +15,7 @@ from small_runs import FEATURES, tiny_encoder, train
 from sercore import corpora, files
 from sercore.analysis import figures
 from sercore.commands import cli
-from sercore.features import hub
+from sercore.features import asr, hub
 from sercore.features.asr import Transcription
 from sercore.inference import artifact
 from sercore.inference.predictor import load, windows
@@ -52,7 +52,7 @@ def speech(embedded):
 
 
 @pytest.fixture(scope="module")
-def listener(acoustic):
+def dimensions(acoustic):
     return load(acoustic)
 
 
@@ -84,19 +84,19 @@ def test_a_recording_of_the_corpus_gets_the_runs_own_answer(fusion, embedded):
     assert found["trained_on"].unique() == ["msp-podcast (simulated speech)"]
 
 
-def test_a_fold_is_one_network_and_the_run_is_the_mean_of_all(acoustic, embedded, listener):
+def test_a_fold_is_one_network_and_the_run_is_the_mean_of_all(acoustic, embedded, dimensions):
     corpus, own = own_answers(acoustic, "iemocap", embedded, "Ses01F")
     utterance = own["utterance"].iloc[0]
     path = corpus.root / corpus.utterances.set_index("utterance").loc[utterance, "file"]
     one, other = (ratings(load(acoustic / f"fold={fold}")(path))[0] for fold in ("Ses01F", "Ses02M"))
     answer = own[own["utterance"] == utterance].set_index("target")["prediction"]
     np.testing.assert_allclose(one, answer[["arousal", "valence", "dominance"]], atol=1e-4)
-    np.testing.assert_allclose(ratings(listener(path))[0], (one + other) / 2, atol=1e-5)
+    np.testing.assert_allclose(ratings(dimensions(path))[0], (one + other) / 2, atol=1e-5)
     assert not np.allclose(one, other, atol=1e-3)
 
 
-def test_dimensions_name_the_corpus_scale(listener, speech, tmp_path):
-    found = listener(write(tmp_path / "a.wav", speech))
+def test_dimensions_name_the_corpus_scale(dimensions, speech, tmp_path):
+    found = dimensions(write(tmp_path / "a.wav", speech))
     assert found["scale"].tolist() == ["1 to 5"]
 
 
@@ -115,18 +115,18 @@ def resampled(waveform, rate):
         ("8k.wav", lambda x: resampled(x, 8_000), 8_000, 1.0),  # half of the bands are silent
     ],
 )
-def test_any_format_channels_and_rate_are_taken(listener, speech, tmp_path, name, change, rate, tolerance):
-    plain = listener(write(tmp_path / "plain.wav", speech))
-    found = listener(write(tmp_path / name, change(speech), rate))
+def test_any_format_channels_and_rate_are_taken(dimensions, speech, tmp_path, name, change, rate, tolerance):
+    plain = dimensions(write(tmp_path / "plain.wav", speech))
+    found = dimensions(write(tmp_path / name, change(speech), rate))
     assert found["error"].isna().all()
     assert found["end"].iloc[0] == pytest.approx(len(speech) / RATE, abs=0.1)
     np.testing.assert_allclose(ratings(found), ratings(plain), atol=tolerance)
 
 
-def test_a_tenth_of_a_second_is_followed_by_silence(listener, speech, tmp_path):
+def test_a_tenth_of_a_second_is_followed_by_silence(dimensions, speech, tmp_path):
     short = speech[8000:9600]
     silence = np.zeros(SHORTEST - len(short), dtype="float32")
-    found = listener([write(tmp_path / "short.wav", short), write(tmp_path / "long.wav", np.append(short, silence))])
+    found = dimensions([write(tmp_path / "short.wav", short), write(tmp_path / "long.wav", np.append(short, silence))])
     np.testing.assert_allclose(ratings(found)[0], ratings(found)[1], atol=1e-5)
     assert found["end"].tolist() == pytest.approx([0.1, SHORTEST / RATE])
 
@@ -140,21 +140,21 @@ def long(speech, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def over_time(listener, long):
-    return listener(long, windows=10)
+def over_time(dimensions, long):
+    return dimensions(long, windows=10)
 
 
-def test_ten_minutes_are_heard_in_windows_that_overlap_by_half(over_time, listener, long, tmp_path):
+def test_ten_minutes_are_heard_in_windows_that_overlap_by_half(over_time, dimensions, long, tmp_path):
     assert over_time["start"].tolist() == [*range(0, 595, 5)]
     assert (over_time["end"] - over_time["start"] == 10).all()
     waveform, _ = soundfile.read(long, dtype="float32")
-    alone = listener(write(tmp_path / "part.wav", waveform[300 * RATE : 310 * RATE]))
+    alone = dimensions(write(tmp_path / "part.wav", waveform[300 * RATE : 310 * RATE]))
     np.testing.assert_allclose(ratings(over_time)[60], ratings(alone)[0], atol=1e-4)
     assert over_time["arousal"].std() > 0
 
 
-def test_the_answer_for_ten_minutes_is_the_mean_of_its_windows(over_time, listener, long):
-    found = listener(long)
+def test_the_answer_for_ten_minutes_is_the_mean_of_its_windows(over_time, dimensions, long):
+    found = dimensions(long)
     assert (found["windows"].tolist(), found["end"].tolist()) == ([119], [600.0])
     np.testing.assert_allclose(ratings(found)[0], ratings(over_time).mean(0), atol=1e-4)
 
@@ -179,7 +179,7 @@ def test_a_rest_is_in_a_window_that_ends_where_the_recording_does():
     assert windows(7, 10) == [(0, 7)]
 
 
-def test_garbage_gets_an_error_each_and_the_rest_is_predicted(acoustic, listener, speech, tmp_path, capsys):
+def test_garbage_gets_an_error_each_and_the_rest_is_predicted(acoustic, dimensions, speech, tmp_path, capsys):
     folder = tmp_path / "mine"
     (folder / "below").mkdir(parents=True)
     (folder / "b.wav").write_text("no audio")
@@ -191,10 +191,10 @@ def test_garbage_gets_an_error_each_and_the_rest_is_predicted(acoustic, listener
     (folder / "notes.txt").write_text("no recording")
     (folder / "._a.wav").write_text("what a file system keeps")
     (tmp_path / "g.raw").write_bytes(bytes(2000))
-    found = listener([folder, tmp_path / "absent.wav", tmp_path / "g.raw"]).set_index("file")["error"]
-    told = {path.removeprefix(f"{tmp_path}/"): error for path, error in found.items()}
-    assert [name for name, error in told.items() if pd.isna(error)] == ["mine/a.wav", "mine/below/f.flac"]
-    assert list(told) == [
+    found = dimensions([folder, tmp_path / "absent.wav", tmp_path / "g.raw"]).set_index("file")["error"]
+    errors = {path.removeprefix(f"{tmp_path}/"): error for path, error in found.items()}
+    assert [name for name, error in errors.items() if pd.isna(error)] == ["mine/a.wav", "mine/below/f.flac"]
+    assert list(errors) == [
         "mine/a.wav",
         "mine/b.wav",
         "mine/below/f.flac",
@@ -204,9 +204,9 @@ def test_garbage_gets_an_error_each_and_the_rest_is_predicted(acoustic, listener
         "absent.wav",
         "g.raw",
     ]
-    assert told["absent.wav"] == "no such audio file"
-    assert told["mine/e.wav"] == "2000 of 2000 samples are not finite"
-    assert told["g.raw"].startswith("headerless")
+    assert errors["absent.wav"] == "no such audio file"
+    assert errors["mine/e.wav"] == "2000 of 2000 samples are not finite"
+    assert errors["g.raw"].startswith("headerless")
     assert cli.main(["predict", str(acoustic), str(folder), "--output", str(tmp_path / "out.csv")]) == 1
     printed = capsys.readouterr()
     assert "SIMULATED SPEECH" in printed.out
@@ -216,35 +216,35 @@ def test_garbage_gets_an_error_each_and_the_rest_is_predicted(acoustic, listener
     assert pd.read_csv(tmp_path / "out.csv")["error"].notna().sum() == 4
 
 
-def test_a_model_that_reads_asks_for_text_and_takes_the_empty_one(fusion, speech, tmp_path):
+def test_a_model_with_text_needs_it_and_takes_the_empty_one(fusion, speech, tmp_path):
     predictor, path = load(fusion), write(tmp_path / "a.wav", speech)
     with pytest.raises(ValueError, match=r"1 of 1 recordings have no text, .*--text.*--transcribe"):
         predictor(path)
-    said, nothing = predictor(path, "The train was late."), predictor(path, "")
-    assert (said["text"].tolist(), nothing["text"].tolist()) == (["The train was late."], [""])
-    assert said["p_sad"].tolist() != nothing["p_sad"].tolist()
+    late, empty = predictor(path, "The train was late."), predictor(path, "")
+    assert (late["text"].tolist(), empty["text"].tolist()) == (["The train was late."], [""])
+    assert late["p_sad"].tolist() != empty["p_sad"].tolist()
     with pytest.raises(ValueError, match="2 texts for 1 recordings"):
         predictor(path, ["one", "two"])
 
 
-def test_a_model_that_does_not_read_takes_no_text(listener, speech, tmp_path):
-    with pytest.raises(ValueError, match="cnn14 reads no text; leave out --text"):
-        listener(write(tmp_path / "a.wav", speech), "The train was late.")
+def test_a_model_without_text_takes_none(dimensions, speech, tmp_path):
+    with pytest.raises(ValueError, match="cnn14 takes no text; leave out --text"):
+        dimensions(write(tmp_path / "a.wav", speech), "The train was late.")
 
 
 class Counting:
-    """A recogniser that hears how long it listened."""
+    """A recogniser that transcribes the length of the sound."""
 
     def transcribe(self, waveform):
         return Transcription(f"{len(waveform)} samples", 1.0)
 
 
-def test_each_window_is_heard_by_itself_and_given_text_is_kept(fusion, speech, tmp_path):
+def test_each_window_is_transcribed_by_itself_and_given_text_stays(fusion, speech, tmp_path):
     predictor = load(fusion)
     paths = [write(tmp_path / "a.wav", np.resize(speech, 4 * RATE)), write(tmp_path / "b.wav", speech)]
-    found = predictor(paths, [None, "said"], windows=2, recogniser=Counting())
+    found = predictor(paths, [None, "It was late."], windows=2, recogniser=Counting())
     assert found["text"].tolist()[:3] == ["32000 samples"] * 3
-    assert set(found["text"].tolist()[3:]) == {"said"}
+    assert set(found["text"].tolist()[3:]) == {"It was late."}
 
 
 def test_a_table_brings_files_and_texts(fusion, speech, tmp_path):
@@ -271,11 +271,61 @@ def test_the_command_recognises_speech(fusion, speech, tmp_path, capsys):
     assert "give --windows SECONDS too" in capsys.readouterr().err
 
 
-def test_windows_that_hold_fewer_than_32_frames_are_refused(listener, speech, tmp_path):
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--output", "answers.txt"], "answers.txt: expected a name that ends in .csv, .parquet"),
+        (["--windows", "2", "--plot", "answers.txt"], "answers.txt: expected a name that ends in .png, .pdf, .svg"),
+    ],
+)
+def test_the_command_refuses_a_file_of_another_kind(options, complaint, capsys):
+    assert cli.main(["predict", "run", "a.wav", *options]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_the_command_takes_an_engine_and_an_encoder(fusion, encoder, speech, tmp_path, capsys, monkeypatch):
+    engines = []
+    monkeypatch.setattr(asr, "Recogniser", lambda engine, workers: engines.append((engine, workers)) or Counting())
+    path = write(tmp_path / "a.wav", speech)
+    options = ["--transcribe", "--engine", "small.en", "--encoder", encoder, "--output", str(tmp_path / "out.parquet")]
+    assert cli.main(["predict", str(fusion), str(path), *options]) == 0
+    assert engines == [("small.en", torch.get_num_threads())]
+    assert pd.read_parquet(tmp_path / "out.parquet")["text"].tolist() == [f"{len(speech)} samples"]
+    assert f"{tmp_path / 'out.parquet'}: 1 rows" in capsys.readouterr().out
+
+
+def test_the_command_prints_the_first_rows_of_many_and_says_how_many_more(acoustic, speech, tmp_path, capsys):
+    path = write(tmp_path / "a.wav", np.resize(speech, 24 * RATE))
+    assert cli.main(["predict", str(acoustic), str(path), "--windows", "1.1"]) == 0
+    printed = capsys.readouterr().out
+    assert f"... {len(windows(24 * RATE, round(1.1 * RATE))) - 40} more rows; --output writes all of them" in printed
+    assert "ratings from 1 to 5; trained on iemocap (simulated speech)" in printed
+
+
+def test_the_command_fails_where_no_recording_can_be_used(acoustic, tmp_path, capsys):
+    assert cli.main(["predict", str(acoustic), str(tmp_path / "absent.wav")]) == 1
+    printed = capsys.readouterr()
+    assert "0 recordings, 0.0 s of sound" in printed.out
+    assert "1 could not be used" in printed.out
+    assert "trained on" not in printed.out
+    assert "no such audio file" in printed.err
+
+
+def test_what_a_notebook_shows_and_passes_depends_on_the_model(fusion, dimensions, monkeypatch):
+    predictor = load(fusion)
+    assert repr(predictor) == "mfcnn14, trained on SIMULATED speech, msp-podcast: angry, happy, neutral, sad"
+    assert predictor.text_options("It was late.", transcribe=False) == {"texts": "It was late."}
+    monkeypatch.setattr(asr, "Recogniser", lambda engine, workers: (engine, workers))
+    threads = torch.get_num_threads()
+    assert predictor.text_options("", transcribe=True) == {"recogniser": (hub.ENGINE, threads)}
+    assert dimensions.text_options("It was late.", transcribe=True) == {}
+
+
+def test_windows_that_hold_fewer_than_32_frames_are_refused(dimensions, speech, tmp_path):
     with pytest.raises(ValueError, match=r"windows of 0.5 s; the networks take no less than 1.0\d+ s"):
-        listener(write(tmp_path / "a.wav", speech), windows=0.5)
+        dimensions(write(tmp_path / "a.wav", speech), windows=0.5)
     with pytest.raises(ValueError, match="no recordings; name at least one"):
-        listener([])
+        dimensions([])
 
 
 def test_what_is_no_model_says_what_is_near(acoustic, tmp_path):
@@ -299,14 +349,14 @@ def test_an_encoder_of_another_width_is_refused(fusion, tmp_path):
         load(fusion, encoder=tiny_encoder(tmp_path / "wider", 12))
 
 
-def test_torch_has_its_threads_back(listener, speech, tmp_path):
+def test_torch_has_its_threads_back(dimensions, speech, tmp_path):
     threads = torch.get_num_threads()
-    listener(write(tmp_path / "a.wav", speech))
+    dimensions(write(tmp_path / "a.wav", speech))
     assert torch.get_num_threads() == threads
 
 
-def test_the_notebooks_buttons_bring_files_and_recordings(listener, speech, tmp_path):
-    recorder = Recorder(listener, reads=False)
+def test_the_notebooks_buttons_bring_files_and_recordings(dimensions, speech, tmp_path):
+    recorder = Recorder(dimensions, uses_text=False)
     content = write(tmp_path / "a.flac", speech).read_bytes()
     upload = {"type": "audio/flac", "size": len(content), "last_modified": datetime.datetime.now(datetime.UTC)}
     recorder.upload.value = (
@@ -322,19 +372,19 @@ def test_the_notebooks_buttons_bring_files_and_recordings(listener, speech, tmp_
     assert recorder.sent.value == ""
 
 
-def test_the_notebook_draws_a_recording_over_time(listener, speech, tmp_path):
+def test_the_notebook_draws_a_recording_over_time(dimensions, speech, tmp_path):
     drawn = []
-    recorder = Recorder(listener, reads=False, windows=1.1, draw=drawn.append)
+    recorder = Recorder(dimensions, uses_text=False, windows=1.1, draw=drawn.append)
     content = write(tmp_path / "a.wav", speech).read_bytes()
     recorder.sent.value = base64.b64encode(content).decode()
     (table,) = drawn
     assert len(table) == len(windows(len(speech), round(1.1 * RATE))) > 1
 
 
-def test_in_the_notebook_an_empty_field_of_text_is_the_empty_text_or_is_heard(fusion, speech, tmp_path):
+def test_in_the_notebook_an_empty_field_of_text_is_the_empty_text_or_is_transcribed(fusion, speech, tmp_path):
     predictor, sounds = load(fusion), {"a.wav": write(tmp_path / "a.wav", speech).read_bytes()}
-    assert Recorder(predictor, reads=True).predict(sounds)["text"].tolist() == [""]
-    heard = Recorder(predictor, reads=True, recogniser=Counting())
-    assert heard.predict(sounds)["text"].tolist() == [f"{len(speech)} samples"]
-    heard.text.value = "It was late."
-    assert heard.predict(sounds)["text"].tolist() == ["It was late."]
+    assert Recorder(predictor, uses_text=True).predict(sounds)["text"].tolist() == [""]
+    recorder = Recorder(predictor, uses_text=True, recogniser=Counting())
+    assert recorder.predict(sounds)["text"].tolist() == [f"{len(speech)} samples"]
+    recorder.text.value = "It was late."
+    assert recorder.predict(sounds)["text"].tolist() == ["It was late."]
