@@ -1,6 +1,6 @@
-"""What stands below every table and figure: what was trained, selected and tested on what, with which settings.
+"""The notes below every table and figure: what was trained, selected and tested on what, with which settings.
 
-A number is only as good as the sentence that says where it comes from, so these are made from the study itself.
+They are made from the study itself, so that they are true of the numbers above them.
 """
 
 from collections.abc import Mapping
@@ -12,17 +12,13 @@ import pandas as pd
 from sercore import settings
 from sercore.analysis.results import LATE_FUSION, OFFICIAL, Results
 from sercore.corpora.splits import MADE_HERE
-from sercore.schema import CORPUS_LABELS, MODEL_LABELS, MODELS, corpus_label, corpus_position, first
+from sercore.registry import CORPORA, MODELS, SECTIONS
+from sercore.schema import first
 
 IEMOCAP_FOLDS = 10
 LATE_FUSION_NOTE = (
     "Late fusion (LF) is the mean of what BERT and CNN14 of one seed predict; the paper prints it only in Table 4."
 )
-SELECTED_BY = {
-    "categories": "UAR",
-    "dimensions": "CCC of its dimension",
-    "multitask": "mean CCC of the three dimensions",
-}
 UNUSED = {"sgd": ("weight_decay", "warmup_steps", "total_steps"), "adam": ("momentum", "crop_seconds")}
 KINDS = {"features": settings.FeatureSettings, "text": settings.TextSettings, "network": settings.NetworkSettings}
 
@@ -34,16 +30,16 @@ def notes(results: Results, shown: pd.DataFrame) -> tuple[str, ...]:
 
 def simulated(results: Results) -> tuple[str, ...]:
     """A warning where the speech is synthesised."""
-    text = "Simulated: the speech is synthesised and its emotions are planted; the paper's numbers are of real speech."
+    text = "Simulated: the speech and its emotions are synthesised; the paper's numbers are of real speech."
     return (text,) if results.simulated else ()
 
 
 def missing(results: Results) -> tuple[str, ...]:
-    """Which runs the study still lacks, if any."""
+    """Which runs are missing, if any."""
     if not results.missing:
         return ()
     names = first((run.name for run in results.missing), most=8)
-    return (f"Incomplete: {count_of_missing(results)} ({names}); the scores are over the others.",)
+    return (f"Incomplete: {count_of_missing(results)} ({names}); the scores are of the others.",)
 
 
 def count_of_missing(results: Results) -> str:
@@ -63,61 +59,61 @@ def markers(results: Results) -> tuple[str, ...]:
 
 
 def protocol(results: Results, shown: pd.DataFrame) -> tuple[str, ...]:
-    """What each pair of corpora in `shown` was trained, selected and tested on, with the counts."""
-    test, told = results.predictions[results.predictions["partition"] == "test"], []
-    measure = SELECTED_BY.get(results.section, "development score")
+    """What was trained, selected and tested on for each pair of corpora in `shown`, with the counts."""
+    test, sentences = results.predictions[results.predictions["partition"] == "test"], []
+    selected_by = _selected_by(results.section)
     pairs = shown[["train_corpus", "test_corpus"]].drop_duplicates().itertuples(index=False)
-    for train, other in sorted(pairs, key=lambda pair: (corpus_position(pair[0]), pair[0] != pair[1], *pair)):
+    for train, other in sorted(pairs, key=lambda pair: (CORPORA.position(pair[0]), pair[0] != pair[1], *pair)):
         rows = test[(test["train_corpus"] == train) & (test["test_corpus"] == other)]
         folds = list(rows["fold"].unique())
         tested = f"tested on {rows['utterance'].nunique()} utterances of {rows['speaker'].nunique()} known speakers"
-        how = f"trained on the training partition, epoch chosen by {measure} on the development partition"
+        how = f"trained on the training partition, epoch chosen by {selected_by} on the development partition"
         if any(MADE_HERE.fullmatch(str(fold)) for fold in folds):
-            tested += f"; the split was made here: {first(map(str, folds))} (of what, and the seed)"
+            tested += f"; the split was made here: {first(map(str, folds))} (what was split, and the seed)"
         elif folds != [OFFICIAL]:
+            in_paper = train in CORPORA and CORPORA[train].in_paper
             few = train == "iemocap" and len(folds) < IEMOCAP_FOLDS
             named = f" of {IEMOCAP_FOLDS} ({first(folds, most=IEMOCAP_FOLDS)})" if few else ""
-            how = (
-                f"leave one speaker out, {len(folds)} folds{named}; epoch chosen by {measure} on the other speaker of "
-                + ("the session" if train in CORPUS_LABELS else "the session, or the next speaker")
-            )
+            other_speaker = "the other speaker of the session" + ("" if in_paper else ", or the next speaker")
+            how = f"leave one speaker out, {len(folds)} folds{named}; epoch chosen by {selected_by} on {other_speaker}"
             if train != other:
                 tested = f"the model of every fold {tested}, mean of their scores"
-        told.append(f"{corpus_label(train)} → {corpus_label(other)}: {how}; {tested}.")
-    return tuple(told)
+        sentences.append(f"{CORPORA.label(train)} → {CORPORA.label(other)}: {how}; {tested}.")
+    return tuple(sentences)
 
 
 def best(results: Results) -> str:
     """What "best on validation" picks."""
-    measure = SELECTED_BY.get(results.section, "score")
     ties = results.best.drop_duplicates(["model", "train_corpus", "seed"])["ties"].gt(1).sum()
-    met = f"met {ties} times here" if ties else "none met here"
+    count = "no ties here" if not ties else "1 tie here" if ties == 1 else f"{ties} ties here"
     return (
-        f"Best on validation: per architecture and training corpus the seed with the highest {measure} on the "
-        f"development utterances (folds pooled); ties go to the lowest seed ({met}); LF by its own score there."
+        f"Best on validation: per architecture and training corpus the seed with the highest "
+        f"{_selected_by(results.section)} on the development utterances (folds pooled); ties go to the lowest seed "
+        f"({count}); LF by its own score there."
     )
 
 
 def departures(results: Results) -> tuple[str, ...]:
     """How the settings differ from the paper's, and which of the paper's its text does not confirm."""
     differ, doubted = [], []
-    runs = sorted(results.study.section(results.section), key=lambda run: MODELS.index(run.parameters["model"]))
+    runs = sorted(results.study.section(results.section), key=lambda run: MODELS.position(run.parameters["model"]))
     for run in runs:
         model = run.parameters["model"]
-        if model in settings.SPEECH_MODELS:
-            continue  # the paper has no such model
+        if not MODELS[model].in_paper:
+            continue
         for name, value, paper, doubt in compared(model, run.parameters):
             if value != paper:
-                differ.append((MODEL_LABELS[model], f"{name} {value}", f"the paper: {paper}"))
+                differ.append((MODELS.label(model), f"{name} {value}", f"the paper: {paper}"))
             elif doubt:
-                doubted.append((MODEL_LABELS[model], f"{name} {value}", doubt))
-    told = {"Settings other than the paper's": differ, "Settings that the paper's text does not confirm": doubted}
-    return tuple(f"{what}: {_by_models(rows)}." for what, rows in told.items() if rows)
+                doubted.append((MODELS.label(model), f"{name} {value}", doubt))
+    remarks = {"Settings other than the paper's": differ, "Settings that the paper's text does not confirm": doubted}
+    return tuple(f"{what}: {_by_models(rows)}." for what, rows in remarks.items() if rows)
 
 
 def compared(model: str, parameters: Mapping[str, Any]) -> list[tuple[str, Any, Any, str]]:
     """Name, value, the paper's value and the doubt about that, of every setting that `model` uses."""
-    used = {"bert": ("text",), "cnn14": ("features", "network")}.get(model, ("features", "text", "network"))
+    spec = MODELS[model]
+    used = [kind for kind in KINDS if (spec.uses_text if kind == "text" else spec.uses_audio)]
     pairs = [(settings.build(KINDS[kind], parameters.get(kind, {})), KINDS[kind]()) for kind in used]
     ours, paper = settings.training(model, parameters.get("training", {})), settings.training(model, {})
     unused = UNUSED[ours.optimiser]
@@ -129,12 +125,16 @@ def compared(model: str, parameters: Mapping[str, Any]) -> list[tuple[str, Any, 
     ]
 
 
+def _selected_by(section: str) -> str:
+    return SECTIONS[section].selected_by if section in SECTIONS else "development score"
+
+
 def _by_models(rows: list[tuple[str, str, str]]) -> str:
     """(model, setting, remark) in words, settings of the same models together, and of the same remark."""
     table = pd.DataFrame(rows, columns=["models", "setting", "remark"]).drop_duplicates()
     table = table.groupby(["setting", "remark"], sort=False)["models"].agg(", ".join).reset_index()
-    told = []
+    sentences = []
     for models, group in table.groupby("models", sort=False):
         parts = group.groupby("remark", sort=False)["setting"].agg(", ".join)
-        told.append(f"{models}: " + ", ".join(f"{settings} ({remark})" for remark, settings in parts.items()))
-    return "; ".join(told)
+        sentences.append(f"{models}: " + ", ".join(f"{settings} ({remark})" for remark, settings in parts.items()))
+    return "; ".join(sentences)

@@ -1,7 +1,7 @@
-"""What the paper claims in sections 5, 6.1, 6.2 and appendix A, one by one, and what the embedded corpora should show.
+"""The paper's claims in sections 5, 6.1, 6.2 and appendix A, and the ground-truth effects of the embedded corpora.
 
-Each claim is data: comparisons of two cells, judged by `verdicts`. Claims that the paper makes about the one model that
-is best on validation (figures 2 and 3, Table 4) are tested over all seeds.
+Each claim is data: comparisons of two scores, judged by `verdicts`. Claims that the paper makes about the one model
+that is best on validation (figures 2 and 3, Table 4) are tested over all seeds.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from itertools import product
 import pandas as pd
 
 from sercore.analysis.captions import missing, simulated
-from sercore.analysis.results import Results
+from sercore.analysis.results import Results, main_metric
 from sercore.analysis.tables import Table, incomplete
 from sercore.analysis.verdicts import (
     ABOVE,
@@ -25,9 +25,11 @@ from sercore.analysis.verdicts import (
     from_study,
     in_words,
     judge,
+    margin_of,
     measures,
     together,
 )
+from sercore.registry import METRICS
 from sercore.schema import DIMENSIONS, EMOTION
 
 MSP, IEMOCAP = "msp-podcast", "iemocap"
@@ -56,18 +58,17 @@ def compare(
     metric: str | Iterable[str] | None = None,
     relation: str = ABOVE,
 ) -> tuple[Part, ...]:
-    """One comparison for each combination of what is given as several; without a metric it is the paper's own."""
+    """One comparison for each combination of the arguments that are several; without a metric, by the main one."""
     parts = []
     pairs = (corpora,) if isinstance(corpora[0], str) else corpora
     for pair, one, other, target, name in product(pairs, *map(_each, (left, right, targets, metric))):
-        own = "uar" if target == EMOTION else "ccc" if pair[0] == pair[1] else "pcc"
-        cell = ScoreKey(one, *pair, target, name or own)
-        parts.append(Part(cell, relation, cell._replace(model=other)))
+        key = ScoreKey(one, *pair, target, name or main_metric(target, pair[0] == pair[1]))
+        parts.append(Part(key, relation, key._replace(model=other)))
     return tuple(parts)
 
 
 def within(models: str | Iterable[str], left: dict[str, str], right: dict[str, str]) -> tuple[Part, ...]:
-    """`left` above `right`, two cells of the same model, by their corpora, target and metric."""
+    """`left` above `right`, two scores of the same model, by their corpora, target and metric."""
     return tuple(Part(ScoreKey(model, **left), ABOVE, ScoreKey(model, **right)) for model in _each(models))
 
 
@@ -75,55 +76,58 @@ def _each(value: str | Iterable[str] | None) -> tuple[str | None, ...]:
     return (value,) if value is None or isinstance(value, str) else tuple(value)
 
 
-def _cell(corpora: tuple[str, str], target: str, metric: str) -> dict[str, str]:
+def _score(corpora: tuple[str, str], target: str, metric: str) -> dict[str, str]:
     return {"train_corpus": corpora[0], "test_corpus": corpora[1], "target": target, "metric": metric}
 
 
 def _uar(corpora: tuple[str, str], metric: str = "uar") -> dict[str, str]:
-    return _cell(corpora, EMOTION, metric)
+    return _score(corpora, EMOTION, metric)
 
 
 AWAY = ("angry as happy", "neutral as happy", "sad as happy")
 EVERYWHERE = (M_M, M_I, I_I, I_M)
 PAPER = (
     # Section 5
-    Claim("5.1", "table_1", "BERT beats CNN14 on MSP-Podcast.", compare(BERT, CNN)),
-    Claim("5.2", "table_1", "BERT beats CNN14 on IEMOCAP.", compare(BERT, CNN, I_I)),
+    Claim("5.1", "table_1", "BERT is better than CNN14 on MSP-Podcast.", compare(BERT, CNN)),
+    Claim("5.2", "table_1", "BERT is better than CNN14 on IEMOCAP.", compare(BERT, CNN, I_I)),
     Claim(
         "5.3",
         "table_1",
         "BERT's lead over CNN14 is larger on IEMOCAP than on MSP-Podcast.",
         within(BERT, _uar(I_I, "lead"), _uar(M_M, "lead")),
     ),
-    Claim("5.4", "table_1", "BERT is best of all from IEMOCAP to MSP-Podcast.", compare(BERT, (CNN, SF, MF), I_M)),
+    Claim("5.4", "table_1", "BERT is the best model from IEMOCAP to MSP-Podcast.", compare(BERT, (CNN, SF, MF), I_M)),
     Claim(
-        "5.5", "table_1", "Both fusions beat CNN14 on both corpora.", compare(FUSIONS, CNN) + compare(FUSIONS, CNN, I_I)
+        "5.5",
+        "table_1",
+        "Both fusion models are better than CNN14 on both corpora.",
+        compare(FUSIONS, CNN) + compare(FUSIONS, CNN, I_I),
     ),
-    Claim("5.6", "table_1", "SFCNN14 beats MFCNN14 slightly on MSP-Podcast.", compare(SF, MF)),
-    Claim("5.7", "table_1", "MFCNN14 beats SFCNN14 considerably on IEMOCAP.", compare(MF, SF, I_I)),
+    Claim("5.6", "table_1", "SFCNN14 is slightly better than MFCNN14 on MSP-Podcast.", compare(SF, MF)),
+    Claim("5.7", "table_1", "MFCNN14 is considerably better than SFCNN14 on IEMOCAP.", compare(MF, SF, I_I)),
     Claim(
         "5.8",
         "table_1",
-        "On IEMOCAP MFCNN14 beats BERT, and SFCNN14 is worse than it.",
+        "On IEMOCAP MFCNN14 is better than BERT, and SFCNN14 is worse than BERT.",
         compare(MF, BERT, I_I) + compare(BERT, SF, I_I),
     ),
     Claim(
         "5.9",
         "table_1",
-        "From MSP-Podcast to IEMOCAP both fusions score the same.",
+        "From MSP-Podcast to IEMOCAP both fusion models score the same.",
         compare(MF, SF, M_I, relation=LEVEL),
     ),
-    Claim("5.10", "table_1", "From IEMOCAP to MSP-Podcast MFCNN14 beats SFCNN14.", compare(MF, SF, I_M)),
+    Claim("5.10", "table_1", "From IEMOCAP to MSP-Podcast MFCNN14 is better than SFCNN14.", compare(MF, SF, I_M)),
     Claim(
         "5.11",
         "table_1",
-        "Both fusions score far lower on the other corpus.",
+        "Both fusion models score far lower on the other corpus.",
         within(FUSIONS, _uar(M_M), _uar(M_I)) + within(FUSIONS, _uar(I_I), _uar(I_M)),
     ),
     Claim(
         "5.12",
         "table_1",
-        "Models trained on MSP-Podcast lose less on the other corpus than those of IEMOCAP.",
+        "Models trained on MSP-Podcast lose less on the other corpus than models trained on IEMOCAP.",
         within((BERT, CNN, SF, MF), _uar(I_M, "drop"), _uar(M_I, "drop")),
     ),
     Claim(
@@ -136,34 +140,36 @@ PAPER = (
     Claim(
         "5.14",
         "figure_2",
-        "CNN14 errs most by taking happy for angry and neutral for sad.",
+        "CNN14's most frequent confusions are happy as angry and neutral as sad.",
         within(CNN, _uar(M_M, "lesser"), _uar(M_M, "others")),
     ),
     Claim(
         "5.15",
         "figure_2",
-        "CNN14 takes more neutral utterances for sad than for neutral.",
+        "CNN14 predicts more neutral utterances as sad than as neutral.",
         within(CNN, _uar(M_M, "neutral as sad"), _uar(M_M, "neutral as neutral")),
     ),
     Claim(
         "5.16",
         "figure_2",
-        "Both fusions gain mostly on happy and neutral.",
+        "Both fusion models gain mostly on happy and neutral.",
         compare(FUSIONS, CNN, metric=("happy as happy", "neutral as neutral", "tilt")),
     ),
     Claim(
         "5.17",
         "figure_2",
-        "MFCNN14 takes many more angry, neutral and sad utterances for happy than CNN14 does.",
+        "MFCNN14 predicts many more angry, neutral and sad utterances as happy than CNN14 does.",
         compare(MF, CNN, metric=AWAY),
     ),
     Claim(
         "5.18",
         "figure_2",
-        "SFCNN14 takes fewer others for happy than MFCNN14 does, angry and sad ones no more often than CNN14.",
+        "SFCNN14 predicts fewer others as happy than MFCNN14 does, angry and sad ones no more often than CNN14.",
         compare(MF, SF, metric=AWAY) + compare(SF, CNN, metric=(AWAY[0], AWAY[2]), relation=LEVEL),
     ),
-    Claim("5.19", "table_1", "Both fusions beat late fusion (abstract, section 7).", compare(FUSIONS, LF)),
+    Claim(
+        "5.19", "table_1", "Both fusion models are better than late fusion (abstract, section 7).", compare(FUSIONS, LF)
+    ),
     # Section 6.1
     Claim(
         "6.1.1",
@@ -175,12 +181,12 @@ PAPER = (
         "6.1.2",
         "table_2",
         "On valence models lose more from IEMOCAP to MSP-Podcast than the other way.",
-        within((CNN, SF, MF), _cell(I_M, VALENCE, "drop"), _cell(M_I, VALENCE, "drop")),
+        within((CNN, SF, MF), _score(I_M, VALENCE, "drop"), _score(M_I, VALENCE, "drop")),
     ),
     Claim(
         "6.1.3",
         "table_2",
-        "On MSP-Podcast's arousal CNN14 is ahead of both fusions, but not significantly.",
+        "On MSP-Podcast's arousal CNN14 is ahead of both fusion models, but not significantly.",
         compare(CNN, FUSIONS, M_M, AROUSAL, relation=NOT_TESTABLY_ABOVE),
     ),
     Claim(
@@ -193,25 +199,25 @@ PAPER = (
         "6.1.5",
         "table_2",
         "Across corpora arousal is predicted better than valence.",
-        within((CNN, SF, MF), _cell(M_I, AROUSAL, "pcc"), _cell(M_I, VALENCE, "pcc"))
-        + within((CNN, SF, MF), _cell(I_M, AROUSAL, "pcc"), _cell(I_M, VALENCE, "pcc")),
+        within((CNN, SF, MF), _score(M_I, AROUSAL, "pcc"), _score(M_I, VALENCE, "pcc"))
+        + within((CNN, SF, MF), _score(I_M, AROUSAL, "pcc"), _score(I_M, VALENCE, "pcc")),
     ),
     Claim(
         "6.1.6",
         "table_2",
-        "From MSP-Podcast to IEMOCAP CNN14 beats both fusions on arousal.",
+        "From MSP-Podcast to IEMOCAP CNN14 is better than both fusion models on arousal.",
         compare(CNN, FUSIONS, M_I, AROUSAL),
     ),
     Claim(
         "6.1.7",
         "table_2",
-        "From IEMOCAP to MSP-Podcast MFCNN14 beats CNN14 on arousal, SFCNN14 is worse.",
+        "From IEMOCAP to MSP-Podcast MFCNN14 is better than CNN14 on arousal, and SFCNN14 is worse.",
         compare(MF, CNN, I_M, AROUSAL) + compare(CNN, SF, I_M, AROUSAL),
     ),
     Claim(
         "6.1.8",
         "table_2",
-        "On MSP-Podcast's dominance CNN14 beats both fusions.",
+        "On MSP-Podcast's dominance CNN14 is better than both fusion models.",
         compare(CNN, FUSIONS, M_M, DOMINANCE),
     ),
     Claim(
@@ -220,17 +226,19 @@ PAPER = (
         "From MSP-Podcast to IEMOCAP MFCNN14 and CNN14 are level on dominance.",
         compare(MF, CNN, M_I, DOMINANCE, relation=LEVEL),
     ),
-    Claim("6.1.10", "table_2", "On IEMOCAP's dominance MFCNN14 beats CNN14.", compare(MF, CNN, I_I, DOMINANCE)),
+    Claim(
+        "6.1.10", "table_2", "On IEMOCAP's dominance MFCNN14 is better than CNN14.", compare(MF, CNN, I_I, DOMINANCE)
+    ),
     Claim(
         "6.1.11",
         "table_2",
-        "From IEMOCAP to MSP-Podcast CNN14 beats MFCNN14 on dominance.",
+        "From IEMOCAP to MSP-Podcast CNN14 is better than MFCNN14 on dominance.",
         compare(CNN, MF, I_M, DOMINANCE),
     ),
     Claim(
         "6.1.12",
         "table_2",
-        "Both fusions beat CNN14 on valence, in-domain and across corpora.",
+        "Both fusion models are better than CNN14 on valence, in-domain and across corpora.",
         compare(FUSIONS, CNN, EVERYWHERE, VALENCE),
     ),
     Claim(
@@ -247,14 +255,19 @@ PAPER = (
         "BERT is far behind CNN14 on arousal and dominance.",
         compare(CNN, BERT, targets=(AROUSAL, DOMINANCE)),
     ),
-    Claim("6.2.3", "table_3", "MFCNN14 beats CNN14 on all three dimensions.", compare(MF, CNN, targets=DIMENSIONS)),
+    Claim(
+        "6.2.3",
+        "table_3",
+        "MFCNN14 is better than CNN14 on all three dimensions.",
+        compare(MF, CNN, targets=DIMENSIONS),
+    ),
     Claim(
         "6.2.4",
         "table_3",
-        "SFCNN14 beats CNN14 on valence; on arousal and dominance it is ahead, but not significantly.",
+        "SFCNN14 is better than CNN14 on valence; on arousal and dominance it is ahead, but not significantly.",
         compare(SF, CNN, targets=VALENCE) + compare(SF, CNN, targets=(AROUSAL, DOMINANCE), relation=NOT_TESTABLY_ABOVE),
     ),
-    Claim("6.2.5", "table_3", "MFCNN14 beats BERT on valence.", compare(MF, BERT, targets=VALENCE)),
+    Claim("6.2.5", "table_3", "MFCNN14 is better than BERT on valence.", compare(MF, BERT, targets=VALENCE)),
     Claim(
         "6.2.6",
         "table_3",
@@ -264,7 +277,7 @@ PAPER = (
     Claim(
         "6.2.7",
         "figure_3",
-        "Most models err more the further the truth is from the middle (figure 3).",
+        "The errors of most models grow with the distance of the truth from the middle (figure 3).",
         compare((BERT, CNN, LF, MF), ZERO, targets=DIMENSIONS, metric="steepness"),
     ),
     Claim(
@@ -296,16 +309,16 @@ PAPER = (
     Claim(
         "6.2.12",
         "figure_3",
-        "On valence CNN14 errs more than the others at the high end, as much at the low end.",
+        "On valence CNN14's errors are larger than the others' at the high end, and as large at the low end.",
         compare(CNN, (BERT, SF, MF), targets=VALENCE, metric="high")
         + compare(CNN, (BERT, SF, MF), targets=VALENCE, metric="low", relation=LEVEL),
     ),
     Claim(
         "6.2.13",
         "figure_3",
-        "BERT errs more at the low end of arousal and dominance than at the high end.",
-        within(BERT, _cell(M_M, AROUSAL, "low"), _cell(M_M, AROUSAL, "high"))
-        + within(BERT, _cell(M_M, DOMINANCE, "low"), _cell(M_M, DOMINANCE, "high")),
+        "BERT's errors are larger at the low end of arousal and dominance than at the high end.",
+        within(BERT, _score(M_M, AROUSAL, "low"), _score(M_M, AROUSAL, "high"))
+        + within(BERT, _score(M_M, DOMINANCE, "low"), _score(M_M, DOMINANCE, "high")),
     ),
     # Appendix A
     Claim(
@@ -317,14 +330,14 @@ PAPER = (
     Claim(
         "A.2",
         "table_4",
-        "Nobody has a lower MSE than MFCNN14 on any dimension (Table 4).",
+        "No model has a lower MSE than MFCNN14 on any dimension (Table 4).",
         compare((BERT, CNN, SF), MF, targets=DIMENSIONS, metric="mse")
         + compare(LF, MF, targets=(AROUSAL, DOMINANCE), metric="mse"),
     ),
     Claim(
         "A.3",
         "table_4",
-        "Both fusions beat late fusion in CCC on all three dimensions (Table 4, abstract).",
+        "Both fusion models have a higher CCC than late fusion on all three dimensions (Table 4, abstract).",
         compare(FUSIONS, LF, targets=DIMENSIONS),
     ),
 )
@@ -332,35 +345,45 @@ PAPER = (
 
 GROUND_TRUTH = (
     Claim(
-        "words",
+        "text",
         "categories",
-        "Where words decide (happy against angry or sad), BERT beats CNN14.",
-        compare(BERT, CNN, metric="words"),
+        "Where the words carry the difference (happy against angry or sad), BERT is better than CNN14.",
+        compare(BERT, CNN, metric="valence contrast"),
     ),
     Claim(
-        "voice",
+        "audio",
         "categories",
-        "Where the voice decides (angry against sad), CNN14 beats BERT.",
-        compare(CNN, BERT, metric="voice"),
+        "Where the sound carries the difference (angry against sad), CNN14 is better than BERT.",
+        compare(CNN, BERT, metric="arousal contrast"),
     ),
-    Claim("fusion", "categories", "Both fusions beat both unimodal models in UAR.", compare(FUSIONS, (BERT, CNN))),
-    Claim("arousal", "multitask", "CNN14 leads BERT on arousal.", compare(CNN, BERT, targets=AROUSAL)),
-    Claim("dominance", "multitask", "CNN14 leads BERT on dominance.", compare(CNN, BERT, targets=DOMINANCE)),
-    Claim("valence", "multitask", "BERT leads CNN14 on valence.", compare(BERT, CNN, targets=VALENCE)),
+    Claim(
+        "fusion",
+        "categories",
+        "Both fusion models have a higher UAR than both unimodal models.",
+        compare(FUSIONS, (BERT, CNN)),
+    ),
+    Claim("arousal", "multitask", "CNN14 is better than BERT on arousal.", compare(CNN, BERT, targets=AROUSAL)),
+    Claim("dominance", "multitask", "CNN14 is better than BERT on dominance.", compare(CNN, BERT, targets=DOMINANCE)),
+    Claim("valence", "multitask", "BERT is better than CNN14 on valence.", compare(BERT, CNN, targets=VALENCE)),
     Claim(
         "fusion",
         "multitask",
-        "Both fusions lead CNN14 on valence by more than the seeds' spread.",
+        "Both fusion models are better than CNN14 on valence by more than the spread over seeds.",
         compare(FUSIONS, CNN, targets=VALENCE, relation=CLEARLY_ABOVE),
     ),
 )
-"""What the embedded corpora were made to show, on the MSP-shaped test set."""
+"""The effects that the embedded corpora are made with, on the test set in MSP-Podcast's layout."""
 
 
 def check(results: Results, place: str) -> Table:
-    """A verdict on each claim that the paper makes at `place` (table_1, figure_2, table_2, table_3, figure_3, table_4).
+    """A verdict on each claim that the paper makes at `place`, by this study and by the printed numbers.
 
-    On the study at hand, and on the printed numbers, as far as they are printed.
+    Args:
+        results: of the section that the claims are about.
+        place: table_1, figure_2, table_2, table_3, figure_3 or table_4.
+
+    Raises:
+        ValueError: the paper makes no claims about the section there.
     """
     if place not in PLACES or PLACES[place] != results.section:
         known = [name for name, section in PLACES.items() if section == results.section]
@@ -372,10 +395,14 @@ def check(results: Results, place: str) -> Table:
 
 
 def ground_truth(results: Results) -> Table:
-    """A verdict on each of the things that the embedded corpora were made to show; not for corpora of real speech."""
+    """A verdict on each ground-truth effect of the embedded corpora; not for corpora of real speech."""
     claims = [claim for claim in GROUND_TRUTH if claim.place == results.section]
     return _table(
-        results, claims, f"ground_truth_{results.section}", f"What was planted, section '{results.section}'", EXPECTED
+        results,
+        claims,
+        f"ground_truth_{results.section}",
+        f"Ground-truth effects, section '{results.section}'",
+        EXPECTED,
     )
 
 
@@ -383,9 +410,9 @@ def _table(results: Results, claims: Sequence[Claim], name: str, title: str, say
     here, printed = from_study(measures(results)), from_paper(results.section)
     rows, numbers = [], []
     for claim in claims:
-        found = [judge(part, here) for part in claim.parts]
+        ours = [judge(part, here) for part in claim.parts]
         theirs = [judge(part, printed) for part in claim.parts]
-        verdicts = [together([finding.verdict for finding in side]) for side in (found, theirs)]
+        verdicts = [together([finding.verdict for finding in side]) for side in (ours, theirs)]
         unprinted = all(finding.comparison is None for finding in theirs)
         rows.append(
             (
@@ -393,14 +420,14 @@ def _table(results: Results, claims: Sequence[Claim], name: str, title: str, say
                 claim.text,
                 verdicts[0],
                 "not printed" if unprinted else verdicts[1],
-                in_words(claim.parts, found),
+                in_words(claim.parts, ours),
             )
         )
-        for part, finding, paper in zip(claim.parts, found, theirs, strict=True):
+        for part, finding, paper in zip(claim.parts, ours, theirs, strict=True):
             sides = {
                 f"{side}_{field}": value
-                for side, cell in (("left", part.left), ("right", part.right))
-                for field, value in cell._asdict().items()
+                for side, key in (("left", part.left), ("right", part.right))
+                for field, value in key._asdict().items()
             }
             tested = finding.comparison._asdict() if finding.comparison else {}
             numbers.append(
@@ -421,10 +448,16 @@ def _table(results: Results, claims: Sequence[Claim], name: str, title: str, say
     below = (
         "Verdicts by the paper's two-sided t-test over seeds, alpha .05, not corrected. Behind them: mean (sd) over "
         "seeds, difference [interval at .95]. Holds: every comparison is significant in the claimed direction. Does "
-        "not hold: one is significant against it, or lies with its whole interval inside a margin where no difference "
-        "matters: 1 point of UAR, 2 of a confusion, .01 of a correlation, .05 of a slope or MSE, .1 of a mean error. "
-        "Cannot tell: anything else.",
+        "not hold: one is significant in the other direction, or its whole interval lies inside the margin within "
+        f"which differences do not matter: {_margins()}. Cannot tell: anything else.",
         *simulated(results),
         *missing(results),
     )
     return Table(name, title + incomplete(results), frame, pd.DataFrame(numbers), below, align="l")
+
+
+def _margins() -> str:
+    """The margins in words."""
+    of_metrics = [f"{metric.margin:g} of {metric.axis}" for metric in METRICS.values()]
+    others = {"confusion": "a confusion (%)", "steepness": "a slope", "low": "a mean error"}
+    return ", ".join([*of_metrics, *(f"{margin_of(measure):g} of {name}" for measure, name in others.items())])

@@ -1,7 +1,8 @@
-"""Statistics that the paper lacks, beside its own and never in their place: other people, and many tests at once.
+"""Statistics that the paper does not have, shown beside its own: other speakers, corrected tests, effect sizes, groups.
 
-The paper asks whether other seeds would change the answer. Here also: whether other speakers would (resampled and
-paired), what is left of the tests after correction, how large a difference is, and where it comes from (style, gender).
+The paper tests whether other seeds would change a result. Here also: whether other speakers would (resampled and
+paired), which tests are significant after correction, how large a difference is, and how it depends on style, gender
+and speaker.
 """
 
 from collections.abc import Iterator
@@ -10,14 +11,14 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from sercore import schema
 from sercore.analysis import captions, residuals, statistics
-from sercore.analysis.results import PERCENT, Results, classes, of_best, scores
+from sercore.analysis.results import ACOUSTIC_BASELINE, Results, classes, main_metric, of_best, reported, scores
 from sercore.analysis.tables import Table, cell_text, incomplete, number_text, sorted_rows
-from sercore.schema import EMOTION, MODEL_LABELS, MODELS
+from sercore.registry import CORPORA, METRICS, MODELS
+from sercore.schema import EMOTION
 
 Pairs = tuple[tuple[str, str], ...]
-PAIRS: Pairs = (
+OF_THE_PAPER: Pairs = (
     ("bert", "cnn14"),
     ("lf", "cnn14"),
     ("sfcnn14", "cnn14"),
@@ -27,16 +28,15 @@ PAIRS: Pairs = (
     ("sfcnn14", "lf"),
     ("mfcnn14", "lf"),
     ("mfcnn14", "sfcnn14"),
-    ("wav2vec2", "cnn14"),
-    ("hubert", "cnn14"),
-    ("wavlm", "cnn14"),
 )
-"""(model, against): the paper's pairs, fusions and late fusion, multistage and single-stage, encoders and CNN14."""
+"""(model, against): the paper's pairs, the fusion models against late fusion, and multistage against single-stage."""
 DRAWS = 1000  # resamples of the speakers
 SEED = 0  # of the resampling
 FEWEST_SPEAKERS = 5  # with fewer, resampling says nothing about other speakers, and nothing is given
 MULTISTAGE = (("mfcnn14", "sfcnn14"),)
 GROUPS = ("style", "gender")
+NOT_RESAMPLED = statistics.Interval(np.nan, np.nan, np.nan, np.nan, 0, 0)
+NOT_PAIRED = statistics.PairedComparison(np.nan, np.nan, np.nan, np.nan, 0, 0)
 KEYS = ["train_corpus", "test_corpus", "target", "metric"]
 COLUMNS = [
     *KEYS,
@@ -58,17 +58,33 @@ COLUMNS = [
 ]
 
 
-def differences(results: Results, pairs: Pairs = PAIRS, draws: int = DRAWS, seed: int = SEED) -> pd.DataFrame:
-    """Every one of `pairs` of models on every test set and target, compared over seeds and over speakers, one row each.
+def compared_pairs() -> Pairs:
+    """(model, against): those of the paper's models, and every other model against CNN14."""
+    named = {name for pair in OF_THE_PAPER for name in pair}
+    return OF_THE_PAPER + tuple((name, ACOUSTIC_BASELINE) for name in MODELS if name not in named)
 
-    Columns: train_corpus, test_corpus, target, metric, model, against, difference (of the mean scores; UAR in %); over
-    seeds: seeds, low and high (t-interval at .95), p, p_holm, hedges_g, seeds_needed (per model, to find this
-    difference in 4 of 5 studies); over speakers, the models taken as given: speakers, speakers_low and speakers_high
-    (clustered bootstrap; NaN with fewer than FEWEST_SPEAKERS), p_speakers and p_wilcoxon (paired over the speakers' own
-    scores), p_speakers_holm, speakers_needed (of the kind at hand, for the bootstrap to tell). Holm's correction is
-    over the whole table.
+
+def differences(results: Results, pairs: Pairs | None = None, draws: int = DRAWS, seed: int = SEED) -> pd.DataFrame:
+    """Pairs of models compared over seeds and over speakers, on every test set and target and by every main metric.
+
     In-domain the folds are pooled, across corpora the folds' scores are averaged.
+
+    Args:
+        results: of one section.
+        pairs: (model, against); None: `compared_pairs`. Those without results are left out.
+        draws: resamples of the speakers.
+        seed: of the resampling.
+
+    Returns:
+        One row a pair and test. Columns: train_corpus, test_corpus, target, metric, model, against, difference (of the
+        mean scores; UAR in %). Over seeds: seeds, low and high (t-interval at .95), p, p_holm, hedges_g, seeds_needed
+        (per model, for 4 of 5 studies to find this difference). Over speakers, the models taken as given: speakers,
+        speakers_low and speakers_high (clustered bootstrap), p_speakers and p_wilcoxon (paired over the speakers' own
+        scores), p_speakers_holm, speakers_needed (of the same kind). Holm's correction is over the whole table. The
+        interval is NaN with fewer than FEWEST_SPEAKERS, and all about speakers is NaN for a metric without a form in
+        sums.
     """
+    pairs = compared_pairs() if pairs is None else pairs
     generator = np.random.default_rng(seed)
     rows = []
     for key, runs, table in _tests(results):
@@ -77,17 +93,19 @@ def differences(results: Results, pairs: Pairs = PAIRS, draws: int = DRAWS, seed
             model: part["score"].to_numpy() for model, part in _preferred(scored).groupby("model", observed=True)
         }
         parts = {model: table[table["model"] == model] for model in by_model}
-        labels, metric = classes(results.predictions), key[-1]
-        unit = PERCENT if metric == "uar" else 1
-        of_speakers = statistics.speaker_scores(table, metric, runs, labels)
-        sums = {model: statistics.sums(part, metric, runs=runs, labels=labels) for model, part in parts.items()}
+        labels, metric = classes(results.predictions), METRICS[key[-1]]
+        if metric.resampled:
+            of_speakers = statistics.speaker_scores(table, metric.name, runs, labels)
+            sums = {name: statistics.sums(part, metric.name, runs=runs, labels=labels) for name, part in parts.items()}
         for model, other in [pair for pair in pairs if set(pair) <= set(by_model)]:
             ours, theirs = by_model[model], by_model[other]
             seeds = statistics.compare_seeds(ours, theirs)
             spread = np.sqrt((ours.var(ddof=1) + theirs.var(ddof=1)) / 2) if min(len(ours), len(theirs)) > 1 else np.nan
-            people = _resampled(sums[model], sums[other], generator, draws)
+            people, paired = NOT_RESAMPLED, NOT_PAIRED
+            if metric.resampled:
+                people = _over_speakers(sums[model], sums[other], generator, draws)
+                paired = statistics.compare_speakers(of_speakers, model, other)
             needed = statistics.sample_needed(people.score, people.error, people.clusters)
-            paired = statistics.compare_speakers(of_speakers, model, other)
             rows.append(
                 {
                     **dict(zip(KEYS, key, strict=True)),
@@ -101,40 +119,40 @@ def differences(results: Results, pairs: Pairs = PAIRS, draws: int = DRAWS, seed
                     "hedges_g": statistics.hedges_g(ours, theirs),
                     "seeds_needed": statistics.seeds_needed(seeds.difference, spread),
                     "speakers": people.clusters,
-                    "speakers_low": unit * people.low,
-                    "speakers_high": unit * people.high,
+                    "speakers_low": metric.scale * people.low,
+                    "speakers_high": metric.scale * people.high,
                     "p_speakers": paired.p_t,
                     "p_wilcoxon": paired.p_wilcoxon,
                     "speakers_needed": np.maximum(needed, 2),
                 }
             )
-    found = pd.DataFrame(rows, columns=COLUMNS)
-    return found.assign(p_holm=statistics.holm(found["p"]), p_speakers_holm=statistics.holm(found["p_speakers"]))
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.assign(p_holm=statistics.holm(table["p"]), p_speakers_holm=statistics.holm(table["p_speakers"]))
 
 
-def difference_table(results: Results, name: str, pairs: Pairs = PAIRS, draws: int = DRAWS, seed: int = SEED) -> Table:
-    """`differences` to be read."""
+def difference_table(
+    results: Results, name: str, pairs: Pairs | None = None, draws: int = DRAWS, seed: int = SEED
+) -> Table:
+    """`differences` as a table."""
     numbers = differences(results, pairs, draws, seed)
-    rows = []
-    for row in numbers.itertuples():
-        where = f"{schema.corpus_label(row.train_corpus)} → {schema.corpus_label(row.test_corpus)}"
-        rows.append(
-            (
-                where,
-                row.target if row.target != EMOTION else row.metric.upper(),
-                f"{MODEL_LABELS[row.model]} − {MODEL_LABELS[row.against]}",
-                signed(row.difference, row.metric),
-                interval(row.low, row.high, row.metric),
-                probability(row.p),
-                probability(row.p_holm),
-                f"{row.hedges_g:.1f}",
-                whole(row.seeds_needed),
-                interval(row.speakers_low, row.speakers_high, row.metric),
-                probability(row.p_speakers),
-                probability(row.p_speakers_holm),
-                whole(row.speakers_needed),
-            )
+    rows = [
+        (
+            _corpora(row.train_corpus, row.test_corpus),
+            _of(row.target, row.metric),
+            f"{MODELS.label(row.model)} − {MODELS.label(row.against)}",
+            signed(row.difference, row.metric),
+            interval(row.low, row.high, row.metric),
+            probability(row.p),
+            probability(row.p_holm),
+            f"{row.hedges_g:.1f}",
+            whole(row.seeds_needed),
+            interval(row.speakers_low, row.speakers_high, row.metric),
+            probability(row.p_speakers),
+            probability(row.p_speakers_holm),
+            whole(row.speakers_needed),
         )
+        for row in numbers.itertuples()
+    ]
     columns = [
         ("", "difference"),
         ("over seeds", "95 %"),
@@ -153,7 +171,7 @@ def difference_table(results: Results, name: str, pairs: Pairs = PAIRS, draws: i
     below = (
         "These statistics are not in the paper; its own are the markers of the table above.",
         "Over seeds: t-interval and test of the means over seeds; g: Hedges' effect size in standard deviations over "
-        "seeds; needed: seeds a model to find this difference in 4 of 5 studies.",
+        "seeds; needed: seeds per model for 4 of 5 studies to find this difference.",
         f"Over speakers, the trained models taken as given: interval by resampling the test speakers {draws} times, "
         "paired t-test of the speakers' own scores (a UAR over the classes that a speaker has); needed: speakers of "
         "this kind. With few speakers the intervals are too narrow: at .95 they held .83 to .92 of 10 speakers.",
@@ -171,7 +189,8 @@ def group_table(results: Results, name: str) -> Table:
     for group in GROUPS:
         known = _preferred(scores(test, by=[group])).rename(columns={group: "value"})
         split = known.groupby("test_corpus", observed=True)["value"].transform("nunique") > 1
-        parts.append(known[split & (known["metric"] != "mse")].assign(group=group))
+        compared = known["metric"].map(lambda metric: METRICS[metric].compared).astype(bool)
+        parts.append(known[split & compared].assign(group=group))
     together = pd.concat(parts, ignore_index=True)
     keys = [*KEYS, "group", "value", "model"]
     numbers = together.groupby(keys, observed=True, sort=False)["score"].agg(["mean", lambda s: s.std(ddof=0), "size"])
@@ -180,9 +199,9 @@ def group_table(results: Results, name: str) -> Table:
     numbers = numbers.assign(utterances=counts).reset_index()
     rows = [
         (
-            MODEL_LABELS[row.model],
-            f"{schema.corpus_label(row.train_corpus)} → {schema.corpus_label(row.test_corpus)}",
-            row.target if row.target != EMOTION else row.metric.upper(),
+            MODELS.label(row.model),
+            _corpora(row.train_corpus, row.test_corpus),
+            _of(row.target, row.metric),
             row.value,
             cell_text(row.mean, row.sd, "", row.metric),
         )
@@ -205,17 +224,18 @@ def speaker_table(results: Results, name: str) -> Table:
     """How far speakers differ: the median speaker's score, and the lowest and highest; every speaker in the numbers."""
     parts = []
     for key, runs, table in _tests(results):
-        of_speakers = statistics.speaker_scores(table, key[-1], runs, classes(results.predictions))
-        unit = PERCENT if key[-1] == "uar" else 1
-        parts.append(of_speakers.assign(score=unit * of_speakers["score"], **dict(zip(KEYS, key, strict=True))))
+        metric = METRICS[key[-1]]
+        if metric.resampled:
+            of_speakers = statistics.speaker_scores(table, metric.name, runs, classes(results.predictions))
+            score = metric.scale * of_speakers["score"]
+            parts.append(of_speakers.assign(score=score, **dict(zip(KEYS, key, strict=True))))
     numbers = pd.concat(parts, ignore_index=True)
     rows = []
     for key, group in numbers.groupby([*KEYS, "model"], observed=True, sort=False):
         train, test, target, metric, model = key
         low, middle, high = (number_text(group["score"].quantile(q), metric) for q in (0, 0.5, 1))
-        where = f"{schema.corpus_label(train)} → {schema.corpus_label(test)}"
-        of = target if target != EMOTION else metric.upper()
-        rows.append((where, of, MODEL_LABELS[model], middle, low, high, str(group["score"].notna().sum())))
+        names = (_corpora(train, test), _of(target, metric), MODELS.label(model))
+        rows.append((*names, middle, low, high, str(group["score"].notna().sum())))
     frame = pd.DataFrame(rows).set_index([0, 1, 2]).rename_axis(["corpora", "of", "model"])
     frame.columns = pd.MultiIndex.from_product([["scores of speakers"], ["median", "lowest", "highest", "speakers"]])
     below = (
@@ -227,19 +247,19 @@ def speaker_table(results: Results, name: str) -> Table:
 
 
 def slope_table(results: Results, name: str) -> Table:
-    """Behind figure 3: slope of prediction - truth on truth of each best model, and tests of its spread.
+    """The numbers of figure 3: the slope of prediction - truth on truth of each best model, and tests of its spread.
 
-    The slope has its interval at .95 and, beside it, what a model as well correlated would have were it right on
-    average wherever it says x; Breusch-Pagan and White test the spread around the line.
+    The slope has its interval at .95 and, beside it, the slope of a well calibrated model with the same correlation;
+    Breusch-Pagan and White test the spread around the line.
     """
     test = of_best(results.predictions[results.predictions["partition"] == "test"], results.best)
     inside = test[test["train_corpus"].astype(object) == test["test_corpus"].astype(object)]
     numbers = residuals.fit_lines(residuals.residual_table(inside))
     rows = [
         (
-            f"{schema.corpus_label(row.train_corpus)} → {schema.corpus_label(row.test_corpus)}",
+            _corpora(row.train_corpus, row.test_corpus),
             row.target,
-            MODEL_LABELS[row.model],
+            MODELS.label(row.model),
             signed(row.slope, "ccc"),
             interval(row.slope_low, row.slope_high, "ccc"),
             signed(row.ideal_slope, "ccc"),
@@ -260,9 +280,9 @@ def slope_table(results: Results, name: str) -> Table:
     ]
     frame.columns = pd.MultiIndex.from_tuples(columns)
     below = (
-        "A residual is prediction - truth. Slope 0: no regression towards the mean; -1: always the same answer. "
-        "If well calibrated: the slope of a model as well correlated with the truth that is right on average wherever "
-        "it says x. The tests take utterances as independent, which those of one speaker are not.",
+        "A residual is prediction - truth. Slope 0: no regression towards the mean; -1: always the same prediction. "
+        "If well calibrated: the slope of a model with the same correlation whose predictions are right on average, "
+        "whatever their value. The tests take utterances as independent, which those of one speaker are not.",
         captions.best(results),
         *captions.simulated(results),
         *captions.missing(results),
@@ -292,42 +312,44 @@ def whole(number: float) -> str:
 
 
 def _tests(results: Results) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], pd.DataFrame]]:
-    """(train_corpus, test_corpus, target, metric), what counts as one run, and the predictions, of each test."""
+    """(train_corpus, test_corpus, target, metric), the columns of one run, and the predictions, of each test."""
     test = results.predictions[results.predictions["partition"] == "test"]
     corpora = test[["train_corpus", "test_corpus"]].drop_duplicates().astype(object)
-    pairs = sorted(corpora.itertuples(index=False), key=lambda p: (schema.corpus_position(p[0]), p[0] != p[1], *p))
+    pairs = sorted(corpora.itertuples(index=False), key=lambda p: (CORPORA.position(p[0]), p[0] != p[1], *p))
     for (train, other), target in product(pairs, test["target"].unique()):
         rows = test[_is(test, KEYS[:3], [train, other, target])]
-        metric = "uar" if target == EMOTION else "ccc" if train == other else "pcc"
-        if len(rows):
-            yield (train, other, target, metric), (("seed",) if train == other else ("seed", "fold")), rows
+        for metric in reported(target, train == other) if len(rows) else ():
+            if METRICS[metric].compared:
+                yield (train, other, target, metric), (("seed",) if train == other else ("seed", "fold")), rows
 
 
 def _preferred(scored: pd.DataFrame) -> pd.DataFrame:
     """One pooling a cell: the folds pooled in-domain, what there is across corpora; models in the paper's order."""
     in_domain = scored["train_corpus"] == scored["test_corpus"]
     chosen = scored[~(in_domain & (scored["pooling"] == "folds"))]
-    return chosen.sort_values("model", key=lambda models: models.map(list(MODELS).index), kind="stable")
+    return chosen.sort_values("model", key=lambda models: models.map(MODELS.position), kind="stable")
 
 
 def _is(table: pd.DataFrame, columns: list[str], values: list[str]) -> pd.Series:
     return pd.Series(np.logical_and.reduce([table[c] == v for c, v in zip(columns, values, strict=True)]), table.index)
 
 
-def _resampled(
+def _over_speakers(
     ours: statistics.Sums, theirs: statistics.Sums, generator: np.random.Generator, draws: int
 ) -> statistics.Interval:
-    """The difference of two models on the same resamples of the same speakers."""
-    alone = ours.clusters.symmetric_difference(theirs.clusters)
-    if len(alone):
-        raise ValueError(f"{len(alone)} speakers were predicted by only one of two models, such as {alone[0]}")
-    places = ours.clusters.get_indexer(theirs.clusters)
-    found = statistics.resample(
-        lambda weights: ours.resampled(weights) - theirs.resampled(weights[:, places]),
-        len(ours.clusters),
-        generator,
-        draws,
-        level=1 - statistics.ALPHA,
-    )
+    """The difference of two models on the same resamples of the same speakers; no interval where these are few."""
+    interval = statistics.difference_of_sums(ours, theirs, generator, draws, 1 - statistics.ALPHA)
     few = len(ours.clusters) < FEWEST_SPEAKERS
-    return found._replace(low=np.nan, high=np.nan, error=np.nan) if few else found
+    return interval._replace(low=np.nan, high=np.nan, error=np.nan) if few else interval
+
+
+def _corpora(train: str, test: str) -> str:
+    return f"{CORPORA.label(train)} → {CORPORA.label(test)}"
+
+
+def _of(target: str, metric: str) -> str:
+    """What a score is of: the metric of emotions, the dimension, and its metric where that is not the main one."""
+    if target == EMOTION:
+        return METRICS.label(metric)
+    main = {main_metric(target, in_domain) for in_domain in (True, False)}
+    return target if metric in main else f"{target}, {METRICS.label(metric)}"

@@ -1,7 +1,7 @@
-"""What is printed: the paper's Tables 1 to 4, its settings and how sure each is, and what others reported since.
+"""What is published: the paper's Tables 1 to 4, its settings and how certain each is, and what others reported since.
 
-The tables are kept as they stand on the page, so that they can be read against it, and are handed out tidy: one row a
-cell. Section names, model keys and corpus names are those of the predictions table.
+The tables are written as they are printed, so that they can be compared with the page; the functions return them tidy,
+one row a cell. Section names, model keys and corpus names are those of the predictions table.
 """
 
 import re
@@ -10,7 +10,8 @@ from functools import cache
 import pandas as pd
 
 from sercore.analysis import statistics
-from sercore.schema import DIMENSIONS, MODEL_LABELS
+from sercore.registry import METRICS, MODELS
+from sercore.schema import DIMENSIONS
 
 SEEDS = 5  # behind every mean (sd) of Tables 1 to 3; derived: 4 or 6 would give 35 of the 38 markers, 5 gives 37
 COLUMNS = (
@@ -27,7 +28,7 @@ COLUMNS = (
     "dagger",
 )
 CELL = ["table", "section", "train_corpus", "test_corpus", "target", "metric"]
-"""What says where in the tables a number stands, but for the model."""
+"""Where in the tables a number stands, but for the model."""
 
 MSP, IEMOCAP = "msp-podcast", "iemocap"
 PRINTED = {
@@ -171,7 +172,7 @@ FACTS = """
 
 @cache
 def _results() -> pd.DataFrame:
-    models = {label: model for model, label in MODEL_LABELS.items()}
+    models = {MODELS.label(name): name for name in MODELS}
     rows = []
     for (table, section, blocks), printed in PRINTED.items():
         places = [(train, test, *name.split()) for train, test, names in blocks for name in names]
@@ -211,8 +212,8 @@ def results(table: int | None = None) -> pd.DataFrame:
     """
     if table not in (None, 1, 2, 3, 4):
         raise ValueError(f"table {table!r} is none of the paper's; known: 1, 2, 3, 4")
-    found = _results()
-    return found.copy() if table is None else found[found["table"] == table].reset_index(drop=True)
+    printed = _results()
+    return printed.copy() if table is None else printed[printed["table"] == table].reset_index(drop=True)
 
 
 def markers_recomputed(alpha: float = statistics.ALPHA, seeds: int = SEEDS) -> pd.DataFrame:
@@ -228,7 +229,7 @@ def markers_recomputed(alpha: float = statistics.ALPHA, seeds: int = SEEDS) -> p
     rows = []
     for place, cell in table.groupby(CELL, sort=False):
         cell = cell.set_index("model")
-        digits = 1 if place[-1] == "uar" else 3
+        digits = METRICS[place[-1]].digits
         for against, column in (("cnn14", "star"), ("bert", "dagger")):
             for model in [name for name in ("sfcnn14", "mfcnn14") if against in cell.index]:
                 ours = (*cell.loc[model, ["mean", "sd"]], seeds)
@@ -245,9 +246,9 @@ def markers_recomputed(alpha: float = statistics.ALPHA, seeds: int = SEEDS) -> p
                         high,
                     )
                 )
-    found = pd.DataFrame(rows, columns=[*CELL, "model", "against", "printed", "p", "p_low", "p_high"])
-    recomputed = found["p"] < alpha
-    return found.assign(recomputed=recomputed, agrees=recomputed == found["printed"])
+    tests = pd.DataFrame(rows, columns=[*CELL, "model", "against", "printed", "p", "p_low", "p_high"])
+    recomputed = tests["p"] < alpha
+    return tests.assign(recomputed=recomputed, agrees=recomputed == tests["printed"])
 
 
 def _rounding_range(a: statistics.Printed, b: statistics.Printed, digits: int) -> tuple[float, float]:

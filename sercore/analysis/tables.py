@@ -1,7 +1,8 @@
-"""The paper's Tables 1 to 4 of the study at hand, the printed numbers beside, and what must be known to read them.
+"""The paper's Tables 1 to 4, with the study's numbers beside the printed ones and notes on how they were made.
 
-A table is a DataFrame of text for the eye and a tidy one of numbers for everything else; it writes itself as Markdown,
-LaTeX (booktabs), HTML and CSV into the study's folder.
+A table is a DataFrame of text to be read and a tidy one of numbers for everything else; it is written as Markdown,
+LaTeX (booktabs), HTML and CSV into the study's folder. The four tables have the paper's columns; their numbers hold
+every metric of the registry.
 """
 
 import html
@@ -11,19 +12,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sercore import files, schema
+from sercore import files
 from sercore.analysis import captions, published, statistics
 from sercore.analysis.results import Results, of_best
 from sercore.analysis.verdicts import FAILS, HOLDS, OPEN
-from sercore.schema import DIMENSIONS, MODEL_LABELS, MODELS
+from sercore.registry import CORPORA, METRICS, MODELS
+from sercore.schema import DIMENSIONS
 from sercore.study.config import Study
 
 HERE, PAPER = "here", "paper"
 VERDICT_CLASSES = {HOLDS: "verdict holds", FAILS: "verdict fails", OPEN: "verdict open"}  # of HTML
 SENTENCE = 40  # characters from which a cell is prose, not a value
-CELL = ["train_corpus", "test_corpus", "target", "metric", "pooling"]
+TEST_KEYS = ["train_corpus", "test_corpus", "target", "metric", "pooling"]
 POOLING_LABELS = {"single": "", "pooled": "folds pooled", "folds": "mean of folds"}
-DIGITS = {"uar": 1, "ccc": 3, "pcc": 3, "mse": 3}
+OF_TABLES_1_TO_3, OF_TABLE_4 = ("uar", "ccc", "pcc"), ("ccc", "mse")  # the metrics that the paper prints there
 
 
 @dataclass(frozen=True, repr=False)
@@ -156,18 +158,18 @@ def table_4(results: Results) -> Table:
     scored = of_best(results.scores, results.best)
     scored = scored[(scored["partition"] == "test") & (scored["train_corpus"] == scored["test_corpus"])]
     paper = published.results(4).rename(columns={"mean": "paper"})
-    keys = ["model", *CELL[:-1]]
+    keys = ["model", *TEST_KEYS[:-1]]
     numbers = scored.astype(dict.fromkeys(keys, object)).merge(paper[[*keys, "paper"]], on=keys, how="left")
     rows = []
-    for row in numbers.itertuples():
-        column = (row.target, row.metric.upper())
-        names = (MODEL_LABELS[row.model], schema.corpus_label(row.train_corpus), _source(row.pooling))
+    for row in numbers[numbers["metric"].isin(OF_TABLE_4)].itertuples():
+        column = (row.target, METRICS.label(row.metric))
+        names = (MODELS.label(row.model), CORPORA.label(row.train_corpus), _source(row.pooling))
         rows.append((*names, *column, f"{number_text(row.score, row.metric)}"))
         if pd.notna(row.paper):
             rows.append((*names[:2], PAPER, *column, f"{number_text(row.paper, row.metric)}"))
-    frame = _frame(rows, ["model", "trained on", ""], [(d, m) for d in DIMENSIONS for m in ("CCC", "MSE")])
-    picked = results.best.drop_duplicates(["model", "train_corpus"])
-    seeds = ", ".join(f"{MODEL_LABELS[row.model]} {row.seed}" for row in picked.itertuples())
+    frame = _frame(rows, ["model", "trained on", ""], [(d, METRICS.label(m)) for d in DIMENSIONS for m in OF_TABLE_4])
+    best = results.best.drop_duplicates(["model", "train_corpus"])
+    seeds = ", ".join(f"{MODELS.label(row.model)} {row.seed}" for row in best.itertuples())
     below = (f"Seed of each model: {seeds}.", "MSE in squared units of the corpus's own scale (MSP-Podcast: 1-7).")
     title = _title(results, 4, "Multitask dimensions, the model of each architecture that is best on validation")
     shown = numbers[["section", *keys, "pooling", "seed", "score", "paper"]]
@@ -177,16 +179,17 @@ def table_4(results: Results) -> Table:
 def summary(results: Results) -> pd.DataFrame:
     """Mean and sd (ddof 0) over seeds of every score on test utterances, tested against CNN14 and BERT, one row a cell.
 
-    Columns: section, model, train_corpus, test_corpus, target, metric, pooling, seeds, mean, sd, p_cnn14 and p_bert
-    (two-sided t-test over seeds, not corrected), marker, paper_mean, paper_sd, paper_marker (missing where the paper
-    prints nothing).
+    Returns:
+        Columns: section, model, train_corpus, test_corpus, target, metric, pooling, seeds, mean, sd, p_cnn14 and p_bert
+        (two-sided t-test over seeds, not corrected), marker, paper_mean, paper_sd, paper_marker (missing where the
+        paper prints nothing).
     """
     scored = results.scores[results.scores["partition"] == "test"]
     rows = []
-    for cell, group in scored.groupby(CELL, observed=True, sort=False):
+    for key, group in scored.groupby(TEST_KEYS, observed=True, sort=False):
         seeds = {model: part["score"].to_numpy() for model, part in group.groupby("model", observed=True, sort=False)}
         marked = statistics.markers(seeds)
-        for model in [model for model in MODELS if model in seeds]:
+        for model in sorted(seeds, key=MODELS.position):
             tested = {
                 f"p_{other}": statistics.compare_seeds(seeds[model], seeds[other]).p
                 if other in seeds and other != model
@@ -198,7 +201,7 @@ def summary(results: Results) -> pd.DataFrame:
                 {
                     "section": results.section,
                     "model": model,
-                    **dict(zip(CELL, cell, strict=True)),
+                    **dict(zip(TEST_KEYS, key, strict=True)),
                     "seeds": len(values),
                     "mean": values.mean(),
                     "sd": values.std(),
@@ -206,7 +209,7 @@ def summary(results: Results) -> pd.DataFrame:
                     "marker": marked.get(model, ""),
                 }
             )
-    keys = ["section", "model", *CELL[:-1]]
+    keys = ["section", "model", *TEST_KEYS[:-1]]
     paper = published.results().query("table != 4")
     mark = paper["star"].map({True: "*", False: ""}) + paper["dagger"].map({True: "†", False: ""})
     paper = paper.assign(paper_marker=mark).rename(columns={"mean": "paper_mean", "sd": "paper_sd"})
@@ -218,18 +221,22 @@ def _mean_table(
 ) -> Table:
     """A table of means over seeds: one column a pair of corpora, or one a target and a row a training corpus."""
     rows, columns = [], {}
-    for row in numbers[numbers["metric"] != "mse"].itertuples():
-        train, test = schema.corpus_label(row.train_corpus), schema.corpus_label(row.test_corpus)
-        label = MODEL_LABELS[row.model]
+    for row in numbers[numbers["metric"].isin(OF_TABLES_1_TO_3)].itertuples():
+        train, test = CORPORA.label(row.train_corpus), CORPORA.label(row.test_corpus)
+        label = MODELS.label(row.model)
         if by_target:
             where = "in-domain" if train == test else "cross-corpus"
-            column, start, source = (f"{where} {row.metric.upper()}", row.target), (train, label), _source(row.pooling)
+            column, start, source = (
+                (f"{where} {METRICS.label(row.metric)}", row.target),
+                (train, label),
+                _source(row.pooling),
+            )
             columns[column] = (where == "cross-corpus", DIMENSIONS.index(row.target))
         else:
             inside = f", {POOLING_LABELS[row.pooling]}" if train == test and row.pooling != "single" else ""
             column, start, source = (train, f"→ {test}{inside}"), (label,), HERE
             columns[column] = (
-                schema.corpus_position(row.train_corpus),
+                CORPORA.position(row.train_corpus),
                 train != test,
                 list(POOLING_LABELS).index(row.pooling),
             )
@@ -251,16 +258,18 @@ def _frame(rows: list[tuple[str, ...]], names: list[str], columns: list[tuple[st
 
 
 def sorted_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """`frame` with its rows by their names: models and corpora in the paper's order, the paper after what is here."""
+    """`frame` with its rows in order: models and corpora in the order of the registry, the study before the paper."""
     places = [[_rank(name) for name in frame.index.get_level_values(level)] for level in range(frame.index.nlevels)]
     return frame.iloc[np.lexsort(places[::-1])]
 
 
 def _rank(name: str) -> int:
-    corpora = [schema.corpus_label(name) for name in schema.CORPUS_ORDER]
+    corpora = [CORPORA.label(name) for name in CORPORA]
     pairs = [f"{train} → {test}" for train in corpora for test in sorted(corpora, key=lambda test: test != train)]
+    metrics = [METRICS.label(name) for name in METRICS]
+    of = [*metrics, *(name for target in DIMENSIONS for name in (target, *(f"{target}, {m}" for m in metrics)))]
     sources = [HERE, *map(_source, POOLING_LABELS), PAPER]
-    known = [*MODEL_LABELS.values(), *corpora, *pairs, "UAR", *DIMENSIONS, *sources]
+    known = [*(MODELS.label(name) for name in MODELS), *corpora, *pairs, *of, *sources]
     return known.index(name) if name in known else len(known)
 
 
@@ -273,7 +282,7 @@ def _title(results: Results, number: int, title: str) -> str:
 
 
 def incomplete(results: Results) -> str:
-    """The end of every title: that the speech is simulated, that runs are missing."""
+    """The end of a title: whether the speech is simulated and how many runs are missing; empty where neither is so."""
     simulated = ", simulated speech" if results.simulated else ""
     return simulated + (f", INCOMPLETE: {captions.count_of_missing(results)}" if results.missing else "")
 
@@ -285,8 +294,9 @@ def cell_text(mean: float, sd: float, marker: str, metric: str) -> str:
 
 def number_text(value: float, metric: str) -> str:
     """`value` as the paper prints it: 48.9 in %, .664 for a correlation, 1.352 for an error."""
-    text = f"{value:.{DIGITS[metric]}f}"
-    if metric in ("ccc", "pcc") and abs(value) < 1:
+    spec = METRICS.find(metric)
+    text = f"{value:.{spec.digits}f}"
+    if not spec.leading_zero and abs(value) < 1:
         text = text.replace("0.", ".", 1)
     return text.replace("-", "−" if text.strip("-.0") else "")
 

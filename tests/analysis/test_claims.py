@@ -21,6 +21,7 @@ from sercore.analysis.verdicts import (
     Part,
     ScoreKey,
 )
+from sercore.registry import CORPORA, MODELS
 from sercore.study import config
 
 LEFT = ScoreKey("mfcnn14", "msp-podcast", "msp-podcast", "valence", "ccc")
@@ -119,7 +120,7 @@ class TestMeasures:
         found = verdicts.measures(results.Results(None, "categories", table))
         return found.set_index("metric")["value"]
 
-    def test_words_and_voice_are_choices_between_the_classes_concerned(self):
+    def test_contrasts_are_choices_between_the_classes_concerned(self):
         table = pd.DataFrame(
             {
                 "truth": ["happy", "happy", "angry", "sad", "neutral"],
@@ -130,18 +131,18 @@ class TestMeasures:
                 "p_sad": [0.1, 0.1, 0.2, 0.1, 0.0],
             }
         )
-        found = self.of(table)
-        assert found["words"] == 75  # happy 1/2, angry or sad 2/2
-        assert found["voice"] == 50  # angry 1/1, sad 0/1
+        values = self.of(table)
+        assert values["valence contrast"] == 75  # happy 1/2, angry or sad 2/2
+        assert values["arousal contrast"] == 50  # angry 1/1, sad 0/1
 
     def test_confusions_are_shares_of_the_row(self):
         truth = ["happy"] * 4 + ["neutral"] * 2 + ["angry", "sad"]
-        said = ["happy", "angry", "angry", "sad", "sad", "neutral", "angry", "happy"]
+        predicted = ["happy", "angry", "angry", "sad", "sad", "neutral", "angry", "happy"]
         found = self.of(
             pd.DataFrame(
                 {
                     "truth": truth,
-                    "prediction": said,
+                    "prediction": predicted,
                     **dict.fromkeys(("p_angry", "p_happy", "p_neutral", "p_sad"), 0.25),
                 }
             )
@@ -163,7 +164,7 @@ class TestMeasures:
         one, other = (measured[m, "iemocap", "iemocap", "emotion", "uar", 2] for m in ("bert", "cnn14"))
         assert measured["bert", "iemocap", "iemocap", "emotion", "lead", 2] == pytest.approx(one - other)
 
-    def test_a_model_that_always_says_the_same_is_steepest(self):
+    def test_a_model_with_one_prediction_is_steepest(self):
         truth = np.linspace(1, 7, 61)
         table = pd.DataFrame({"truth": truth, "prediction": 4.0}).assign(
             section="multitask",
@@ -207,10 +208,10 @@ class TestThePapersClaims:
     def test_claims_compare_what_exists(self):
         for claim in claims.PAPER:
             for part in claim.parts:
-                for cell in (part.left, part.right):
-                    assert cell.model in (*schema.MODELS, ZERO)
-                    assert cell.target in schema.TARGETS
-                    assert {cell.train_corpus, cell.test_corpus} <= set(schema.CORPUS_LABELS)
+                for key in (part.left, part.right):
+                    assert key.model in (*MODELS, ZERO)
+                    assert key.target in schema.TARGETS
+                    assert {key.train_corpus, key.test_corpus} <= set(CORPORA)
 
     def test_every_measure_of_a_claim_is_measured(self, categories, multitask):
         for found in (categories, multitask):
@@ -235,27 +236,27 @@ class TestThePapersClaims:
         with pytest.raises(ValueError, match="no claims of table_1 about section 'multitask'; it has those of table_3"):
             claims.check(multitask, "table_1")
 
-    def test_what_the_study_lacks_is_said(self, categories):
+    def test_missing_models_are_named(self, categories):
         without = categories.predictions[~categories.predictions["model"].isin(["bert", "lf"])]
         table = claims.check(results.Results(categories.study, "categories", without), "table_1")
         assert table.frame.loc["5.1", ("", "here")] == OPEN
         assert "no BERT here" in table.frame.loc["5.1", ("", "behind it")]
 
 
-class TestWhatWasPlanted:
-    def test_it_is_found_again(self, categories, multitask):
+class TestGroundTruth:
+    def test_its_effects_hold(self, categories, multitask):
         for found in (categories, multitask):
             table = claims.ground_truth(found)
             assert set(table.frame[("", "here")]) == {HOLDS}, table.markdown()
 
-    def test_it_is_not_found_where_the_models_are_exchanged(self, categories, multitask):
+    def test_its_effects_do_not_hold_where_the_models_are_exchanged(self, categories, multitask):
         swap = {"bert": "cnn14", "cnn14": "bert"}
         for found in (categories, multitask):
             named = found.predictions["model"].astype(object).replace(swap)
             swapped = results.Results(found.study, found.section, found.predictions.assign(model=named))
             verdict = claims.ground_truth(swapped).frame[("", "here")]
-            planted = ["words", "voice"] if found is categories else ["arousal", "valence", "dominance"]
-            assert set(verdict[planted]) == {FAILS}
+            effects = ["text", "audio"] if found is categories else ["arousal", "valence", "dominance"]
+            assert set(verdict[effects]) == {FAILS}
 
     def test_one_seed_cannot_tell(self, multitask):
         alone = multitask.predictions[multitask.predictions["seed"] == 0]

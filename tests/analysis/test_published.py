@@ -5,7 +5,8 @@ import doctest
 import pytest
 
 from sercore.analysis import published, statistics
-from sercore.schema import CORPUS_LABELS, PAPER_MODELS, TARGETS
+from sercore.registry import CORPORA, MODELS
+from sercore.schema import TARGETS
 
 
 def cell(**where):
@@ -25,9 +26,10 @@ def test_every_cell_of_the_four_tables_is_there_once():
     # rows x columns: 4 x 4; two halves of 3 x 6; 4 x 3; 5 x 6
     assert table.groupby("table").size().to_dict() == {1: 16, 2: 36, 3: 12, 4: 30}
     assert not table.duplicated([*published.CELL, "model"]).any()
-    assert set(table["model"]) == set(PAPER_MODELS)
+    assert set(table["model"]) == {name for name, spec in MODELS.items() if spec.in_paper}
     assert set(table["target"]) == set(TARGETS)
-    assert set(table["train_corpus"]) == set(table["test_corpus"]) == set(CORPUS_LABELS)
+    corpora = {name for name, spec in CORPORA.items() if spec.in_paper}
+    assert set(table["train_corpus"]) == set(table["test_corpus"]) == corpora
     assert set(zip(table["table"], table["section"], strict=True)) == {
         (1, "categories"),
         (2, "dimensions"),

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from sercore import metrics
-from sercore.registry import METRICS
 from sercore.analysis import statistics
+from sercore.registry import METRICS
 from sercore.schema import CLASSES
 
 FUNCTIONS = {

@@ -106,7 +106,7 @@ class TestWhatIsWritten:
 
 
 class TestTheNotes:
-    def test_simulated_speech_is_called_so_on_the_face_of_every_table(self, categories, dimensions, multitask):
+    def test_the_title_and_notes_of_every_table_call_simulated_speech_so(self, categories, dimensions, multitask):
         for table in (
             tables.table_1(categories),
             tables.table_2(dimensions),
@@ -122,29 +122,31 @@ class TestTheNotes:
         table = tables.table_1(real)
         assert "imulated" not in table.markdown()
 
-    def test_missing_runs_are_named_on_the_face_of_the_table(self, tmp_path):
-        plan = config.load(made_up.write_study(tmp_path, seeds=2, sections=("multitask",), utterances=8))
-        (plan.section("multitask")[-1].folder / files.PREDICTIONS).unlink()
-        table = tables.table_3(results.read(plan, "multitask", incomplete="show"))
+    def test_the_title_and_notes_name_missing_runs(self, tmp_path):
+        study = config.load(made_up.write_study(tmp_path, seeds=2, sections=("multitask",), utterances=8))
+        (study.section("multitask")[-1].folder / files.PREDICTIONS).unlink()
+        table = tables.table_3(results.read(study, "multitask", incomplete="show"))
         assert "INCOMPLETE: 1 run is missing" in table.title
         assert any("model=mfcnn14,corpus=msp-podcast,seed=1" in note for note in table.notes)
         assert cell(table, ("MSP-Podcast", "MFCNN14", "here"), ("in-domain CCC", "arousal")).endswith("[1 seed]")
 
-    def test_training_selection_and_test_are_told_of_every_column(self, categories):
-        told = captions.protocol(categories, tables.summary(categories))
-        assert [note.split(":")[0] for note in told] == [
+    def test_training_selection_and_test_are_described_for_every_column(self, categories):
+        sentences = captions.protocol(categories, tables.summary(categories))
+        assert [note.split(":")[0] for note in sentences] == [
             "MSP-Podcast → MSP-Podcast",
             "MSP-Podcast → IEMOCAP",
             "IEMOCAP → IEMOCAP",
             "IEMOCAP → MSP-Podcast",
         ]
-        assert "2 folds of 10 (Ses01F, Ses03M)" in told[2]
-        assert "the model of every fold tested on 192 utterances of 8 known speakers, mean of their scores" in told[3]
+        assert "2 folds of 10 (Ses01F, Ses03M)" in sentences[2]
+        assert (
+            "the model of every fold tested on 192 utterances of 8 known speakers, mean of their scores" in sentences[3]
+        )
 
     def test_best_on_validation_is_explained_with_its_ties(self, categories):
         assert re.search("highest UAR on the development .* lowest seed", captions.best(categories))
 
-    def test_settings_that_differ_and_settings_that_are_doubted_are_told_apart(self, categories):
+    def test_settings_that_differ_and_settings_that_are_doubted_are_listed_separately(self, categories):
         differ, doubted = captions.departures(categories)
         assert "CNN14, SFCNN14, MFCNN14: mels 32, width 8 (the paper: 64), epochs 3 (the paper: 60)" in differ
         assert "BERT: epochs 3 (the paper: 4)" in differ
@@ -153,18 +155,18 @@ class TestTheNotes:
         assert "epochs" not in doubted
 
     def test_nothing_is_tested_with_one_seed_and_the_note_says_so(self, tmp_path):
-        plan = config.load(made_up.write_study(tmp_path, seeds=1, sections=("multitask",), utterances=8))
-        table = tables.table_3(results.read(plan, "multitask"))
+        study = config.load(made_up.write_study(tmp_path, seeds=1, sections=("multitask",), utterances=8))
+        table = tables.table_3(results.read(study, "multitask"))
         assert set(table.numbers["marker"]) == {""}
         assert "fewer than two seeds nothing is tested" in table.notes[0]
 
 
 class TestStatisticsBeside:
-    def test_a_planted_difference_is_found_over_seeds_and_over_speakers(self, multitask):
-        found = comparisons.differences(multitask, draws=200)
-        row = found.query("model == 'mfcnn14' and against == 'cnn14' and target == 'valence' and metric == 'ccc'").iloc[
-            0
-        ]
+    def test_a_ground_truth_effect_is_significant_over_seeds_and_over_speakers(self, multitask):
+        differences = comparisons.differences(multitask, draws=200)
+        row = differences.query(
+            "model == 'mfcnn14' and against == 'cnn14' and target == 'valence' and metric == 'ccc'"
+        ).iloc[0]
         assert 0 < row["low"] < row["difference"] < row["high"]
         assert 0 < row["speakers_low"] < row["difference"] < row["speakers_high"]
         assert row["p"] < 0.05
@@ -179,40 +181,40 @@ class TestStatisticsBeside:
             assert row.difference == pytest.approx(means[(row.model, *pair)] - means[(row.against, *pair)])
 
     def test_correction_never_makes_a_difference_more_certain(self, categories):
-        found = comparisons.differences(categories, draws=50)
-        assert (found["p_holm"] >= found["p"]).all()
-        assert (found["p_speakers_holm"].dropna() >= found["p_speakers"].dropna()).all()
-        assert found["p_holm"].min() == pytest.approx(min(1, found["p"].min() * len(found)))
+        differences = comparisons.differences(categories, draws=50)
+        assert (differences["p_holm"] >= differences["p"]).all()
+        assert (differences["p_speakers_holm"].dropna() >= differences["p_speakers"].dropna()).all()
+        assert differences["p_holm"].min() == pytest.approx(min(1, differences["p"].min() * len(differences)))
 
     def test_too_few_speakers_give_no_interval(self, categories):
-        found = comparisons.differences(categories, draws=50)
-        few = found["speakers"] < comparisons.FEWEST_SPEAKERS
+        differences = comparisons.differences(categories, draws=50)
+        few = differences["speakers"] < comparisons.FEWEST_SPEAKERS
         assert few.any()
-        assert found.loc[few, ["speakers_low", "speakers_high", "speakers_needed"]].isna().all(axis=None)
-        assert found.loc[~few, ["speakers_low", "speakers_high"]].notna().all(axis=None)
+        assert differences.loc[few, ["speakers_low", "speakers_high", "speakers_needed"]].isna().all(axis=None)
+        assert differences.loc[~few, ["speakers_low", "speakers_high"]].notna().all(axis=None)
 
     def test_the_same_seed_resamples_the_same_speakers(self, multitask):
         one, other = (comparisons.differences(multitask, draws=50, seed=3) for _ in range(2))
         pd.testing.assert_frame_equal(one, other)
 
     def test_intervals_of_recall_are_in_percent(self, categories):
-        found = comparisons.differences(categories, draws=100).query("train_corpus == 'msp-podcast'")
-        found = found.query("model == 'mfcnn14' and against == 'cnn14' and test_corpus == 'msp-podcast'").iloc[0]
-        assert found["speakers_low"] < found["difference"] < found["speakers_high"]
-        assert found["speakers_high"] > 1
+        differences = comparisons.differences(categories, draws=100).query("train_corpus == 'msp-podcast'")
+        row = differences.query("model == 'mfcnn14' and against == 'cnn14' and test_corpus == 'msp-podcast'").iloc[0]
+        assert row["speakers_low"] < row["difference"] < row["speakers_high"]
+        assert row["speakers_high"] > 1
 
     def test_multistage_against_single_stage_alone(self, multitask):
-        found = comparisons.difference_table(multitask, "stages", comparisons.MULTISTAGE, draws=50)
-        assert set(found.frame.index.get_level_values("models")) == {"MFCNN14 − SFCNN14"}
-        assert "6 tests" in " ".join(found.notes)
+        table = comparisons.difference_table(multitask, "stages", comparisons.MULTISTAGE, draws=50)
+        assert set(table.frame.index.get_level_values("models")) == {"MFCNN14 − SFCNN14"}
+        assert "6 tests" in " ".join(table.notes)
 
     def test_a_study_of_one_model_has_nothing_to_compare(self, multitask):
         own = multitask.predictions["model"].astype(object) == "cnn14"
         alone = replace(multitask, predictions=multitask.predictions[own])
-        found = comparisons.difference_table(alone, "alone", draws=50)
-        assert found.numbers.empty
-        assert {"p", "p_holm", "p_speakers_holm"} <= set(found.numbers)
-        assert "0 tests" in " ".join(found.notes)
+        table = comparisons.difference_table(alone, "alone", draws=50)
+        assert table.numbers.empty
+        assert {"p", "p_holm", "p_speakers_holm"} <= set(table.numbers)
+        assert "0 tests" in " ".join(table.notes)
 
     def test_styles_are_apart_only_where_a_corpus_has_more_than_one(self, categories):
         numbers = comparisons.group_table(categories, "groups").numbers
@@ -238,7 +240,7 @@ class TestStatisticsBeside:
         assert slopes["bert", "arousal"] < slopes["mfcnn14", "arousal"] < 0
         assert slopes["cnn14", "valence"] < slopes["bert", "valence"]
 
-    def test_numbers_that_are_not_known_are_said_to_be(self):
+    def test_numbers_that_are_not_known_are_called_so(self):
         assert comparisons.probability(np.nan) == comparisons.whole(np.nan) == "not known"
         assert comparisons.interval(np.nan, 1.0, "ccc") == "not known"
         assert comparisons.whole(np.inf) == "∞"
@@ -247,7 +249,7 @@ class TestStatisticsBeside:
 
 
 def test_every_printed_cell_of_tables_1_to_3_has_a_place_in_ours(categories, dimensions, multitask):
-    shown = pd.concat([tables.summary(found) for found in (categories, dimensions, multitask)])
+    shown = pd.concat([tables.summary(section) for section in (categories, dimensions, multitask)])
     keys = ["section", "model", "train_corpus", "test_corpus", "target", "metric"]
     printed = published.results().query("table != 4")
     assert set(map(tuple, printed[keys].to_numpy())) <= set(map(tuple, shown[keys].astype(object).to_numpy()))
