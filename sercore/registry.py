@@ -229,6 +229,7 @@ class Metric:
     in_domain: bool = True  # whether it is reported within a corpus
     cross_corpus: bool = False  # whether it is reported between corpora, whose scales differ (section 4.2)
     higher_is_better: bool = True
+    drawn: bool = True  # whether figures of scores have a panel of it
     compared: bool = True  # whether models are compared by it; the paper prints the MSE of single models only (Table 4)
 
     @property
@@ -280,6 +281,7 @@ METRICS: Registry[Metric] = Registry(
         of_moments=metrics.squared_error_of,
         margin=0.05,
         higher_is_better=False,
+        drawn=False,
         compared=False,
     ),
 )
@@ -335,6 +337,7 @@ class CorpusSpec:
     published_counts: str = ""  # "module:attribute" of counts(corpus) -> list of corpora.summary.Count
     utterances: int | None = None  # of the release, where it is not at hand
     seconds: float | None = None  # mean duration of an utterance [s], likewise
+    folds: int | None = None  # trainings of a run: 1 with an official split, else one per speaker
     in_paper: bool = False
 
 
@@ -349,6 +352,7 @@ CORPORA: Registry[CorpusSpec] = Registry(
         published_counts="sercore.corpora.summary:msp_podcast_counts",
         utterances=58_619,
         seconds=5.8,
+        folds=1,
         in_paper=True,
     ),
     CorpusSpec(
@@ -360,6 +364,7 @@ CORPORA: Registry[CorpusSpec] = Registry(
         published_counts="sercore.corpora.summary:iemocap_counts",
         utterances=10_039,
         seconds=4.5,
+        folds=10,
         in_paper=True,
     ),
     CorpusSpec(name="table", reader="sercore.corpora.table:read"),

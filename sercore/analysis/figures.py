@@ -29,6 +29,7 @@ from sercore.study.config import Study
 MSP = ("msp-podcast", "msp-podcast")
 CONFUSED = ("bert", "cnn14", "sfcnn14", "mfcnn14")  # the panels of figure 2
 POINTS = 300  # of each model behind a line of figure 3
+PANEL_KEYS = ["train_corpus", "test_corpus", "target", "metric"]  # what one panel of scores shows
 JITTER = 0.16  # half the width over which the seeds of a model are spread
 MOST_PANELS = 4  # of learning curves, side by side
 HISTORY_COLUMNS = (  # of a run's history; the other columns of a table of histories say which run it is
@@ -198,19 +199,22 @@ def plot_residual_lines(errors: pd.DataFrame, title: str, simulated: bool, seed:
 
 def plot_scores(results: Results) -> Figure:
     """Every seed's score of every model on each test set and target, the mean as a line, the paper's mean beside it."""
-    scored = results.scores[(results.scores["partition"] == "test") & (results.scores["metric"] != "mse")]
+    drawn = [name for name, metric in registry.METRICS.items() if metric.drawn]
+    scored = results.scores[(results.scores["partition"] == "test") & results.scores["metric"].isin(drawn)]
     scored = scored[(scored["train_corpus"] != scored["test_corpus"]) | (scored["pooling"] != "folds")]
     pairs = sorted(
         scored[["train_corpus", "test_corpus"]].drop_duplicates().itertuples(index=False, name=None),
         key=lambda pair: (registry.CORPORA.position(pair[0]), pair[0] != pair[1]),
     )
     targets = [target for target in (EMOTION, *DIMENSIONS) if (scored["target"] == target).any()]
-    panels = [(pair, target) for pair in pairs for target in targets]
-    columns = len(targets) if len(targets) > 1 else min(2, len(pairs))
+    parts = dict(list(scored.groupby(PANEL_KEYS, observed=True, sort=False)))
+    panels = [
+        key for pair in pairs for metric in drawn for target in targets if (key := (*pair, target, metric)) in parts
+    ]
+    columns = len(targets) if len(targets) > 1 else min(2, len(panels))
     with drawing(columns, -(-len(panels) // columns), (5.2, 4.4), results.simulated) as (figure, axes):
-        for axis, (pair, target) in zip(axes.flat, panels, strict=False):
-            rows = scored[(scored["train_corpus"] == pair[0]) & (scored["test_corpus"] == pair[1])]
-            _plot_seeds(axis, rows[rows["target"] == target], pair, target)
+        for axis, key in zip(axes.flat, panels, strict=False):
+            _plot_seeds(axis, parts[key], *key)
         for axis in axes.flat[len(panels) :]:
             axis.set_axis_off()
         grey = {"color": "#444444", "markersize": 9}
@@ -311,10 +315,11 @@ def _plot_curves(axis: Axes, history: pd.DataFrame, model: str, value: str) -> N
             axis.plot(epoch, seeds.loc[epoch, seed], "o", color=colour, fillstyle="none", markersize=8)
 
 
-def _plot_seeds(axis: Axes, scored: pd.DataFrame, pair: tuple[str, str], target: str) -> None:
+def _plot_seeds(axis: Axes, scored: pd.DataFrame, train: str, test: str, target: str, metric: str) -> None:
     """One panel of `plot_scores`."""
     paper = published.results().query("table != 4 and section == @scored.section.iloc[0] and target == @target")
-    paper = paper[(paper["train_corpus"] == pair[0]) & (paper["test_corpus"] == pair[1])].set_index("model")["mean"]
+    paper = paper[(paper["train_corpus"] == train) & (paper["test_corpus"] == test) & (paper["metric"] == metric)]
+    means = paper.set_index("model")["mean"]
     present = in_order(scored["model"])
     for place, model in enumerate(present):
         values = scored.loc[scored["model"] == model].sort_values("seed")["score"].to_numpy()
@@ -322,11 +327,11 @@ def _plot_seeds(axis: Axes, scored: pd.DataFrame, pair: tuple[str, str], target:
         colour = registry.MODELS.find(model).colour
         axis.plot(spread, values, "o", color=colour, markersize=9, alpha=0.85)
         axis.hlines(values.mean(), place - 0.32, place + 0.32, color=colour, linewidth=3)
-        if model in paper.index:
-            axis.plot(place + 0.34, paper[model], "D", color="#444444", fillstyle="none", markersize=8)
+        if model in means.index:
+            axis.plot(place + 0.34, means[model], "D", color="#444444", fillstyle="none", markersize=8)
     axis.set_xticks(range(len(present)), [registry.MODELS.label(model) for model in present], rotation=30, ha="right")
-    metric = scored["metric"].iloc[0]
-    title = _pair(pair) if target == EMOTION else f"{target}\n{_pair(pair)}"
+    pair = _pair((train, test))
+    title = pair if target == EMOTION else f"{target}\n{pair}"
     axis.set(title=title, ylabel=registry.METRICS.find(metric).axis, xlim=(-0.6, len(present) - 0.4))
     axis.grid(visible=False, axis="x")
 
