@@ -1,4 +1,4 @@
-"""What the corpora of a study hold, before anything is trained: classes, ratings, durations, speakers, shared words."""
+"""What the corpora of a study contain, before anything is trained: classes, ratings, durations, shared transcripts."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,11 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from sercore import corpora, schema
+from sercore import registry
 from sercore.analysis.figures import drawing
 from sercore.analysis.tables import Table
 from sercore.corpora import Corpus, splits
+from sercore.corpora import read as read_corpus
 from sercore.schema import CLASSES, DIMENSIONS, FOUR_CLASSES, GENDERS, PARTITIONS, map_emotions
 from sercore.study import config
 
@@ -21,20 +22,20 @@ NO_PARTITION = "no partition"
 
 def read(study: config.Study) -> list[Corpus]:
     """The corpora of `study`, in the paper's order."""
-    found = []
-    for name in sorted(study.corpora, key=schema.corpus_position):
+    corpora = []
+    for name in sorted(study.corpora, key=registry.CORPORA.position):
         options = dict(study.corpora[name])
-        found.append(corpora.read(name, options.pop("root"), **options))
-    return found
+        corpora.append(read_corpus(name, options.pop("root"), **options))
+    return corpora
 
 
-def counts(held: Sequence[Corpus]) -> pd.DataFrame:
+def counts(corpora: Sequence[Corpus]) -> pd.DataFrame:
     """Utterances, speakers, hours and class counts of each corpus and partition, one row each.
 
     Columns: corpus, partition, utterances, speakers (known), female, male, hours, and the four classes (section 4.2).
     """
     rows = []
-    for corpus in held:
+    for corpus in corpora:
         table = _with_classes(corpus)
         for partition, part in table.groupby("partition", sort=False):
             speakers = part.drop_duplicates("speaker").dropna(subset="speaker")
@@ -54,23 +55,23 @@ def counts(held: Sequence[Corpus]) -> pd.DataFrame:
             )
     order = {name: place for place, name in enumerate([*PARTITIONS, NO_PARTITION])}
     table = pd.DataFrame(rows)
-    table = table.assign(place=table["partition"].map(order), of=table["corpus"].map(schema.corpus_position))
+    table = table.assign(place=table["partition"].map(order), of=table["corpus"].map(registry.CORPORA.position))
     return table.sort_values(["of", "place"], ignore_index=True).drop(columns=["of", "place"])
 
 
-def overlaps(held: Sequence[Corpus]) -> pd.DataFrame:
-    """What the partitions of every fold share: speakers, dialogs, transcripts, and the share of turns heard before.
+def overlaps(corpora: Sequence[Corpus]) -> pd.DataFrame:
+    """Speakers, dialogs and transcripts that partitions of a fold have in common, and the share of turns with these.
 
     Columns: corpus, fold, those of splits.overlap. The folds are the official split, else those that are made for it.
     """
     parts = []
-    for corpus in held:
+    for corpus in corpora:
         official = corpus.utterances["partition"].notna().any()
         if official:
-            found = [splits.official(splits.with_development(corpus.utterances), allow_speaker_leakage=True)]
+            folds = [splits.official(splits.with_development(corpus.utterances), allow_speaker_leakage=True)]
         else:
-            found = splits.default_splits(corpus.utterances)
-        for split in found:
+            folds = splits.default_splits(corpus.utterances)
+        for split in folds:
             shared = splits.overlap(split, corpus.utterances)
             shared.insert(0, "fold", split.name)
             shared.insert(0, "corpus", corpus.name)
@@ -78,73 +79,76 @@ def overlaps(held: Sequence[Corpus]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def table(held: Sequence[Corpus]) -> Table:
-    """The counts of the corpora, and how many test transcripts were heard in training, to be read."""
-    numbers = counts(held)
+def table(corpora: Sequence[Corpus]) -> Table:
+    """The counts of the corpora as a table, and below it how many test transcripts the training set has too."""
+    numbers = counts(corpora)
     shown = numbers.assign(
-        hours=numbers["hours"].map("{:.2f}".format), corpus=numbers["corpus"].map(schema.corpus_label)
+        hours=numbers["hours"].map("{:.2f}".format), corpus=numbers["corpus"].map(registry.CORPORA.label)
     )
     frame = shown.astype(str).set_index(["corpus", "partition"])
     classes = [("classes" if name in CLASSES else "counts", name) for name in frame.columns]
     frame.columns = pd.MultiIndex.from_tuples(classes)
-    shared = overlaps(held)
+    shared = overlaps(corpora)
     shared = shared[(shared["partition"] == "test") & (shared["seen_in"] == "train")]
-    told = []
+    shares = []
     for name, folds in shared.groupby("corpus", sort=False):
         low, high = folds["share"].min(), folds["share"].max()
-        told.append(
-            f"{schema.corpus_label(name)}: {low:.0%} to {high:.0%} of the test turns of a fold have a transcript "
-            f"that the training set has too, whatever case and punctuation ({len(folds)} folds)."
+        shares.append(
+            f"{registry.CORPORA.label(name)}: {low:.0%} to {high:.0%} of the test turns of a fold have a transcript "
+            f"that the training set has too, ignoring case and punctuation ({len(folds)} folds)."
         )
     defects = tuple(
-        f"{schema.corpus_label(corpus.name)}: {finding.count} x {finding.kind}: {finding.meaning}"
-        for corpus in held
+        f"{registry.CORPORA.label(corpus.name)}: {finding.count} x {finding.kind}: {finding.meaning}"
+        for corpus in corpora
         for finding in corpus.findings
     )
-    invented = [schema.corpus_label(corpus.name) for corpus in held if corpus.simulated]
-    made = (f"Simulated: the speech of {' and '.join(invented)} is synthesised.",) if invented else ()
-    title = "The corpora of the study" + (", simulated speech" if invented else "")
-    return Table("corpora", title, frame, numbers, (*made, *told, *defects))
+    simulated = [registry.CORPORA.label(corpus.name) for corpus in corpora if corpus.simulated]
+    made = (f"Simulated: the speech of {' and '.join(simulated)} is synthesised.",) if simulated else ()
+    title = "The corpora of the study" + (", simulated speech" if simulated else "")
+    return Table("corpora", title, frame, numbers, (*made, *shares, *defects))
 
 
-def plot_classes(held: Sequence[Corpus]) -> Figure:
+def plot_classes(corpora: Sequence[Corpus]) -> Figure:
     """Utterances of each emotion that the raters agreed on, by partition; in bold those that count as a class."""
-    with drawing(len(held), 1, (6, 5.4), any(corpus.simulated for corpus in held)) as (figure, axes):
+    with drawing(len(corpora), 1, (6, 5.4), any(corpus.simulated for corpus in corpora)) as (figure, axes):
         figure.suptitle("bold: one of the four classes")
-        for axis, corpus in zip(axes.flat, held, strict=True):
-            found = _with_classes(corpus).assign(emotion=lambda rows: rows["emotion"].fillna("no agreement"))
-            wide = found.groupby(["emotion", "partition"]).size().unstack(fill_value=0)
+        for axis, corpus in zip(axes.flat, corpora, strict=True):
+            table = _with_classes(corpus).assign(emotion=lambda rows: rows["emotion"].fillna("no agreement"))
+            wide = table.groupby(["emotion", "partition"]).size().unstack(fill_value=0)
             wide = wide.reindex(columns=[name for name in SHADES if name in wide])
             wide = wide.loc[wide.sum(axis=1).sort_values().index]
             wide.plot.barh(stacked=True, color=SHADES, ax=axis, width=0.8, legend=len(wide.columns) > 1)
-            axis.set(title=schema.corpus_label(corpus.name), xlabel="utterances", ylabel="")
+            axis.set(title=registry.CORPORA.label(corpus.name), xlabel="utterances", ylabel="")
             axis.grid(visible=False, axis="y")
             for label in axis.get_yticklabels():
                 label.set_fontweight("bold" if label.get_text() in sum(FOUR_CLASSES.values(), ()) else "normal")
     return figure
 
 
-def plot_ratings(held: Sequence[Corpus]) -> Figure:
+def plot_ratings(corpora: Sequence[Corpus]) -> Figure:
     """How the mean ratings of arousal, valence and dominance are distributed, each corpus on its own scale."""
-    with drawing(len(DIMENSIONS), len(held), (4.6, 3.6), any(corpus.simulated for corpus in held)) as (figure, axes):
-        for row, corpus in zip(axes, held, strict=True):
+    with drawing(len(DIMENSIONS), len(corpora), (4.6, 3.6), any(corpus.simulated for corpus in corpora)) as (
+        figure,
+        axes,
+    ):
+        for row, corpus in zip(axes, corpora, strict=True):
             for axis, dimension in zip(row, DIMENSIONS, strict=True):
                 values = corpus.utterances[dimension].dropna()
                 sns.histplot(x=values, bins=np.linspace(*corpus.scale, 25), color="#0072B2", ax=axis, edgecolor="white")
                 axis.axvline(values.mean(), color="black", linestyle="--")
-                title = f"{schema.corpus_label(corpus.name)}, {dimension}"
+                title = f"{registry.CORPORA.label(corpus.name)}, {dimension}"
                 axis.set(title=title, xlabel="mean rating", ylabel="utterances" if axis is row[0] else "")
                 axis.set_xlim(*corpus.scale)
         figure.suptitle("dashed: the mean")
     return figure
 
 
-def plot_durations_and_speakers(held: Sequence[Corpus]) -> Figure:
+def plot_durations_and_speakers(corpora: Sequence[Corpus]) -> Figure:
     """How long utterances are, and how many each known speaker has, by gender."""
-    with drawing(2, len(held), (6, 3.8), any(corpus.simulated for corpus in held)) as (figure, axes):
-        for (left, right), corpus in zip(axes, held, strict=True):
+    with drawing(2, len(corpora), (6, 3.8), any(corpus.simulated for corpus in corpora)) as (figure, axes):
+        for (left, right), corpus in zip(axes, corpora, strict=True):
             sns.histplot(x=corpus.utterances["seconds"].dropna(), bins=30, color="#0072B2", ax=left, edgecolor="white")
-            left.set(title=schema.corpus_label(corpus.name), xlabel="duration (s)", ylabel="utterances")
+            left.set(title=registry.CORPORA.label(corpus.name), xlabel="duration (s)", ylabel="utterances")
             known = corpus.utterances.dropna(subset="speaker")
             speakers = known.groupby("speaker").agg(size=("utterance", "size"), gender=("gender", "first"))
             speakers = speakers.sort_values("size", ascending=False)
@@ -154,7 +158,7 @@ def plot_durations_and_speakers(held: Sequence[Corpus]) -> Figure:
                 if len(places):
                     right.bar(places, speakers["size"].iloc[places], color=colour, label=gender, width=0.8)
             right.set(
-                title=f"{schema.corpus_label(corpus.name)}, {len(speakers)} speakers",
+                title=f"{registry.CORPORA.label(corpus.name)}, {len(speakers)} speakers",
                 xlabel="speaker",
                 ylabel="utterances",
             )

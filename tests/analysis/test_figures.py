@@ -1,4 +1,4 @@
-"""Figures show the numbers of the tables, every seed, and what they are of; the notebooks that draw them run."""
+"""Figures show the numbers of the tables, every seed and their source; the notebooks that draw them run."""
 
 import ast
 import subprocess
@@ -15,7 +15,7 @@ import pytest
 import trees
 from matplotlib.colors import to_hex
 
-from sercore import metrics, schema
+from sercore import metrics, registry, schema
 from sercore.analysis import corpus_statistics, figures, residuals, results
 from sercore.study import config
 
@@ -37,8 +37,8 @@ def texts(figure):
     return [text.get_text() for axis in figure.axes for text in axis.texts]
 
 
-def real(found):
-    return results.Results(found.study, found.section, found.predictions.assign(simulated=False))
+def real(result):
+    return results.Results(result.study, result.section, result.predictions.assign(simulated=False))
 
 
 class TestConfusions:
@@ -62,7 +62,7 @@ class TestConfusions:
         assert np.allclose(change.sum(axis=1), 0)
         assert np.abs(change).max() > 1
 
-    def test_other_corpora_can_be_asked_for(self, categories):
+    def test_other_corpora_can_be_chosen(self, categories):
         figure = figures.plot_confusions(categories, corpora=("iemocap", "iemocap"))
         assert "IEMOCAP → IEMOCAP" in figure.get_suptitle()
 
@@ -77,8 +77,8 @@ class TestResiduals:
         )
         expected = residuals.fit_line(best["truth"], best["prediction"] - best["truth"])
         lines = {to_hex(line.get_color()).upper(): line for line in figure.axes[1].lines[1:]}
-        assert set(lines) == {schema.MODEL_COLOURS[model].upper() for model in schema.PAPER_MODELS}
-        drawn = lines[schema.MODEL_COLOURS["lf"].upper()]
+        assert set(lines) == {spec.colour for spec in registry.MODELS.values() if spec.in_paper}
+        drawn = lines[registry.MODELS["lf"].colour]
         assert np.allclose(drawn.get_ydata(), expected.band["residual"])
 
     def test_the_legend_gives_the_slope(self, multitask):
@@ -118,7 +118,7 @@ class TestLearningCurves:
         assert widths.count(1) == 4 * 2
         assert widths.count(3) == 4
 
-    def test_the_epoch_that_was_kept_is_marked(self, history):
+    def test_the_epoch_whose_weights_are_kept_is_marked(self, history):
         later = history["epoch"] == 2
         figure = figures.plot_learning_curves(history.assign(best=later))
         marked = [line.get_xdata()[0] for line in figure.axes[2].lines if line.get_marker() == "o"]
@@ -158,7 +158,7 @@ class TestLearningCurves:
 
 
 class TestEveryFigure:
-    def test_simulated_speech_is_called_so_on_the_picture(self, categories, multitask, history):
+    def test_simulated_speech_is_marked_on_the_picture(self, categories, multitask, history):
         drawn = [
             figures.plot_confusions(categories),
             figures.plot_confusion_differences(categories),
@@ -184,8 +184,8 @@ class TestEveryFigure:
 
 class TestDistributions:
     @pytest.fixture
-    def held(self, tmp_path):
-        """A corpus of four speakers and eight turns, one of them said twice and one without agreement."""
+    def corpora(self, tmp_path):
+        """A corpus of four speakers and eight turns, one transcript there twice and one emotion without agreement."""
         rows = [
             {
                 "utterance": f"u{n}",
@@ -203,36 +203,38 @@ class TestDistributions:
         pd.DataFrame(rows).to_csv(tmp_path / "utterances.csv", index=False)
         for row in rows:
             trees.write(tmp_path / row["file"], trees.wav(samples=16000))
-        plan = tmp_path / "parameters.yaml"
-        plan.write_text(f"study: own\ncorpora: {{table: {{root: {tmp_path}}}}}\nsections: {{}}\n", encoding="utf-8")
-        return corpus_statistics.read(config.load(plan))
+        path = tmp_path / "parameters.yaml"
+        path.write_text(f"study: own\ncorpora: {{table: {{root: {tmp_path}}}}}\nsections: {{}}\n", encoding="utf-8")
+        return corpus_statistics.read(config.load(path))
 
-    def test_classes_speakers_and_hours_are_counted(self, held):
-        (row,) = corpus_statistics.counts(held).to_dict("records")
+    def test_classes_speakers_and_hours_are_counted(self, corpora):
+        (row,) = corpus_statistics.counts(corpora).to_dict("records")
         assert row["partition"] == "no partition"
         assert [row[name] for name in ("utterances", "speakers", "female", "male")] == [8, 4, 2, 2]
         assert [row[name] for name in schema.CLASSES] == [1, 2, 1, 2]
         assert row["hours"] == pytest.approx(8 / 3600)
 
-    def test_words_that_were_heard_in_training_are_counted_for_each_fold(self, held):
-        shared = corpus_statistics.overlaps(held).query("partition == 'test' and seen_in == 'train'").set_index("fold")
+    def test_transcripts_that_the_training_set_has_too_are_counted_for_each_fold(self, corpora):
+        shared = (
+            corpus_statistics.overlaps(corpora).query("partition == 'test' and seen_in == 'train'").set_index("fold")
+        )
         assert shared["turns"].to_dict() == {"s0": 0, "s1": 1, "s2": 0, "s3": 0}
-        assert "0% to 50% of the test turns" in " ".join(corpus_statistics.table(held).notes)
+        assert "0% to 50% of the test turns" in " ".join(corpus_statistics.table(corpora).notes)
 
-    def test_the_pictures_show_every_emotion_dimension_and_speaker(self, held):
-        (axis,) = corpus_statistics.plot_classes(held).axes
+    def test_the_pictures_show_every_emotion_dimension_and_speaker(self, corpora):
+        (axis,) = corpus_statistics.plot_classes(corpora).axes
         labels = {label.get_text(): label.get_fontweight() for label in axis.get_yticklabels()}
         assert labels["excited"] == "bold"
         assert labels["no agreement"] == labels["fearful"] == "normal"
-        assert len(corpus_statistics.plot_ratings(held).axes) == 3
-        left, right = corpus_statistics.plot_durations_and_speakers(held).axes
+        assert len(corpus_statistics.plot_ratings(corpora).axes) == 3
+        left, right = corpus_statistics.plot_durations_and_speakers(corpora).axes
         assert sum(patch.get_height() for patch in left.patches) == 8
         assert len(right.patches) == 4
 
 
 class TestNotebooks:
     @pytest.mark.parametrize("name", ["table_4", "ground_truth"])
-    def test_it_runs_on_a_study_and_writes_what_it_says(self, study, tmp_path, name):
+    def test_it_runs_on_a_study_and_writes_the_files_that_it_lists(self, study, tmp_path, name):
         made = tmp_path / "made.ipynb"
         papermill.execute_notebook(
             str(NOTEBOOKS / f"{name}.ipynb"), str(made), {"study": str(study.path)}, progress_bar=False
