@@ -82,26 +82,50 @@ class Objective:
 
 
 def objective(name: str, target: Tensor, outputs: int) -> Objective:
-    """The paper's objective `name` for a training set with this `target` (section 4.2).
+    """The objective `name` for a training set with this `target` (section 4.2).
 
     - categories: cross-entropy weighted by inverse class frequency, scored by UAR; target (n,) int64 codes
     - mse, ccc: that loss, scored by the mean CCC over the dimensions; target (n, outputs) float32 ratings
 
-    Raises ValueError for another name, a target of another shape, and a class without a sample.
+    Args:
+        name: A key of OBJECTIVES.
+        target: Of the training set.
+        outputs: Classes or dimensions.
+
+    Raises:
+        ValueError: Another name, a target of another shape, or a class without a sample.
     """
-    if name not in ("categories", "mse", "ccc"):
-        raise ValueError(f"unknown objective '{name}'{did_you_mean(name, ('categories', 'mse', 'ccc'))}")
-    expected = (len(target),) if name == "categories" else (len(target), outputs)
-    if target.shape != expected or target.is_floating_point() == (name == "categories"):
-        kind = "int64 codes" if name == "categories" else "float32 ratings"
+    if name not in OBJECTIVES:
+        raise ValueError(f"unknown objective '{name}'{did_you_mean(name, OBJECTIVES)}")
+    return OBJECTIVES[name](name, target, outputs)
+
+
+def _of_categories(name: str, target: Tensor, outputs: int) -> Objective:
+    _check_target(name, target, outputs, (len(target),), "int64 codes")
+    weights = inverse_frequency(target, outputs)
+    return Objective(name, partial(weighted_cross_entropy, weights=weights), _recall, outputs)
+
+
+def _of_dimensions(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[str, Tensor, int], Objective]:
+    """What makes the objective of a `loss` of ratings."""
+
+    def make(name: str, target: Tensor, outputs: int) -> Objective:
+        _check_target(name, target, outputs, (len(target), outputs), "float32 ratings")
+        return Objective(name, loss, _concordance, outputs)
+
+    return make
+
+
+OBJECTIVES = {"categories": _of_categories, "mse": _of_dimensions(mse_loss), "ccc": _of_dimensions(ccc_loss)}
+"""Name in a section's record -> what makes the objective of a training set's target; a new loss is one entry."""
+
+
+def _check_target(name: str, target: Tensor, outputs: int, shape: tuple[int, ...], kind: str) -> None:
+    if target.shape != shape or target.is_floating_point() != kind.startswith("float"):
         raise ValueError(
-            f"objective '{name}' with {outputs} outputs needs a target of shape {expected}, {kind}; found "
+            f"objective '{name}' with {outputs} outputs needs a target of shape {shape}, {kind}; found "
             f"{tuple(target.shape)}, {target.dtype}"
         )
-    if name == "categories":
-        weights = inverse_frequency(target, outputs)
-        return Objective(name, partial(weighted_cross_entropy, weights=weights), _recall, outputs)
-    return Objective(name, mse_loss if name == "mse" else ccc_loss, _concordance, outputs)
 
 
 def _recall(truth: np.ndarray, logits: np.ndarray) -> float:

@@ -10,7 +10,7 @@ FEATURES = {"mels": 32, "hop": 512}
 
 def train(folder: Path, embedded: dict, section: str, **parameters) -> Path:
     """The folder of a complete run of `section`."""
-    asked = {
+    settings = {
         "model": "cnn14",
         "corpus": "msp-podcast",
         "seed": 0,
@@ -24,18 +24,15 @@ def train(folder: Path, embedded: dict, section: str, **parameters) -> Path:
         "cache": str(folder / "cache"),
         **parameters,
     }
-    if asked["model"] == "bert":
-        asked["training"] = {"epochs": 1}
-    run = experiment.define(section, **asked)
-    data = experiment.load(run)
-    for split in experiment.folds(run, data):
-        list(experiment.fit(run, data, split))
-    experiment.finish(run, data)
+    if settings["model"] == "bert":
+        settings["training"] = {"epochs": 1}
+    run = experiment.define(section, **settings)
+    experiment.run(run, experiment.load(run))
     return run.folder
 
 
 def tiny_encoder(folder: Path, width: int = 8) -> str:
-    """Folder of a BERT of two layers without any knowledge, which reads as the embedded encoder does."""
+    """Folder of a BERT of two layers without any knowledge, with the tokenizer of the embedded encoder."""
     import torch
     from transformers import AutoTokenizer, BertConfig, BertModel
 

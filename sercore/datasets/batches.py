@@ -2,15 +2,13 @@
 
 Padding: a batch is as long as its longest utterance, rounded up to a multiple of 8 frames, but never longer than the
 crop. (Each new length costs the convolution library a quarter of a step, once; multiples of 32 cost every step of short
-utterances a tenth.) Padded frames hold digital silence (-100 dB) and padded tokens 0; a model is told the true lengths
-and masks the rest.
-
-Cached sound + targets -> batches, for models that hear the waveform itself.
+utterances a tenth.) Padded frames hold digital silence (-100 dB), padded tokens and samples 0; a model is given the
+true lengths and masks the rest.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -21,6 +19,9 @@ from torch import Tensor
 from sercore.features.audio import FLOOR, LEAST_FRAMES
 from sercore.features.packed import FULL_SCALE, LEAST_SAMPLES, Embeddings, Frames, Packed, Tokens, Waveforms
 from sercore.schema import DIMENSIONS, EMOTION, did_you_mean, map_emotions
+
+if TYPE_CHECKING:
+    from sercore.datasets.source import Source
 
 GROUP = 50  # batches that are sorted by duration together in training: enough for little padding, and random enough
 _RESIDENT: WeakKeyDictionary[Packed, dict[torch.device, Tensor]] = WeakKeyDictionary()  # arrays that lie on a GPU
@@ -44,7 +45,7 @@ class BatchIndex(NamedTuple):
 
 
 class Dataset(ABC):
-    """Utterances with their features and targets; its children say what a model is given of them."""
+    """Utterances with their features and targets; its children make them a model's inputs."""
 
     multiple: int  # padded lengths are multiples of it
     least = LEAST_FRAMES  # rows of a crop
@@ -122,6 +123,11 @@ class Dataset(ABC):
     def _padded(self, count: np.ndarray) -> np.ndarray:
         return -(-count // self.multiple) * self.multiple
 
+    @classmethod
+    @abstractmethod
+    def from_source(cls, source: "Source", utterances: pd.DataFrame, target: Tensor) -> Self:
+        """The dataset of `utterances` with the features of `source`, the corpus as a run sees it."""
+
     @abstractmethod
     def _inputs(self, plan: BatchIndex) -> tuple[Tensor | None, ...]:
         """What the model's forward takes of the rows of `plan`."""
@@ -152,11 +158,16 @@ class SpeechDataset(Dataset):
     def __init__(
         self, frames: Frames, utterances: pd.DataFrame, target: Tensor, embeddings: Embeddings | None = None
     ) -> None:
-        """As a Dataset; `embeddings` of the transcripts are given to a model that listens to text."""
+        """As a Dataset; `embeddings` of the transcripts are for a model that takes text."""
         super().__init__(frames, utterances, target)
         self._text = None
         if embeddings is not None:
             self._text = torch.from_numpy(np.array(embeddings.array[embeddings.positions(utterances["utterance"])]))
+
+    @classmethod
+    def from_source(cls, source: "Source", utterances: pd.DataFrame, target: Tensor) -> Self:
+        """Log-mels, and text embeddings where the source has them."""
+        return cls(source.frames, utterances, target, source.embeddings)
 
     def to(self, device: str | torch.device) -> Self:
         """As Dataset.to; the embeddings always move."""
@@ -182,9 +193,36 @@ class TextDataset(Dataset):
         """As a Dataset."""
         super().__init__(tokens, utterances, target)
 
+    @classmethod
+    def from_source(cls, source: "Source", utterances: pd.DataFrame, target: Tensor) -> Self:
+        """Tokens of the transcripts."""
+        return cls(source.tokens, utterances, target)
+
     def _inputs(self, plan: BatchIndex) -> tuple[Tensor | None, ...]:
         counts = torch.from_numpy(plan.count).to(self.device)
         return self._gather(plan, torch.int64), torch.arange(plan.padded, device=self.device) < counts[:, None]
+
+
+class WaveformDataset(Dataset):
+    """For speech encoders: inputs = (waveform (batch, samples) float32 in [-1, 1], true samples (batch,) int64)."""
+
+    multiple = 320  # what an encoder of speech makes one vector of
+    least = LEAST_SAMPLES
+    typical = 160_000  # 10 s
+    padding = 0
+
+    def __init__(self, sound: Waveforms, utterances: pd.DataFrame, target: Tensor) -> None:
+        """As a Dataset."""
+        super().__init__(sound, utterances, target)
+
+    @classmethod
+    def from_source(cls, source: "Source", utterances: pd.DataFrame, target: Tensor) -> Self:
+        """Samples at the features' rate."""
+        return cls(source.waveforms, utterances, target)
+
+    def _inputs(self, plan: BatchIndex) -> tuple[Tensor | None, ...]:
+        samples = torch.from_numpy(plan.count).to(self.device)
+        return self._gather(plan, torch.float32).div_(FULL_SCALE), samples
 
 
 def _training_batches(lengths: np.ndarray, size: int, generator: torch.Generator, blur: int) -> list[np.ndarray]:
@@ -285,20 +323,3 @@ def dimension_targets(utterances: pd.DataFrame, dimensions: Sequence[str] = DIME
 def _check_some_left(rows: pd.DataFrame, utterances: pd.DataFrame, wanted: str) -> None:
     if not len(rows):
         raise ValueError(f"none of {len(utterances)} utterances has {wanted}; expected some")
-
-
-class WaveformDataset(Dataset):
-    """For speech encoders: inputs = (waveform (batch, samples) float32 in [-1, 1], true samples (batch,) int64)."""
-
-    multiple = 320  # what an encoder of speech makes one vector of
-    least = LEAST_SAMPLES
-    typical = 160_000  # 10 s
-    padding = 0
-
-    def __init__(self, sound: Waveforms, utterances: pd.DataFrame, target: Tensor) -> None:
-        """As a Dataset."""
-        super().__init__(sound, utterances, target)
-
-    def _inputs(self, plan: BatchIndex) -> tuple[Tensor | None, ...]:
-        samples = torch.from_numpy(plan.count).to(self.device)
-        return self._gather(plan, torch.float32).div_(FULL_SCALE), samples

@@ -1,12 +1,6 @@
 """A corpus as one run sees it: its utterances that have a target, and their features from the cache.
 
-One run of the study: a model trained on one corpus with one seed, evaluated there and on the other corpora.
-
-The notebooks of sections 5 and 6 are made of these calls, in this order: `define`, `load`, for each split `fit`,
-then `finish`. A fold that is complete is not trained again, and one that was interrupted goes on at its last epoch
-that was kept. What the run's provenance.json tells of it all is described in sercore.sessions.
-
-Filling the cache of a corpus before any run reads it: what `0_corpora.ipynb` calls.
+Also, for `0_corpora.ipynb`: filling the cache of a corpus before any run reads it (`define`, `fill`, `finish`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,11 +11,10 @@ from typing import Any
 import pandas as pd
 import torch
 
-from sercore import corpora, files, schema, settings
+from sercore import corpora, files, registry, schema, settings
 from sercore.corpora import splits, transcripts
 from sercore.corpora.corpus import located
 from sercore.datasets import batches
-from sercore.datasets.batches import WaveformDataset
 from sercore.features import cache, packed
 from sercore.schema import did_you_mean
 from sercore.settings import FeatureSettings, TextSettings
@@ -34,6 +27,7 @@ class Source:
     """A corpus with what a model takes of it; a feature that the model does not take is None."""
 
     corpus: corpora.Corpus
+    model: str
     targets: tuple[str, ...]
     classes: Mapping[str, tuple[str, ...]]
     rows: pd.DataFrame  # the utterances that have every target; for categories `emotion` holds the class
@@ -50,14 +44,10 @@ class Source:
             target = torch.tensor([codes[name] for name in rows[schema.EMOTION]], dtype=torch.int64)
         else:
             target = torch.tensor(rows[list(self.targets)].to_numpy("float32"))
-        if self.tokens is not None:
-            return batches.TextDataset(self.tokens, rows, target)
-        if self.waveforms is not None:
-            return WaveformDataset(self.waveforms, rows, target)
-        return batches.SpeechDataset(self.frames, rows, target, self.embeddings)
+        return registry.load(registry.MODELS[self.model].dataset).from_source(self, rows, target)
 
     def fingerprint(self) -> dict[str, Any]:
-        """What tells the data that a run saw from others: size, scale and digests of the corpus, its features' keys."""
+        """What identifies the data of a run: size, scale and digests of the corpus, keys of its features."""
         held = {
             "frames": self.frames,
             "embeddings": self.embeddings,
@@ -92,16 +82,17 @@ def read(
     """
     corpus = corpora.read(name, options["root"], **{key: value for key, value in options.items() if key != "root"})
     frames = embeddings = tokens = waveforms = None
-    if settings.uses_text(model):
+    spec = registry.MODELS[model]
+    if spec.uses_text:
         corpus = transcripts.apply_transcripts(corpus, text)
-    if model == settings.TEXT_MODEL:
+    if spec.features == "tokens":
         tokens = cache.tokens(corpus, text, cache_folder, progress)
-    elif model in settings.SPEECH_MODELS:
+    elif spec.features == "waveform":
         waveforms = cache.waveforms(corpus, features.sample_rate, cache_folder, progress)
-    else:
+    elif spec.features == "log_mel":
         frames = cache.log_mels(corpus, features, cache_folder, progress)
-        if settings.CNN_MODELS[model]:
-            embeddings = cache.text_embeddings(corpus, text, cache_folder, progress)
+    if spec.uses_text and spec.features != "tokens":
+        embeddings = cache.text_embeddings(corpus, text, cache_folder, progress)
     rows = corpus.utterances
     if targets == CATEGORIES:
         rows = rows.assign(emotion=schema.map_emotions(rows[schema.EMOTION], classes))
@@ -110,6 +101,7 @@ def read(
         raise ValueError(f"{corpus.root}: no utterance has {', '.join(targets)}: nothing to train or test on")
     return Source(
         corpus=corpus,
+        model=model,
         targets=targets,
         classes=classes,
         rows=rows,
@@ -160,7 +152,7 @@ EMBEDDED_CORPORA = {
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """Whose features are wanted, of which corpus, and where things lie."""
+    """Which features of which corpus are to be cached, and where."""
 
     corpus: str
     options: dict[str, Any]
@@ -177,19 +169,23 @@ def define(
     models: Sequence[str],
     features: dict[str, Any],
     text: dict[str, Any],
-    corpora: dict[str, dict[str, Any]],
-    folder: str = "",
-    cache: str = "",
+    corpora: dict[str, dict[str, Any]] | None = None,
+    folder: str | None = None,
+    cache: str | None = None,
 ) -> Preparation:
-    """What a notebook's parameters ask for, checked. Raises ValueError for an unknown corpus, model or setting."""
-    found = corpora or EMBEDDED_CORPORA
-    if corpus not in found:
-        raise ValueError(f"no corpus '{corpus}' among the corpora{did_you_mean(corpus, found)}")
+    """The preparation that a notebook's parameters describe, checked.
+
+    Without `corpora` it is of an embedded corpus; without `folder` and `cache` it is in outputs/by-hand and
+    outputs/cache. Raises ValueError for an unknown corpus, model or setting.
+    """
+    known = corpora or EMBEDDED_CORPORA
+    if corpus not in known:
+        raise ValueError(f"no corpus '{corpus}' among the corpora{did_you_mean(corpus, known)}")
     for model in models:
-        settings.check_model(model)
+        settings.trained_model(model)
     return Preparation(
         corpus=corpus,
-        options=located(found[corpus], f"corpus '{corpus}'"),
+        options=located(known[corpus], f"corpus '{corpus}'"),
         models=tuple(models),
         features=settings.build(FeatureSettings, features),
         text=settings.build(TextSettings, text),
@@ -198,21 +194,21 @@ def define(
     )
 
 
-def fill(asked: Preparation, progress: Callable[[int, int, str], None] | None = None) -> dict[str, Source]:
+def fill(preparation: Preparation, progress: Callable[[int, int, str], None] | None = None) -> dict[str, Source]:
     """Model -> the corpus with the features that it takes; what the cache lacks is computed and kept there."""
     return {
         model: read(
-            asked.corpus,
-            asked.options,
+            preparation.corpus,
+            preparation.options,
             model=model,
             targets=(),
             classes={},
-            features=asked.features,
-            text=asked.text,
-            cache_folder=asked.cache,
-            progress=files.Heartbeat(asked.folder).beside(progress),
+            features=preparation.features,
+            text=preparation.text,
+            cache_folder=preparation.cache,
+            progress=files.Heartbeat(preparation.folder).beside(progress),
         )
-        for model in asked.models
+        for model in preparation.models
     }
 
 
@@ -222,7 +218,7 @@ def describe_cache(data: dict[str, Source]) -> pd.DataFrame:
     return describe({source.corpus.name: source})
 
 
-def finish(asked: Preparation, data: dict[str, Source]) -> pd.DataFrame:
+def finish(preparation: Preparation, data: dict[str, Source]) -> pd.DataFrame:
     """The cache's entries, one row a feature; records them in the folder, which says that the cache is filled."""
     rows = {}
     for source in data.values():
@@ -234,8 +230,8 @@ def finish(asked: Preparation, data: dict[str, Source]) -> pd.DataFrame:
         }
         for feature, part in parts.items():
             if part is not None:
-                rows[feature] = asked.cache / source.corpus.name / part.key
-    files.write_json(asked.folder / files.PREPARED, {"entries": [str(path) for path in rows.values()]})
+                rows[feature] = preparation.cache / source.corpus.name / part.key
+    files.write_json(preparation.folder / files.PREPARED, {"entries": [str(path) for path in rows.values()]})
     table = pd.DataFrame({"key": {feature: path.name for feature, path in rows.items()}})
     table["megabytes"] = [round(sum(file.stat().st_size for file in path.iterdir()) / 1e6, 1) for path in rows.values()]
     return table.rename_axis("feature")

@@ -1,16 +1,16 @@
 """One run of the study: a model trained on one corpus with one seed, evaluated there and on the other corpora.
 
 The notebooks of sections 5 and 6 are made of these calls, in this order: `define`, `load`, for each split `fit`,
-then `finish`. A fold that is complete is not trained again, and one that was interrupted goes on at its last epoch
-that was kept. What the run's provenance.json tells of it all is described in the functions below.
+then `finish`; `run` is all of them. A fold that is complete is not trained again, and one that was interrupted goes on
+at the last epoch that was saved.
 
-How a run came about, in its provenance.json: what it was made from, and each session, which is an execution of it.
+The run's provenance.json records what it was made from, and each session, which is an execution of it.
 
 | key | what it holds |
 |---|---|
 | `commit`, `dirty`, `source` | the checkout, whether files differed from it, a digest of the package's code |
 | `python`, `platform`, `versions` | the software |
-| `parameters`, `settings` | what was asked for, and all settings that follow from it with the defaults |
+| `parameters`, `settings` | the notebook's parameters, and all settings that follow from them with the defaults |
 | `not_confirmed_by_the_paper` | those that hold a value of the paper that its text does not confirm |
 | `corpora` | of each: size, scale, `fingerprint` (see corpora.Corpus), keys of its cached features |
 | `sessions` | of each: when it started, commit, device, processor, threads, `seconds` |
@@ -19,7 +19,7 @@ How a run came about, in its provenance.json: what it was made from, and each se
 
 All `seconds` are by stage. `loading`: corpora and features for a session, the datasets and the model for a fold.
 `training`: the epochs, each with its score on the development set. `evaluation`: the predictions of the best model.
-`saving`: the states that an interrupted training goes on from. What a killed session had not yet kept is in none.
+`saving`: the states that an interrupted training goes on from. What a killed session had not yet saved is in none.
 A run that is not complete has no `folds` and no `seconds` yet; its sessions are there from when its data are loaded.
 """
 
@@ -36,15 +36,17 @@ from typing import Any
 import pandas as pd
 import torch
 
-from sercore import files, losses, schema, settings
+from sercore import files, losses, registry, schema, settings
 from sercore.corpora import splits
 from sercore.corpora.corpus import located
-from sercore.datasets.source import BY_HAND, CACHE, EMBEDDED_CORPORA, Source, read
+from sercore.corpora.transcripts import Condition
+from sercore.datasets.batches import Dataset
+from sercore.datasets.source import BY_HAND, CACHE, CATEGORIES, EMBEDDED_CORPORA, Source, read
 from sercore.models import checkpoint, published
 from sercore.settings import FeatureSettings, NetworkSettings, TextSettings, TrainingSettings
 from sercore.training import loop, resume
 
-KEPT = ("started", "commit", "source", "device", "processor", "threads", "seconds")
+SESSION = ("started", "commit", "source", "device", "processor", "threads", "seconds")
 
 
 def begin_session(folder: Path, origin: Mapping[str, Any], loading: float) -> None:
@@ -57,7 +59,7 @@ def begin_session(folder: Path, origin: Mapping[str, Any], loading: float) -> No
     earlier = _recorded(folder)
     device = loop.pick_device()
     content = files.provenance(**origin)
-    here = {
+    session = {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": str(device),
         "processor": _processor(device),
@@ -66,7 +68,9 @@ def begin_session(folder: Path, origin: Mapping[str, Any], loading: float) -> No
         **content,
     }
     before = earlier.get("sessions", []) if earlier.get("parameters") == origin["parameters"] else []
-    files.write_json(folder / files.PROVENANCE, {**content, "sessions": [*before, {key: here[key] for key in KEPT}]})
+    files.write_json(
+        folder / files.PROVENANCE, {**content, "sessions": [*before, {key: session[key] for key in SESSION}]}
+    )
 
 
 def end_session(folder: Path, origin: Mapping[str, Any], folds: Mapping[str, Mapping[str, Any]]) -> None:
@@ -79,20 +83,16 @@ def end_session(folder: Path, origin: Mapping[str, Any], folds: Mapping[str, Map
 
 
 def _recorded(folder: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError):  # there is none, or it is none
+    with contextlib.suppress(OSError, ValueError):  # absent, or damaged
         return files.read_json(folder / files.PROVENANCE)
     return {}
 
 
 def _processor(device: torch.device) -> str:
-    """What computed: two of a kind give the same digits."""
+    """Name of the processor: two of a kind give the same digits."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
-
-
-OBJECTIVES = {"categories": "categories", "dimensions": "mse", "multitask": "ccc"}  # sections 5, 6.1 and 6.2
-TARGETS = {"categories": (schema.EMOTION,), "multitask": schema.DIMENSIONS}  # of `dimensions`, its parameter `target`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,30 +118,46 @@ class Experiment:
     @property
     def outputs(self) -> int:
         """Numbers that the model gives an utterance: one a class, or one a dimension."""
-        return len(self.classes) if self.targets == (schema.EMOTION,) else len(self.targets)
+        return len(self.answers)
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Names of those numbers: the classes, or the dimensions."""
+        return tuple(self.classes) if self.targets == CATEGORIES else self.targets
+
+    @property
+    def spec(self) -> registry.ModelSpec:
+        """The model's record."""
+        return registry.MODELS[self.model]
 
 
 def define(section: str, **parameters: Any) -> Experiment:
-    """The experiment that a notebook's parameters ask for, checked; records them in its folder.
+    """The experiment that a notebook's parameters describe, checked; records them in its folder.
 
-    Raises ValueError for an unknown model, corpus, emotion or setting, with the nearest known name, and for a folder
-    that holds a run of other parameters.
+    Args:
+        section: Name of a section of the registry.
+        parameters: The notebook's; without `corpora` the run is on the embedded corpora, without `folder` its results
+            are in outputs/by-hand, without `cache` features are cached in outputs/cache.
+
+    Raises:
+        ValueError: A section, model, corpus, emotion or setting is unknown (the nearest known name is given), or the
+            folder holds a run of other parameters.
     """
-    places = {name: parameters.pop(name) for name in ("corpora", "folder", "cache")}
-    places["corpora"] = places["corpora"] or EMBEDDED_CORPORA
-    settings.check_model(parameters["model"])
-    if parameters["corpus"] not in places["corpora"]:
-        near = schema.did_you_mean(parameters["corpus"], places["corpora"])
+    places = {name: parameters.pop(name, None) for name in ("corpora", "folder", "cache")}
+    corpora = places["corpora"] or EMBEDDED_CORPORA
+    targets = registry.SECTIONS.find(section).targets or (parameters["target"],)
+    settings.trained_model(parameters["model"])
+    if parameters["corpus"] not in corpora:
+        near = schema.did_you_mean(parameters["corpus"], corpora)
         raise ValueError(f"no corpus '{parameters['corpus']}' among the corpora{near}")
     if parameters.get("target", schema.DIMENSIONS[0]) not in schema.DIMENSIONS:
         near = schema.did_you_mean(parameters["target"], schema.DIMENSIONS)
         raise ValueError(f"no dimension '{parameters['target']}'{near}")
-    told = {key: parameters[key] for key in ("transcripts", "corruption", "shuffled") if key in parameters}
+    condition = {key: parameters[key] for key in Condition._fields if key in parameters}
     name = ",".join(f"{key}={parameters[key]}" for key in ("target", "model", "corpus", "seed") if key in parameters)
-    folder = files.resolve(places["folder"] or f"{BY_HAND}/{section}/{name}")
     experiment = Experiment(
         section=section,
-        targets=TARGETS.get(section) or (parameters["target"],),
+        targets=targets,
         model=parameters["model"],
         corpus=parameters["corpus"],
         seed=parameters["seed"],
@@ -149,15 +165,15 @@ def define(section: str, **parameters: Any) -> Experiment:
         allow_speaker_leakage=parameters.get("allow_speaker_leakage", False),
         classes={name: tuple(members) for name, members in parameters.get("classes", schema.FOUR_CLASSES).items()},
         features=settings.build(FeatureSettings, parameters["features"]),
-        text=settings.build(TextSettings, {**parameters["text"], **told}),
+        text=settings.build(TextSettings, {**parameters["text"], **condition}),
         network=settings.build(NetworkSettings, parameters["network"]),
         training=settings.training(parameters["model"], parameters["training"]),
-        corpora={key: located(values, f"corpus '{key}'") for key, values in places["corpora"].items()},
-        folder=folder,
+        corpora={key: located(values, f"corpus '{key}'") for key, values in corpora.items()},
+        folder=files.resolve(places["folder"] or f"{BY_HAND}/{section}/{name}"),
         cache=files.resolve(places["cache"] or CACHE),
     )
     settings.check_network(experiment.model, experiment.network)
-    _record_parameters(folder, parameters)
+    _record_parameters(experiment.folder, parameters)
     return experiment
 
 
@@ -174,9 +190,9 @@ def _record_parameters(folder: Path, parameters: Mapping[str, Any]) -> None:
 def describe(experiment: Experiment) -> pd.DataFrame:
     """Every setting of `experiment` that its model uses: value, meaning, and what confirms the paper's value."""
     kinds = ["training"]
-    if experiment.model != settings.TEXT_MODEL:
+    if experiment.spec.uses_audio:
         kinds += ["network", "features"]
-    if settings.uses_text(experiment.model):
+    if experiment.spec.uses_text:
         kinds += ["text"]
     rows = []
     for kind in kinds:
@@ -222,7 +238,7 @@ def load(experiment: Experiment, progress: Callable[[int, int, str], None] | Non
 
 
 def folds(experiment: Experiment, data: Mapping[str, Source]) -> list[splits.Split]:
-    """The splits that the experiment trains on: the official one, or those of its folds, else splits.made_for.
+    """The splits that the experiment trains on: the official one, or those of its folds, else splits.default_splits.
 
     Raises ValueError for a fold that the corpus does not have.
     """
@@ -234,48 +250,85 @@ def folds(experiment: Experiment, data: Mapping[str, Source]) -> list[splits.Spl
     return splits.default_splits(rows)
 
 
+def run(
+    experiment: Experiment, data: Mapping[str, Source], show: Callable[[Mapping[str, Any]], None] | None = None
+) -> pd.DataFrame:
+    """Train on all splits, calling `show` with each epoch, a row of the history; the predictions of `finish`."""
+    for split in folds(experiment, data):
+        for epoch in fit(experiment, data, split):
+            if show is not None:
+                show(epoch)
+    return finish(experiment, data)
+
+
 def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split) -> Iterator[dict[str, Any]]:
-    """Train on `split`, yielding each epoch as a row of the history; then keep the best model and its predictions.
+    """Train on `split`, yielding each epoch as a row of the history; then save the best model and its predictions.
 
     The history is written after each epoch. An interrupted training goes on at the epoch of its last state (see
     training.resume), with the same numbers; those before it are yielded first, as they were. A split whose
     predictions are there is not trained again: the epochs of its history are yielded.
     """
-    folder = experiment.folder / f"fold={split.name}"
-    source = data[experiment.corpus]
-    origin = _origin(experiment, data)
-    identity = {key: origin[key] for key in ("parameters", "settings", "corpora")}
-    identity |= {"section": experiment.section, "split": asdict(split)}
-    memory = resume.TrainingState(folder / files.STATE, identity)
+    folder = _fold_folder(experiment, split)
+    state = _training_state(experiment, data, split)
     if (folder / files.PREDICTIONS).exists():
-        memory.delete()
+        state.delete()
         yield from pd.read_csv(folder / files.HISTORY).to_dict("records")
         return
-    start = time.monotonic()
-    train = source.dataset(split.train)
-    development = source.dataset(split.development)
-    model = _model(experiment, source)
-    crop = experiment.training.crop_seconds
-    hop = 1 if experiment.model in settings.SPEECH_MODELS else experiment.features.hop
-    crop_frames = round(crop * experiment.features.sample_rate / hop) if crop else None
-    objective = losses.objective(OBJECTIVES[experiment.section], train.target, experiment.outputs)
-    memory.spend("loading", time.monotonic() - start)
-    beat = files.Heartbeat(experiment.folder)
+    source = data[experiment.corpus]
+    with state.timed("loading"):
+        model = build_model(experiment, source)
+        train, development = source.dataset(split.train), source.dataset(split.development)
     history = []
-    for epoch in loop.fit(
-        model, objective, train, development, experiment.training, experiment.seed, crop_frames, None, memory, beat
-    ):
+    for epoch in _train(experiment, model, train, development, state):
         history.append({"fold": split.name, **epoch._asdict()})
         files.write_table(folder / files.HISTORY, pd.DataFrame(history))
         yield history[-1]
     start = time.monotonic()
     predictions = evaluate(experiment, data, split, model)
     seconds = {"training": sum(row["seconds"] for row in history), "evaluation": time.monotonic() - start}
-    checkpoint.save(model, _rebuild(experiment, source), folder / files.CHECKPOINT)
-    about = {"device": str(loop.pick_device()), "seconds": seconds | memory.seconds, "sessions": memory.sessions}
+    checkpoint.save(model, _model_settings(experiment, source), folder / files.CHECKPOINT)
+    about = {"device": str(loop.pick_device()), "seconds": seconds | state.seconds, "sessions": state.sessions}
     files.write_json(folder / files.PROVENANCE, about)
     files.write_table(folder / files.PREDICTIONS, predictions)
-    memory.delete()
+    state.delete()
+
+
+def _fold_folder(experiment: Experiment, split: splits.Split) -> Path:
+    return experiment.folder / f"fold={split.name}"
+
+
+def _training_state(experiment: Experiment, data: Mapping[str, Source], split: splits.Split) -> resume.TrainingState:
+    """Where the training on `split` is saved; its identity is all that its numbers follow from."""
+    origin = _origin(experiment, data)
+    identity = {key: origin[key] for key in ("parameters", "settings", "corpora")}
+    identity |= {"section": experiment.section, "split": asdict(split)}
+    return resume.TrainingState(_fold_folder(experiment, split) / files.STATE, identity)
+
+
+def _train(
+    experiment: Experiment, model: torch.nn.Module, train: Dataset, development: Dataset, state: resume.TrainingState
+) -> Iterator[loop.Epoch]:
+    """The epochs of a training of `model` for the experiment's section."""
+    section = registry.SECTIONS[experiment.section]
+    objective = losses.objective(section.objective, train.target, experiment.outputs)
+    with resume.with_heartbeat(model, files.Heartbeat(experiment.folder)):
+        yield from loop.fit(
+            model,
+            objective,
+            train,
+            development,
+            experiment.training,
+            seed=experiment.seed,
+            crop_frames=_crop_frames(experiment),
+            state=state,
+        )
+
+
+def _crop_frames(experiment: Experiment) -> int | None:
+    """Rows of the packed features that a training utterance has at most: frames, or samples of a waveform."""
+    seconds = experiment.training.crop_seconds
+    hop = 1 if experiment.spec.features == "waveform" else experiment.features.hop
+    return round(seconds * experiment.features.sample_rate / hop) if seconds else None
 
 
 def evaluate(
@@ -285,29 +338,59 @@ def evaluate(
 
     Of another corpus it is the official test set where it has one, else all of it (section 4.2).
     """
-    home = data[experiment.corpus]
-    asked = [(experiment.corpus, home, "development", split.development), (experiment.corpus, home, "test", split.test)]
-    for name, source in data.items():
-        if name != experiment.corpus:
-            official = source.rows["partition"].notna().any()
-            rows = source.rows[source.rows["partition"] == "test"] if official else source.rows
-            asked.append((name, source, "test", tuple(rows["utterance"])))
-    beat, parts = files.Heartbeat(experiment.folder), []
-    for name, source, partition, utterances in asked:
-        dataset = source.dataset(utterances)
-        keys = {
-            "section": experiment.section,
-            "model": experiment.model,
-            "train_corpus": experiment.corpus,
-            "test_corpus": name,
-            "fold": split.name,
-            "seed": experiment.seed,
-            "partition": partition,
-            "simulated": home.corpus.simulated or source.corpus.simulated,
-        }
-        names = tuple(experiment.classes) if experiment.targets == (schema.EMOTION,) else experiment.targets
-        parts.append(loop.predictions_table(loop.predict(model, dataset, beat=beat), dataset, keys, names))
+    sets = [
+        (experiment.corpus, "development", split.development),
+        (experiment.corpus, "test", split.test),
+        *((name, "test", _test_set(source)) for name, source in data.items() if name != experiment.corpus),
+    ]
+    own = data[experiment.corpus].corpus.simulated
+    parts = [
+        predict(
+            experiment,
+            model,
+            data[name].dataset(utterances),
+            test_corpus=name,
+            fold=split.name,
+            partition=partition,
+            simulated=own or data[name].corpus.simulated,
+        )
+        for name, partition, utterances in sets
+    ]
     return pd.concat(parts, ignore_index=True)
+
+
+def _test_set(source: Source) -> tuple[str, ...]:
+    """The utterances of another corpus that a model is tested on."""
+    rows = source.rows
+    if rows["partition"].notna().any():
+        rows = rows[rows["partition"] == "test"]
+    return tuple(rows["utterance"])
+
+
+def predict(
+    experiment: Experiment,
+    model: torch.nn.Module,
+    dataset: Dataset,
+    *,
+    test_corpus: str,
+    fold: str,
+    partition: str,
+    simulated: bool,
+) -> pd.DataFrame:
+    """The predictions table of `model`, trained on `fold`, for the utterances of `dataset`."""
+    keys = {
+        "section": experiment.section,
+        "model": experiment.model,
+        "train_corpus": experiment.corpus,
+        "test_corpus": test_corpus,
+        "fold": fold,
+        "seed": experiment.seed,
+        "partition": partition,
+        "simulated": simulated,
+    }
+    with resume.with_heartbeat(model, files.Heartbeat(experiment.folder)):
+        logits = loop.predict(model, dataset)
+    return loop.predictions_table(logits, dataset, keys, experiment.answers)
 
 
 def finish(experiment: Experiment, data: Mapping[str, Source]) -> pd.DataFrame:
@@ -315,8 +398,7 @@ def finish(experiment: Experiment, data: Mapping[str, Source]) -> pd.DataFrame:
 
     Raises ValueError where a fold has not been trained.
     """
-    wanted = folds(experiment, data)
-    parts = {split.name: experiment.folder / f"fold={split.name}" for split in wanted}
+    parts = {split.name: _fold_folder(experiment, split) for split in folds(experiment, data)}
     absent = [name for name, folder in parts.items() if not (folder / files.PREDICTIONS).exists()]
     if absent:
         raise ValueError(f"folds {schema.first(absent)} have no predictions yet: fit them before finish")
@@ -343,35 +425,15 @@ def _origin(experiment: Experiment, data: Mapping[str, Source]) -> dict[str, Any
     }
 
 
-def _rebuild(experiment: Experiment, source: Source) -> dict[str, Any]:
-    """What `models.load` needs to build the experiment's model again."""
-    if experiment.model == settings.TEXT_MODEL:
-        return {"kind": "text", "encoder": experiment.text.encoder, "outputs": experiment.outputs}
-    if experiment.model in settings.SPEECH_MODELS:
-        return {
-            "kind": "speech",
-            "encoder": experiment.network.encoder,
-            "family": experiment.model,
-            "outputs": experiment.outputs,
-            "frozen": bool(experiment.network.frozen),
-            "sample_rate": experiment.features.sample_rate,
-        }
-    width = source.embeddings.array.shape[1] if source.embeddings is not None else 0
-    return {
-        "kind": "cnn14",
-        "outputs": experiment.outputs,
-        "text_stages": list(settings.CNN_MODELS[experiment.model]),
-        "text_width": width,
-        "width": experiment.network.width,
-        "mels": experiment.features.mels,
-        "dropout": experiment.network.dropout,
-    }
+def _model_settings(experiment: Experiment, source: Source) -> dict[str, Any]:
+    """What `checkpoint.build` needs to build the experiment's model, as the model's record says it."""
+    return {"kind": experiment.spec.kind, **registry.load(experiment.spec.arguments)(experiment, source)}
 
 
-def _model(experiment: Experiment, source: Source) -> torch.nn.Module:
+def build_model(experiment: Experiment, source: Source) -> torch.nn.Module:
     """The experiment's model with initial weights drawn from its seed, or the published ones."""
     generator = torch.Generator().manual_seed(experiment.seed)
-    model = checkpoint.build(_rebuild(experiment, source), generator)
-    if experiment.model in settings.CNN_MODELS and experiment.network.pretrained:
+    model = checkpoint.build(_model_settings(experiment, source), generator)
+    if experiment.spec.kind == "cnn14" and experiment.network.pretrained:
         published.load_published(model, experiment.network.pretrained)
     return model

@@ -3,9 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from sercore import schema
-from sercore.datasets.batches import Dataset
+from sercore.datasets.batches import Batch, Dataset
 from sercore.losses import Objective
 from sercore.settings import TrainingSettings
-from sercore.training import optimisers, resume
+from sercore.training import optimisers
 from sercore.training.device import autocast, kernels, memory_kept, prepare
+from sercore.training.resume import Progress, TrainingState
 
 DEVICE = "SERCORE_DEVICE"  # environment variable that names a device in place of the one picked
 LOSSES_CHECKED = 32  # steps; at each step, a GPU would have to wait
@@ -60,11 +59,11 @@ def fit(
     train: Dataset,
     development: Dataset,
     settings: TrainingSettings,
+    *,
     seed: int,
     crop_frames: int | None = None,
     device: str | torch.device | None = None,
-    memory: resume.TrainingState | None = None,
-    beat: Callable[[], None] | None = None,
+    state: TrainingState | None = None,
 ) -> Iterator[Epoch]:
     """Train `model` in place and yield each epoch, until `settings.epochs` or an early stop (section 4.2).
 
@@ -73,129 +72,165 @@ def fit(
     ends the training where its rate reaches 0, if that is sooner.
 
     All chance (order, crops, dropout) comes from `seed`; PyTorch's global state is left as it was between epochs, and
-    the same seed on the same device gives the same weights. `crop_frames`: see Dataset.plan. `device`: see pick_device.
-    `settings.precision` "auto" is bfloat16 on a GPU that has it, else float32.
+    the same seed on the same device gives the same weights.
 
-    With a `memory`, the training goes on where an interrupted one of the same memory was: its epochs are yielded first,
-    as they were, and what follows is what would have followed. `beat` is called after each batch.
+    Args:
+        model: Its forward takes the inputs of the datasets' batches.
+        objective: Loss, and score on the development set.
+        train: Training set.
+        development: Development set, which chooses the best epoch.
+        settings: Optimiser, schedule, batch size; `precision` "auto" is bfloat16 on a GPU that has it, else float32.
+        seed: Of all chance.
+        crop_frames: Longest utterance in training; see Dataset.plan.
+        device: See pick_device.
+        state: Of an interrupted training, which goes on: its epochs are yielded first, as they were, and what follows
+            is what would have followed. It is saved after each epoch.
 
-    Raises ValueError for settings that do not fit the data and a development set that has no score, such as one that
-    lacks a class, and FloatingPointError, naming epoch and step, for a loss that is not finite.
+    Yields:
+        One Epoch after each pass over the training set.
+
+    Raises:
+        ValueError: Settings do not fit the data, or the development set has no score, as one that lacks a class.
+        FloatingPointError: A loss is not finite; it names epoch and step.
     """
-    device = pick_device(device)
-    truth = development.target.cpu().numpy()
-    if np.isnan(objective.score(truth, np.zeros((len(truth), objective.outputs), dtype=np.float32))):
-        raise ValueError(
-            f"the development set of {len(truth)} utterances has no score for '{objective.name}': it lacks a class or "
-            "is too small; split the corpus otherwise"
-        )
-    order = torch.Generator().manual_seed(_seed(seed, ORDER))
-    steps_per_epoch = len(train.plan(settings.batch, torch.Generator().manual_seed(0), crop_frames))
-    total = optimisers.total_steps(settings, steps_per_epoch)
-    course = TrainLoop(
-        model=prepare(model.to(device), settings),
-        objective=objective,
-        optimiser=optimisers.optimiser(model.parameters(), settings),
-        rate=partial(optimisers.rate, settings=settings, total=total),
-        autocast=partial(autocast, device, settings.precision),
-    )
-    train.to(device)
-    epochs: list[Epoch] = []
-    kept = None
+    loop = TrainLoop(model, objective, train, development, settings, seed=seed, crop_frames=crop_frames, device=device)
     try:
-        held = memory.load(model, course.optimiser, order) if memory is not None else None
-        if held is not None:
-            course.step, kept = held.step, held.best
-            epochs = [Epoch(**row) for row in held.epochs]
-            yield from epochs
-        while not _is_over(epochs, settings) and course.step != total:
-            start = time.perf_counter()
-            number = len(epochs) + 1
-            with (
-                _own_randomness(device, _seed(seed, RANDOMNESS, number)),
-                kernels(settings),
-                memory_kept(device),
-            ):
-                batches = resume.with_heartbeat(train.batches(settings.batch, order, crop_frames), beat)
-                loss, seen = course.run(number, batches, total)
-            trained = time.perf_counter()
-            found = predict(model, development, device, settings.evaluation_batch, beat, settings.evaluation_precision)
-            score = float(objective.score(truth, found))
-            better = score > _best(epochs)
-            if better:
-                kept = {name: value.detach().clone() for name, value in model.state_dict().items()}
-            epoch = Epoch(
-                epoch=number,
-                loss=loss,
-                development=score,
-                best=better,
-                learning_rate=course.optimiser.param_groups[0]["lr"],
-                seconds=time.perf_counter() - start,
-                utterances_per_second=seen / (trained - start),
-            )
-            epochs.append(epoch)
-            if memory is not None:
-                state = resume.Progress(course.step, [row._asdict() for row in epochs], kept)
-                over = _is_over(epochs, settings) or course.step == total
-                memory.save(model, course.optimiser, order, state, over)
+        if state is not None:
+            yield from loop.resume(state)
+        while not loop.is_over:
+            epoch = loop.run_epoch()
+            if state is not None:
+                loop.save(state)
             yield epoch
     finally:
-        if kept is not None:
-            model.load_state_dict(kept)
-        model.eval()
+        loop.load_best()
 
 
-def _best(epochs: Sequence[Epoch]) -> float:
-    """The best score so far."""
-    return next((epoch.development for epoch in reversed(epochs) if epoch.best), -np.inf)
-
-
-def _is_over(epochs: Sequence[Epoch], settings: TrainingSettings) -> bool:
-    """Whether all epochs are done, or the last one was worse than the best where that is to end the training."""
-    worse = bool(epochs) and epochs[-1].development < _best(epochs)
-    return len(epochs) == settings.epochs or (settings.stop_when_worse and worse)
-
-
-@dataclass
 class TrainLoop:
-    """What goes on from step to step."""
+    """One training: what it starts from, and what changes from step to step."""
 
-    model: nn.Module
-    objective: Objective
-    optimiser: torch.optim.Optimizer
-    rate: Callable[[int], float]
-    autocast: Callable[[], contextlib.AbstractContextManager]
-    step: int = 0  # over all epochs
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        train: Dataset,
+        development: Dataset,
+        settings: TrainingSettings,
+        *,
+        seed: int,
+        crop_frames: int | None = None,
+        device: str | torch.device | None = None,
+    ) -> None:
+        """As `fit`, which describes the arguments and what is raised."""
+        self.objective, self.train, self.development, self.settings = objective, train, development, settings
+        self.seed, self.crop_frames, self.device = seed, crop_frames, pick_device(device)
+        self.truth = development.target.cpu().numpy()
+        _check_score(objective, self.truth)
+        self.order = torch.Generator().manual_seed(_seed(seed, ORDER))
+        steps_per_epoch = len(train.plan(settings.batch, torch.Generator().manual_seed(0), crop_frames))
+        self.total = optimisers.total_steps(settings, steps_per_epoch)
+        self.model = prepare(model.to(self.device), settings)
+        self.optimiser = optimisers.optimiser(model.parameters(), settings)
+        train.to(self.device)
+        self.step = 0  # over all epochs
+        self.epochs: list[Epoch] = []
+        self.best: dict[str, Tensor] | None = None  # weights of the best epoch
 
-    def run(self, epoch: int, batches: Iterator[Any], total: int | None) -> tuple[float, int]:
-        """Train on `batches` until step `total`. Mean loss, and utterances seen. Raises FloatingPointError."""
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs or steps are done, or the last epoch was worse than the best where that is to end it."""
+        worse = bool(self.epochs) and self.epochs[-1].development < self.best_score
+        stopped = self.settings.stop_when_worse and worse
+        return len(self.epochs) == self.settings.epochs or stopped or self.step == self.total
+
+    @property
+    def best_score(self) -> float:
+        """The best score on the development set so far."""
+        return next((epoch.development for epoch in reversed(self.epochs) if epoch.best), -np.inf)
+
+    def run_epoch(self) -> Epoch:
+        """Train on every utterance once, evaluate on the development set, and keep the weights if they are best."""
+        start = time.perf_counter()
+        number = len(self.epochs) + 1
+        randomness = _own_randomness(self.device, _seed(self.seed, RANDOMNESS, number))
+        with randomness, kernels(self.settings), memory_kept(self.device):
+            loss, utterances = self._train(number)
+        trained = time.perf_counter()
+        score = self._evaluate()
+        best = score > self.best_score
+        if best:
+            self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        epoch = Epoch(
+            epoch=number,
+            loss=loss,
+            development=score,
+            best=best,
+            learning_rate=self.optimiser.param_groups[0]["lr"],
+            seconds=time.perf_counter() - start,
+            utterances_per_second=utterances / (trained - start),
+        )
+        self.epochs.append(epoch)
+        return epoch
+
+    def resume(self, state: TrainingState) -> list[Epoch]:
+        """Go on from `state`, if it holds one of this training; the epochs that are done."""
+        progress = state.load(self.model, self.optimiser, self.order)
+        if progress is not None:
+            self.step, self.best = progress.step, progress.best
+            self.epochs = [Epoch(**row) for row in progress.epochs]
+        return list(self.epochs)
+
+    def save(self, state: TrainingState) -> None:
+        """Save the training as it is after the last epoch."""
+        progress = Progress(self.step, [epoch._asdict() for epoch in self.epochs], self.best)
+        state.save(self.model, self.optimiser, self.order, progress, self.is_over)
+
+    def load_best(self) -> None:
+        """Put the weights of the best epoch, if there is one, into the model, in evaluation mode."""
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+        self.model.eval()
+
+    def _train(self, number: int) -> tuple[float, int]:
+        """One pass over the training set, or less where the last step comes: mean loss, and utterances seen."""
         self.model.train()
-        found: list[Tensor] = []
+        losses: list[Tensor] = []
         sizes: list[int] = []
-        for batch in batches:
-            if self.step == total:
+        for batch in self.train.batches(self.settings.batch, self.order, self.crop_frames):
+            if self.step == self.total:
                 break
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.rate(self.step)
-            with self.autocast():
-                logits = self.model(*batch.inputs).logits
-            loss = self.objective.loss(logits.float(), batch.target)
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimiser.step()
-            found.append(loss.detach())
+            losses.append(self._train_step(batch))
             sizes.append(len(batch.rows))
-            self.step += 1
-            if len(found) % LOSSES_CHECKED == 0:
-                self._check(epoch, found[-LOSSES_CHECKED:], len(found) - LOSSES_CHECKED)
-        done = len(found) - len(found) % LOSSES_CHECKED
-        self._check(epoch, found[done:], done)
-        return float(np.average(torch.stack(found).tolist(), weights=sizes)), sum(sizes)
+            if len(losses) % LOSSES_CHECKED == 0:
+                self._check_finite(number, losses[-LOSSES_CHECKED:], len(losses) - LOSSES_CHECKED)
+        checked = len(losses) - len(losses) % LOSSES_CHECKED
+        self._check_finite(number, losses[checked:], checked)
+        return float(np.average(torch.stack(losses).tolist(), weights=sizes)), sum(sizes)
 
-    def _check(self, epoch: int, found: list[Tensor], done: int) -> None:
-        if not found:
+    def _train_step(self, batch: Batch) -> Tensor:
+        """The loss of `batch`, after one step down its gradient."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = optimisers.rate(self.step, self.settings, self.total)
+        with autocast(self.device, self.settings.precision):
+            logits = self.model(*batch.inputs).logits
+        loss = self.objective.loss(logits.float(), batch.target)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self.step += 1
+        return loss.detach()
+
+    def _evaluate(self) -> float:
+        """Score on the development set."""
+        batch, precision = self.settings.evaluation_batch, self.settings.evaluation_precision
+        logits = predict(self.model, self.development, self.device, batch=batch, precision=precision)
+        return float(self.objective.score(self.truth, logits))
+
+    def _check_finite(self, epoch: int, losses: list[Tensor], done: int) -> None:
+        """Raise FloatingPointError for a loss of `losses`, which follow the `done` first of the epoch."""
+        if not losses:
             return
-        values = torch.stack(found).cpu()
+        values = torch.stack(losses).cpu()
         wrong = (~values.isfinite()).nonzero().flatten()
         if len(wrong):
             first = int(wrong[0])
@@ -206,29 +241,38 @@ class TrainLoop:
             )
 
 
+def _check_score(objective: Objective, truth: np.ndarray) -> None:
+    """Raise ValueError for a development set with this `truth` that has no score, whatever is predicted."""
+    if np.isnan(objective.score(truth, np.zeros((len(truth), objective.outputs), dtype=np.float32))):
+        raise ValueError(
+            f"the development set of {len(truth)} utterances has no score for '{objective.name}': it lacks a class or "
+            "is too small; split the corpus otherwise"
+        )
+
+
 def predict(
     model: nn.Module,
     dataset: Dataset,
     device: str | torch.device | None = None,
+    *,
     batch: int = 64,
-    beat: Callable[[], None] | None = None,
     precision: str = "float32",
 ) -> np.ndarray:
     """Logits of `model` for each utterance, (n, outputs) float32 in the dataset's order; it stays in evaluation mode.
 
-    No chance is involved. `beat` is called after each batch. Raises FloatingPointError for one that is not finite.
+    No chance is involved. Raises FloatingPointError for an answer that is not finite.
     """
     device = pick_device(device)
     model.to(device).eval()
     dataset.to(device)
     rows, logits = [], []
     with torch.inference_mode(), autocast(device, precision), memory_kept(device):
-        for part in resume.with_heartbeat(dataset.batches(batch, None), beat):
+        for part in dataset.batches(batch, None):
             rows.append(part.rows)
             logits.append(model(*part.inputs).logits.float())
-    found = torch.cat(logits).cpu().numpy()
-    ordered = np.empty_like(found)
-    ordered[torch.cat(rows).numpy()] = found
+    unordered = torch.cat(logits).cpu().numpy()
+    ordered = np.empty_like(unordered)
+    ordered[torch.cat(rows).numpy()] = unordered
     wrong = ~np.isfinite(ordered).all(1)
     if wrong.any():
         offenders = schema.first(dataset.utterances["utterance"][wrong])
@@ -257,8 +301,7 @@ def predictions_table(
     truth = dataset.target.cpu().numpy()
     rows = dataset.utterances[["utterance", "speaker", "gender", "style"]].assign(**keys)
     if truth.ndim == 1:
-        odds = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
-        shares = odds / odds.sum(1, keepdims=True)
+        shares = softmax(logits.astype(np.float64))
         classes = np.asarray(names, dtype=object)
         table = rows.assign(target=schema.EMOTION, truth=classes[truth], prediction=classes[logits.argmax(1)])
         table = table.assign(**{f"{schema.PROBABILITY}{name}": shares[:, i] for i, name in enumerate(names)})
@@ -267,6 +310,12 @@ def predictions_table(
         table = pd.concat(parts, ignore_index=True)
     order = [*schema.PREDICTION_COLUMNS, *schema.probability_columns(table)]
     return schema.check_predictions(table[order], "predictions of the model")
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities (n, classes) of `logits` (n, classes)."""
+    odds = np.exp(logits - logits.max(1, keepdims=True))
+    return odds / odds.sum(1, keepdims=True)
 
 
 def _seed(seed: int, *use: int) -> int:

@@ -10,6 +10,7 @@ time since: at most a twentieth of the time goes into it, however large the mode
 write is trained again. After the last epoch only the best weights are in it.
 """
 
+import contextlib
 import json
 import logging
 import time
@@ -46,8 +47,8 @@ class TrainingState:
     """The state of one training in the file `path`, for whoever trains with the same `identity`.
 
     `identity` is all that the training's numbers follow from, in what JSON can hold. `seconds` counts what sessions
-    spent on the stages that its user names, and on saving; `sessions` tells from which epoch on which device worked.
-    Both are kept with the state. Of two processes, only one may train at a time.
+    spent on the stages that the caller names, and on saving; `sessions` records which device trained from which epoch
+    on. Both are saved with the state. Of two processes, only one may train at a time.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
@@ -63,24 +64,31 @@ class TrainingState:
         """Add `seconds` to those of `stage`."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
+    @contextlib.contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the seconds that pass inside to those of `stage`."""
+        start = time.monotonic()
+        yield
+        self.spend(stage, time.monotonic() - start)
+
     def load(self, model: nn.Module, optimiser: Optimizer, order: torch.Generator) -> Progress | None:
         """Put `model`, `optimiser` and `order` into the state of the last write, and return the rest of it.
 
-        None, and nothing is changed, where there is none or one that is of no use: torn, of another identity or of
+        None, and nothing is changed, where there is none or one that is of no use: damaged, of another identity or of
         another network. The reason is logged.
         """
         self._sweep()
         device = next(model.parameters()).device
         about, tensors = self._read(model, optimiser) or ({}, {})
-        state = None
+        progress = None
         if about:
-            state = _restore(about, tensors, model, optimiser, order)
+            progress = _restore(about, tensors, model, optimiser, order)
             for stage, seconds in about["seconds"].items():
                 self.spend(stage, seconds)
             self.sessions = about["sessions"]
-        if state is None or not about["over"]:
-            self._begin(len(state.epochs) + 1 if state else 1, device)
-        return state
+        if progress is None or not about["over"]:
+            self._begin(len(progress.epochs) + 1 if progress else 1, device)
+        return progress
 
     def _read(self, model: nn.Module, optimiser: Optimizer) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         if not self._path.exists():
@@ -113,20 +121,20 @@ class TrainingState:
             )
 
     def save(
-        self, model: nn.Module, optimiser: Optimizer, order: torch.Generator, state: Progress, over: bool = False
+        self, model: nn.Module, optimiser: Optimizer, order: torch.Generator, progress: Progress, over: bool = False
     ) -> None:
-        """Write the state after the last of `state.epochs`, if it is time to; `over`: it was the last one.
+        """Write the state after the last of `progress.epochs`, if it is time to; `over`: it was the last one.
 
         Where the disk is full the state before it stays, and the training goes on: that is logged.
         """
         start = time.monotonic()
         if self._written is not None and self._took >= WRITING * (start - self._written):
             return
-        tensors, numbers = _tensors(model, optimiser, order, state, over)
+        tensors, numbers = _tensors(model, optimiser, order, progress, over)
         about = {
             "identity": self._identity,
-            "step": state.step,
-            "epochs": state.epochs,
+            "step": progress.step,
+            "epochs": progress.epochs,
             "optimiser": numbers,
             "over": over,
             "seconds": self.seconds,
@@ -154,27 +162,27 @@ class TrainingState:
 
 
 def _tensors(
-    model: nn.Module, optimiser: Optimizer, order: torch.Generator, state: Progress, over: bool
+    model: nn.Module, optimiser: Optimizer, order: torch.Generator, progress: Progress, over: bool
 ) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
     """All tensors of a state by their names in the file, and what an optimiser holds besides tensors."""
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     numbers: dict[str, dict[str, Any]] = {}
-    if over or not state.epochs[-1]["best"]:
-        found |= {BEST + name: value for name, value in (state.best or {}).items()}
+    if over or not progress.epochs[-1]["best"]:
+        tensors |= {BEST + name: value for name, value in (progress.best or {}).items()}
     if not over:
-        found |= {MODEL + name: value for name, value in model.state_dict().items()}
-        found[ORDER] = order.get_state()
+        tensors |= {MODEL + name: value for name, value in model.state_dict().items()}
+        tensors[ORDER] = order.get_state()
         for number, held in optimiser.state_dict()["state"].items():
             for key, value in held.items():
                 if isinstance(value, Tensor):
-                    found[f"{OPTIMISER}{number}.{key}"] = value
+                    tensors[f"{OPTIMISER}{number}.{key}"] = value
                 else:
                     numbers.setdefault(str(number), {})[key] = value
-    return {name: value.detach().cpu().contiguous() for name, value in found.items()}, numbers
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, numbers
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What `keep` wrote. Raises SafetensorError for a file that is torn, ValueError for one of another kind."""
+    """What `save` wrote. Raises SafetensorError for a damaged file, ValueError for one of another kind."""
     with safe_open(path, "pt") as content:
         metadata = content.metadata() or {}
         tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 -- safe_open cannot be iterated
@@ -184,11 +192,11 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _checksum(text: str, tensors: Mapping[str, Tensor]) -> int:
-    found = zlib.crc32(text.encode())
+    checksum = zlib.crc32(text.encode())
     for name in sorted(tensors):
-        found = zlib.crc32(name.encode(), found)
-        found = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy(), found)
-    return found
+        checksum = zlib.crc32(name.encode(), checksum)
+        checksum = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy(), checksum)
+    return checksum
 
 
 def _check_fit(about: Mapping[str, Any], tensors: Mapping[str, Tensor], model: nn.Module, optimiser: Optimizer) -> None:
@@ -254,9 +262,15 @@ def _differing(was: Any, now: Any, name: str = "") -> Iterator[str]:
         yield name
 
 
-def with_heartbeat(items: Iterator[Any], beat: Callable[[], None] | None) -> Iterator[Any]:
-    """`items` as they are; `beat` is called after whoever takes them is done with one."""
-    for item in items:
-        yield item
-        if beat is not None:
-            beat()
+@contextlib.contextmanager
+def with_heartbeat(model: nn.Module, heartbeat: Callable[[], None]) -> Iterator[None]:
+    """Inside, `heartbeat` is called after each batch that `model` has answered, in training and in evaluation."""
+
+    def after_forward(*_: object) -> None:  # what a hook returns would take the place of the answer
+        heartbeat()
+
+    hook = model.register_forward_hook(after_forward)
+    try:
+        yield
+    finally:
+        hook.remove()

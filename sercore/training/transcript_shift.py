@@ -6,51 +6,64 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from sercore import files, settings
 from sercore.corpora import transcripts
-from sercore.corpora.splits import Split
 from sercore.corpora.transcripts import Condition
-from sercore.datasets.source import CATEGORIES, Source, read
+from sercore.datasets.source import Source, read
 from sercore.features import cache
 from sercore.models import checkpoint
 from sercore.settings import TextSettings
-from sercore.training import experiment, loop
+from sercore.training import experiment
 from sercore.training.experiment import Experiment
 
 
 def evaluate(run: Experiment, data: Mapping[str, Source], tested: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Predictions of the models of `run` for the test utterances of its corpus, which they are told in other ways.
+    """Predictions of the models of `run` for the test utterances of its corpus, with other transcripts.
 
-    Each of `tested` are settings of TextSettings in place of the run's own: {"transcripts": "asr"}, {"corruption": .5}.
-    Columns: those of a predictions table, and those of conditions.Condition. The table is written into the run's
-    folder, from where conditions.read takes it. A model that is told nothing has no rows. Raises FileNotFoundError
-    where a fold has not been trained, and ValueError where two of `tested` are the same.
+    The table is written into the run's folder, where analysis.transcript_quality reads it.
+
+    Args:
+        run: An experiment whose folds are trained.
+        data: What `experiment.load` gave for it.
+        tested: Settings of TextSettings in place of the run's own: {"transcripts": "asr"}, {"corruption": 0.5}.
+
+    Returns:
+        A predictions table with the columns of transcripts.Condition; empty for a model that takes no text.
+
+    Raises:
+        FileNotFoundError: A fold has not been trained.
+        ValueError: Two of `tested` are the same.
     """
-    told = [settings.build(TextSettings, values, run.text) for values in tested]
-    asked = [Condition(text.transcripts, text.corruption, text.shuffled) for text in told]
-    twice = [condition.label for condition in asked if asked.count(condition) > 1]
+    texts = [settings.build(TextSettings, values, run.text) for values in tested]
+    conditions = [Condition(text.transcripts, text.corruption, text.shuffled) for text in texts]
+    twice = [condition.label for condition in conditions if conditions.count(condition) > 1]
     if twice:
         raise ValueError(f"tested twice with the transcripts '{twice[0]}'; name each once")
-    parts = []
-    if tested and settings.uses_text(run.model):
-        own = _folds_of(run)
-        retold = {
-            condition: _with_transcripts(own, text, run.cache) for text, condition in zip(told, asked, strict=True)
-        }
-        for split in experiment.folds(run, data):
-            model, _ = checkpoint.load(run.folder / f"fold={split.name}" / files.CHECKPOINT)
-            for condition, source in retold.items():
-                parts.append(_predict(run, model, source, split).assign(**condition._asdict()))
-    if not parts:
+    if not (tested and run.spec.uses_text):
         return pd.DataFrame()
-    found = pd.concat(parts, ignore_index=True)
-    files.write_table(run.folder / files.TRANSCRIPT_SHIFT, found)
-    return found
+    own = _with_own_transcripts(run)
+    sources = [_with_transcripts(own, text, run.cache) for text in texts]
+    parts = []
+    for split in experiment.folds(run, data):
+        model, _ = checkpoint.load(run.folder / f"fold={split.name}" / files.CHECKPOINT)
+        for condition, source in zip(conditions, sources, strict=True):
+            predictions = experiment.predict(
+                run,
+                model,
+                source.dataset(split.test),
+                test_corpus=run.corpus,
+                fold=split.name,
+                partition="test",
+                simulated=source.corpus.simulated,
+            )
+            parts.append(predictions.assign(**condition._asdict()))
+    table = pd.concat(parts, ignore_index=True)
+    files.write_table(run.folder / files.TRANSCRIPT_SHIFT, table)
+    return table
 
 
-def _folds_of(run: Experiment) -> Source:
+def _with_own_transcripts(run: Experiment) -> Source:
     """The run's corpus with the transcripts that its reader gives."""
     return read(
         run.corpus,
@@ -65,26 +78,8 @@ def _folds_of(run: Experiment) -> Source:
 
 
 def _with_transcripts(own: Source, text: TextSettings, folder: Path) -> Source:
-    """`own` with the transcripts that `text` asks for; what the cache in `folder` lacks is computed."""
+    """`own` with the transcripts of `text`; what the cache in `folder` lacks is computed."""
     corpus = transcripts.apply_transcripts(own.corpus, text)
     embeddings = None if own.embeddings is None else cache.text_embeddings(corpus, text, folder)
     tokens = None if own.tokens is None else cache.tokens(corpus, text, folder)
     return dataclasses.replace(own, corpus=corpus, embeddings=embeddings, tokens=tokens)
-
-
-def _predict(run: Experiment, model: torch.nn.Module, source: Source, split: Split) -> pd.DataFrame:
-    """What `model`, trained on `split`, predicts for its test utterances."""
-    dataset = source.dataset(split.test)
-    keys = {
-        "section": run.section,
-        "model": run.model,
-        "train_corpus": run.corpus,
-        "test_corpus": run.corpus,
-        "fold": split.name,
-        "seed": run.seed,
-        "partition": "test",
-        "simulated": source.corpus.simulated,
-    }
-    names = tuple(run.classes) if run.targets == CATEGORIES else run.targets
-    predicted = loop.predict(model, dataset, beat=files.Heartbeat(run.folder))
-    return loop.predictions_table(predicted, dataset, keys, names)

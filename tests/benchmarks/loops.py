@@ -107,7 +107,7 @@ class Ours:
         few = source.dataset(source.rows.groupby(schema.EMOTION).head(2)["utterance"])
         goal = losses.objective("categories", few.target, OUTPUTS)
         self._model = checkpoint.build(size.build(model, source, text.encoder), torch.Generator().manual_seed(0))
-        self._epochs = loop.fit(self._model, goal, self._sample, few, settings, 0)
+        self._epochs = loop.fit(self._model, goal, self._sample, few, settings, seed=0)
         self._precision, self._batch, self._device = precision, size.batch, loop.pick_device()
 
     def train(self) -> float:

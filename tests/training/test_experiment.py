@@ -44,10 +44,7 @@ def define(embedded, tmp_path, tmp_path_factory):
 
 
 def execute(run):
-    data = experiment.load(run)
-    for split in experiment.folds(run, data):
-        list(experiment.fit(run, data, split))
-    return experiment.finish(run, data)
+    return experiment.run(run, experiment.load(run))
 
 
 def test_a_run_predicts_its_own_development_and_test_set_and_the_other_corpus(define):
@@ -93,7 +90,7 @@ from sercore import files
 from sercore.training import experiment
 
 class Last(files.Heartbeat):
-    '''Beats, and kills the process after the second batch of the second epoch.'''
+    '''As its parent, and kills the process after the second batch of the second epoch.'''
     batches = 0
     def __call__(self):
         super().__call__()
@@ -137,10 +134,10 @@ def test_a_process_killed_in_mid_epoch_costs_no_number(define, model, tmp_path):
     histories = [pd.read_csv(one.folder / files.HISTORY)[columns] for one in (undisturbed, run)]
     assert histories[0].equals(histories[1])
     assert not (fold / files.STATE).exists()
-    told = files.read_json(run.folder / files.PROVENANCE)
-    assert [session["from"] for session in told["folds"]["official"]["sessions"]] == [1, 2]
-    assert len(told["sessions"]) == 2
-    assert told["seconds"]["training"] == pytest.approx(pd.read_csv(fold / files.HISTORY)["seconds"].sum())
+    provenance = files.read_json(run.folder / files.PROVENANCE)
+    assert [session["from"] for session in provenance["folds"]["official"]["sessions"]] == [1, 2]
+    assert len(provenance["sessions"]) == 2
+    assert provenance["seconds"]["training"] == pytest.approx(pd.read_csv(fold / files.HISTORY)["seconds"].sum())
 
 
 def test_the_history_is_written_after_each_epoch_and_has_each_epoch_once(define):
@@ -171,21 +168,21 @@ def test_a_training_of_other_settings_does_not_go_on_from_the_state_of_these(def
 def test_provenance_is_enough_to_repeat_a_run(define):
     run = define(model="mfcnn14")
     execute(run)
-    told = files.read_json(run.folder / files.PROVENANCE)
-    assert told["parameters"] == files.read_yaml(run.folder / files.PARAMETERS)
-    assert told["settings"]["training"]["batch"] == 32  # which was not asked for
-    assert {"commit", "dirty", "source", "python", "versions"} <= told.keys()
-    assert set(told["corpora"]["iemocap"]["fingerprint"]) == {"table", "transcripts", "audio"}
-    (session,) = told["sessions"]
+    provenance = files.read_json(run.folder / files.PROVENANCE)
+    assert provenance["parameters"] == files.read_yaml(run.folder / files.PARAMETERS)
+    assert provenance["settings"]["training"]["batch"] == 32  # which is a default
+    assert {"commit", "dirty", "source", "python", "versions"} <= provenance.keys()
+    assert set(provenance["corpora"]["iemocap"]["fingerprint"]) == {"table", "transcripts", "audio"}
+    (session,) = provenance["sessions"]
     assert {"device", "processor", "threads"} <= session.keys()
-    stages = told["folds"]["official"]["seconds"]
-    assert {"loading", "training", "evaluation", "saving"} == stages.keys() == told["seconds"].keys()
-    assert told["seconds"]["training"] == stages["training"]
-    assert told["seconds"]["loading"] == pytest.approx(stages["loading"] + session["seconds"]["loading"])
-    assert socket.gethostname() not in json.dumps(told)
+    stages = provenance["folds"]["official"]["seconds"]
+    assert {"loading", "training", "evaluation", "saving"} == stages.keys() == provenance["seconds"].keys()
+    assert provenance["seconds"]["training"] == stages["training"]
+    assert provenance["seconds"]["loading"] == pytest.approx(stages["loading"] + session["seconds"]["loading"])
+    assert socket.gethostname() not in json.dumps(provenance)
 
 
-def test_a_complete_run_is_not_told_of_again(define):
+def test_loading_a_complete_run_leaves_its_provenance(define):
     run = define()
     execute(run)
     before = (run.folder / files.PROVENANCE).read_bytes()
@@ -193,29 +190,29 @@ def test_a_complete_run_is_not_told_of_again(define):
     assert (run.folder / files.PROVENANCE).read_bytes() == before
 
 
-def test_loading_training_and_evaluating_beat(define, tmp_path):
+def test_loading_training_and_evaluating_are_heartbeats(define, tmp_path):
     run = define(model="cnn14", cache=str(tmp_path / "cache"))
-    beat = run.folder / files.HEARTBEAT
+    heartbeat = run.folder / files.HEARTBEAT
     data = experiment.load(run)
-    assert beat.exists()
+    assert heartbeat.exists()
     (split,) = experiment.folds(run, data)
-    beat.unlink()
+    heartbeat.unlink()
     epochs = experiment.fit(run, data, split)
     next(epochs)
-    assert beat.exists()
+    assert heartbeat.exists()
 
 
-def test_a_heart_beats_at_most_every_two_seconds_and_survives_a_lost_disk(monkeypatch, tmp_path):
+def test_a_heartbeat_is_written_at_most_every_two_seconds_and_survives_a_lost_disk(monkeypatch, tmp_path):
     now = [100.0]
     monkeypatch.setattr(files, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    beat, path = files.Heartbeat(tmp_path / "run"), tmp_path / "run" / files.HEARTBEAT
-    beat()
+    heartbeat, path = files.Heartbeat(tmp_path / "run"), tmp_path / "run" / files.HEARTBEAT
+    heartbeat()
     os.utime(path, (0, 0))
     now[0] = 101.9
-    beat()
+    heartbeat()
     assert path.stat().st_mtime == 0
     now[0] = 102.0
-    beat()
+    heartbeat()
     assert path.stat().st_mtime > 0
     (tmp_path / "not a folder").touch()
     files.Heartbeat(tmp_path / "not a folder")()
@@ -249,7 +246,7 @@ def test_one_dimension_is_learned_alone(define):
     assert set(predictions["target"]) == {"valence"}
 
 
-def test_the_best_model_is_kept_and_predicts_the_same(define):
+def test_the_best_model_is_saved_and_predicts_the_same(define):
     run = define()
     predictions = execute(run)
     model, _ = checkpoint.load(run.folder / "fold=official" / files.CHECKPOINT)
@@ -271,7 +268,7 @@ def test_a_folder_without_results_may_be_given_other_parameters(define, tmp_path
     assert files.read_yaml(tmp_path / "run" / files.PARAMETERS)["seed"] == 1
 
 
-def test_speakers_in_two_partitions_are_an_error_unless_asked_for(define):
+def test_speakers_in_two_partitions_are_an_error_unless_allowed(define):
     run = define()
     data = experiment.load(run)
     rows = data["msp-podcast"].rows
@@ -293,12 +290,12 @@ def test_speakers_in_two_partitions_are_an_error_unless_asked_for(define):
         ({"classes": {"angry": ["angri"]}}, "unknown emotion 'angri'; did you mean 'angry'"),
     ],
 )
-def test_a_misspelt_parameter_is_told_with_what_was_meant(define, changes, complaint):
+def test_a_misspelt_parameter_is_an_error_with_the_nearest_name(define, changes, complaint):
     with pytest.raises(ValueError, match=complaint):
         experiment.load(define(**changes))
 
 
-def test_a_fold_that_the_corpus_does_not_have_is_told(define):
+def test_a_fold_that_the_corpus_does_not_have_is_an_error(define):
     run = define(corpus="iemocap", folds=["Ses1F"])
     with pytest.raises(ValueError, match="has no fold 'Ses1F'; did you mean 'Ses01F'"):
         experiment.folds(run, experiment.load(run))
@@ -307,10 +304,24 @@ def test_a_fold_that_the_corpus_does_not_have_is_told(define):
 def test_unconfirmed_settings_are_marked(define):
     table = experiment.describe(define())
     assert "from memory" in table.loc["training.learning_rate", "the paper's text"]
-    assert "text.encoder" not in table.index  # cnn14 does not read
+    assert "text.encoder" not in table.index  # cnn14 takes no text
 
 
 def test_the_data_of_a_run_is_described(define):
     table = describe(experiment.load(define()))
     assert table["simulated"].all()
     assert (table[["angry", "happy", "neutral", "sad"]].sum(axis=1) == table["with a target"]).all()
+
+
+def test_without_places_a_run_is_on_the_embedded_corpora(define, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, "BY_HAND", str(tmp_path / "by-hand"))
+    runs = [define(corpora=nothing, folder=nothing, cache=nothing) for nothing in (None, "")]
+    assert runs[0] == runs[1]
+    assert set(runs[0].corpora) == {"iemocap", "msp-podcast"}
+    assert runs[0].folder.is_relative_to(tmp_path / "by-hand")
+
+
+def test_every_epoch_of_a_run_is_shown(define):
+    run, epochs = define(), []
+    experiment.run(run, experiment.load(run), epochs.append)
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2]

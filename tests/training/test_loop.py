@@ -58,11 +58,11 @@ def same(one, other):
 
 
 def train(settings=QUICK, seed=0, development=None, between=lambda: None, **options):
-    """History (without its times) and final weights of a short training on words and voice."""
+    """History (without its times) and final weights of a short training on text and sound."""
     data, model = made_up(), network(stages=(6,))
     goal = objective("categories", data.target, 3)
     history = []
-    for epoch in fit(model, goal, data, development or made_up(12, seed=1), settings, seed, **options):
+    for epoch in fit(model, goal, data, development or made_up(12, seed=1), settings, seed=seed, **options):
         history.append(epoch[:5])
         between()
     return history, weights(model)
@@ -83,7 +83,7 @@ def first_loss(seed, dropout, batch):
     data = made_up(worded=False)
     model = Cnn14(3, width=2, mels=32, dropout=dropout, generator=torch.Generator().manual_seed(0))
     settings = TrainingSettings(epochs=1, batch=batch, learning_rate=1e-12)
-    return next(fit(model, objective("categories", data.target, 3), data, data, settings, seed)).loss
+    return next(fit(model, objective("categories", data.target, 3), data, data, settings, seed=seed)).loss
 
 
 def test_order_and_dropout_both_follow_the_seed():
@@ -111,11 +111,11 @@ def test_evaluation_does_not_shift_training():
 
 
 @pytest.mark.parametrize(("loud", "stages"), [(True, ()), (False, (6,)), (False, (1, 2, 3, 4, 5, 6))])
-def test_what_was_planted_is_learnt(loud, stages):
+def test_what_is_in_the_data_is_learnt(loud, stages):
     data, development = (made_up(48, seed, loud=loud, worded=bool(stages)) for seed in (0, 1))
     model = network(stages=stages)
     settings = TrainingSettings(epochs=12, batch=8, learning_rate=0.02)
-    history = list(fit(model, objective("categories", data.target, 3), data, development, settings, 0))
+    history = list(fit(model, objective("categories", data.target, 3), data, development, settings, seed=0))
     assert history[-1].loss < 0.5 * history[0].loss
     assert max(epoch.development for epoch in history) > 0.85
 
@@ -125,13 +125,13 @@ def test_dimensions_are_learnt(name, learning_rate):
     data, development = made_up(48, ratings=True), made_up(24, seed=1, ratings=True)
     settings = TrainingSettings(epochs=9, batch=8, learning_rate=learning_rate)
     goal = objective(name, data.target, 2)
-    history = list(fit(network(stages=(1, 2, 3, 4, 5, 6), outputs=2), goal, data, development, settings, 0))
+    history = list(fit(network(stages=(1, 2, 3, 4, 5, 6), outputs=2), goal, data, development, settings, seed=0))
     assert history[-1].loss < 0.8 * history[0].loss
     assert max(epoch.development for epoch in history) > 0.35
 
 
 def scripted(scores, loss=None):
-    """An objective whose development scores are given, after the one that is asked for before training."""
+    """An objective whose development scores are given, after the one of the check before training."""
     values = iter([0.0, *scores])
     real = torch.nn.functional.cross_entropy
     return Objective("scripted", loss or real, lambda truth, logits: next(values), 3)  # noqa: ARG005 -- a score takes both
@@ -141,12 +141,12 @@ def follow(scores, settings, loss=None, stop_after=None):
     """Epochs, the weights after each, and those that are left at the end."""
     data, model = made_up(worded=False), network()
     epochs, states = [], []
-    course = fit(model, scripted(scores, loss), data, made_up(6, 1, worded=False), settings, 0)
-    for epoch in course:
+    training = fit(model, scripted(scores, loss), data, made_up(6, 1, worded=False), settings, seed=0)
+    for epoch in training:
         epochs.append(epoch)
         states.append(weights(model))
         if epoch.epoch == stop_after:
-            course.close()
+            training.close()
     return epochs, states, weights(model), model
 
 
@@ -190,21 +190,21 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_best():
         return value * (torch.nan if next(steps) == 5 else 1.0)
 
     data, model = made_up(worded=False), network()
-    course = fit(
-        model, scripted([0.5], loss), data, made_up(6, 1, worded=False), TrainingSettings(epochs=4, batch=8), 0
+    training = fit(
+        model, scripted([0.5], loss), data, made_up(6, 1, worded=False), TrainingSettings(epochs=4, batch=8), seed=0
     )
-    next(course)
+    next(training)
     state = weights(model)
     with pytest.raises(FloatingPointError, match=r"loss is nan at epoch 2, step 2, .* lower learning_rate"):
-        next(course)
+        next(training)
     assert same(state, weights(model))
 
 
 def test_a_development_set_without_a_score_is_refused_before_training():
     data = made_up()
-    course = fit(network(stages=(6,)), objective("categories", data.target, 3), data, made_up(2, 1), QUICK, 0)
+    training = fit(network(stages=(6,)), objective("categories", data.target, 3), data, made_up(2, 1), QUICK, seed=0)
     with pytest.raises(ValueError, match="2 utterances has no score for 'categories': it lacks a class"):
-        next(course)
+        next(training)
 
 
 def test_bfloat16_trains_and_leaves_the_weights_in_float32():

@@ -71,7 +71,7 @@ def table(utterances):
     )
 
 
-def spoken(utterances=24, seed=0, text=True):
+def speech(utterances=24, seed=0, text=True):
     chance = np.random.default_rng(seed)
     logmels = [chance.normal(-40, 8, (frames, 32)).astype("float16") for frames in chance.integers(32, 70, utterances)]
     words = [chance.normal(0, 1, (1, 4)).astype("float32") for _ in range(utterances)]
@@ -80,43 +80,48 @@ def spoken(utterances=24, seed=0, text=True):
     return SpeechDataset(packed(Frames, logmels), table(utterances), target, embeddings)
 
 
-def written(utterances=24, seed=0):
+def texts(utterances=24, seed=0):
     chance = np.random.default_rng(seed)
     ids = [chance.integers(1, 50, length).astype("int32") for length in chance.integers(3, 12, utterances)]
     return TextDataset(packed(Tokens, ids), table(utterances), torch.arange(utterances) % 3)
 
 
-def hearing(stages=()):
+def acoustic_model(stages=()):
     return Cnn14(3, stages, text_width=4, width=2, mels=32, generator=torch.Generator().manual_seed(0))
 
 
-def reading():
+def text_model():
     torch.manual_seed(0)
     return TextModel("none", 3, torch.Generator().manual_seed(0), architecture=BERT)
 
 
 CASES = {
-    "cnn14": (hearing, lambda seed: spoken(seed=seed, text=False), SGD, None),
-    "cnn14-fused": (hearing, lambda seed: spoken(seed=seed, text=False), dataclasses.replace(SGD, fused=True), 40),
-    "cnn14-crops": (hearing, lambda seed: spoken(seed=seed, text=False), SGD, 40),
-    "mfcnn14-crops": (lambda: hearing((1, 2, 3, 4, 5, 6)), lambda seed: spoken(seed=seed), SGD, 40),
-    "sfcnn14-adam": (lambda: hearing((6,)), lambda seed: spoken(seed=seed), ADAM, 40),
-    "bert": (reading, lambda seed: written(seed=seed), TUNING, None),
+    "cnn14": (acoustic_model, lambda seed: speech(seed=seed, text=False), SGD, None),
+    "cnn14-fused": (
+        acoustic_model,
+        lambda seed: speech(seed=seed, text=False),
+        dataclasses.replace(SGD, fused=True),
+        40,
+    ),
+    "cnn14-crops": (acoustic_model, lambda seed: speech(seed=seed, text=False), SGD, 40),
+    "mfcnn14-crops": (lambda: acoustic_model((1, 2, 3, 4, 5, 6)), lambda seed: speech(seed=seed), SGD, 40),
+    "sfcnn14-adam": (lambda: acoustic_model((6,)), lambda seed: speech(seed=seed), ADAM, 40),
+    "bert": (text_model, lambda seed: texts(seed=seed), TUNING, None),
 }
 
 
-def course(case, path=None, identity=None, settings=None):
-    """A training, its model and its memory in `path`."""
+def training(case, path=None, identity=None, settings=None):
+    """A training, its model and its state in `path`."""
     build, data, usual, crop = CASES[case]
-    memory = resume.TrainingState(path, identity or {"case": case}) if path else None
+    state = resume.TrainingState(path, identity or {"case": case}) if path else None
     model, train = build(), data(0)
     goal = objective("categories", train.target, 3)
-    return fit(model, goal, train, data(1), settings or usual, 0, crop, memory=memory), model, memory
+    return fit(model, goal, train, data(1), settings or usual, seed=0, crop_frames=crop, state=state), model, state
 
 
-def run(*asked, stop_after=None, **options):
+def run(*case, stop_after=None, **options):
     """Rows of a training without its times, and the weights that are left."""
-    epochs, model, _ = course(*asked, **options)
+    epochs, model, _ = training(*case, **options)
     rows = list(itertools.islice(epochs, stop_after))
     epochs.close()
     return [row[:5] for row in rows], {name: value.clone() for name, value in model.state_dict().items()}
@@ -141,47 +146,49 @@ def test_an_interrupted_training_ends_in_the_same_weights(case, tmp_path):
     assert same(run(case, tmp_path / "state"), undisturbed)
 
 
-def test_a_resumed_training_does_not_train_again_what_was_kept(tmp_path):
+def test_a_resumed_training_does_not_repeat_saved_epochs(tmp_path):
     run("cnn14", tmp_path / "state", stop_after=3)
-    epochs, _, memory = course("cnn14", tmp_path / "state")
+    epochs, _, state = training("cnn14", tmp_path / "state")
     start = time.perf_counter()
     first = [next(epochs) for _ in range(3)]
     assert time.perf_counter() - start < min(row.seconds for row in first)
     assert [row.epoch for row in first] == [1, 2, 3]
-    assert [session["from"] for session in memory.sessions] == [1, 4]
+    assert [session["from"] for session in state.sessions] == [1, 4]
 
 
 def scripted(scores):
-    """An objective whose development scores are given, after the one that is asked for before training."""
+    """An objective whose development scores are given, after the one of the check before training."""
     values = iter([0.0, *scores])
     return Objective("scripted", torch.nn.functional.cross_entropy, lambda truth, logits: next(values), 3)  # noqa: ARG005 -- a score takes both
 
 
 def test_a_training_that_stopped_early_stays_stopped_and_keeps_its_best(tmp_path):
     stopping = dataclasses.replace(SGD, stop_when_worse=True)
-    data = spoken(text=False)
+    data = speech(text=False)
 
     def train(scores, model):
-        memory = resume.TrainingState(tmp_path / "state", {})
-        return list(fit(model, scripted(scores), data, data, stopping, 0, memory=memory))
+        state = resume.TrainingState(tmp_path / "state", {})
+        return list(fit(model, scripted(scores), data, data, stopping, seed=0, state=state))
 
-    stopped, again = hearing(), hearing()
+    stopped, again = acoustic_model(), acoustic_model()
     rows = train([0.4, 0.5, 0.3], stopped)
     assert len(rows) == 3
-    assert train([], again) == rows  # no score is asked for: nothing is trained
+    assert train([], again) == rows  # no score is computed: nothing is trained
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in stopped.state_dict().items())
 
 
 def test_the_best_epoch_survives_an_interruption_in_a_worse_one(tmp_path):
-    data = spoken(text=False)
-    model, final = hearing(), hearing()
-    epochs = fit(model, scripted([0.9, 0.1]), data, data, SGD, 0, memory=resume.TrainingState(tmp_path / "state", {}))
+    data = speech(text=False)
+    model, final = acoustic_model(), acoustic_model()
+    epochs = fit(
+        model, scripted([0.9, 0.1]), data, data, SGD, seed=0, state=resume.TrainingState(tmp_path / "state", {})
+    )
     next(epochs)
     best = {name: value.clone() for name, value in model.state_dict().items()}
     next(epochs)
     epochs.close()
     rows = list(
-        fit(final, scripted([0.2, 0.3]), data, data, SGD, 0, memory=resume.TrainingState(tmp_path / "state", {}))
+        fit(final, scripted([0.2, 0.3]), data, data, SGD, seed=0, state=resume.TrainingState(tmp_path / "state", {}))
     )
     assert [row.best for row in rows] == [True, False, False, False]
     assert all(torch.equal(value, final.state_dict()[name]) for name, value in best.items())
@@ -214,7 +221,7 @@ def age(path):
 
 
 def rewrite(path, change):
-    """Change what the state tells of itself, and its checksum with it."""
+    """Change what the state records of itself, and its checksum with it."""
     with safe_open(path, "pt") as content:
         about = json.loads(content.metadata()[resume.ABOUT])
     change(about)
@@ -233,7 +240,7 @@ def rewrite(path, change):
         (age, "it is of another format"),
     ],
 )
-def test_a_state_of_no_use_is_told_and_the_training_starts_anew(damage, reason, tmp_path, caplog):
+def test_a_state_of_no_use_is_logged_and_the_training_starts_anew(damage, reason, tmp_path, caplog):
     path = tmp_path / "state"
     undisturbed = run("cnn14", path, stop_after=2)
     damage(path)
@@ -248,10 +255,10 @@ def test_a_state_of_no_use_is_told_and_the_training_starts_anew(damage, reason, 
 def test_a_state_of_other_settings_is_not_used_and_the_setting_is_named(tmp_path, caplog):
     path, settings = tmp_path / "state", {"training": {"epochs": 4, "learning_rate": 0.05}, "seed": 0}
     run("cnn14", path, settings, stop_after=2)
-    _, _, memory = course("cnn14", path, {**settings, "training": {"epochs": 4, "learning_rate": 0.1}})
-    model = hearing()
+    _, _, state = training("cnn14", path, {**settings, "training": {"epochs": 4, "learning_rate": 0.1}})
+    model = acoustic_model()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    assert memory.load(model, torch.optim.SGD(model.parameters(), 0.1), torch.Generator()) is None
+    assert state.load(model, torch.optim.SGD(model.parameters(), 0.1), torch.Generator()) is None
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert "another training.learning_rate" in caplog.text
 
@@ -262,7 +269,7 @@ def test_a_state_of_another_network_is_not_used(tmp_path, caplog):
     assert "its weights are not those of the network" in caplog.text
 
 
-def test_a_change_of_threads_is_told(tmp_path, caplog):
+def test_a_change_of_threads_is_logged(tmp_path, caplog):
     run("cnn14", tmp_path / "state", stop_after=1)
     rewrite(tmp_path / "state", lambda about: about["sessions"][0].update(threads=64))
     run("cnn14", tmp_path / "state")
@@ -270,7 +277,7 @@ def test_a_change_of_threads_is_told(tmp_path, caplog):
 
 
 def clock(monkeypatch, *times):
-    """Let memories look at a clock that shows `times`."""
+    """Let states look at a clock that shows `times`."""
     values = iter(times)
     monkeypatch.setattr(resume, "time", SimpleNamespace(monotonic=lambda: next(values)))
 
@@ -278,19 +285,19 @@ def clock(monkeypatch, *times):
 def test_no_more_than_a_twentieth_of_the_time_goes_into_saving(monkeypatch, tmp_path):
     monkeypatch.setattr(resume, "WRITING", TWENTIETH)
     clock(monkeypatch, 0, 2, 30, 41)  # the first write takes 2 s and is done at 2: the next waits until 42 is over
-    memory, model = resume.TrainingState(tmp_path / "state", {}), hearing()
+    state, model = resume.TrainingState(tmp_path / "state", {}), acoustic_model()
     optimiser = torch.optim.SGD(model.parameters(), 0.1)
     sizes = []
     for epochs in (1, 2, 3):
-        state = resume.Progress(epochs, [{"best": True}] * epochs, None)
-        memory.save(model, optimiser, torch.Generator(), state)
+        progress = resume.Progress(epochs, [{"best": True}] * epochs, None)
+        state.save(model, optimiser, torch.Generator(), progress)
         with safe_open(tmp_path / "state", "pt") as content:
             sizes.append(len(json.loads(content.metadata()[resume.ABOUT])["epochs"]))
     assert sizes == [1, 1, 1]
-    assert memory.seconds == {"saving": 2}
+    assert state.seconds == {"saving": 2}
     clock(monkeypatch, 43, 44)
-    memory.save(model, optimiser, torch.Generator(), resume.Progress(4, [{"best": True}] * 4, None))
-    assert memory.seconds == {"saving": 3}
+    state.save(model, optimiser, torch.Generator(), resume.Progress(4, [{"best": True}] * 4, None))
+    assert state.seconds == {"saving": 3}
 
 
 def test_a_full_disk_costs_the_state_and_not_the_training(monkeypatch, tmp_path, caplog):
@@ -305,28 +312,29 @@ def test_a_full_disk_costs_the_state_and_not_the_training(monkeypatch, tmp_path,
 
 def test_what_is_over_leaves_nothing_behind(tmp_path):
     (tmp_path / f".state.{os.getpid()}-0.part").write_bytes(b"of a killed writer")
-    epochs, _, memory = course("cnn14", tmp_path / "state")
+    epochs, _, state = training("cnn14", tmp_path / "state")
     next(epochs)
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
-    memory.delete()
+    state.delete()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_state_is_smaller_when_the_last_epoch_is_the_best_and_when_all_is_done(tmp_path):
-    data = spoken(text=False)
-    memory = resume.TrainingState(tmp_path / "state", {})
-    epochs = fit(hearing(), scripted([0.5, 0.4, 0.6, 0.3]), data, data, SGD, 0, memory=memory)
+    data = speech(text=False)
+    state = resume.TrainingState(tmp_path / "state", {})
+    epochs = fit(acoustic_model(), scripted([0.5, 0.4, 0.6, 0.3]), data, data, SGD, seed=0, state=state)
     best, worse, again, over = [(tmp_path / "state").stat().st_size for _ in epochs]
     assert over < best < worse
     assert again == pytest.approx(best, rel=0.01)
 
 
-def test_every_batch_beats():
-    beats = []
+def test_every_batch_is_a_heartbeat():
+    heartbeats = []
     build, data, settings, _ = CASES["cnn14"]
-    train = data(0)
-    epochs = fit(
-        build(), objective("categories", train.target, 3), train, data(1), settings, 0, beat=lambda: beats.append(1)
-    )
+    model, train = build(), data(0)
+    epochs = fit(model, objective("categories", train.target, 3), train, data(1), settings, seed=0)
+    with resume.with_heartbeat(model, lambda: heartbeats.append(1)):
+        next(epochs)
+    assert len(heartbeats) == 3 + 1  # three of training, one of evaluation
     next(epochs)
-    assert len(beats) == 3 + 1  # three of training, one of evaluation
+    assert len(heartbeats) == 3 + 1

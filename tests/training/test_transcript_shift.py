@@ -1,8 +1,8 @@
-"""A trained model is told other words: nothing is trained again, and nothing of its run changes."""
+"""A trained model is tested with other transcripts: nothing is trained again, and nothing of its run changes."""
 
 import pandas as pd
 import pytest
-import told_study
+import transcript_study
 
 from sercore import files
 from sercore.analysis import transcript_quality
@@ -13,8 +13,8 @@ OTHERS = [{"transcripts": "asr"}, {"shuffled": True}, {"transcripts": "empty"}]
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A run of two epochs, told what was said."""
-    top = tmp_path_factory.mktemp("mismatch")
+    """A run of two epochs, with the reference transcripts."""
+    top = tmp_path_factory.mktemp("shift")
     run = experiment.define(
         "categories",
         model="mfcnn14",
@@ -25,7 +25,7 @@ def trained(tmp_path_factory):
         text={"encoder": "all-minilm-l6-v2", "tokens": 16},
         network={"width": 2},
         training={"epochs": 2},
-        corpora={"own": told_study.write_corpus(top / "corpus", test=16)},
+        corpora={"own": transcript_study.write_corpus(top / "corpus", test=16)},
         folder=str(top / "run"),
         cache=str(top / "cache"),
         transcripts="gold",
@@ -36,26 +36,26 @@ def trained(tmp_path_factory):
     return run, data
 
 
-def test_the_same_words_give_the_runs_own_predictions(trained):
+def test_the_same_transcripts_give_the_runs_own_predictions(trained):
     run, data = trained
-    retold = transcript_shift.evaluate(run, data, [{"transcripts": "gold"}])
+    shifted = transcript_shift.evaluate(run, data, [{"transcripts": "gold"}])
     own = experiment.finish(run, data).query("partition == 'test'").reset_index(drop=True)
-    pd.testing.assert_frame_equal(retold[own.columns], own)
+    pd.testing.assert_frame_equal(shifted[own.columns], own)
 
 
-def test_other_words_give_other_predictions_of_the_same_utterances(trained):
+def test_other_transcripts_give_other_predictions_of_the_same_utterances(trained):
     run, data = trained
-    retold = transcript_shift.evaluate(run, data, OTHERS)
-    assert retold.groupby(["transcripts", "shuffled"]).size().to_dict() == {
+    shifted = transcript_shift.evaluate(run, data, OTHERS)
+    assert shifted.groupby(["transcripts", "shuffled"]).size().to_dict() == {
         ("asr", False): 16,
         ("empty", False): 16,
         ("gold", True): 16,
     }
-    told = {key: part["p_sad"].tolist() for key, part in retold.groupby(["transcripts", "shuffled"])}
-    assert len({tuple(probabilities) for probabilities in told.values()}) == 3
-    assert len(set(told["empty", False])) == 1  # one noise, no words: all utterances are alike
-    assert pd.read_parquet(run.folder / files.TRANSCRIPT_SHIFT).equals(retold)
-    assert set(transcript_quality.shift_scores(retold).index) == {"asr", "gold, shuffled", "empty"}
+    scores = {key: part["p_sad"].tolist() for key, part in shifted.groupby(["transcripts", "shuffled"])}
+    assert len({tuple(probabilities) for probabilities in scores.values()}) == 3
+    assert len(set(scores["empty", False])) == 1  # one noise, no words: all utterances are alike
+    assert pd.read_parquet(run.folder / files.TRANSCRIPT_SHIFT).equals(shifted)
+    assert set(transcript_quality.shift_scores(shifted).index) == {"asr", "gold, shuffled", "empty"}
 
 
 def test_a_condition_is_named_once(trained):
@@ -64,7 +64,7 @@ def test_a_condition_is_named_once(trained):
         transcript_shift.evaluate(run, data, [{"transcripts": "asr"}, {"transcripts": "asr", "corruption": 0.0}])
 
 
-def test_nothing_asked_is_nothing_told(trained):
+def test_without_other_transcripts_there_is_no_test(trained):
     run, data = trained
     assert transcript_shift.evaluate(run, data, []).empty
     assert transcript_quality.shift_scores(pd.DataFrame()).empty

@@ -21,18 +21,18 @@ def read(folder):
     return files.read_json(folder / files.PROVENANCE)
 
 
-def test_the_seconds_of_all_sittings_and_folds_add_up(tmp_path):
+def test_the_seconds_of_all_sessions_and_folds_add_up(tmp_path):
     experiment.begin_session(tmp_path, ORIGIN, 3.0)
     experiment.begin_session(tmp_path, ORIGIN, 4.0)
     assert "seconds" not in read(tmp_path)
     experiment.end_session(tmp_path, ORIGIN, FOLDS)
-    told = read(tmp_path)
-    assert [session["seconds"] for session in told["sessions"]] == [{"loading": 3.0}, {"loading": 4.0}]
-    assert told["seconds"] == {"loading": 9.0, "training": 50.0}
-    assert told["folds"] == FOLDS
+    provenance = read(tmp_path)
+    assert [session["seconds"] for session in provenance["sessions"]] == [{"loading": 3.0}, {"loading": 4.0}]
+    assert provenance["seconds"] == {"loading": 9.0, "training": 50.0}
+    assert provenance["folds"] == FOLDS
 
 
-def test_sittings_of_other_parameters_are_not_of_this_run(tmp_path):
+def test_sessions_of_other_parameters_are_not_of_this_run(tmp_path):
     experiment.begin_session(tmp_path, {**ORIGIN, "parameters": {"seed": 1}}, 3.0)
     experiment.begin_session(tmp_path, ORIGIN, 4.0)
     (session,) = read(tmp_path)["sessions"]
@@ -40,7 +40,7 @@ def test_sittings_of_other_parameters_are_not_of_this_run(tmp_path):
     assert session["device"] == "cpu"
 
 
-def test_a_provenance_that_was_lost_or_torn_is_made_anew(tmp_path):
+def test_a_provenance_that_was_lost_or_damaged_is_made_anew(tmp_path):
     (tmp_path / files.PROVENANCE).write_text('{"commit": "abc')
     experiment.begin_session(tmp_path, ORIGIN, 3.0)
     assert len(read(tmp_path)["sessions"]) == 1
