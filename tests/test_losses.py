@@ -6,7 +6,7 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from sercore import metrics
+from sercore import losses, metrics
 from sercore.losses import ccc_loss, inverse_frequency, mse_loss, objective, weighted_cross_entropy
 
 
@@ -136,3 +136,10 @@ def test_objectives_score_as_the_paper_evaluates():
 def test_an_objective_that_does_not_fit_its_target_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         objective(*arguments)
+
+
+def test_a_new_objective_is_one_entry(monkeypatch):
+    entry = losses._of_dimensions(lambda prediction, truth: (prediction - truth).abs().mean())
+    monkeypatch.setitem(losses.OBJECTIVES, "mae", entry)
+    goal = losses.objective("mae", torch.zeros(4, 2), 2)
+    assert goal.loss(torch.full((4, 2), 3.0), torch.zeros(4, 2)) == 3

@@ -297,9 +297,9 @@ def class_targets(
     _check_some_left(rows, utterances, f"an emotion that counts as {', '.join(classes)}")
     absent = [name for name in classes if name not in set(names)]
     if complete and absent:
-        found = ", ".join(f"{name} {number}" for name, number in utterances[EMOTION].value_counts().items())
+        counts = ", ".join(f"{name} {number}" for name, number in utterances[EMOTION].value_counts().items())
         raise ValueError(
-            f"no utterance of class {', '.join(absent)} to train on; the emotions there are {found}; "
+            f"no utterance of class {', '.join(absent)} to train on; the emotions there are {counts}; "
             "leave the class out, or train on a set that has it"
         )
     codes = {name: code for code, name in enumerate(classes)}

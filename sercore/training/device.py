@@ -23,7 +23,7 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # glibc's numbers of what mallopt sets
 KEPT = 2**30, 2**31 - 1  # bytes: what is smaller is kept when it is freed, until so much is free
 USUAL = 2**25, 2**26  # where glibc's own adapting thresholds end
-_KEEPING: list[torch.device] = []  # one for each time that it is asked for, within another
+_KEEPING: list[torch.device] = []  # one for each use of memory_kept, within another
 
 
 @contextlib.contextmanager
@@ -31,7 +31,7 @@ def memory_kept(device: torch.device) -> Iterator[None]:
     """Inside, this process keeps the memory that tensors on the CPU free, for those that follow; outside it does not.
 
     Otherwise each feature map above 32 MB is memory that the system hands out anew, and clears, page by page: at width
-    64 a fifth to a third of a training step. The numbers are the same to the last bit. Only Linux's glibc is told;
+    64 a fifth to a third of a training step. The numbers are the same to the last bit. Only Linux's glibc can do so;
     elsewhere, and for another device, nothing changes.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" and device.type == "cpu" else None

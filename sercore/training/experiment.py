@@ -1,8 +1,8 @@
 """One run of the study: a model trained on one corpus with one seed, evaluated there and on the other corpora.
 
 The notebooks of sections 5 and 6 are made of these calls, in this order: `define`, `load`, for each split `fit`,
-then `finish`; `run` is all of them. A fold that is complete is not trained again, and one that was interrupted goes on
-at the last epoch that was saved.
+then `finish`; `train` fits all splits, and `run` also finishes. A fold that is complete is not trained again, and one
+that was interrupted goes on at the last epoch that was saved.
 
 The run's provenance.json records what it was made from, and each session, which is an execution of it.
 
@@ -253,12 +253,19 @@ def folds(experiment: Experiment, data: Mapping[str, Source]) -> list[splits.Spl
 def run(
     experiment: Experiment, data: Mapping[str, Source], show: Callable[[Mapping[str, Any]], None] | None = None
 ) -> pd.DataFrame:
-    """Train on all splits, calling `show` with each epoch, a row of the history; the predictions of `finish`."""
+    """`train`, then `finish`: the predictions of the run."""
+    train(experiment, data, show)
+    return finish(experiment, data)
+
+
+def train(
+    experiment: Experiment, data: Mapping[str, Source], show: Callable[[Mapping[str, Any]], None] | None = None
+) -> None:
+    """`fit` on each of `folds`; `show` is called with each epoch, a row of the history."""
     for split in folds(experiment, data):
         for epoch in fit(experiment, data, split):
             if show is not None:
                 show(epoch)
-    return finish(experiment, data)
 
 
 def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split) -> Iterator[dict[str, Any]]:

@@ -19,9 +19,9 @@ class DecoupledAdam(Adam):
         p = p - lr m / (sqrt(v) + eps)
         p = p - lr decay p
 
-    PyTorch's Adam divides m by c1 = 1 - b1^step and v by c2 = 1 - b2^step, and cannot be asked not to. But with the
-    rate lr c1 / sqrt(c2) and eps / sqrt(c2) these cancel, and its fused update is five times as fast as one in single
-    operations. Without the correction the first steps are three to seven times as long: hence the warm-up.
+    PyTorch's Adam divides m by c1 = 1 - b1^step and v by c2 = 1 - b2^step, and has no option to leave that out. But
+    with the rate lr c1 / sqrt(c2) and eps / sqrt(c2) these cancel, and its fused update is five times as fast as one in
+    single operations. Without the correction the first steps are three to seven times as long: hence the warm-up.
     """
 
     def __init__(
@@ -45,15 +45,15 @@ class DecoupledAdam(Adam):
         if closure is not None:
             raise ValueError("DecoupledAdam takes no closure: compute the gradients before the step")
         self.updates += 1
-        asked = [(group["lr"], group["eps"]) for group in self.param_groups]
-        for group, (rate, eps) in zip(self.param_groups, asked, strict=True):
+        usual = [(group["lr"], group["eps"]) for group in self.param_groups]
+        for group, (rate, eps) in zip(self.param_groups, usual, strict=True):
             c1, root = 1 - group["betas"][0] ** self.updates, math.sqrt(1 - group["betas"][1] ** self.updates)
             group["lr"], group["eps"] = rate * c1 / root, eps / root
             for parameter in group["params"]:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
         super().step()
-        for group, (rate, eps) in zip(self.param_groups, asked, strict=True):
+        for group, (rate, eps) in zip(self.param_groups, usual, strict=True):
             group["lr"], group["eps"] = rate, eps
             if self.decay:
                 with torch.no_grad():
