@@ -1,6 +1,7 @@
-"""A study that nobody ran: run folders whose predictions are made up, with a known skill for each model.
+"""A study that was not run: run folders whose predictions are made up, with a known skill for each model.
 
-Words know valence, the voice knows arousal and dominance, fusions know both: so a test can say what must be found.
+Text predicts valence, audio predicts arousal and dominance, fusion models predict both, so a test knows what the
+results must be.
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 from sercore import files, schema
 from sercore.study import config
 
-SKILL = {  # correlation of what a model says with (arousal, valence, dominance)
+SKILL = {  # correlation of a model's predictions with (arousal, valence, dominance)
     "bert": (0.2, 0.8, 0.2),
     "cnn14": (0.85, 0.2, 0.8),
     "sfcnn14": (0.85, 0.78, 0.8),
@@ -132,11 +133,11 @@ def predict(run: config.Run, corpora: dict[str, pd.DataFrame]) -> pd.DataFrame:
             else home[home["speaker"] == FOLDS[fold]],
             "test": home[home["partition"] == "test"] if official else home[home["speaker"] == fold],
         }
-        asked = [(corpus, partition, rows, 0.0) for partition, rows in partitions.items()]
-        asked.append(
+        test_sets = [(corpus, partition, rows, 0.0) for partition, rows in partitions.items()]
+        test_sets.append(
             (other, "test", away if away["partition"].isna().all() else away[away["partition"] == "test"], 0.3)
         )
-        for test_corpus, partition, rows, loss in asked:
+        for test_corpus, partition, rows, loss in test_sets:
             part = answer(run, rows, rng, np.array(SKILL[model]) * (1 - loss), SCALES[corpus])
             keys = {
                 "section": run.section,
@@ -155,14 +156,16 @@ def predict(run: config.Run, corpora: dict[str, pd.DataFrame]) -> pd.DataFrame:
 def answer(
     run: config.Run, rows: pd.DataFrame, rng: np.random.Generator, skill: np.ndarray, scale: tuple[int, int]
 ) -> pd.DataFrame:
-    """What a model of `skill` says of `rows`, on the scale of its training corpus."""
+    """The predictions of a model of `skill` for `rows`, on the scale of its training corpus."""
     skill = np.clip(skill + rng.normal(0, 0.01, 3), 0, 1)
     latent = rows[[f"latent_{dimension}" for dimension in DIMENSIONS]].to_numpy()
-    said = skill * (skill * latent + np.sqrt(1 - skill**2) * rng.standard_normal(latent.shape))  # shrunk to the mean
+    predicted = skill * (
+        skill * latent + np.sqrt(1 - skill**2) * rng.standard_normal(latent.shape)
+    )  # shrunk to the mean
     who = rows[["utterance", "speaker", "gender", "style"]].reset_index(drop=True)
     if run.section == "categories":
         centres = np.array(list(CENTRES.values()))
-        closeness = np.exp(-np.sum((said[:, None, :2] - centres) ** 2, axis=2))
+        closeness = np.exp(-np.sum((predicted[:, None, :2] - centres) ** 2, axis=2))
         probabilities = pd.DataFrame(
             closeness / closeness.sum(1, keepdims=True), columns=[f"p_{name}" for name in CENTRES]
         )
@@ -171,7 +174,7 @@ def answer(
         return pd.concat([who.assign(target="emotion", truth=truth, prediction=prediction), probabilities], axis=1)
     targets = [run.parameters["target"]] if "target" in run.parameters else DIMENSIONS
     low, high = scale
-    ratings = (low + high) / 2 + said * (high - low) / 6
+    ratings = (low + high) / 2 + predicted * (high - low) / 6
     return pd.concat(
         [who.assign(target=t, truth=rows[t].to_numpy(), prediction=ratings[:, DIMENSIONS.index(t)]) for t in targets],
         ignore_index=True,

@@ -1,9 +1,9 @@
 """Errors against truth (section 6.2, figure 3, appendix A): do they grow away from the middle of the scale?
 
-A residual is prediction - truth, in units of the corpus's scale: above 0 where the model says too much. Its slope on
+A residual is prediction - truth, in units of the corpus's scale: above 0 where the prediction is too high. Its slope on
 the truth is the paper's "regression towards the mean": 0 for errors that do not depend on the truth, -1 for a model
-that always says the same. A slope below 0 is no fault by itself: a model that is right on average wherever it says x
-has the slope r^2 - 1, r being its correlation with the truth; only a perfect one has 0 then.
+that always predicts the same. A slope below 0 is no fault by itself: a well calibrated model, whose predictions are
+right on average whatever their value, has the slope r^2 - 1, where r is its correlation with the truth.
 """
 
 import math
@@ -63,8 +63,8 @@ def residual_table(predictions: pd.DataFrame) -> pd.DataFrame:
     """
     table = predictions.loc[predictions["target"].isin(DIMENSIONS), [c for c in COLUMNS if c in predictions]]
     if table.empty:
-        found = first(predictions["target"].unique()) or "no rows"
-        raise ValueError(f"no predictions of {', '.join(DIMENSIONS)} (found: {found}); residuals need numbers")
+        targets = first(predictions["target"].unique()) or "no rows"
+        raise ValueError(f"no predictions of {', '.join(DIMENSIONS)} (found: {targets}); residuals need numbers")
     across = table[table["train_corpus"].astype(object) != table["test_corpus"].astype(object)]
     if len(across):
         raise ValueError(
@@ -109,7 +109,7 @@ def fit_line(
 def heteroscedasticity(truth: Sequence[float], residual: Sequence[float]) -> Heteroscedasticity:
     """Breusch-Pagan (in Koenker's form) and White's test of the residuals around their least-squares line on `truth`.
 
-    The first asks for a spread that rises or falls with the truth, the second also for one that does so towards both
+    The first detects a spread that rises or falls with the truth, the second also one that does so towards both
     ends: "errors grow away from the middle" is White's. Both take utterances as independent. NaN with a constant truth,
     residuals that lie on the line, or fewer than three utterances; White's also with fewer than three different truths
     or four utterances. Residuals that are all as far from the line are even: 0 and p 1. Raises as `fit_line` does.
@@ -136,7 +136,7 @@ def fit_lines(residuals: pd.DataFrame, by: Sequence[str] = CURVE, level: float =
     """Line and tests of each combination of `by` in a table of `residual_table`, one row each.
 
     Columns: `by`, slope, slope_low, slope_high, intercept, explained, utterances, those of `Heteroscedasticity`, and
-    ideal_slope = r^2 - 1, what a model as well correlated would have were it right on average wherever it says x.
+    ideal_slope = r^2 - 1, the slope of a well calibrated model with the same correlation.
     """
     rows = []
     for key, group in residuals.groupby(list(by), observed=True, sort=False):

@@ -160,7 +160,7 @@ def with_late_fusion(predictions: pd.DataFrame) -> pd.DataFrame:
         return predictions
     names = list(predictions["model"].astype("category").cat.categories)
     names += [part["model"].iloc[0] for part in parts[1:]]
-    known = pd.CategoricalDtype(names)
+    known = pd.CategoricalDtype(list(dict.fromkeys(names)))
     return pd.concat([part.assign(model=part["model"].astype(known)) for part in parts], ignore_index=True)
 
 

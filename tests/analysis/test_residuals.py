@@ -1,4 +1,4 @@
-"""Lines through errors: what they must be for known models, and what the tests of spread find when it was planted."""
+"""Lines through errors: what they must be for known models, and that the tests of spread detect a known one."""
 
 import doctest
 import math
@@ -26,9 +26,9 @@ def predictions(seed=0, utterances=400):
     for model, slope in zip(MODELS, (0.3, 0.8), strict=True):
         for run in range(2):
             for place, target in enumerate(("arousal", "valence")):
-                said = 4 + slope * (truth[:, place] - 4) + rng.normal(0, 0.5, utterances)
+                predicted = 4 + slope * (truth[:, place] - 4) + rng.normal(0, 0.5, utterances)
                 run_keys = {"model": model, "seed": run, "target": target}
-                tables.append(pd.DataFrame({**who, **run_keys, "truth": truth[:, place], "prediction": said}))
+                tables.append(pd.DataFrame({**who, **run_keys, "truth": truth[:, place], "prediction": predicted}))
     tables.append(
         pd.DataFrame({**who, "model": "cnn14", "seed": 0, "target": "emotion", "truth": "sad", "prediction": "happy"})
     )
@@ -50,7 +50,7 @@ def test_the_examples_run():
     assert not failed
 
 
-def test_a_residual_is_what_the_model_says_too_much():
+def test_a_residual_is_prediction_minus_truth():
     table = residuals.residual_table(predictions())
     assert len(table) == 2 * 2 * 2 * 400
     assert set(table["target"]) == {"arousal", "valence"}
@@ -174,7 +174,7 @@ def test_the_tests_of_spread_agree_with_their_definition(seed):
     assert found.white_p == pytest.approx(stats.chi2.sf(expected, 2), abs=1e-9)
 
 
-def test_errors_that_grow_towards_both_ends_are_found_by_white_and_not_by_breusch_and_pagan():
+def test_errors_that_grow_towards_both_ends_are_detected_by_white_and_not_by_breusch_and_pagan():
     truth = np.random.default_rng(0).uniform(-3, 3, 3000)
     sign = np.resize([-1, 1], truth.size)
     both = residuals.heteroscedasticity(truth, sign * (0.5 + np.abs(truth)))

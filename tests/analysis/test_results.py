@@ -7,6 +7,7 @@ import pytest
 
 from sercore import files, schema
 from sercore.analysis import residuals, results
+from sercore.registry import MODELS
 from sercore.study import config
 
 
@@ -79,7 +80,7 @@ class TestReading:
         found = results.read(fresh, "categories", incomplete="show")
         assert [run.name for run in found.missing] == ["model=bert,corpus=msp-podcast,seed=0"]
         late = found.predictions[found.predictions["model"] == "lf"]
-        assert set(late["train_corpus"]) == {"iemocap"}, "late fusion needs both of its halves"
+        assert set(late["train_corpus"]) == {"iemocap"}, "late fusion needs both of its models"
 
     def test_a_study_without_any_run_cannot_be_shown(self, fresh):
         for run in fresh.section("categories"):
@@ -115,7 +116,7 @@ class TestReading:
             files.write_table(path, pd.read_parquet(path).assign(gender=None))
         assert results.read(fresh, "categories").predictions["gender"].isna().all()
 
-    def test_history_tells_the_runs_apart(self, study):
+    def test_history_has_what_differs_between_the_runs(self, study):
         history = results.read_history(study, "dimensions")
         assert {"model", "corpus", "target", "seed", "fold", "epoch", "development"} <= set(history)
         assert history.groupby(["model", "corpus", "target", "seed", "fold", "epoch"]).size().eq(1).all()
@@ -134,11 +135,11 @@ class TestOneRun:
         assert set(found["test_corpus"]) == {"msp-podcast"}
         assert len(found) == 3 * 8 * 16  # dimensions, speakers, utterances
 
-    def test_a_run_that_is_not_there_is_told_with_those_that_are(self, study):
+    def test_a_run_that_is_not_there_is_refused_with_those_that_are(self, study):
         with pytest.raises(ValueError, match="no complete run of bert of iemocap with seed 0; there are bert of msp-p"):
             results.of_run(results.read(study, "multitask"), model="bert", corpus="iemocap", seed=0)
 
-    def test_residuals_are_written_where_they_are_asked_for(self, study, tmp_path):
+    def test_residuals_are_written_into_the_folder_that_is_given(self, study, tmp_path):
         found = results.of_run(results.read(study, "multitask"), model="cnn14", corpus="msp-podcast", seed=0)
         errors = residuals.residual_table(found)
         lines = residuals.fit_lines(errors)
@@ -167,12 +168,12 @@ class TestLateFusion:
         acoustic = rows(model="cnn14", truth=["sad"], prediction=["happy"], p_happy=[0.75], p_sad=[0.25])
         assert results.late_fusion(pd.concat([text, acoustic]))["prediction"].item() == "happy"
 
-    def test_without_one_of_its_halves_there_is_none(self):
+    def test_without_one_of_its_models_there_is_none(self):
         alone = dimension(model="cnn14", truth=[1.0], prediction=[1.0])
         other_seed = dimension(model="bert", truth=[1.0], prediction=[1.0], seed=1)
         assert results.late_fusion(pd.concat([alone, other_seed])).empty
 
-    def test_halves_that_cover_different_utterances_are_refused(self):
+    def test_models_that_cover_different_utterances_are_refused(self):
         text = dimension(model="bert", truth=[1.0, 2.0], prediction=[1.0, 2.0])
         acoustic = dimension(model="cnn14", truth=[1.0], prediction=[1.0])
         with pytest.raises(ValueError, match="1 utterances were predicted by only some of bert and cnn14, u1"):
@@ -184,7 +185,7 @@ class TestLateFusion:
         with pytest.raises(ValueError, match="there twice"):
             results.late_fusion(pd.concat([text, acoustic]))
 
-    def test_halves_that_disagree_about_the_truth_are_refused(self):
+    def test_models_that_disagree_about_the_truth_are_refused(self):
         text = dimension(model="bert", truth=[1.0], prediction=[1.0])
         acoustic = dimension(model="cnn14", truth=[2.0], prediction=[1.0])
         with pytest.raises(ValueError, match="different truths of 1 utterances, u0"):
@@ -258,7 +259,7 @@ class TestScores:
 
     def test_models_come_in_the_papers_order(self, study):
         found = results.read(study, "categories").scores
-        assert list(found["model"].drop_duplicates()) == list(schema.PAPER_MODELS)
+        assert list(found["model"].drop_duplicates()) == [name for name, spec in MODELS.items() if spec.in_paper]
 
 
 class TestBestOnValidation:

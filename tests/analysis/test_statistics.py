@@ -22,16 +22,16 @@ def scores(seed):
     return rng.normal(0.6, 0.02, rng.integers(2, 8)), rng.normal(0.62, 0.03, rng.integers(2, 8))
 
 
-def voices(rng, speakers, utterances, models=("cnn14",)):
+def biased_ratings(rng, speakers, utterances, models=("cnn14",)):
     """Ratings whose errors share a bias a speaker; in the population the CCC is `TRUE_CCC`."""
     speaker = np.repeat(np.arange(speakers), utterances)
     truth = rng.normal(0, 1, speaker.size)
     tables = []
     for model in models:
-        said = 0.7 * truth + rng.normal(0, 0.5, speakers)[speaker] + rng.normal(0, 0.4, speaker.size)
+        predicted = 0.7 * truth + rng.normal(0, 0.5, speakers)[speaker] + rng.normal(0, 0.4, speaker.size)
         tables.append(
             pd.DataFrame(
-                {"model": model, "seed": 0, "speaker": speaker.astype(str), "truth": truth, "prediction": said}
+                {"model": model, "seed": 0, "speaker": speaker.astype(str), "truth": truth, "prediction": predicted}
             )
         )
     return pd.concat(tables, ignore_index=True).assign(
@@ -173,7 +173,7 @@ def test_the_power_that_is_promised_is_the_power_that_is_had():
     assert np.mean(stats.ttest_ind(a, b, axis=1).pvalue < 0.05) == pytest.approx(0.8, abs=0.06)
 
 
-def test_how_much_it_takes_where_there_is_nothing_to_tell():
+def test_the_sample_that_is_needed_at_the_limits():
     for function in (statistics.seeds_needed, statistics.speakers_needed):
         assert function(0.0, 0.1) == math.inf
         assert function(0.0, 0.0) == math.inf
@@ -190,7 +190,7 @@ def test_how_much_it_takes_where_there_is_nothing_to_tell():
 
 @pytest.mark.parametrize("metric", ["ccc", "pcc", "mse"])
 def test_the_interval_is_around_the_metric_of_all_utterances(metric):
-    table = voices(np.random.default_rng(0), 20, 15)
+    table = biased_ratings(np.random.default_rng(0), 20, 15)
     function = {
         "ccc": metrics.concordance_correlation,
         "pcc": metrics.pearson_correlation,
@@ -208,7 +208,7 @@ def test_intervals_over_speakers_hold_the_truth_as_often_as_promised_and_those_o
     rng = np.random.default_rng(5)
     held = {"speaker": 0, "utterance": 0}
     for _ in range(150):
-        table = voices(rng, 30, 12)
+        table = biased_ratings(rng, 30, 12)
         for cluster in held:
             found = statistics.bootstrap_interval(table, "ccc", rng, cluster=cluster, draws=200)
             held[cluster] += found.low <= TRUE_CCC <= found.high
@@ -217,7 +217,7 @@ def test_intervals_over_speakers_hold_the_truth_as_often_as_promised_and_those_o
 
 
 def test_a_higher_level_gives_a_wider_interval():
-    table = voices(np.random.default_rng(0), 20, 15)
+    table = biased_ratings(np.random.default_rng(0), 20, 15)
     widths = []
     for level in (0.5, 0.8, 0.95):
         found = statistics.bootstrap_interval(table, "ccc", np.random.default_rng(0), level=level)
@@ -226,7 +226,9 @@ def test_a_higher_level_gives_a_wider_interval():
 
 
 def test_one_speaker_gives_no_interval_and_resamples_without_a_class_are_counted():
-    alone = statistics.bootstrap_interval(voices(np.random.default_rng(0), 1, 15), "ccc", np.random.default_rng(0))
+    alone = statistics.bootstrap_interval(
+        biased_ratings(np.random.default_rng(0), 1, 15), "ccc", np.random.default_rng(0)
+    )
     assert not math.isnan(alone.score)
     assert all(math.isnan(value) for value in (alone.low, alone.high, alone.error))
     table = pd.DataFrame({"speaker": list("aabbcc"), "seed": 0, "truth": ["sad", "happy"] * 2 + ["sad", "angry"]})
@@ -254,7 +256,7 @@ def test_a_thousand_resamples_of_the_papers_test_set_take_no_time():
 
 
 def test_a_difference_is_taken_on_the_same_speakers():
-    table = voices(np.random.default_rng(0), 25, 12)
+    table = biased_ratings(np.random.default_rng(0), 25, 12)
     shuffled = table.sample(frac=1, random_state=0)
     same = statistics.bootstrap_difference(table, shuffled, "ccc", np.random.default_rng(0))
     assert same[:4] == pytest.approx((0, 0, 0, 0), abs=1e-9)
@@ -268,14 +270,14 @@ def test_a_difference_is_taken_on_the_same_speakers():
 
 
 def test_a_difference_of_other_speakers_is_refused():
-    table = voices(np.random.default_rng(0), 5, 12)
+    table = biased_ratings(np.random.default_rng(0), 5, 12)
     with pytest.raises(ValueError, match=r"1 clusters are in only one of the two tables, 4"):
         statistics.bootstrap_difference(table, table[table["speaker"] != "4"], "ccc", np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_paired_tests_over_speakers_agree_with_scipy(seed):
-    table = voices(np.random.default_rng(seed), 18, 12, ("cnn14", "bert"))
+    table = biased_ratings(np.random.default_rng(seed), 18, 12, ("cnn14", "bert"))
     long = statistics.speaker_scores(table, "ccc")
     found = statistics.compare_speakers(long, "bert", "cnn14")
     a, b = (
@@ -290,7 +292,7 @@ def test_paired_tests_over_speakers_agree_with_scipy(seed):
 
 def test_a_speakers_score_is_the_mean_over_seeds_and_unknown_speakers_have_none():
     rng = np.random.default_rng(0)
-    table = pd.concat([voices(rng, 3, 12).assign(seed=seed) for seed in range(2)])
+    table = pd.concat([biased_ratings(rng, 3, 12).assign(seed=seed) for seed in range(2)])
     table.loc[table["speaker"] == "2", "speaker"] = None
     found = statistics.speaker_scores(table, "mse").set_index("speaker")["score"]
     assert sorted(found.index) == ["0", "1"]

@@ -10,6 +10,7 @@ import pytest
 
 from sercore import files
 from sercore.analysis import captions, comparisons, published, results, tables
+from sercore.registry import METRICS, MODELS, SECTIONS, Metric
 from sercore.study import config
 
 
@@ -253,3 +254,53 @@ def test_every_printed_cell_of_tables_1_to_3_has_a_place_in_ours(categories, dim
     keys = ["section", "model", "train_corpus", "test_corpus", "target", "metric"]
     printed = published.results().query("table != 4")
     assert set(map(tuple, printed[keys].to_numpy())) <= set(map(tuple, shown[keys].astype(object).to_numpy()))
+
+
+class TestTheRegistry:
+    @pytest.fixture
+    def best_before(self, multitask):
+        """A metric, a fused model and a section in the registry as long as the test runs; the best seeds without."""
+        best = multitask.best
+        absolute = Metric(
+            name="mae",
+            label="MAE",
+            axis="MAE",
+            function=lambda truth, prediction: float(np.abs(prediction - truth).mean()),
+            digits=2,
+            margin=0.1,
+            higher_is_better=False,
+        )
+        fused = replace(MODELS["lf"], name="toy", label="Toy", made_from=("bert", "mfcnn14"), in_paper=False)
+        section = replace(SECTIONS["multitask"], name="pairs", targets=("arousal", "valence"), selected_by="toy CCC")
+        records = [(METRICS, absolute), (MODELS, fused), (SECTIONS, section)]
+        for registry, record in records:
+            registry.add(record)
+        yield best
+        for registry, record in records:
+            registry.remove(record.name)
+
+    @pytest.mark.usefixtures("best_before")
+    def test_a_metric_and_a_model_appear_in_scores_a_table_and_a_comparison(self, multitask):
+        source = multitask.predictions[multitask.predictions["model"] != "lf"]
+        ours = results.Results(multitask.study, "multitask", results.with_late_fusion(source))
+        scored = ours.scores.query("model == 'toy' and partition == 'test' and train_corpus == test_corpus")
+        assert set(scored["metric"]) == {"ccc", "mse", "mae"}
+        rows = comparisons.group_table(ours, "groups").frame.index
+        assert ("MSP-Podcast → MSP-Podcast", "valence, MAE", "Toy") in rows
+        row = comparisons.differences(ours, draws=50).query(
+            "metric == 'mae' and model == 'toy' and target == 'arousal'"
+        )
+        assert row["p"].notna().all()
+        assert row["speakers_low"].isna().all(), "without a form in sums there is no interval over speakers"
+        assert ("MSP-Podcast", "Toy", "here") in tables.table_3(ours).frame.index
+
+    def test_a_metric_does_not_change_which_seed_is_best(self, best_before, multitask):
+        again = results.best_on_validation(results.scores(multitask.predictions))
+        pd.testing.assert_frame_equal(again, best_before)
+
+    @pytest.mark.usefixtures("best_before")
+    def test_a_section_says_what_its_best_epoch_is_chosen_by(self, multitask):
+        own = multitask.predictions.assign(section="pairs")
+        ours = results.Results(multitask.study, "pairs", own[own["target"] != "dominance"])
+        assert set(ours.best["target"]) == {"arousal", "valence"}
+        assert "highest toy CCC on the development utterances" in captions.best(ours)
