@@ -1,25 +1,23 @@
-"""Speech recognisers behind one call: a waveform in, what was heard out.
+"""Speech recognisers behind one call: a waveform in, its transcription out.
 
 Two kinds of weights are read: Whisper's in CTranslate2's format (by faster-whisper, which one package brings for
 machines without internet), and any speech-recognition model of Hugging Face's transformers: Whisper and its like,
 which write word after word, and wav2vec 2.0 and its like, which name a letter in every frame (CTC).
 """
 
-import contextlib
 import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
-from sercore.features.hub import CTRANSLATE2, ENGINE, locate
+from sercore.features.hub import CTRANSLATE2, ENGINE, locate, quiet_transformers
 
 LANGUAGE = "en"
-SAMPLE_RATE = 16_000  # that all of them listen at [Hz]
+SAMPLE_RATE = 16_000  # of the input of all of them [Hz]
 FRAMES_PER_SECOND = 100  # of Whisper's spectrogram
-WINDOWS = (10, 20, 30)  # audio that is listened to at once [s]: the shortest that leaves SPARE
-"""Whisper's own is 30; with 10, synthesised speech is heard in a sixth of the time, as well (WER .31 and .34)."""
+WINDOWS = (10, 20, 30)  # of audio that is transcribed at once [s]: the shortest that leaves SPARE
+"""Whisper's own is 30; with 10, synthetic speech takes a sixth of the time at about the same WER (.31 and .34)."""
 SPARE = 4  # [s]; with less silence after the speech, Whisper repeats itself
 SHORTEST = 0.1  # [s]; what is shorter is followed by silence, for networks without a frame in it
 TOKENS_PER_SECOND, TOKENS = 8, 16  # longest answer: so many per second of speech and so many more
@@ -29,7 +27,7 @@ NEVER_SAVED = ("masked_spec_embed", "proj_out.weight")  # of no use in recogniti
 
 
 class Transcription(NamedTuple):
-    """What was recognised in a waveform."""
+    """Transcript of a waveform by speech recognition."""
 
     transcript: str
     confidence: float  # geometric mean of the probabilities of the tokens, or of the frames with a letter
@@ -37,14 +35,14 @@ class Transcription(NamedTuple):
 
 class _Engine(Protocol):
     def transcribe(self, waveform: np.ndarray) -> Transcription:
-        """What is said in at most 30 s."""
+        """Transcribe `waveform` (samples,), at most 30 s at 16 kHz."""
 
 
 class Recogniser:
     """A loaded model. Each call uses one thread of CTranslate2, whose `workers` calls may run at a time."""
 
     def __init__(self, engine: str = ENGINE, beam: int = 1, workers: int = 1, language: str = LANGUAGE) -> None:
-        """Find and load `engine`, see asr_weights.locate, which says what is raised."""
+        """Find and load `engine`, one of hub.locate. Raises what hub.locate raises."""
         weights = locate(engine)
         self._engine: _Engine = (
             _FasterWhisper(weights.folder, beam, workers, language)
@@ -53,7 +51,7 @@ class Recogniser:
         )
 
     def transcribe(self, waveform: np.ndarray) -> Transcription:
-        """What is said in `waveform` (samples,), mono at 16 kHz; what is longer than 30 s is cut into such parts."""
+        """Transcribe `waveform` (samples,), mono at 16 kHz; a longer one is cut into parts of 30 s."""
         most = WINDOWS[-1] * SAMPLE_RATE
         parts = [self._engine.transcribe(waveform[start : start + most]) for start in range(0, len(waveform), most)]
         weights = [max(1, len(part.transcript)) for part in parts]
@@ -62,10 +60,10 @@ class Recogniser:
 
 
 class _FasterWhisper:
-    """Whisper by CTranslate2, in int8, heard in windows as short as the speech allows."""
+    """Whisper by CTranslate2, in int8, in windows as short as the speech allows."""
 
     def __init__(self, folder: str, beam: int, workers: int, language: str) -> None:
-        from faster_whisper import WhisperModel  # takes a second, and only who recognises speech needs it
+        from faster_whisper import WhisperModel  # takes a second to import
         from faster_whisper.tokenizer import Tokenizer
 
         self._model = WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=1, num_workers=workers)
@@ -107,15 +105,15 @@ class _Transformers:
         self._extractor = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
         self._tokens = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         if self._extractor.sampling_rate != SAMPLE_RATE:
-            raise ValueError(f"{folder} listens at {self._extractor.sampling_rate} Hz; expected {SAMPLE_RATE} Hz")
+            raise ValueError(f"{folder} takes audio at {self._extractor.sampling_rate} Hz; expected {SAMPLE_RATE} Hz")
         self._model = model.float().eval().to("cuda" if torch.cuda.is_available() else "cpu")
         self._beam, self._language, self._folder = beam, language, folder
 
     def _features(self, waveform: np.ndarray) -> dict[str, torch.Tensor]:
         least = math.ceil(SHORTEST * SAMPLE_RATE)
         waveform = np.pad(waveform, (0, max(0, least - len(waveform)))).astype(np.float32)
-        found = self._extractor(waveform, sampling_rate=SAMPLE_RATE, return_tensors="pt")
-        return {name: value.to(self._model.device) for name, value in found.items()}
+        inputs = self._extractor(waveform, sampling_rate=SAMPLE_RATE, return_tensors="pt")
+        return {name: value.to(self._model.device) for name, value in inputs.items()}
 
 
 class _SequenceToSequence(_Transformers):
@@ -123,18 +121,18 @@ class _SequenceToSequence(_Transformers):
 
     @torch.inference_mode()
     def transcribe(self, waveform: np.ndarray) -> Transcription:
-        asked = {"num_beams": self._beam, "do_sample": False, "max_new_tokens": self._most(waveform)}
+        options = {"num_beams": self._beam, "do_sample": False, "max_new_tokens": self._most(waveform)}
         configured = self._model.generation_config
         if hasattr(configured, "is_multilingual"):  # Whisper's
             _check_language(self._folder, self._language, configured.is_multilingual)
             if configured.is_multilingual:
-                asked |= {"language": self._language, "task": "transcribe"}
-        asked |= {"return_dict_in_generate": True, "output_scores": True}
-        with _quiet():
-            found = self._model.generate(**self._features(waveform), **asked)
-        beams = getattr(found, "beam_indices", None)
-        chances = self._model.compute_transition_scores(found.sequences, found.scores, beams, normalize_logits=True)
-        text = self._tokens.decode(found.sequences[0], skip_special_tokens=True)
+                options |= {"language": self._language, "task": "transcribe"}
+        options |= {"return_dict_in_generate": True, "output_scores": True}
+        with quiet_transformers():
+            output = self._model.generate(**self._features(waveform), **options)
+        beams = getattr(output, "beam_indices", None)
+        chances = self._model.compute_transition_scores(output.sequences, output.scores, beams, normalize_logits=True)
+        text = self._tokens.decode(output.sequences[0], skip_special_tokens=True)
         return Transcription(" ".join(text.split()), _confidence(chances[0][torch.isfinite(chances[0])]))
 
     def _most(self, waveform: np.ndarray) -> int:
@@ -150,9 +148,9 @@ class _Ctc(_Transformers):
     def transcribe(self, waveform: np.ndarray) -> Transcription:
         chances = self._model(**self._features(waveform)).logits[0].log_softmax(-1)  # (frames, letters)
         best, letters = chances.max(-1)
-        spoken = best[letters != self._tokens.pad_token_id]
+        named = best[letters != self._tokens.pad_token_id]
         text = self._tokens.decode(letters, skip_special_tokens=True)
-        return Transcription(" ".join(text.split()), _confidence(spoken if len(spoken) else best))
+        return Transcription(" ".join(text.split()), _confidence(named if len(named) else best))
 
 
 def _load_transformers(folder: str, beam: int, language: str) -> _Engine:
@@ -164,31 +162,15 @@ def _load_transformers(folder: str, beam: int, language: str) -> _Engine:
     kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
     if kind not in WRITERS and kind not in SPELLERS:
         raise ValueError(f"{folder} holds a model of type '{kind}', which recognises no speech")
-    auto, ear = (AutoModelForSpeechSeq2Seq, _SequenceToSequence) if kind in WRITERS else (AutoModelForCTC, _Ctc)
-    with _quiet():  # weights that are missing are told below
+    auto, recogniser = (AutoModelForSpeechSeq2Seq, _SequenceToSequence) if kind in WRITERS else (AutoModelForCTC, _Ctc)
+    with quiet_transformers():  # absent weights are an error below
         model, report = auto.from_pretrained(folder, local_files_only=True, output_loading_info=True)
     absent = sorted(name for name in report["missing_keys"] if not name.endswith(NEVER_SAVED))
     if absent:
         raise ValueError(
             f"{folder} lacks {len(absent)} weights, as {absent[0]}: was it fine-tuned to recognise speech?"
         )
-    return ear(folder, model, beam, language)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what transformers says, at length, while it works."""
-    from transformers import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
+    return recogniser(folder, model, beam, language)
 
 
 def _check_language(folder: str, language: str, multilingual: bool) -> None:

@@ -1,7 +1,7 @@
 """Features, computed once: the key is a hash of the content and the settings, never "the file exists".
 
 Each kind of feature of a corpus lies in a folder of its own, as `iemocap/log-mel-0f3a5e9b12c4/`. What a killed process
-leaves is never read. Any folder may be deleted: it is computed again when it is asked for.
+leaves is never read. Any folder may be deleted: it is computed again when it is needed.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ from sercore.features.text import TextEncoder
 from sercore.schema import first
 from sercore.settings import FeatureSettings, TextSettings
 
-VERSION = 1  # raise it when features.py gives other numbers for the same content and settings
+VERSION = 1  # to be raised when features have other values for the same content and settings
 READERS = 4  # threads that hash audio: the disk is what they wait for
 UNSETTLED = 2_000_000_000  # a file changed so shortly ago may change again without its time showing it [ns]
 Item = TypeVar("Item")
@@ -68,8 +68,8 @@ def waveforms(corpus: Corpus, sample_rate: int, folder: str | Path, progress: Pr
     def extract(path: Path) -> np.ndarray:
         return samples(read_audio(path, sample_rate).numpy())
 
-    asked = {"sample_rate": sample_rate}
-    return _of_audio(corpus, Waveforms, "waveform", "int16", asked, extract, Path(folder), progress)
+    settings = {"sample_rate": sample_rate}
+    return _of_audio(corpus, Waveforms, "waveform", "int16", settings, extract, Path(folder), progress)
 
 
 def _of_audio(
@@ -82,7 +82,7 @@ def _of_audio(
     folder: Path,
     progress: Progress | None,
 ) -> Kind:
-    """What `extract` gives of the file of every utterance of `corpus`, keyed by the files' content and `settings`."""
+    """`extract` of the file of every utterance of `corpus`, keyed by the files' content and `settings`."""
     place, what, threads = folder / corpus.name, f"{name} of {corpus.name}", torch.get_num_threads()
     pool = ThreadPoolExecutor(threads)
     paths = {row.utterance: corpus.root / row.file for row in corpus.utterances.itertuples()}
@@ -160,12 +160,12 @@ def _text_entry(
 
 
 def _text_key(settings: TextSettings) -> dict[str, Any]:
-    """What features of a transcript depend on besides the transcript; where the encoder lies is none of it."""
+    """The settings that features of a transcript depend on; the place of the encoder is not one of them."""
     return {"version": VERSION, "encoder": encoder_fingerprint(settings), "tokens": settings.tokens}
 
 
 def _counted(items: Iterable[Item], total: int, what: str, progress: Progress | None) -> Iterator[Item]:
-    """`items` as they are, told to `progress` about two hundred times."""
+    """`items`, with about two hundred calls of `progress`."""
     for done, item in enumerate(items, 1):
         if progress is not None and (done % (total // 200 + 1) == 0 or done == total):
             progress(done, total, what)
@@ -179,7 +179,7 @@ def _waiting(what: str, progress: Progress | None) -> Callable[[], None]:
 def _extract(
     paths: Sequence[Path], extract: Callable[[Path], np.ndarray], pool: ThreadPoolExecutor, most: int
 ) -> Iterator[np.ndarray | AudioError]:
-    """What `extract` gives of each file, or what is wrong with it; at most `most` files are ahead of the reader."""
+    """`extract` of each file, or its AudioError; at most `most` files are computed ahead of the consumer."""
 
     def attempt(path: Path) -> np.ndarray | AudioError:
         try:
@@ -197,7 +197,7 @@ def _extract(
 
 
 class _State(NamedTuple):
-    """What tells that a file is still the one that was hashed."""
+    """Size and time of a hashed file: while they are the same, so is its digest."""
 
     file: str
     size: int

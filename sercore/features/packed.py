@@ -24,7 +24,7 @@ INDEX = "index.parquet"  # utterance, digest of its content, start, count
 ABOUT = "about.json"  # settings and size; written last of the three
 LOCK = ".lock"
 FULL_SCALE = 32_767  # of a sample in int16
-LEAST_SAMPLES = 400  # what an encoder of speech hears in one vector: 25 ms at 16 kHz
+LEAST_SAMPLES = 400  # span of one vector of a speech encoder: 25 ms at 16 kHz
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what) while something is computed, some hundred times in all."""

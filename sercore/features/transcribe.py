@@ -1,7 +1,7 @@
-"""Waveform -> transcript by speech recognition, of a whole corpus.
+"""Speech recognition of a whole corpus.
 
-A corpus is transcribed once: the CSV's name is a hash of the audio's content and of the settings, and the chunks that
-it is put together from are kept until it is whole, so a killed run goes on where it was.
+A corpus is transcribed once: the name of its CSV is a hash of the audio and of the settings. Chunks of it are written
+as they are finished and deleted when it is whole, so a killed run continues with the chunks that are missing.
 """
 
 import hashlib
@@ -37,15 +37,22 @@ def transcribe(
     progress: Callable[[int, int], None] | None = None,
     language: str = LANGUAGE,
 ) -> Path:
-    """Recognise the speech of every utterance of `corpus` and return the CSV, in `folder`, with what was heard.
+    """Recognise the speech of every utterance of `corpus` and return the path of the CSV with the transcripts.
 
-    Its columns are utterance, transcript, engine and confidence (0 to 1). `engine`: see asr_weights.locate. `beam`
-    hypotheses are followed at a time; `workers` utterances are heard at a time, by one thread each (default: all cores;
-    one, where a GPU does it): CTranslate2's in threads, which share the weights, those of transformers in processes.
-    `progress` is called with (utterances done, all of them). Same audio and settings: the file that is there already is
-    returned; after a killed run, only what it had not finished is heard.
+    Its columns are utterance, transcript, engine and confidence (0 to 1). A CSV of the same audio and settings that is
+    there already is returned as it is.
 
-    Raises features.AudioError, naming the file, for audio that cannot be read, and as asr_weights.locate does.
+    Args:
+        corpus: its audio is read
+        folder: of the CSV
+        engine: the recogniser, see hub.locate
+        beam: number of hypotheses of the beam search
+        workers: utterances at a time, one thread each (default: all cores, or one with a GPU); engines of CTranslate2
+            run in threads, which share the weights, those of transformers in processes
+        progress: called with (utterances done, all utterances)
+        language: of the speech
+
+    Raises features.AudioError, naming the file, for audio that cannot be read, and what hub.locate raises.
     """
     if beam < 1 or (workers is not None and workers < 1):
         raise ValueError(f"beam is {beam} and workers {workers}; expected both at least 1")
@@ -65,10 +72,10 @@ def transcribe(
     done = len(rows) - sum(len(chunk) for _, chunk in missing)
     if missing:
         workers = min(workers or _workers(weights), len(missing))
-        asked = (engine, beam, workers, language)
-        apart = weights.kind == TRANSFORMERS and workers > 1
-        recogniser = None if apart else Recogniser(*asked)
-        with _processes(workers, asked) if apart else ThreadPoolExecutor(workers) as pool:
+        arguments = (engine, beam, workers, language)
+        in_processes = weights.kind == TRANSFORMERS and workers > 1
+        recogniser = None if in_processes else Recogniser(*arguments)
+        with _processes(workers, arguments) if in_processes else ThreadPoolExecutor(workers) as pool:
             jobs = [
                 pool.submit(_transcribe_chunk, recogniser, corpus.root, chunk, name_of(engine), part)
                 for part, chunk in missing
@@ -86,7 +93,7 @@ def transcribe(
 
 
 def name_of(engine: str) -> str:
-    """What `engine` is called in tables: a folder by its own name, anything else as it is."""
+    """Name of `engine` in tables: that of its folder, or its own."""
     return files.resolve(engine).name if files.resolve(engine).is_dir() else engine
 
 
@@ -95,19 +102,19 @@ def _workers(weights: Weights) -> int:
     return 1 if on_gpu else os.cpu_count() or 1
 
 
-def _processes(workers: int, asked: tuple[Any, ...]) -> Executor:
-    """Processes that each load the recogniser `asked` for."""
+def _processes(workers: int, arguments: tuple[Any, ...]) -> Executor:
+    """Processes that each load the Recogniser of `arguments`."""
     spawn = multiprocessing.get_context("spawn")  # a forked process would hang in torch
-    return ProcessPoolExecutor(workers, spawn, initializer=_start, initargs=asked)
+    return ProcessPoolExecutor(workers, spawn, initializer=_start, initargs=arguments)
 
 
 _LOADED: list[Recogniser] = []
-"""In a process of its own: its recogniser."""
+"""The recogniser of a process of `_processes`."""
 
 
-def _start(*asked: Any) -> None:
+def _start(*arguments: Any) -> None:
     torch.set_num_threads(1)
-    _LOADED.append(Recogniser(*asked))
+    _LOADED.append(Recogniser(*arguments))
 
 
 def _key(settings: dict[str, Any], root: Path, chunk: Sequence[tuple[str, str]]) -> str:
@@ -125,13 +132,13 @@ def _key(settings: dict[str, Any], root: Path, chunk: Sequence[tuple[str, str]])
 def _transcribe_chunk(
     recogniser: Recogniser | None, root: Path, chunk: Sequence[tuple[str, str]], engine: str, path: Path
 ) -> int:
-    """Write what is heard in `chunk` to `path` and return how many utterances that are."""
+    """Transcribe `chunk` into the CSV `path` and return its number of utterances."""
     recogniser = recogniser or _LOADED[0]
-    heard = [
+    transcriptions = [
         (utterance, recogniser.transcribe(audio.read_audio(root / file, asr.SAMPLE_RATE).numpy()))
         for utterance, file in chunk
     ]
-    rows = [(utterance, text, engine, round(confidence, 4)) for utterance, (text, confidence) in heard]
+    rows = [(utterance, text, engine, round(confidence, 4)) for utterance, (text, confidence) in transcriptions]
     files.write_table(path, pd.DataFrame(rows, columns=list(COLUMNS)))
     return len(rows)
 
