@@ -1,6 +1,6 @@
 """CNN14 on log-mels, with or without text conditioning (section 3).
 
-Convolutions of CNN14's last blocks as matrix products, where a CPU is faster with them.
+On a CPU, the convolutions of its last blocks are matrix products where these are faster.
 """
 
 from collections.abc import Iterable
@@ -15,6 +15,9 @@ from torch.autograd.function import once_differentiable
 from sercore import registry
 from sercore.schema import first
 
+STAGES = 6
+LEAST = 2 ** (STAGES - 1)  # frames and mel bands, of which at least one must be left after five halvings
+WIDEST_CHANNELS_LAST = 32  # on a CPU in float32; measured: faster up to width 16, equal at 32, slower at 64
 PRODUCT_FROM = {torch.bfloat16: 1024 * 1024}
 """Precision -> inputs x outputs from which on the product is faster: the library's own convolution then spends its time
 on the weights. Measured on a core with AVX512-BF16, batch 32, 3 s, 64 mels, forward and backward: the convolutions of
@@ -44,7 +47,7 @@ class _Product(torch.autograd.Function):
 
     With `unfolded` the neighbourhood of every place as a row (batch x frames x bands, height x width x inputs) and the
     kernels as a matrix K (height x width x inputs, outputs): Y = unfolded(X) K, dK = unfolded(X)^T dY, and dX is
-    dY K^T folded back: each place sums what its neighbours sent it. Neighbourhoods are laid out again in the backward
+    dY K^T folded back: each place sums its neighbours' shares. Neighbourhoods are laid out again in the backward
     pass, because keeping them would take nine times the memory of X.
     """
 
@@ -84,21 +87,16 @@ def _unfolded(x: Tensor, kernel: torch.Size) -> Tensor:
     return torch.stack(parts, 3).view(-1, height * width * inputs)
 
 
-def _folded(sent: Tensor, shape: torch.Size, kernel: torch.Size) -> Tensor:
+def _folded(products: Tensor, shape: torch.Size, kernel: torch.Size) -> Tensor:
     """(batch x frames x bands, height x width x inputs) -> `shape`, (batch, inputs, frames, bands)."""
     batch, inputs, frames, bands = shape
     height, width = kernel
-    sent = sent.view(batch, frames, bands, height, width, inputs)
-    total = sent.new_zeros(batch, frames + height - 1, bands + width - 1, inputs)
+    products = products.view(batch, frames, bands, height, width, inputs)
+    total = products.new_zeros(batch, frames + height - 1, bands + width - 1, inputs)
     for i in range(height):
         for j in range(width):
-            total[:, i : i + frames, j : j + bands] += sent[:, :, :, i, j]
+            total[:, i : i + frames, j : j + bands] += products[:, :, :, i, j]
     return total[:, height // 2 : height // 2 + frames, width // 2 : width // 2 + bands].permute(0, 3, 1, 2)
-
-
-STAGES = 6
-LEAST = 2 ** (STAGES - 1)  # frames and mel bands, of which at least one must be left after five halvings
-WIDEST_CHANNELS_LAST = 32  # on a CPU in float32; measured: faster up to width 16, equal at 32, slower at 64
 
 
 class Output(NamedTuple):
@@ -206,7 +204,7 @@ class Cnn14(nn.Module):
 
         What lies behind the true frames has no influence but the one on batch statistics that the class describes.
         Raises ValueError for fewer than 32 true frames, frames beyond the batch's, another number of mels, and a text
-        that is missing, unasked for, or of another width than the model's.
+        that is missing, not needed, or of another width than the model's.
         """
         padded = torch.compiler.is_exporting() or self._check(logmel, frames, text)  # a graph cannot look at its input
         speech = _speech(frames, logmel.shape[1]) if padded else None  # (batch, frames)
@@ -227,8 +225,8 @@ class Cnn14(nn.Module):
         if mask is None:
             x = x.amax(2) + x.mean(2)
         else:
-            spoken = x.masked_fill(mask[:, :, :, 0] == 0, -torch.inf)
-            x = spoken.amax(2) + x.sum(2) / frames[:, None]
+            masked = x.masked_fill(mask[:, :, :, 0] == 0, -torch.inf)
+            x = masked.amax(2) + x.sum(2) / frames[:, None]
         embedding = F.relu(self.fc1(x))
         return Output(self.output(embedding), embedding)
 

@@ -2,7 +2,7 @@
 
 PANNs (reference [32]) publishes CNN14 itself, trained on AudioSet. The Python package aisfx carries a network that was
 trained on libraries of sound effects: Ma and Lerch, *Representation learning for the automatic indexing of sound
-effects libraries*, ISMIR 2022; CC BY 4.0. Its four blocks have the names and shapes of CNN14's, but it took sound at
+effects libraries*, ISMIR 2022; CC BY 4.0. Its four blocks have the names and shapes of CNN14's, but it was trained at
 44.1 kHz in 96 mel bands, and pooled by maxima or means: so its weights are a start for training, not a feature
 extractor.
 """

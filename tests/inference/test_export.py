@@ -49,9 +49,9 @@ def of_test_set(run, embedded, utterances=40):
 
 def test_the_folder_gives_the_runs_own_predictions(exported, fusion, embedded):
     own, corpus, rows = of_test_set(fusion, embedded)
-    found = predictor.load(exported)([corpus.root / file for file in rows["file"]], rows["transcript"].tolist())
+    answers = predictor.load(exported)([corpus.root / file for file in rows["file"]], rows["transcript"].tolist())
     for name in ("p_angry", "p_happy", "p_neutral", "p_sad"):
-        np.testing.assert_allclose(found[name], own[name], atol=1e-4)
+        np.testing.assert_allclose(answers[name], own[name], atol=1e-4)
 
 
 def test_onnx_gives_the_runs_own_predictions(exported, fusion, embedded):
@@ -92,8 +92,8 @@ def test_the_text_model_and_a_full_size_one_become_onnx(embedded, text, tmp_path
     export.export(run, tmp_path / "out", onnx=True)
     own, corpus, rows = of_test_set(run, embedded)
     files_of = [corpus.root / file for file in rows["file"]]
-    found = predictor.load(tmp_path / "out")(files_of, rows["transcript"].tolist())
-    np.testing.assert_allclose(found["p_sad"], own["p_sad"], atol=1e-4)
+    answers = predictor.load(tmp_path / "out")(files_of, rows["transcript"].tolist())
+    np.testing.assert_allclose(answers["p_sad"], own["p_sad"], atol=1e-4)
     ids = TextEncoder(artifact.read(run).text).tokenize(rows["transcript"].tolist())
     tokens = torch.nn.utils.rnn.pad_sequence([torch.tensor(part) for part in ids], batch_first=True).numpy()
     mask = np.arange(tokens.shape[1]) < np.array([[len(part)] for part in ids])

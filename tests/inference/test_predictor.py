@@ -3,9 +3,11 @@
 import base64
 import datetime
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import papermill
 import pytest
 import soundfile
 import torch
@@ -22,6 +24,7 @@ from sercore.inference.predictor import load, windows
 from sercore.widgets.microphone import Recorder
 
 RATE = 16_000
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "predict.ipynb"
 SHORTEST = 31 * FEATURES["hop"]  # samples of 32 frames
 
 
@@ -77,11 +80,11 @@ def own_answers(run, name, embedded, fold=None):
 def test_a_recording_of_the_corpus_gets_the_runs_own_answer(fusion, embedded):
     corpus, own = own_answers(fusion, "msp-podcast", embedded)
     rows = corpus.utterances.set_index("utterance").loc[own["utterance"]]
-    found = load(fusion)([corpus.root / file for file in rows["file"]], rows["transcript"].tolist())
+    answers = load(fusion)([corpus.root / file for file in rows["file"]], rows["transcript"].tolist())
     for name in ("p_angry", "p_happy", "p_neutral", "p_sad"):
-        np.testing.assert_allclose(found[name], own[name], atol=1e-4)
-    assert found["emotion"].tolist() == own["prediction"].tolist()
-    assert found["trained_on"].unique() == ["msp-podcast (simulated speech)"]
+        np.testing.assert_allclose(answers[name], own[name], atol=1e-4)
+    assert answers["emotion"].tolist() == own["prediction"].tolist()
+    assert answers["trained_on"].unique() == ["msp-podcast (simulated speech)"]
 
 
 def test_a_fold_is_one_network_and_the_run_is_the_mean_of_all(acoustic, embedded, dimensions):
@@ -96,8 +99,8 @@ def test_a_fold_is_one_network_and_the_run_is_the_mean_of_all(acoustic, embedded
 
 
 def test_dimensions_name_the_corpus_scale(dimensions, speech, tmp_path):
-    found = dimensions(write(tmp_path / "a.wav", speech))
-    assert found["scale"].tolist() == ["1 to 5"]
+    answers = dimensions(write(tmp_path / "a.wav", speech))
+    assert answers["scale"].tolist() == ["1 to 5"]
 
 
 def resampled(waveform, rate):
@@ -117,18 +120,20 @@ def resampled(waveform, rate):
 )
 def test_any_format_channels_and_rate_are_taken(dimensions, speech, tmp_path, name, change, rate, tolerance):
     plain = dimensions(write(tmp_path / "plain.wav", speech))
-    found = dimensions(write(tmp_path / name, change(speech), rate))
-    assert found["error"].isna().all()
-    assert found["end"].iloc[0] == pytest.approx(len(speech) / RATE, abs=0.1)
-    np.testing.assert_allclose(ratings(found), ratings(plain), atol=tolerance)
+    answers = dimensions(write(tmp_path / name, change(speech), rate))
+    assert answers["error"].isna().all()
+    assert answers["end"].iloc[0] == pytest.approx(len(speech) / RATE, abs=0.1)
+    np.testing.assert_allclose(ratings(answers), ratings(plain), atol=tolerance)
 
 
 def test_a_tenth_of_a_second_is_followed_by_silence(dimensions, speech, tmp_path):
     short = speech[8000:9600]
     silence = np.zeros(SHORTEST - len(short), dtype="float32")
-    found = dimensions([write(tmp_path / "short.wav", short), write(tmp_path / "long.wav", np.append(short, silence))])
-    np.testing.assert_allclose(ratings(found)[0], ratings(found)[1], atol=1e-5)
-    assert found["end"].tolist() == pytest.approx([0.1, SHORTEST / RATE])
+    answers = dimensions(
+        [write(tmp_path / "short.wav", short), write(tmp_path / "long.wav", np.append(short, silence))]
+    )
+    np.testing.assert_allclose(ratings(answers)[0], ratings(answers)[1], atol=1e-5)
+    assert answers["end"].tolist() == pytest.approx([0.1, SHORTEST / RATE])
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +149,7 @@ def over_time(dimensions, long):
     return dimensions(long, windows=10)
 
 
-def test_ten_minutes_are_heard_in_windows_that_overlap_by_half(over_time, dimensions, long, tmp_path):
+def test_ten_minutes_are_predicted_in_windows_that_overlap_by_half(over_time, dimensions, long, tmp_path):
     assert over_time["start"].tolist() == [*range(0, 595, 5)]
     assert (over_time["end"] - over_time["start"] == 10).all()
     waveform, _ = soundfile.read(long, dtype="float32")
@@ -154,9 +159,9 @@ def test_ten_minutes_are_heard_in_windows_that_overlap_by_half(over_time, dimens
 
 
 def test_the_answer_for_ten_minutes_is_the_mean_of_its_windows(over_time, dimensions, long):
-    found = dimensions(long)
-    assert (found["windows"].tolist(), found["end"].tolist()) == ([119], [600.0])
-    np.testing.assert_allclose(ratings(found)[0], ratings(over_time).mean(0), atol=1e-4)
+    answers = dimensions(long)
+    assert (answers["windows"].tolist(), answers["end"].tolist()) == ([119], [600.0])
+    np.testing.assert_allclose(ratings(answers)[0], ratings(over_time).mean(0), atol=1e-4)
 
 
 def test_the_plot_has_a_point_in_the_middle_of_each_window(over_time):
@@ -191,8 +196,8 @@ def test_garbage_gets_an_error_each_and_the_rest_is_predicted(acoustic, dimensio
     (folder / "notes.txt").write_text("no recording")
     (folder / "._a.wav").write_text("what a file system keeps")
     (tmp_path / "g.raw").write_bytes(bytes(2000))
-    found = dimensions([folder, tmp_path / "absent.wav", tmp_path / "g.raw"]).set_index("file")["error"]
-    errors = {path.removeprefix(f"{tmp_path}/"): error for path, error in found.items()}
+    answers = dimensions([folder, tmp_path / "absent.wav", tmp_path / "g.raw"]).set_index("file")["error"]
+    errors = {path.removeprefix(f"{tmp_path}/"): error for path, error in answers.items()}
     assert [name for name, error in errors.items() if pd.isna(error)] == ["mine/a.wav", "mine/below/f.flac"]
     assert list(errors) == [
         "mine/a.wav",
@@ -242,9 +247,9 @@ class Counting:
 def test_each_window_is_transcribed_by_itself_and_given_text_stays(fusion, speech, tmp_path):
     predictor = load(fusion)
     paths = [write(tmp_path / "a.wav", np.resize(speech, 4 * RATE)), write(tmp_path / "b.wav", speech)]
-    found = predictor(paths, [None, "It was late."], windows=2, recogniser=Counting())
-    assert found["text"].tolist()[:3] == ["32000 samples"] * 3
-    assert set(found["text"].tolist()[3:]) == {"It was late."}
+    answers = predictor(paths, [None, "It was late."], windows=2, recogniser=Counting())
+    assert answers["text"].tolist()[:3] == ["32000 samples"] * 3
+    assert set(answers["text"].tolist()[3:]) == {"It was late."}
 
 
 def test_a_table_brings_files_and_texts(fusion, speech, tmp_path):
@@ -388,3 +393,13 @@ def test_in_the_notebook_an_empty_field_of_text_is_the_empty_text_or_is_transcri
     assert recorder.predict(sounds)["text"].tolist() == [f"{len(speech)} samples"]
     recorder.text.value = "It was late."
     assert recorder.predict(sounds)["text"].tolist() == ["It was late."]
+
+
+@pytest.mark.parametrize("model", ["fusion", "acoustic"])
+def test_the_notebook_predicts_the_recordings_of_its_parameters(model, speech, tmp_path, request):
+    path = write(tmp_path / "a.wav", speech)
+    parameters = {"run": str(request.getfixturevalue(model)), "recordings": [str(path)], "windows": 1.1}
+    papermill.execute_notebook(NOTEBOOK, tmp_path / "out.ipynb", parameters, progress_bar=False, kernel_name="python3")
+    answers = load(parameters["run"])(path, "" if model == "fusion" else None)
+    column = "p_sad" if model == "fusion" else "valence"
+    assert str(round(answers[column].iloc[0], 6)) in (tmp_path / "out.ipynb").read_text()

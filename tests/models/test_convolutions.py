@@ -28,10 +28,10 @@ def always_products(monkeypatch):
 def test_products_give_the_convolution_and_its_gradients(kernel, bands):
     x, weight = given(kernel, bands)
     expected = F.conv2d(x, weight, padding=(1, kernel[1] // 2))
-    found = cnn14.convolve(x, weight)
-    assert found.grad_fn.name() == "_ProductBackward"
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
-    for mine, theirs in zip(gradients(found, x, weight), gradients(expected, x, weight), strict=True):
+    product = cnn14.convolve(x, weight)
+    assert product.grad_fn.name() == "_ProductBackward"
+    torch.testing.assert_close(product, expected, rtol=1e-5, atol=1e-5)
+    for mine, theirs in zip(gradients(product, x, weight), gradients(expected, x, weight), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
 
 
@@ -45,11 +45,11 @@ def test_the_gradients_are_those_of_finite_differences():
 def test_in_autocast_products_are_in_its_precision_and_gradients_in_the_weights():
     x, weight = given((3, 3), 4)
     with torch.autocast("cpu", torch.bfloat16):
-        found = cnn14.convolve(x, weight)
-    assert found.dtype == torch.bfloat16
+        product = cnn14.convolve(x, weight)
+    assert product.dtype == torch.bfloat16
     expected = F.conv2d(x, weight, padding=1)
-    torch.testing.assert_close(found.float(), expected, rtol=0.02, atol=0.1)
-    for mine, theirs in zip(gradients(found, x, weight), gradients(expected, x, weight), strict=True):
+    torch.testing.assert_close(product.float(), expected, rtol=0.02, atol=0.1)
+    for mine, theirs in zip(gradients(product, x, weight), gradients(expected, x, weight), strict=True):
         assert mine.dtype == torch.float32
         assert (mine - theirs).norm() < 0.01 * theirs.norm()
 

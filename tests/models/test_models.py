@@ -112,8 +112,8 @@ def test_zeroed_projection_is_the_acoustic_model():
     fused.eval()
     logmel, frames = torch.cat([speech(64, seed=1), speech(64, seed=2)]), torch.tensor([64, 40])
     with torch.inference_mode():
-        heard, read = acoustic(logmel, frames), fused(logmel, frames, torch.randn(2, 5, generator=generator()))
-    assert torch.equal(heard.logits, read.logits)
+        plain, conditioned = acoustic(logmel, frames), fused(logmel, frames, torch.randn(2, 5, generator=generator()))
+    assert torch.equal(plain.logits, conditioned.logits)
 
 
 def test_parameters_are_as_many_as_published():

@@ -84,8 +84,8 @@ def test_one_utterance_is_answered_as_transformers_would(tmp_path, family):
     own = FAMILIES[family][1].from_pretrained(folder).eval()
     with torch.inference_mode():
         expected = own(sound[:, :8_000]).last_hidden_state.mean(1)
-        found = model(sound, torch.tensor([8_000])).embedding
-    assert torch.allclose(found, expected, atol=1e-5)
+        embedding = model(sound, torch.tensor([8_000])).embedding
+    assert torch.allclose(embedding, expected, atol=1e-5)
 
 
 def test_the_preprocessor_says_whether_loudness_counts(tmp_path, encoder):
@@ -145,8 +145,8 @@ def test_a_model_is_saved_and_loaded_without_its_encoder(tmp_path):
     checkpoint.save(model, arguments, tmp_path / "model.safetensors")
     for path in (tmp_path / "encoder").iterdir():
         path.unlink()
-    again, found = checkpoint.load(tmp_path / "model.safetensors")
-    assert found["family"] == "wav2vec2"
+    again, saved = checkpoint.load(tmp_path / "model.safetensors")
+    assert saved["family"] == "wav2vec2"
     assert (again.frozen, again.normalise) == (True, False)
     with torch.inference_mode():
         assert torch.allclose(again(*batch(5_000, 700)).logits, model(*batch(5_000, 700)).logits, atol=1e-6)
@@ -160,11 +160,11 @@ def test_batches_hold_the_sound_as_it_was():
     assert np.allclose(kept[0] / packed.FULL_SCALE, rows[0], atol=1 / packed.FULL_SCALE)
     sound = _packed(packed.Waveforms, kept)
     table = pd.DataFrame({"utterance": ["0", "1", "2"]})
-    (found,) = batches.WaveformDataset(sound, table, torch.zeros(3)).batches(8, None)
-    given, lengths = found.inputs
+    (only,) = batches.WaveformDataset(sound, table, torch.zeros(3)).batches(8, None)
+    given, lengths = only.inputs
     assert given.shape == (3, 1_280)
     assert given.dtype == torch.float32
-    for row, length, which in zip(given.numpy(), lengths.tolist(), found.rows.tolist(), strict=True):
+    for row, length, which in zip(given.numpy(), lengths.tolist(), only.rows.tolist(), strict=True):
         assert np.allclose(row[:length], kept[which] / packed.FULL_SCALE)
         assert not row[length:].any()
 
