@@ -259,7 +259,7 @@ def plot_learning_curves(history: pd.DataFrame, simulated: bool = False) -> Figu
 
 
 def _panels(history: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Title and rows of every combination of the columns that tell runs of one model apart, except by their seeds.
+    """Title and rows of every combination of the columns that distinguish runs of one model, except by their seeds.
 
     A column that says no more than the others do is left out, such as a setting that each model has its own value of.
     """
