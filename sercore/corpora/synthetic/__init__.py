@@ -1,7 +1,7 @@
 """Miniature corpora of synthesised speech, written in the native layouts of IEMOCAP and MSP-Podcast, defects included.
 
 They exist so that every reader, model and table can be tried where the licensed corpora are not at hand. What was
-planted (emotions.py) is simpler than what people do: results on them say whether the study works, not what is true.
+simulated (emotions.py) is simpler than human speech: results show whether the study works, not what is true of people.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ RECIPE = 1  # counted up whenever the same settings would give other bytes
 DIGEST = "settings: "
 UNFINISHED = ".part"
 
-__all__ = ["LAYOUTS", "said", "speak"]
+__all__ = ["LAYOUTS", "reference_transcripts", "speak"]
 
 
 def speak(

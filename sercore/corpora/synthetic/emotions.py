@@ -1,4 +1,4 @@
-"""What is planted: how emotions move the voice and the words, and what simulated raters make of them.
+"""The ground truth of the miniatures: how emotions change the voice and the words, and how simulated raters judge them.
 
 A turn has an arousal, a valence and a dominance, each about 0 and mostly within -1 and 1. The voice shows arousal and
 dominance, the words show valence; the raters perceive all three, with noise of their own. So words alone cannot tell
@@ -68,7 +68,7 @@ class Speaker:
 
 @dataclass(frozen=True, kw_only=True)
 class Prosody:
-    """The settings of the synthesiser that a portrayal comes to; units as in espeak.SynthesisRequest."""
+    """Settings of the synthesiser for an affect; units as in espeak.SynthesisRequest."""
 
     rate: float
     pitch: float

@@ -90,7 +90,7 @@ class Script:
 
     @property
     def requests(self) -> list[SynthesisRequest]:
-        """What the synthesiser is told."""
+        """The requests to the synthesiser."""
         return [turn.request for turn in self.turns]
 
 

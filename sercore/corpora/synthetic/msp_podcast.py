@@ -120,7 +120,7 @@ class Script:
 
     @property
     def requests(self) -> list[SynthesisRequest]:
-        """What the synthesiser is told."""
+        """The requests to the synthesiser."""
         return [segment.turn.request for segment in self.segments]
 
 
