@@ -26,11 +26,11 @@ def embedded(tmp_path_factory):
     for name in ("iemocap", "msp-podcast"):
         synthetic.speak(name, root / name, size=0.35, processes=1)
         corpora[name] = {"root": str(root / name)}
-    said = read("iemocap", root / "iemocap").utterances["transcript"].tolist()
-    heard = read("msp-podcast", root / "msp-podcast").utterances["utterance"]
-    rows = [f'{utterance},"{text}"' for utterance, text in zip(heard, itertools.cycle(said), strict=False)]
-    (root / "heard.csv").write_text("\n".join(["utterance,transcript", *rows]) + "\n", encoding="utf-8")
-    corpora["msp-podcast"]["transcripts"] = str(root / "heard.csv")
+    sentences = read("iemocap", root / "iemocap").utterances["transcript"].tolist()
+    utterances = read("msp-podcast", root / "msp-podcast").utterances["utterance"]
+    rows = [f'{utterance},"{text}"' for utterance, text in zip(utterances, itertools.cycle(sentences), strict=False)]
+    (root / "recognised.csv").write_text("\n".join(["utterance,transcript", *rows]) + "\n", encoding="utf-8")
+    corpora["msp-podcast"]["transcripts"] = str(root / "recognised.csv")
     return corpora
 
 

@@ -1,7 +1,7 @@
 """The commands of the command line, a module for each part of the work. Only they print.
 
 Each module has `add(commands)`, which registers its commands; a command takes its arguments and returns the exit
-status: 0, or 1 where it ran and something in it failed. What was asked wrongly is raised; `cli.main` tells it.
+status: 0, or 1 where it ran and something in it failed. It raises an error for wrong arguments; `cli.main` prints it.
 """
 
 import time
@@ -26,5 +26,5 @@ def progress(what: str) -> Callable[..., None]:
 
 
 def seconds(start: float) -> str:
-    """The time since `start` of time.monotonic, to be printed."""
+    """The time since `start`, a value of time.monotonic(), as text."""
     return f"{time.monotonic() - start:.1f} s"

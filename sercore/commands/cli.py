@@ -1,4 +1,4 @@
-"""The command line: `sercore --help` lists the commands; each module of `commands/` has some."""
+"""The command line: `sercore --help` lists the commands; each module of `commands/` adds some."""
 
 import argparse
 import sys
@@ -9,19 +9,19 @@ COMMANDS = (corpora, transcripts, plan, run, status, models, report)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse `arguments` (default: the process's), do what they ask for, and return the exit status.
+    """Execute the command that `arguments` (default: those of the process) name, and return the exit status.
 
-    A mistake in what was asked (a wrong path, an unknown name, a broken file) is told in words, with status 2.
+    A mistake of the user (a wrong path, an unknown name, a broken file) is printed without a traceback, with status 2.
     """
-    asked = _parser().parse_args(arguments)
+    args = _parser().parse_args(arguments)
     try:
-        return asked.do(asked)
+        return args.do(args)
     except (ValueError, OSError, ImportError) as error:
-        print(f"sercore {asked.command}: {error}", file=sys.stderr)
+        print(f"sercore {args.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(
-            f"\nsercore {asked.command}: interrupted; what is complete is kept, the same command goes on",
+            f"\nsercore {args.command}: interrupted; what is complete is kept, the same command goes on",
             file=sys.stderr,
         )
         return 130

@@ -1,4 +1,4 @@
-"""A study as a page to be passed on: `sercore report`."""
+"""The results of a study as one page: `sercore report`."""
 
 import argparse
 import time
@@ -16,14 +16,14 @@ def add(commands: argparse._SubParsersAction) -> None:
     report.set_defaults(do=_report)
 
 
-def _report(asked: argparse.Namespace) -> int:
+def _report(args: argparse.Namespace) -> int:
     from sercore.analysis.report import missing, write  # seconds: only where they are needed
 
     start = time.monotonic()
-    plan = config.load(asked.parameters)
-    lacking = missing(plan)
-    path = write(plan, files.resolve(asked.output) if asked.output else None)
-    print(f"study {plan.name}: {path} ({path.stat().st_size / 1e6:.1f} MB, {seconds(start)})")
+    study = config.load(args.parameters)
+    lacking = missing(study)
+    path = write(study, files.resolve(args.output) if args.output else None)
+    print(f"study {study.name}: {path} ({path.stat().st_size / 1e6:.1f} MB, {seconds(start)})")
     for what in lacking:
         print(f"  {what}")
     return 0

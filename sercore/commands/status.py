@@ -1,4 +1,4 @@
-"""A study seen from outside: `sercore status`."""
+"""How far a study has come: `sercore status`."""
 
 import argparse
 import sys
@@ -14,50 +14,58 @@ from sercore.study.progress import STATES, duration
 
 MOST = 20  # runs of one kind that are listed
 SOURCE_LINES = 6  # of a failing cell
-EXIT = """exit status: 0 as it should be; 1 a run has failed, or with --verify a run's inputs have changed;
-2 a mistake in what was asked; 130 interrupted. With --failed it is that of `sercore run`."""
+EXIT = """exit status: 0 all is well; 1 a run has failed, or with --verify a run's inputs have changed;
+2 a mistake in the arguments; 130 interrupted. With --failed it is that of `sercore run`."""
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Register the command of this module."""
     status = commands.add_parser(
         "status",
-        help="what of a study is done, running, waiting or failed, and when all of it will be done",
+        help="which runs of a study are done, running, waiting or failed, and the time that is left",
         epilog=EXIT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     status.add_argument("parameters", help="the study's parameters file")
     what = status.add_mutually_exclusive_group()
-    what.add_argument("--watch", action="store_true", help="again and again, until no batch is under way")
-    what.add_argument("--failed", action="store_true", help="run the failed ones again, and nothing else")
-    what.add_argument("--verify", action="store_true", help="which complete runs were made from other inputs than now")
-    status.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="with --watch (default: 2)")
+    what.add_argument(
+        "--watch", action="store_true", help="print it again whenever it changes, until no batch is under way"
+    )
+    what.add_argument("--failed", action="store_true", help="execute the failed runs again, and nothing else")
+    what.add_argument("--verify", action="store_true", help="list complete runs whose inputs have changed since")
+    status.add_argument(
+        "--every",
+        type=float,
+        default=2.0,
+        metavar="SECONDS",
+        help="between two looks, with --watch (default: %(default).0f)",
+    )
     add_workers(status)
     status.set_defaults(do=_status)
 
 
-def _status(asked: argparse.Namespace) -> int:
-    plan = config.load(asked.parameters)
-    if asked.failed:
-        return _again(plan, asked)
-    if asked.verify:
-        return _verify(plan)
-    if asked.watch:
-        table = _watch(plan, asked.every, asked.workers)
+def _status(args: argparse.Namespace) -> int:
+    study = config.load(args.parameters)
+    if args.failed:
+        return _run_failed(study, args)
+    if args.verify:
+        return _verify(study)
+    if args.watch:
+        table = _watch(study, args.every, args.workers)
     else:
-        table = progress.state(plan)
-        print("\n".join(describe(plan, table, asked.workers)))
+        table = progress.state(study)
+        print("\n".join(describe(study, table, args.workers)))
     return 1 if (table["state"] == "failed").any() else 0
 
 
-def _watch(plan: config.Study, every: float, workers: int | None) -> pd.DataFrame:
+def _watch(study: config.Study, every: float, workers: int | None) -> pd.DataFrame:
     """Print the study's state whenever it has changed; in a terminal in place of the one before."""
     shown: list[str] = []
     while True:
         began = time.monotonic()
-        ended = not progress.under_way(plan)
-        table = progress.state(plan)
-        lines = describe(plan, table, workers)
+        ended = not progress.under_way(study)
+        table = progress.state(study)
+        lines = describe(study, table, workers)
         if lines != shown:
             if sys.stdout.isatty():
                 print("\x1b[H\x1b[2J", end="")
@@ -70,56 +78,56 @@ def _watch(plan: config.Study, every: float, workers: int | None) -> pd.DataFram
         time.sleep(progress.pause(every, time.monotonic() - began))
 
 
-def _again(plan: config.Study, asked: argparse.Namespace) -> int:
-    table = progress.state(plan)
+def _run_failed(study: config.Study, args: argparse.Namespace) -> int:
+    table = progress.state(study)
     failed = {(row.section, row.run) for row in table.itertuples() if row.state == "failed"}
     if not failed:
-        print(f"study {plan.name}: no run has failed")
+        print(f"study {study.name}: no run has failed")
         return 0
-    return perform(plan, failed, asked)
+    return perform(study, failed, args)
 
 
-def _verify(plan: config.Study) -> int:
-    """Print what has changed since the complete runs were made, one line a change with the runs that it touches."""
+def _verify(study: config.Study) -> int:
+    """Print what has changed since the complete runs were made, one line per change with the runs that it affects."""
     from sercore.study import verify
 
-    changes = verify.changed(plan)
+    changes = verify.changed(study)
     for severity, rows in changes.groupby("severity", sort=False):
-        for what, touched in rows.groupby("what", sort=False)["run"]:
-            print(f"  {severity}: {what}: {len(touched)} runs, {first(list(touched), 2)}")
+        for what, affected in rows.groupby("what", sort=False)["run"]:
+            print(f"  {severity}: {what}: {len(affected)} runs, {first(list(affected), 2)}")
     inputs = changes.loc[changes["severity"] == verify.INPUT, "run"].nunique()
-    complete = sum(run.complete for run in plan.runs)
-    print(f"study {plan.name}: the inputs of {inputs} of {complete} complete runs have changed since they were made")
+    complete = sum(run.complete for run in study.runs)
+    print(f"study {study.name}: the inputs of {inputs} of {complete} complete runs have changed")
     return 1 if inputs else 0
 
 
-def describe(plan: config.Study, table: pd.DataFrame, workers: int | None = None) -> list[str]:
-    """The state of the study as lines to print: sections, running runs and curves, failing cells."""
+def describe(study: config.Study, table: pd.DataFrame, workers: int | None = None) -> list[str]:
+    """The state of the study as lines to print: sections, running runs with their curves, failed cells."""
     counts = table["state"].value_counts()
-    lines = [f"study {plan.name}: {', '.join(f'{counts.get(name, 0)} {name}' for name in STATES)}, of {len(table)}"]
-    told = progress.batch(plan)
-    if told:
-        since = datetime.fromtimestamp(float(told["started"])).strftime("%d %b %H:%M")
-        lines.append(f"batch on {told['host']}, process {told['pid']}, {told['workers']} workers, since {since}")
-        lines.append(f"dashboard: {told.get('dashboard') or 'none'}")
-    left = progress.remaining(plan, workers, table)
+    lines = [f"study {study.name}: {', '.join(f'{counts.get(name, 0)} {name}' for name in STATES)}, of {len(table)}"]
+    batch = progress.batch(study)
+    if batch:
+        since = datetime.fromtimestamp(float(batch["started"])).strftime("%d %b %H:%M")
+        lines.append(f"batch on {batch['host']}, process {batch['pid']}, {batch['workers']} workers, since {since}")
+        lines.append(f"dashboard: {batch.get('dashboard') or 'none'}")
+    left = progress.remaining(study, workers, table)
     if left:
-        if told or counts.get("running", 0):
+        if batch or counts.get("running", 0):
             lines.append(f"about {duration(left)} to go")
         else:
             lines.append(f"no batch is under way; about {duration(left)} to go once `sercore run` goes on")
     elif left is None:
-        lines.append("no run has been measured yet: nothing tells how long it will take")
-    if told and not counts.get("running", 0) and not counts.get("done", 0):
-        lines.append("no run has begun: caches are filled before")
+        lines.append("no run has been measured yet, so the time that is left is unknown")
+    if batch and not counts.get("running", 0) and not counts.get("done", 0):
+        lines.append("no run has begun: the caches are filled first")
     for section, rows in table.groupby("section", sort=False):
         each = rows["state"].value_counts()
         lines.append(f"{section}: {', '.join(f'{each.get(name, 0)} {name}' for name in STATES)}, of {len(rows)}")
-    runs = dict(zip(table.index, plan.runs, strict=True))
-    for state, tell in (("running", _running), ("failed", _failed)):
+    runs = dict(zip(table.index, study.runs, strict=True))
+    for state, describe_run in (("running", _running), ("failed", _failed)):
         rows = table[table["state"] == state]
         for row in rows.head(MOST).itertuples():
-            lines += tell(row, runs[row.Index], left is not None)
+            lines += describe_run(row, runs[row.Index], left is not None)
         if len(rows) > MOST:
             lines.append(f"  ... and {len(rows) - MOST} more {state}")
     blocked = table[(table["state"] == "waiting") & table["cause"].str.endswith("failed")]
@@ -128,7 +136,7 @@ def describe(plan: config.Study, table: pd.DataFrame, workers: int | None = None
 
 
 def _running(row: tuple, run: config.Run, measured: bool) -> list[str]:
-    """A running run: where it stands, how it learns, and how long it still takes."""
+    """A running run: its fold and epoch, its learning curve, and the time that is left."""
     left = f", about {duration(row.left)} to go" if measured else ""
     lines = [f"  running {row.section}/{row.run}: {duration(row.seconds)}{left}"]
     past = progress.history(run)
@@ -142,15 +150,15 @@ def _running(row: tuple, run: config.Run, measured: bool) -> list[str]:
 
 
 def _failed(row: tuple, run: config.Run, measured: bool) -> list[str]:  # noqa: ARG001 - as _running
-    """A failed run: its cause, when, and the cell that failed."""
-    told = progress.failure(run) or {}
+    """A failed run: its cause, its time, and the cell that failed."""
+    record = progress.failure(run) or {}
     lines = [f"  failed {row.section}/{row.run}: {row.cause}"]
-    details = [str(told["time"])] if "time" in told else []
-    if told.get("attempts", 1) > 1:
-        details.append(f"after {told['attempts']} attempts")
+    details = [str(record["time"])] if "time" in record else []
+    if record.get("attempts", 1) > 1:
+        details.append(f"after {record['attempts']} attempts")
     if details:
         lines.append(f"    {', '.join(details)}; all of it: {run.folder}")
-    source = str(told.get("source") or "").splitlines()
+    source = str(record.get("source") or "").splitlines()
     lines += [f"    | {line}" for line in source[:SOURCE_LINES]]
     if len(source) > SOURCE_LINES:
         lines.append(f"    | ... {len(source) - SOURCE_LINES} more lines")

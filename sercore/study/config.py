@@ -19,14 +19,14 @@ class Run:
     section: str
     name: str  # the grid's values: model=mfcnn14,corpus=iemocap,seed=0
     notebook: Path
-    parameters: dict[str, Any]  # what the notebook is given; no paths of the data
+    parameters: dict[str, Any]  # of the notebook; no paths of the data
     folder: Path
     result: str = files.PREDICTIONS  # the file that its notebook writes last
     needs: tuple[str, ...] = ()  # sections whose results its notebook reads
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells it from the study's other runs: section and name."""
+        """Section and name: no other run of the study has the same."""
         return self.section, self.name
 
     @property
@@ -41,9 +41,7 @@ class Study:
 
     name: str
     path: Path
-    corpora: dict[
-        str, dict[str, Any]
-    ]  # name -> where its release lies, and how to read it: corpora.read(name, **values)
+    corpora: dict[str, dict[str, Any]]  # name -> `root` and the other arguments of corpora.read(name, ...)
     outputs: Path
     runs: tuple[Run, ...]
     analysis: tuple[Path, ...]
@@ -69,7 +67,7 @@ BLOCK_KEYS = {"fixed", "grid"}
 def load(path: str | Path) -> Study:
     """The study in the parameters file `path`, its grids expanded into runs.
 
-    A section is a notebook and a list of blocks; a block has `fixed` values and a `grid` of lists, whose product are
+    A section is a notebook and a list of blocks; a block has `fixed` values and a `grid` of lists, whose product gives
     its runs. Raises ValueError for an unknown key, an empty grid and two runs of the same name.
     """
     path = files.resolve(path)
@@ -85,7 +83,7 @@ def load(path: str | Path) -> Study:
     twice = sorted({f"{section}/{name}" for section, name in names if names.count((section, name)) > 1})
     if twice:
         raise ValueError(
-            f"{path}: two blocks give the same run {twice[0]}; a value that tells them apart belongs into the grid"
+            f"{path}: two blocks give the same run {twice[0]}; put a value in which they differ into the grid"
         )
     analysis = tuple(files.resolve(notebook) for notebook in content.get("analysis", []))
     corpora = {name: located(values, f"{path}, corpus '{name}'") for name, values in content["corpora"].items()}

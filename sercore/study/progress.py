@@ -1,6 +1,6 @@
-"""What of a study is done, running, waiting or failed, how the running ones learn, and when all of it will be done.
+"""Which runs of a study are done, running, waiting or failed, their learning curves, and the time that is left.
 
-Read from the run folders alone, so any process on the same file system can look, while a batch runs or afterwards.
+It is read from the run folders alone, so any process on the same file system can look, during a batch or afterwards.
 """
 
 import contextlib
@@ -23,41 +23,40 @@ from sercore.study.config import Run, Study
 from sercore.study.plan import dependencies, run_parameters
 
 STATES = ("done", "running", "waiting", "failed")
-SILENCE = 120.0  # seconds without a sign of life after which a run whose process is gone does not run
-SILENCE_ELSEWHERE = 1800.0  # likewise, where it cannot be seen whether the process is gone
-OVERDUE = 0.25  # of the time that it took, which a run without epochs is still given when it takes longer than expected
+SILENCE = 120.0  # seconds without a heartbeat after which a run whose process is gone counts as ended
+SILENCE_ELSEWHERE = 1800.0  # likewise on another machine, whose processes cannot be seen from here
+OVERDUE = 0.25  # a run without epochs that takes longer than expected is given this share of its time so far
 BARS = "▁▂▃▄▅▆▇█"
 
 
-def state(plan: Study) -> pd.DataFrame:
+def state(study: Study) -> pd.DataFrame:
     """One row a run, in the study's order.
 
     Columns: section, run, state (one of STATES), fold (that it trains, or trained last), epoch and epochs (of that
     fold), loss and development (score, of the last epoch), seconds (that it took; of a running one until now),
     expected (seconds, of all of it), left (seconds, expected), cause (of a failure, or what it waits for).
     """
-    asked = with_defaults(plan)
-    expected = costs.expected(asked)
-    corpora, folds = costs.extents(asked), costs.fold_counts(asked)
-    rows = [_row(run, expected[run.key], costs.work(run, corpora, folds)) for run in asked.runs]
-    return _blocked(plan, pd.DataFrame(rows))
+    complete_study = with_defaults(study)
+    expected, works = costs.expected(complete_study), costs.works(complete_study)
+    rows = [_row(run, expected[run.key], works[run.key]) for run in complete_study.runs]
+    return _with_causes(study, pd.DataFrame(rows))
 
 
-def with_defaults(plan: Study) -> Study:
-    """`plan` with its notebooks' defaults among the parameters of its runs, so that these tell all of their work."""
-    runs = (dataclasses.replace(run, parameters=run_parameters(run)) for run in plan.runs)
-    return dataclasses.replace(plan, runs=tuple(runs))
+def with_defaults(study: Study) -> Study:
+    """`study` with the defaults of its notebooks among the parameters of its runs."""
+    runs = (dataclasses.replace(run, parameters=run_parameters(run)) for run in study.runs)
+    return dataclasses.replace(study, runs=tuple(runs))
 
 
-def _row(run: Run, expected: float, asked: costs.Work | None) -> dict[str, Any]:
-    """The run's row of `state`, but for what it waits for."""
+def _row(run: Run, expected: float, work: costs.Work | None) -> dict[str, Any]:
+    """The run's row of `state`, without what it waits for."""
     row = {
         "section": run.section,
         "run": run.name,
         "state": "waiting",
         "fold": "",
         "epoch": 0,
-        "epochs": asked.epochs if asked else 0,
+        "epochs": work.epochs if work else 0,
         "loss": np.nan,
         "development": np.nan,
         "seconds": np.nan,
@@ -77,7 +76,7 @@ def _row(run: Run, expected: float, asked: costs.Work | None) -> dict[str, Any]:
             "loss": float(last["loss"]),
             "development": float(last["development"]),
         }
-        row["left"] = _left(run, past, expected, asked)
+        row["left"] = _left(run, past, expected, work)
     now = running(run)
     if now is not None:
         took = max(0.0, time.time() - float(now["started"]))
@@ -90,26 +89,26 @@ def _row(run: Run, expected: float, asked: costs.Work | None) -> dict[str, Any]:
     return row
 
 
-def _left(run: Run, past: pd.DataFrame, expected: float, asked: costs.Work | None) -> float:
-    """Seconds that a run which has trained for some epochs still has, at the speed that it has had."""
-    if asked is None or "seconds" not in past:
+def _left(run: Run, past: pd.DataFrame, expected: float, work: costs.Work | None) -> float:
+    """Seconds that a run which has trained for some epochs still needs, at its mean speed so far."""
+    if work is None or "seconds" not in past:
         return expected
     ended = {path.parent.name.removeprefix("fold=") for path in run.folder.glob(f"fold=*/{files.PREDICTIONS}")}
     begun = past.loc[~past["fold"].astype(str).isin(ended)]
-    epochs = max(0, (asked.trainings - len(ended)) * asked.epochs - len(begun))
+    epochs = max(0, (work.trainings - len(ended)) * work.epochs - len(begun))
     return epochs * float(past["seconds"].mean())
 
 
-def _blocked(plan: Study, table: pd.DataFrame) -> pd.DataFrame:
+def _with_causes(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     """`table` with a cause where a run waits for others."""
     states = dict(zip(zip(table["section"], table["run"], strict=True), table["state"], strict=True))
-    for place, run in enumerate(plan.runs):
+    for place, run in enumerate(study.runs):
         if run.needs and states[run.key] == "waiting":
-            unmet = [other for other in dependencies(plan, run) if states[other.key] != "done"]
+            unmet = [other for other in dependencies(study, run) if states[other.key] != "done"]
             worst = sorted(unmet, key=lambda other: states[other.key] != "failed")
             if worst:
-                told = f"waits for {worst[0].section}/{worst[0].name}"
-                table.loc[place, "cause"] = told + (", which failed" if states[worst[0].key] == "failed" else "")
+                cause = f"waits for {worst[0].section}/{worst[0].name}"
+                table.loc[place, "cause"] = cause + (", which failed" if states[worst[0].key] == "failed" else "")
     return table
 
 
@@ -126,78 +125,81 @@ def history(run: Run) -> pd.DataFrame | None:
 
 
 def running(run: Run) -> dict[str, Any] | None:
-    """Who executes `run` now: host, pid, worker, started, attempt; None where nobody does.
+    """The process that executes `run` now: host, pid, worker, started, attempt; None where there is none.
 
-    What a killed worker left behind does not count: no sign of life for SILENCE, and its process is gone.
+    The record of a killed worker does not count: its process is gone, and there was no heartbeat for SILENCE seconds.
     """
     path = run.folder / files.RUNNING
-    told = _read(path)
-    if told is None:
+    record = files.find_json(path)
+    if record is None:
         return None
-    silent = time.time() - max(_modified(path), _modified(run.folder / files.HEARTBEAT))
-    here = told.get("host") == socket.gethostname()
-    gone = not _alive(int(told.get("pid", 0))) if here else silent > SILENCE_ELSEWHERE
-    return None if gone and silent > SILENCE else told
+    silent = time.time() - max(files.modified(path), files.modified(run.folder / files.HEARTBEAT))
+    here = record.get("host") == socket.gethostname()
+    gone = not files.process_alive(int(record.get("pid", 0))) if here else silent > SILENCE_ELSEWHERE
+    return None if gone and silent > SILENCE else record
 
 
 def failure(run: Run) -> dict[str, Any] | None:
-    """What is recorded of the run's last execution where it failed: time, cause, cell, source, trace, attempts."""
-    return None if run.complete else _read(run.folder / files.FAILURE)
+    """The record of the run's last execution where it failed: time, cause, cell, source, trace, attempts."""
+    return None if run.complete else files.find_json(run.folder / files.FAILURE)
 
 
-def batch(plan: Study) -> dict[str, Any] | None:
+def batch(study: Study) -> dict[str, Any] | None:
     """The batch that executes the study now: host, pid, workers, started, dashboard; None where there is none.
 
-    What a killed batch left behind does not count: its process is gone or, on another machine, no run shows life.
+    The record of a killed batch does not count: its process is gone or, on another machine, no run has a heartbeat.
     """
-    path = plan.folder / files.BATCH
-    told = _read(path)
-    if told is None:
+    path = study.folder / files.BATCH
+    record = files.find_json(path)
+    if record is None:
         return None
-    if told.get("host") == socket.gethostname():
-        return told if _alive(int(told.get("pid", 0))) else None
-    return told if time.time() - _modified(path) < SILENCE_ELSEWHERE or _any_running(plan) else None
+    if record.get("host") == socket.gethostname():
+        return record if files.process_alive(int(record.get("pid", 0))) else None
+    return record if time.time() - files.modified(path) < SILENCE_ELSEWHERE or _any_running(study) else None
 
 
-def remaining(plan: Study, workers: int | None = None, table: pd.DataFrame | None = None) -> float | None:
+def remaining(study: Study, workers: int | None = None, table: pd.DataFrame | None = None) -> float | None:
     """Expected seconds until every run is done that can be, on `workers` (default: those of the batch).
 
-    The schedule of what waits and of what is left of the running ones, the longest first; failed runs and those that
-    need them are left out. None where nothing of the study has been measured yet. `table`: its `state`, if at hand.
+    It is the schedule of the waiting runs and of the rest of the running ones, the longest first; failed runs and those
+    that need them are left out. None where nothing of the study has been measured. `table`: its `state`, if at hand.
     """
-    table = state(plan) if table is None else table
-    told = batch(plan)
-    workers = workers or (told or {}).get("workers") or os.cpu_count() or 1
+    table = state(study) if table is None else table
+    workers = workers or (batch(study) or {}).get("workers") or os.cpu_count() or 1
     active = [place for place in table.index if table.at[place, "state"] in ("running", "waiting")]
     active = [place for place in active if not table.at[place, "cause"].endswith("failed")]
     if not active:
         return 0.0
     if not ((table["state"] == "done") & table["seconds"].notna()).any() and not (table["epoch"] > 0).any():
         return None
-    number = {plan.runs[place].key: task for task, place in enumerate(active)}
+    number = {study.runs[place].key: task for task, place in enumerate(active)}
     edges = {
-        number[plan.runs[place].key]: [number[o.key] for o in dependencies(plan, plan.runs[place]) if o.key in number]
-        for place in active
+        task: [number[other.key] for other in dependencies(study, study.runs[place]) if other.key in number]
+        for task, place in enumerate(active)
     }
     begun = [task for task, place in enumerate(active) if table.at[place, "state"] == "running"]
     return scheduler.computed([table.at[place, "left"] for place in active], edges, workers, begun).wall
 
 
-def follow(plan: Study | str | Path, every: float = 2.0, **bar: Any) -> pd.DataFrame:
-    """Draw how far a study is, in a terminal as in JupyterLab, until its batch has ended or everything is done.
+def follow(study: Study | str | Path, every: float = 2.0, **bar: Any) -> pd.DataFrame:
+    """Draw a progress bar of a study, in a terminal or JupyterLab, until its batch has ended or everything is done.
 
-    Looks every `every` seconds, more rarely where a look takes long, and ends at once where no batch is under way.
-    `bar` are options of tqdm. Returns the last `state`.
+    Args:
+        study: the study, or its parameters file.
+        every: seconds between two looks at the folders; more where a look takes long.
+        bar: options of tqdm.
+
+    Returns: the last `state`; at once where no batch is under way.
     """
-    plan = plan if isinstance(plan, Study) else config.load(plan)
-    return _draw(plan, every, bar, lambda: not under_way(plan), time.sleep)
+    study = study if isinstance(study, Study) else config.load(study)
+    return _draw(study, every, bar, lambda: not under_way(study), time.sleep)
 
 
 @contextlib.contextmanager
-def followed(plan: Study, every: float = 2.0, **bar: Any) -> Iterator[None]:
-    """Draw how far a study is while the block, which runs it, goes on."""
+def followed(study: Study, every: float = 2.0, **bar: Any) -> Iterator[None]:
+    """Draw a progress bar of the study while the block runs it."""
     ended = threading.Event()
-    drawing = threading.Thread(target=_draw, args=(plan, every, bar, ended.is_set, ended.wait), daemon=True)
+    drawing = threading.Thread(target=_draw, args=(study, every, bar, ended.is_set, ended.wait), daemon=True)
     drawing.start()
     try:
         yield
@@ -207,16 +209,16 @@ def followed(plan: Study, every: float = 2.0, **bar: Any) -> Iterator[None]:
 
 
 def _draw(
-    plan: Study, every: float, bar: dict[str, Any], has_ended: Callable[[], bool], wait: Callable[[float], Any]
+    study: Study, every: float, bar: dict[str, Any], has_ended: Callable[[], bool], wait: Callable[[float], Any]
 ) -> pd.DataFrame:
-    with tqdm(total=len(plan.runs), desc=plan.name, unit="run", **bar) as drawn:
+    with tqdm(total=len(study.runs), desc=study.name, unit="run", **bar) as drawn:
         while True:
             began = time.monotonic()
             ended = has_ended()
-            table = state(plan)
+            table = state(study)
             counts = table["state"].value_counts()
             drawn.n = int(counts.get("done", 0))
-            drawn.set_postfix_str(_postfix(counts, remaining(plan, table=table)), refresh=False)
+            drawn.set_postfix_str(_postfix(counts, remaining(study, table=table)), refresh=False)
             drawn.refresh()
             if ended or counts.get("done", 0) == len(table):
                 return table
@@ -224,13 +226,13 @@ def _draw(
 
 
 def pause(every: float, took: float) -> float:
-    """Seconds between two looks of which the last one took `took`: looking must not take from those who train."""
+    """Seconds until the next look after one that took `took`: looking must not slow the training."""
     return max(every, 20 * took)
 
 
-def under_way(plan: Study) -> bool:
+def under_way(study: Study) -> bool:
     """Whether a batch executes the study, on this machine or another one."""
-    return batch(plan) is not None or _any_running(plan)
+    return batch(study) is not None or _any_running(study)
 
 
 def sparkline(values: list[float], width: int = 30) -> str:
@@ -242,7 +244,7 @@ def sparkline(values: list[float], width: int = 30) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A span of time as a person would say it: 45 s, 12 min, 3.4 h, 5 days."""
+    """A duration in words: 45 s, 12 min, 3.4 h, 5.0 days."""
     for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}" if seconds < 10 * size else f"{seconds / size:,.0f} {unit}"
@@ -250,35 +252,9 @@ def duration(seconds: float) -> str:
 
 
 def _postfix(counts: pd.Series, left: float | None) -> str:
-    told = [f"{counts[name]} {name}" for name in ("running", "failed") if counts.get(name, 0)]
-    return ", ".join([*told, *([f"about {duration(left)} to go"] if left else [])])
+    parts = [f"{counts[name]} {name}" for name in ("running", "failed") if counts.get(name, 0)]
+    return ", ".join([*parts, *([f"about {duration(left)} to go"] if left else [])])
 
 
-def _any_running(plan: Study) -> bool:
-    return any(running(run) is not None for run in plan.runs if not run.complete)
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """The content of a JSON file that others write and remove."""
-    try:
-        return files.read_json(path)
-    except (OSError, ValueError):
-        return None
-
-
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _alive(pid: int) -> bool:
-    """Whether a process of this machine has the number `pid`."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid > 0
+def _any_running(study: Study) -> bool:
+    return any(running(run) is not None for run in study.runs if not run.complete)

@@ -1,7 +1,7 @@
 """Whether a complete run would come out the same today: what it was made from, against what is there now.
 
 A run records digests of its corpora, its settings and its software in provenance.json, and its folder holds the
-notebook that was executed and the parameters. None of it is needed to read results; it is for whoever doubts them.
+executed notebook and the parameters. None of it is needed to read results; it is for checking them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,13 +14,14 @@ import pandas as pd
 
 from sercore import corpora, files, settings
 from sercore.corpora import Corpus, transcripts
+from sercore.registry import MODELS
 from sercore.schema import first
 from sercore.study.config import Run, Study
-from sercore.study.plan import dependencies, run_parameters
+from sercore.study.plan import dependencies, label, run_parameters
 
-INPUT = "input"  # something that the numbers follow from is another: the run would come out differently
+INPUT = "input"  # corpora, parameters or settings: the run would come out differently
 SOFTWARE = "software"  # versions, code or prose: the run may come out differently
-UNKNOWN = "unknown"  # it was not recorded, or is not there to be compared
+UNKNOWN = "unknown"  # not recorded, or not there to be compared
 COLUMNS = ("run", "what", "severity")
 Change = tuple[str, str]  # what, severity
 KINDS = {
@@ -32,35 +33,34 @@ KINDS = {
 TABLES = {"table": "its table of utterances", "transcripts": "its transcripts", "audio": "its audio files"}
 
 
-def changed(plan: Study) -> pd.DataFrame:
-    """What has changed since the complete runs of `plan` were made: one row a change, none where nothing has.
+def changed(study: Study) -> pd.DataFrame:
+    """What has changed since the complete runs of `study` were made: one row a change, none where nothing has.
 
     Columns: `run`, its section/name; `what`, a line to print; `severity`. That is INPUT for corpora, parameters,
     settings, the code of the notebook and results that the run reads; SOFTWARE for the package, its requirements and
-    the notebook's prose; UNKNOWN where something cannot be compared. A change of the audio does not count for a run
-    that only reads, nor one of the transcripts for a run that only hears. Each corpus is read once.
+    the notebook's prose; UNKNOWN where something cannot be compared. A change of the audio does not count for a model
+    that uses text alone, nor one of the transcripts for a model that uses audio alone. Each corpus is read once.
     """
     here = files.provenance()
-    present = _Present(plan)
-    found: list[tuple[str, str, str]] = []
-    for run in plan.runs:
+    present = _Present(study)
+    rows: list[tuple[str, str, str]] = []
+    for run in study.runs:
         if run.complete:
-            name = f"{run.section}/{run.name}"
-            found += [(name, what, severity) for what, severity in _changes(plan, run, here, present)]
-    return pd.DataFrame(found, columns=list(COLUMNS))
+            rows += [(label(run), what, severity) for what, severity in _changes(study, run, here, present)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _changes(plan: Study, run: Run, here: Mapping[str, Any], present: "_Present") -> Iterable[Change]:
-    """What has changed for one run, whose corpora are now as `present` has them and its software as `here` says."""
+def _changes(study: Study, run: Run, here: Mapping[str, Any], present: "_Present") -> Iterable[Change]:
+    """What has changed for one run; `here` is the software and `present` the corpora of today."""
     path = run.folder / files.PROVENANCE
     recorded = files.read_json(path) if path.exists() else {}
-    asked = run_parameters(run)
-    differs = files.other_parameters(run.folder, asked)
+    parameters = run_parameters(run)
+    differs = files.other_parameters(run.folder, parameters)
     if differs:
-        yield f"the study asks for another {', '.join(differs)}", INPUT
-    yield from _settings(recorded, asked)
-    yield from _corpora(plan, recorded, asked.get("model", ""), present)
-    yield from _needed(plan, run)
+        yield f"the study has another {', '.join(differs)} now", INPUT
+    yield from _settings(recorded, parameters)
+    yield from _corpora(study, recorded, parameters.get("model", ""), present)
+    yield from _needed(study, run)
     yield from _notebook(run)
     if not recorded:
         yield f"it has no {files.PROVENANCE}", UNKNOWN
@@ -68,17 +68,17 @@ def _changes(plan: Study, run: Run, here: Mapping[str, Any], present: "_Present"
         yield from _software(recorded, here)
 
 
-def _settings(recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterable[Change]:
-    """Settings whose defaults have changed: those that were used, against those that the parameters stand for now."""
+def _settings(recorded: Mapping[str, Any], parameters: Mapping[str, Any]) -> Iterable[Change]:
+    """Settings whose defaults have changed: those that were used, against those that follow from the parameters now."""
     for kind, held in recorded.get("settings", {}).items():
-        if kind not in KINDS or kind not in asked:
+        if kind not in KINDS or kind not in parameters:
             continue
         try:
             if kind == "training":
-                now = asdict(settings.training(asked["model"], asked[kind]))
+                now = asdict(settings.training(parameters["model"], parameters[kind]))
             else:
-                own = {f.name: asked[f.name] for f in fields(KINDS[kind]) if f.name in asked}  # a parameter by itself
-                now = asdict(settings.build(KINDS[kind], {**asked[kind], **own}))
+                own = {f.name: parameters[f.name] for f in fields(KINDS[kind]) if f.name in parameters}  # alone
+                now = asdict(settings.build(KINDS[kind], {**parameters[kind], **own}))
         except ValueError as error:
             yield f"its {kind} are refused now: {error}", INPUT
             continue
@@ -89,25 +89,25 @@ def _settings(recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterable
                 yield f"{kind}.{name} was {value}, now {now[name]}", INPUT
 
 
-def _corpora(plan: Study, recorded: Mapping[str, Any], model: str, present: "_Present") -> Iterable[Change]:
-    """Corpora that are not what the run saw of them."""
-    told = recorded.get("corpora")
-    if not isinstance(told, Mapping):
+def _corpora(study: Study, recorded: Mapping[str, Any], model: str, present: "_Present") -> Iterable[Change]:
+    """Corpora that differ from those that the run used."""
+    used = recorded.get("corpora")
+    if not isinstance(used, Mapping):
         return
     text = recorded.get("settings", {}).get("text", {})
-    new = [name for name in plan.corpora if name not in told]
+    new = [name for name in study.corpora if name not in used]
     if new:
         yield f"it was not tested on {', '.join(new)}, of the study's corpora", INPUT
-    bare = sorted(name for name, held in told.items() if "fingerprint" not in held)
+    bare = sorted(name for name, held in used.items() if "fingerprint" not in held)
     if bare:
         yield f"no fingerprint of {', '.join(bare)} was recorded", UNKNOWN
-    for name, held in told.items():
+    for name, held in used.items():
         if name in bare:
             continue
-        if name not in plan.corpora:
+        if name not in study.corpora:
             yield f"{name} is no corpus of the study now", INPUT
             continue
-        now = present.fingerprint(name, text if _reads(model) else {})
+        now = present.fingerprint(name, text if _uses_text(model) else {})
         if isinstance(now, str):
             yield f"{name} cannot be compared: {now}", UNKNOWN
             continue
@@ -117,50 +117,50 @@ def _corpora(plan: Study, recorded: Mapping[str, Any], model: str, present: "_Pr
             yield f"{name}: {', '.join(other)} changed", INPUT
 
 
-def _reads(model: str) -> bool:
-    return settings.uses_text(model) or model not in settings.TRAINED_MODELS
+def _uses_text(model: str) -> bool:
+    return model not in MODELS or MODELS[model].uses_text
 
 
 def _matters(part: str, model: str) -> bool:
+    """Whether the results of `model` follow from the `part` of a corpus; an unknown model may use all of it."""
     if part == "audio":
-        return model != settings.TEXT_MODEL
-    return part != "transcripts" or _reads(model)
+        return model not in MODELS or MODELS[model].uses_audio
+    return part != "transcripts" or _uses_text(model)
 
 
 class _Present:
     """The corpora of a study as they are now, each read once."""
 
-    def __init__(self, plan: Study) -> None:
+    def __init__(self, study: Study) -> None:
         """Nothing is read yet."""
-        self._plan = plan
+        self._plan = study
         self._read: dict[str, Corpus] = {}
-        self._found: dict[tuple[str, str], dict[str, str] | str] = {}
+        self._fingerprints: dict[tuple[str, str], dict[str, str] | str] = {}
 
     def fingerprint(self, name: str, text: Mapping[str, Any]) -> dict[str, str] | str:
-        """Digests of a corpus as a run with the text settings `text` would see it; or why there are none."""
+        """Digests of a corpus with the transcripts of the text settings `text`; or why there are none."""
         key = (name, repr(sorted(text.items())))
-        if key not in self._found:
+        if key not in self._fingerprints:
             try:
-                self._found[key] = self._told(name, text).fingerprint
+                self._fingerprints[key] = self._with_transcripts(name, text).fingerprint
             except (OSError, ValueError) as error:
-                self._found[key] = str(error).splitlines()[0]
-        return self._found[key]
+                self._fingerprints[key] = str(error).splitlines()[0]
+        return self._fingerprints[key]
 
-    def _told(self, name: str, text: Mapping[str, Any]) -> Corpus:
+    def _with_transcripts(self, name: str, text: Mapping[str, Any]) -> Corpus:
         if name not in self._read:
             options = dict(self._plan.corpora[name])
             self._read[name] = corpora.read(name, options.pop("root"), **options)
         return transcripts.apply_transcripts(self._read[name], settings.build(settings.TextSettings, text))
 
 
-def _needed(plan: Study, run: Run) -> Iterable[Change]:
+def _needed(study: Study, run: Run) -> Iterable[Change]:
     """Results that the run reads and that are missing, or younger than its own."""
-    for other in dependencies(plan, run):
-        name = f"{other.section}/{other.name}"
+    for other in dependencies(study, run):
         if not other.complete:
-            yield f"it was made from {name}, which is not complete", INPUT
+            yield f"it was made from {label(other)}, which is not complete", INPUT
         elif _written(other) > _written(run):
-            yield f"{name}, which it reads, was written later", INPUT
+            yield f"{label(other)}, which it reads, was written later", INPUT
 
 
 def _written(run: Run) -> int:

@@ -1,12 +1,18 @@
-"""The command line: what it prints, and that a mistake is told in words with status 2."""
+"""The command line: what it prints, and that a mistake is an error of one screen with status 2."""
 
+import sys
+
+import nbformat
 import pytest
 import yaml
+from nbformat.v4 import new_code_cell, new_notebook
 
+from sercore import commands, files
 from sercore.commands import cli
+from sercore.study import config
 
 
-def test_check_prints_what_is_found(embedded, capsys):
+def test_check_prints_a_summary_of_the_corpus(embedded, capsys):
     assert cli.main(["check", "iemocap", embedded["iemocap"]["root"]]) == 0
     printed = capsys.readouterr().out
     assert "SIMULATED" in printed
@@ -21,29 +27,35 @@ def test_check_prints_what_is_found(embedded, capsys):
         (["check", "iemocap", "nowhere"], "does not exist"),
         (["run", "parameters/dmeo.yaml"], "no parameters file"),
         (["run", "parameters/demo.yaml", "--section", "categoris"], "did you mean 'categories'"),
+        (
+            ["run", "parameters/demo.yaml", "--where", "modle=bert"],
+            "no run has a parameter 'modle'; did you mean 'model'",
+        ),
+        (["run", "parameters/demo.yaml", "--where", "model=brt"], "no run has model=brt; there is "),
+        (["run", "parameters/demo.yaml", "--where", "model"], "--where: expected KEY=VALUE,KEY=VALUE,..., not 'model'"),
     ],
 )
-def test_a_mistake_is_told_on_one_screen(arguments, complaint, capsys):
+def test_a_mistake_is_an_error_of_one_screen(arguments, complaint, capsys):
     assert cli.main(arguments) == 2
-    told = capsys.readouterr().err
-    assert complaint in told
-    assert len(told.splitlines()) < 20
-    assert "Traceback" not in told
+    printed = capsys.readouterr().err
+    assert complaint in printed
+    assert len(printed.splitlines()) < 20
+    assert "Traceback" not in printed
 
 
 def test_run_says_what_it_did_and_a_second_run_that_there_is_nothing_to_do(make, capsys):
-    plan = make([0, 1])
-    assert cli.main(["run", str(plan.path)]) == 0
+    study = make([0, 1])
+    assert cli.main(["run", str(study.path)]) == 0
     assert "2 runs executed, 0 skipped, 0 failed" in capsys.readouterr().out
-    assert cli.main(["run", str(plan.path)]) == 0
+    assert cli.main(["run", str(study.path)]) == 0
     assert "nothing to do: every run and analysis of study small is complete" in capsys.readouterr().out
 
 
 def test_a_failed_run_shows_in_the_exit_status_and_in_status(make, capsys):
-    plan = make([13, 1])
-    assert cli.main(["run", str(plan.path)]) == 1
+    study = make([13, 1])
+    assert cli.main(["run", str(study.path)]) == 1
     assert "FAILED" in capsys.readouterr().out
-    assert cli.main(["status", str(plan.path)]) == 1
+    assert cli.main(["status", str(study.path)]) == 1
     printed = capsys.readouterr().out
     assert "s: 1 done, 0 running, 0 waiting, 1 failed, of 2" in printed
     assert "seed 13 brings bad luck" in printed
@@ -56,8 +68,80 @@ def test_plan_counts_the_trainings_of_the_papers_grid(capsys):
 
 
 def test_an_incomplete_study_is_not_analysed(make, capsys, tmp_path):
-    plan = make([13])
-    content = yaml.safe_load(plan.path.read_text()) | {"analysis": [str(tmp_path / "n.ipynb")]}
-    plan.path.write_text(yaml.safe_dump(content))
-    assert cli.main(["run", str(plan.path)]) == 1
+    study = make([13])
+    content = yaml.safe_load(study.path.read_text()) | {"analysis": [str(tmp_path / "n.ipynb")]}
+    study.path.write_text(yaml.safe_dump(content))
+    assert cli.main(["run", str(study.path)]) == 1
     assert "analysis notebooks wait until every run of the study is complete" in capsys.readouterr().out
+
+
+def test_analyses_follow_a_complete_study_and_its_results_are_printed(make, capsys, tmp_path):
+    study = make([0])
+    cells = [
+        new_code_cell('study = ""', metadata={"tags": ["parameters"]}),
+        new_code_cell("import pathlib, yaml\ncontent = yaml.safe_load(pathlib.Path(study).read_text())"),
+    ]
+    kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), tmp_path / "analysis.ipynb")
+    content = yaml.safe_load(study.path.read_text()) | {"analysis": [str(tmp_path / "analysis.ipynb")]}
+    study.path.write_text(yaml.safe_dump(content))
+    files.write_text(study.folder / "tables" / "table_1.md", "| the table |")
+    files.write_bytes(study.folder / "figures" / "curve.png", b"")
+    assert cli.main(["run", str(study.path), "--workers", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "1 runs executed, 0 skipped, 0 failed; 1 analyses executed" in printed
+    assert "| the table |" in printed
+    assert f"figure: {study.folder / 'figures' / 'curve.png'}" in printed
+    assert cli.main(["run", str(study.path), "--workers", "1"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    cells[1].source = "raise ValueError('no table')"
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), tmp_path / "analysis.ipynb")
+    assert cli.main(["run", str(study.path), "--workers", "1"]) == 1
+    assert "analysis/analysis: FAILED" in capsys.readouterr().out
+
+
+def test_only_the_chosen_runs_are_executed_with_a_bar_in_a_terminal(make, capsys, monkeypatch):
+    study = make([0, 1])
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert cli.main(["run", str(study.path), "--section", "s", "--where", "seed=1", "--workers", "1"]) == 0
+    printed = capsys.readouterr()
+    assert "study small: 1 runs, 0 complete" in printed.out
+    assert "[1/1] s/seed=1: " in printed.out
+    assert "small: " in printed.err
+    assert [run.complete for run in study.runs] == [False, True]
+
+
+@pytest.mark.parametrize("workers", ["0", "two"])
+def test_a_number_of_workers_is_at_least_1(workers, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", "parameters/demo.yaml", "--workers", workers])
+    assert ended.value.code == 2
+    assert f"expected 1 or more, not {workers}" in capsys.readouterr().err
+
+
+def test_an_interrupted_command_says_that_it_can_go_on(make, capsys, monkeypatch):
+    study = make([0])
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(config, "load", interrupt)
+    assert cli.main(["run", str(study.path)]) == 130
+    assert "interrupted; what is complete is kept" in capsys.readouterr().err
+
+
+def test_the_report_is_written_to_the_outputs_and_names_what_is_missing(make, capsys):
+    study = make([0], model="cnn14")
+    assert cli.main(["report", str(study.path)]) == 0
+    assert "Section 's': 1 run not complete (seed=0)." in capsys.readouterr().out
+    assert (study.folder / "report.html").exists()
+
+
+def test_a_bar_is_drawn_in_a_terminal_only(capsys, monkeypatch):
+    draw = commands.progress("reading")
+    draw(1, 2)
+    draw(2, 2)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    draw(1, 2, "writing")
+    assert "writing" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """`sercore plan`: trainings, GPU-hours from a speed, and the schedule on several workers."""
 
 import pytest
+import yaml
 
 from sercore import files
 from sercore.commands import cli
@@ -18,12 +19,13 @@ def test_what_is_assumed_says_so(capsys):
     printed = plan(capsys, PAPER)
     assert "study paper: 175 runs, 735 trainings, " in printed
     assert "assumed: 1,900 utterances/s" in printed
+    assert "cnn14: 225 trainings, 23.7 GPU-hours at 1,900 utterances/s, assumed" in printed
     assert "msp-podcast: 58,619 utterances of 5.8 s, assumed: the published release" in printed
 
 
 def test_the_hours_are_the_utterances_that_are_passed_over_the_speed():
     study = progress.with_defaults(config.load(PAPER))
-    seconds = costs.planned(study, {"": 1900.0})
+    seconds = costs.planned(study, {"cnn14": 1900.0})
     # 60 epochs of 38,000 utterances, and a third of the 7,600 that are predicted after each
     assert seconds["multitask", "model=cnn14,corpus=msp-podcast,seed=0"] == pytest.approx(
         60 * (38_100 + 7_600 / 3) / 1900 + costs.START, rel=0.01
@@ -42,30 +44,44 @@ def test_twice_the_speed_is_half_of_the_hours(capsys):
     assert hours("--utterances-per-second", "950") == pytest.approx(2 * hours(), rel=0.01)
 
 
+def bench(path, rates, **extra):
+    """A file as `make bench` writes it."""
+    speeds = {model: {"ours": rate} for model, rate in rates.items()}
+    files.write_json(path, {"device": "Some GPU", "width": 64, "utterances_per_second": speeds} | extra)
+    return str(path)
+
+
 def test_measured_speeds_take_the_place_of_the_assumption(tmp_path, capsys):
-    path = tmp_path / "throughput.json"
-    rates = {model: {"ours": rate} for model, rate in (("cnn14", 1000.0), ("mfcnn14", 900.0), ("bert", 4000.0))}
-    files.write_json(path, {"device": "Some GPU", "width": 64, "utterances_per_second": rates})
-    printed = plan(capsys, PAPER, "--throughput", str(path))
+    path = bench(tmp_path / "throughput.json", {"cnn14": 1000.0, "mfcnn14": 900.0, "bert": 4000.0})
+    printed = plan(capsys, PAPER, "--throughput", path)
     assert "measured on Some GPU: cnn14 1,000, mfcnn14 900, bert 4,000 utterances/s" in printed
-    assert "utterances/s of training, for every model" not in printed
+    assert "GPU-hours at 1,000 utterances/s, measured\n" in printed
+    assert "GPU-hours at 900 utterances/s, assumed: as slow as the slowest measured model\n" in printed  # sfcnn14
 
 
-def test_a_speed_of_another_width_is_scaled_and_says_so(tmp_path, capsys):
-    path = tmp_path / "throughput.json"
-    files.write_json(path, {"device": "cpu", "width": 8, "utterances_per_second": {"cnn14": {"ours": 640.0}}})
-    printed = plan(capsys, PAPER, "--throughput", str(path))
-    assert "assumed: measured at width 8, the study has 64: divided by the arithmetic, 64" in printed
-
-
-def test_a_speed_of_another_text_encoder_is_scaled_and_says_so(tmp_path, capsys):
-    path = tmp_path / "throughput.json"
-    rates = {model: {"ours": 100.0} for model in ("cnn14", "bert")}
-    found = {"device": "cpu (Some)", "width": 64, "encoder": "all-minilm-l6-v2", "utterances_per_second": rates}
-    files.write_json(path, found)
-    printed = plan(capsys, PAPER, "--throughput", str(path))
-    assert "measured with all-minilm-l6-v2, the study has bert-base-uncased: divided by 8.1" in printed
+def test_a_speed_of_another_width_or_text_encoder_is_called_assumed(tmp_path, capsys):
+    rates = {"cnn14": 640.0, "bert": 100.0}
+    path = bench(tmp_path / "throughput.json", rates, device="cpu (Some)", width=8, encoder="all-minilm-l6-v2")
+    printed = plan(capsys, PAPER, "--throughput", path)
+    assert "640 utterances/s, assumed: measured with width 8, the study has 64\n" in printed
+    assert "assumed: measured with encoder all-minilm-l6-v2, the study has bert-base-uncased\n" in printed
     assert "hours of that processor" in printed
+
+
+def test_the_schedule_of_the_papers_grid_on_several_workers(capsys):
+    printed = plan(capsys, PAPER, "--workers", "1", "8")
+    assert "25 runs wait for others" in printed
+    one, eight = (line.split() for line in printed.splitlines()[-2:])
+    assert (one[0], one[-1], eight[0]) == ("1", "0.0%", "8")
+    assert float(one[1]) / 8 <= float(eight[1]) < 1.1 * float(one[1]) / 8
+
+
+def test_a_corpus_on_this_disk_is_counted(make, capsys, tmp_path):
+    files.write_bytes(tmp_path / "mine" / "a.wav", bytes(64_000))
+    study = make([0])
+    content = yaml.safe_load(study.path.read_text()) | {"corpora": {"mine": {"root": str(tmp_path / "mine")}}}
+    study.path.write_text(yaml.safe_dump(content))
+    assert "mine: 1 utterances of 2.0 s, as they lie on this disk" in plan(capsys, str(study.path))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +93,7 @@ def test_a_speed_of_another_text_encoder_is_scaled_and_says_so(tmp_path, capsys)
         (["--throughput", "pyproject.toml"], "expected what `make bench` writes"),
     ],
 )
-def test_a_mistake_is_told(options, complaint, capsys):
+def test_a_mistake_is_an_error(options, complaint, capsys):
     assert cli.main(["plan", PAPER, *options]) == 2
     assert complaint in capsys.readouterr().err
 

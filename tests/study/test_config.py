@@ -1,4 +1,4 @@
-"""A parameters file becomes runs, or is refused with the line that does not fit."""
+"""A parameters file becomes runs, or is refused with an error that names the wrong part."""
 
 import pytest
 import yaml
@@ -29,7 +29,7 @@ def test_a_grid_becomes_runs_with_readable_names(tmp_path):
     assert study.runs[0].folder.parts[-3:] == ("small", "categories", "model=cnn14,seed=0")
 
 
-def test_a_misspelt_key_is_told_with_the_one_that_was_meant(tmp_path):
+def test_a_misspelt_key_is_an_error_that_names_the_nearest(tmp_path):
     with pytest.raises(ValueError, match="unknown key 'sectoins'; did you mean 'sections'"):
         config.load(write(tmp_path / "x.yaml", sectoins={}))
 
@@ -51,7 +51,21 @@ def test_a_corpus_needs_its_root(tmp_path):
         config.load(write(tmp_path / "x.yaml", corpora={"iemocap": {}}))
 
 
-def test_an_unknown_section_is_told_with_those_there_are(tmp_path):
+def test_an_unknown_section_is_an_error_that_names_the_nearest(tmp_path):
     study = config.load(write(tmp_path / "x.yaml"))
     with pytest.raises(ValueError, match="did you mean 'categories'"):
         study.section("categoires")
+
+
+@pytest.mark.parametrize(
+    ("section", "complaint"),
+    [
+        ("categories", "section 'categories': expected a mapping, found str"),
+        ({"notebook": "n"}, "section 'categories': key 'blocks' is missing"),
+        ({"notebook": "n", "blocks": [{"grid": {"seed": []}}]}, "grid value 'seed' must be a list"),
+        ({"notebook": "n", "blocks": [{"grid": {"seed": 0}}]}, "grid value 'seed' must be a list"),
+    ],
+)
+def test_a_section_is_a_notebook_and_blocks_with_grids(tmp_path, section, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        config.load(write(tmp_path / "x.yaml", sections={"categories": section}))

@@ -1,4 +1,4 @@
-"""Expected seconds: what was measured wins, what is alike is next, and the settings' work fills the rest."""
+"""Expected seconds: measured ones first, then those of similar runs, then utterances and epochs at an assumed rate."""
 
 import pytest
 import yaml
@@ -33,14 +33,14 @@ sections:
 
 
 @pytest.fixture
-def plan(tmp_path):
+def study(tmp_path):
     (tmp_path / "costed.yaml").write_text(SECTIONS.format(outputs=tmp_path / "outputs"), encoding="utf-8")
     return config.load(tmp_path / "costed.yaml")
 
 
-def complete(plan, section, seconds, **like):
+def complete(study, section, seconds, **like):
     """Complete the runs of `section` that are `like` these, each executed once."""
-    for run in plan.section(section):
+    for run in study.section(section):
         if like.items() <= run.parameters.items():
             files.write_json(
                 run.folder / files.EXECUTIONS, {"executions": [{"seconds": seconds, "outcome": "complete"}]}
@@ -48,77 +48,79 @@ def complete(plan, section, seconds, **like):
             files.write_text(run.folder / run.result, "done")
 
 
-def of(plan, section, **like):
-    seconds = costs.expected(plan)
-    found = {seconds[section, run.name] for run in plan.section(section) if like.items() <= run.parameters.items()}
-    assert len(found) == 1, found
-    return found.pop()
+def of(study, section, **like):
+    seconds = costs.expected(study)
+    (one,) = {seconds[section, run.name] for run in study.section(section) if like.items() <= run.parameters.items()}
+    return one
 
 
-def test_every_run_has_a_cost_before_anything_is_measured(plan):
-    seconds = costs.expected(plan)
-    assert list(seconds) == [(run.section, run.name) for run in plan.runs]
+def test_every_run_has_a_cost_before_anything_is_measured(study):
+    seconds = costs.expected(study)
+    assert list(seconds) == [(run.section, run.name) for run in study.runs]
     assert min(seconds.values()) > 0
 
 
-def test_a_complete_run_keeps_its_own_seconds_and_its_seeds_share_them(plan):
-    complete(plan, "categories", 100.0, model="cnn14", corpus="iemocap", seed=0)
-    assert of(plan, "categories", model="cnn14", corpus="iemocap", seed=0) == 100
-    assert of(plan, "categories", model="cnn14", corpus="iemocap", seed=1) == pytest.approx(100)
+def test_a_complete_run_keeps_its_own_seconds_and_its_seeds_share_them(study):
+    complete(study, "categories", 100.0, model="cnn14", corpus="iemocap", seed=0)
+    assert of(study, "categories", model="cnn14", corpus="iemocap", seed=0) == 100
+    assert of(study, "categories", model="cnn14", corpus="iemocap", seed=1) == pytest.approx(100)
 
 
-def test_what_is_measured_scales_what_is_not_by_the_work_that_it_asks_for(plan):
-    before = costs.expected(plan)
-    complete(plan, "categories", 100.0, model="cnn14", corpus="iemocap", seed=0)
-    after = costs.expected(plan)
-    ratio = 100 / before["categories", "model=cnn14,corpus=iemocap,seed=0"]
+def test_unmeasured_runs_are_scaled_by_their_utterances_and_epochs(study):
+    complete(study, "categories", 100.0, model="cnn14", corpus="iemocap", seed=0)
+    expected, works = costs.expected(study), costs.works(study)
+    seconds = 100 / works["categories", "model=cnn14,corpus=iemocap,seed=0"].passed
     for name in ("model=mfcnn14,corpus=iemocap,seed=0", "model=bert,corpus=msp-podcast,seed=1"):
-        assert after["categories", name] == pytest.approx(ratio * before["categories", name])
-    assert after["residuals", "model=cnn14,corpus=msp-podcast,seed=0"] == costs.READING  # it trains nothing
+        assert expected["categories", name] == pytest.approx(seconds * works["categories", name].passed)
+    assert expected["residuals", "model=cnn14,corpus=msp-podcast,seed=0"] == costs.READING  # it trains nothing
 
 
-def test_half_of_the_epochs_in_another_section_are_half_of_the_seconds(plan):
-    complete(plan, "categories", 10_000.0, model="cnn14", corpus="msp-podcast")
-    assert of(plan, "multitask") == pytest.approx(5_000, rel=0.01)
+def test_a_run_without_training_takes_as_long_as_others_without(study):
+    complete(study, "residuals", 3.0, seed=0)
+    assert of(study, "residuals", seed=1) == 3
 
 
-def test_the_median_of_the_nearest_is_taken(plan):
+def test_without_any_measurement_the_rate_is_assumed(study):
+    run = study.section("categories")[0]
+    seconds = costs.START + costs.works(study)[run.key].passed / costs.ASSUMED_RATE
+    assert costs.expected(study)[run.key] == pytest.approx(seconds)
+
+
+def test_half_of_the_epochs_in_another_section_are_half_of_the_seconds(study):
+    complete(study, "categories", 10_000.0, model="cnn14", corpus="msp-podcast")
+    assert of(study, "multitask") == pytest.approx(5_000, rel=0.01)
+
+
+def test_the_median_of_the_nearest_is_taken(study):
     for seed, seconds in ((0, 10.0), (1, 30.0)):
-        complete(plan, "categories", seconds, model="mfcnn14", corpus="iemocap", seed=seed)
-    complete(plan, "categories", 999.0, model="cnn14", corpus="msp-podcast", seed=0)
-    alike = costs.expected(plan)
-    assert alike["categories", "model=mfcnn14,corpus=iemocap,seed=0"] == 10
-    assert alike["categories", "model=cnn14,corpus=msp-podcast,seed=1"] == pytest.approx(999)
+        complete(study, "categories", seconds, model="mfcnn14", corpus="iemocap", seed=seed)
+    complete(study, "categories", 999.0, model="cnn14", corpus="msp-podcast", seed=0)
+    seconds = costs.expected(study)
+    assert seconds["categories", "model=mfcnn14,corpus=iemocap,seed=0"] == 10
+    assert seconds["categories", "model=cnn14,corpus=msp-podcast,seed=1"] == pytest.approx(999)
 
 
-def test_ten_speakers_are_ten_trainings_and_an_official_split_is_one(plan):
-    corpora, folds = costs.extents(plan), costs.fold_counts(plan)
-    found = {
-        (run.section, run.parameters["corpus"]): costs.work(run, corpora, folds)
-        for run in plan.runs
-        if run.parameters["model"] == "cnn14"
-    }
-    assert found["categories", "iemocap"].trainings == 10
-    assert found["categories", "msp-podcast"].trainings == 1
-    assert found["categories", "msp-podcast"].epochs == 60  # the paper's
-    assert found["residuals", "msp-podcast"] is None
+def test_ten_speakers_are_ten_trainings_and_an_official_split_is_one(study):
+    works = costs.works(study)
+    assert works["categories", "model=cnn14,corpus=iemocap,seed=0"].trainings == 10
+    official = works["categories", "model=cnn14,corpus=msp-podcast,seed=0"]
+    assert (official.trainings, official.epochs) == (1, 60)  # the paper's
+    assert works["residuals", "model=cnn14,corpus=msp-podcast,seed=0"] is None
 
 
-def test_named_folds_count_only_where_speakers_are_left_out(plan):
-    content = yaml.safe_load(plan.path.read_text(encoding="utf-8"))
+def test_named_folds_count_only_where_speakers_are_left_out(study):
+    content = yaml.safe_load(study.path.read_text(encoding="utf-8"))
     content["sections"]["categories"]["blocks"][0]["fixed"]["folds"] = ["Ses01F", "Ses03M"]
-    plan.path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    plan = config.load(plan.path)
-    trainings = {
-        run.parameters["corpus"]: costs.work(run, costs.extents(plan), costs.fold_counts(plan)).trainings
-        for run in plan.section("categories")
-    }
+    study.path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    study = config.load(study.path)
+    works = costs.works(study)
+    trainings = {run.parameters["corpus"]: works[run.key].trainings for run in study.section("categories")}
     assert trainings == {"msp-podcast": 1, "iemocap": 2}
 
 
-def test_time_that_an_interrupted_execution_lost_is_no_cost(plan):
-    complete(plan, "categories", 100.0, model="cnn14", corpus="iemocap", seed=0)
-    run = next(run for run in plan.runs if run.complete)
+def test_time_that_an_interrupted_execution_lost_is_no_cost(study):
+    complete(study, "categories", 100.0, model="cnn14", corpus="iemocap", seed=0)
+    run = next(run for run in study.runs if run.complete)
     past = [{"seconds": 9_000, "outcome": "failed"}, {"seconds": 10, "outcome": "complete"}]
     files.write_json(run.folder / files.EXECUTIONS, {"executions": past})
     assert costs.measured(run) == 10
@@ -126,34 +128,39 @@ def test_time_that_an_interrupted_execution_lost_is_no_cost(plan):
     assert costs.measured(run) == costs.START + 42
 
 
-def test_a_run_recorded_by_its_history_alone_is_measured_too(plan):
-    run = plan.runs[0]
+def test_a_run_recorded_by_its_history_alone_is_measured_too(study):
+    run = study.runs[0]
     files.write_text(run.folder / files.HISTORY, "epoch,seconds\n1,20\n2,22\n")
     assert costs.measured(run) is None  # it is not complete
     files.write_text(run.folder / run.result, "done")
     assert costs.measured(run) == costs.START + 42
 
 
-def test_the_size_of_a_corpus_is_what_lies_in_its_folder(plan, tmp_path):
+def test_the_size_of_a_corpus_is_what_lies_in_its_folder(study, tmp_path):
     for number in range(20):
         files.write_bytes(tmp_path / f"release/Session1/{number}.wav", bytes(64_000))  # 2 s of 16 bits at 16 kHz
-    content = yaml.safe_load(plan.path.read_text(encoding="utf-8"))
+    content = yaml.safe_load(study.path.read_text(encoding="utf-8"))
     content["corpora"]["iemocap"] = {"root": str(tmp_path / "release")}
-    plan.path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    found = costs.extents(config.load(plan.path))
-    assert found["iemocap"] == (20, pytest.approx(2.0))
-    assert found["msp-podcast"] == (58_619, pytest.approx(5.8))  # nothing lies there: the published counts
+    study.path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    extents = costs.extents(config.load(study.path))
+    assert extents["iemocap"] == (20, pytest.approx(2.0))
+    assert extents["msp-podcast"] == (58_619, pytest.approx(5.8))  # nothing lies there: the published counts
 
 
-def test_wider_networks_and_longer_crops_cost_more(plan):
-    corpora, folds = costs.extents(plan), costs.fold_counts(plan)
-
-    def flop(**parameters):
-        run = next(run for run in plan.runs if run.parameters["model"] == "cnn14")
-        changed = config.Run(**{**vars(run), "parameters": run.parameters | parameters})
-        return costs.work(changed, corpora, folds).flop
-
-    assert flop(network={"width": 32}) == pytest.approx(flop() / 4)
-    assert flop(features={"mels": 32}) == pytest.approx(flop() / 2)
-    assert flop(training={"crop_seconds": 2.9}) == pytest.approx(flop() / 2)
-    assert flop() == pytest.approx(3 * 23.2e9, rel=0.01)  # a training step of 5.8 s, counted by torch's FLOP counter
+def test_a_complete_run_knows_the_size_of_a_corpus_and_its_folds(study):
+    content = yaml.safe_load(study.path.read_text(encoding="utf-8"))
+    content["corpora"] = {
+        "mine": {"root": "nowhere", "reader": "table"},
+        "theirs": {"root": "away", "reader": "iemocap"},
+    }
+    content["sections"]["categories"]["blocks"][0]["grid"]["corpus"] = ["mine"]
+    study.path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    study = config.load(study.path)
+    assert costs.extents(study) == {"mine": costs.UNKNOWN, "theirs": (10_039, pytest.approx(4.5))}
+    run = study.section("categories")[0]
+    assert costs.works(study)[run.key].trainings == 1
+    files.write_text(run.folder / run.result, "done")
+    record = {"corpora": {"mine": {"utterances": 70}, "gone": {"utterances": 1}}, "folds": {"A": {}, "B": {}, "C": {}}}
+    files.write_json(run.folder / files.PROVENANCE, record)
+    assert costs.extents(study)["mine"].utterances == 70
+    assert costs.works(study)[run.key].trainings == 3

@@ -1,4 +1,4 @@
-"""What the run folders tell: which runs are done, running, waiting or failed, and when the rest will be."""
+"""Read from run folders: which runs are done, running, waiting or failed, and the time that is left."""
 
 import json
 import os
@@ -16,7 +16,7 @@ GONE = 2**22 + 1  # above the largest number of a process
 
 
 @pytest.fixture
-def plan(make, tmp_path):
+def study(make, tmp_path):
     """Three seeds of a run of two folds and four epochs, then a section that needs them."""
     make([0])  # its notebook declares model and seed
     content = yaml.safe_load((tmp_path / "small.yaml").read_text(encoding="utf-8"))
@@ -51,7 +51,7 @@ def train(run, fold, epochs, ended=False):
 
 
 def begin(run, pid=None, ago=0.0, host=None):
-    """Somebody executes `run`, and has last shown a sign of life `ago` seconds before now."""
+    """A process executes `run`, whose last heartbeat was `ago` seconds before now."""
     now = {"host": host or socket.gethostname(), "pid": pid or os.getpid(), "started": time.time() - 100, "attempt": 1}
     files.write_json(run.folder / files.RUNNING, now)
     files.write_text(run.folder / files.HEARTBEAT, "")
@@ -63,29 +63,29 @@ def fail(run, cause="cell 4: ValueError: no"):
     files.write_json(run.folder / files.FAILURE, {"cause": cause, "time": "2026-01-01T00:00:00+00:00"})
 
 
-def states(plan):
-    return progress.state(plan)["state"].tolist()
+def states(study):
+    return progress.state(study)["state"].tolist()
 
 
-def test_a_study_begins_with_every_run_waiting(plan):
-    assert states(plan) == ["waiting"] * 5
-    assert progress.remaining(plan, 2) is None  # nothing has been measured
+def test_a_study_begins_with_every_run_waiting(study):
+    assert states(study) == ["waiting"] * 5
+    assert progress.remaining(study, 2) is None  # nothing has been measured
 
 
-def test_done_running_and_failed_runs_are_told_apart(plan):
-    complete(plan.runs[0], 50)
-    begin(plan.runs[1])
-    fail(plan.runs[2])
-    assert states(plan) == ["done", "running", "failed", "waiting", "waiting"]
+def test_done_running_and_failed_runs_are_distinguished(study):
+    complete(study.runs[0], 50)
+    begin(study.runs[1])
+    fail(study.runs[2])
+    assert states(study) == ["done", "running", "failed", "waiting", "waiting"]
 
 
-def test_a_running_run_tells_its_fold_epoch_and_score(plan):
-    run = plan.runs[1]
+def test_a_running_run_has_its_fold_epoch_and_score(study):
+    run = study.runs[1]
     train(run, "A", 4, ended=True)
     os.utime(run.folder / "fold=A" / files.HISTORY, (time.time() - 60,) * 2)
     train(run, "B", 3)
     begin(run)
-    row = progress.state(plan).iloc[1]
+    row = progress.state(study).iloc[1]
     assert row[["fold", "epoch", "epochs"]].tolist() == ["B", 3, 4]
     assert row["development"] == pytest.approx(0.3)
     assert row["loss"] == pytest.approx(1 / 3)
@@ -93,38 +93,38 @@ def test_a_running_run_tells_its_fold_epoch_and_score(plan):
     assert row["left"] == pytest.approx(10)  # one epoch of the second fold
 
 
-def test_a_failed_run_that_runs_again_is_running(plan):
-    fail(plan.runs[0])
-    begin(plan.runs[0])
-    assert states(plan)[0] == "running"
+def test_a_failed_run_that_runs_again_is_running(study):
+    fail(study.runs[0])
+    begin(study.runs[0])
+    assert states(study)[0] == "running"
 
 
-def test_a_complete_run_is_done_whatever_lies_beside_it(plan):
-    complete(plan.runs[0], 50)
-    fail(plan.runs[0])
-    begin(plan.runs[0])
-    assert states(plan)[0] == "done"
+def test_a_complete_run_is_done_whatever_lies_beside_it(study):
+    complete(study.runs[0], 50)
+    fail(study.runs[0])
+    begin(study.runs[0])
+    assert states(study)[0] == "done"
 
 
 @pytest.mark.parametrize(
-    ("pid", "ago", "host", "found"),
+    ("pid", "ago", "host", "expected"),
     [
         (None, 10_000, None, "running"),  # its process lives: it may be in a long epoch
-        (GONE, 10, None, "running"),  # its worker is gone, but its kernel has just been heard of
+        (GONE, 10, None, "running"),  # its worker is gone, but its kernel had a heartbeat just now
         (GONE, 10_000, None, "waiting"),
-        (GONE, 600, "elsewhere", "running"),  # nobody here can tell
+        (GONE, 600, "elsewhere", "running"),  # its process cannot be seen from here
         (GONE, 10_000, "elsewhere", "waiting"),
     ],
 )
-def test_what_a_killed_worker_left_behind_does_not_run(plan, pid, ago, host, found):
-    begin(plan.runs[0], pid, ago, host)
-    assert states(plan)[0] == found
+def test_what_a_killed_worker_left_behind_does_not_run(study, pid, ago, host, expected):
+    begin(study.runs[0], pid, ago, host)
+    assert states(study)[0] == expected
 
 
-def test_a_run_says_what_it_waits_for(plan):
-    complete(plan.runs[0], 50)
-    fail(plan.runs[1])
-    assert progress.state(plan)["cause"].tolist() == [
+def test_a_run_says_what_it_waits_for(study):
+    complete(study.runs[0], 50)
+    fail(study.runs[1])
+    assert progress.state(study)["cause"].tolist() == [
         "",
         "cell 4: ValueError: no",
         "",
@@ -133,39 +133,39 @@ def test_a_run_says_what_it_waits_for(plan):
     ]
 
 
-def test_the_time_that_is_left_counts_what_waits_and_the_rest_of_what_runs(plan):
-    complete(plan.runs[0], 80)
-    train(plan.runs[1], "A", 2)
-    begin(plan.runs[1])
-    reading = progress.state(plan)["expected"].iloc[-1]
+def test_the_time_that_is_left_counts_what_waits_and_the_rest_of_what_runs(study):
+    complete(study.runs[0], 80)
+    train(study.runs[1], "A", 2)
+    begin(study.runs[1])
+    reading = progress.state(study)["expected"].iloc[-1]
     # seed 1 has 6 of its 8 epochs of 10 s before it, seed 2 takes as long as seed 0; then the two that read them
-    assert progress.remaining(plan, 2) == pytest.approx(80 + reading)
-    assert progress.remaining(plan, 1) == pytest.approx(60 + 80 + 2 * reading)
+    assert progress.remaining(study, 2) == pytest.approx(80 + reading)
+    assert progress.remaining(study, 1) == pytest.approx(60 + 80 + 2 * reading)
 
 
-def test_failed_runs_and_what_needs_them_are_not_waited_for(plan):
-    complete(plan.runs[0], 80)
-    complete(plan.runs[1], 80)
-    fail(plan.runs[2])
-    complete(plan.runs[3], 5)
-    assert states(plan) == ["done", "done", "failed", "done", "waiting"]
-    assert progress.remaining(plan, 1) == 0
+def test_failed_runs_and_what_needs_them_are_not_waited_for(study):
+    complete(study.runs[0], 80)
+    complete(study.runs[1], 80)
+    fail(study.runs[2])
+    complete(study.runs[3], 5)
+    assert states(study) == ["done", "done", "failed", "done", "waiting"]
+    assert progress.remaining(study, 1) == 0
 
 
-def test_a_batch_counts_while_its_process_lives(plan):
-    assert progress.batch(plan) is None
-    told = {"host": socket.gethostname(), "pid": os.getpid(), "workers": 2, "started": time.time(), "dashboard": "d"}
-    files.write_json(plan.folder / files.BATCH, told)
-    assert progress.batch(plan) == told
-    assert progress.under_way(plan)
-    files.write_json(plan.folder / files.BATCH, told | {"pid": GONE})
-    assert not progress.under_way(plan)
+def test_a_batch_counts_while_its_process_lives(study):
+    assert progress.batch(study) is None
+    record = {"host": socket.gethostname(), "pid": os.getpid(), "workers": 2, "started": time.time(), "dashboard": "d"}
+    files.write_json(study.folder / files.BATCH, record)
+    assert progress.batch(study) == record
+    assert progress.under_way(study)
+    files.write_json(study.folder / files.BATCH, record | {"pid": GONE})
+    assert not progress.under_way(study)
 
 
-def test_following_ends_with_the_batch_and_draws_how_many_are_done(plan, capsys):
-    complete(plan.runs[0], 80)
-    fail(plan.runs[1])
-    table = progress.follow(plan.path, every=0.01)
+def test_following_ends_with_the_batch_and_draws_how_many_are_done(study, capsys):
+    complete(study.runs[0], 80)
+    fail(study.runs[1])
+    table = progress.follow(study.path, every=0.01)
     assert table["state"].value_counts()["done"] == 1
     drawn = capsys.readouterr().err
     assert "small" in drawn
@@ -173,24 +173,24 @@ def test_following_ends_with_the_batch_and_draws_how_many_are_done(plan, capsys)
     assert "1 failed" in drawn
 
 
-def test_following_goes_on_while_a_batch_is_under_way(plan):
-    told = {"host": socket.gethostname(), "pid": os.getpid(), "workers": 2, "started": time.time(), "dashboard": "d"}
-    files.write_json(plan.folder / files.BATCH, told)
+def test_following_goes_on_while_a_batch_is_under_way(study):
+    record = {"host": socket.gethostname(), "pid": os.getpid(), "workers": 2, "started": time.time(), "dashboard": "d"}
+    files.write_json(study.folder / files.BATCH, record)
 
     def work():
-        for run in plan.runs:
+        for run in study.runs:
             time.sleep(0.1)
             complete(run, 1)
 
     batch = threading.Thread(target=work)
     batch.start()
-    assert (progress.follow(plan, every=0.01, disable=True)["state"] == "done").all()
+    assert (progress.follow(study, every=0.01, disable=True)["state"] == "done").all()
     batch.join()
 
 
-def test_a_study_is_followed_while_it_is_run_and_no_longer(plan, capsys):
-    with progress.followed(plan, every=60):
-        complete(plan.runs[0], 1)  # ends at once, and draws what is done by then
+def test_a_study_is_followed_while_it_is_run_and_no_longer(study, capsys):
+    with progress.followed(study, every=60):
+        complete(study.runs[0], 1)  # ends at once, and draws what is done by then
     assert "1/5" in capsys.readouterr().err
 
 
@@ -202,7 +202,7 @@ def test_a_curve_is_drawn_from_its_lowest_to_its_highest():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(45, "45 s"), (119, "119 s"), (600, "10 min"), (9_000, "2.5 h"), (5 * 86_400, "5.0 days")]
+    ("seconds", "words"), [(45, "45 s"), (119, "119 s"), (600, "10 min"), (9_000, "2.5 h"), (5 * 86_400, "5.0 days")]
 )
-def test_time_is_told_as_one_would_say_it(seconds, told):
-    assert progress.duration(seconds) == told
+def test_durations_in_words(seconds, words):
+    assert progress.duration(seconds) == words

@@ -1,4 +1,4 @@
-"""A complete run whose corpus, notebook, parameters or software changed is found, and told with what changed."""
+"""A complete run whose corpus, notebook, parameters or software changed is listed with what changed."""
 
 import csv
 import io
@@ -48,36 +48,38 @@ def study(embedded, tmp_path):
         },
     }
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(content))
-    plan = config.load(tmp_path / "s.yaml")
-    for run in plan.runs:
-        complete(plan, run)
-    return plan
+    study = config.load(tmp_path / "s.yaml")
+    for run in study.runs:
+        complete(study, run)
+    return study
 
 
 def read(name, options):
     return corpora.read(name, options["root"], **{key: value for key, value in options.items() if key != "root"})
 
 
-def complete(plan, run):
+def complete(study, run):
     """Write what an execution of `run` leaves."""
-    asked = run_parameters(run)
+    parameters = run_parameters(run)
     origin = {}
     if run.section == "multitask":
         used = {
-            kind: asdict(settings.build(cls, asked[kind])) for kind, cls in verify.KINDS.items() if kind != "training"
+            kind: asdict(settings.build(cls, parameters[kind]))
+            for kind, cls in verify.KINDS.items()
+            if kind != "training"
         }
-        used["training"] = asdict(settings.training(asked["model"], asked["training"]))
-        text = settings.build(settings.TextSettings, asked["text"])
-        held = {name: read(name, options) for name, options in plan.corpora.items()}
-        told = {
-            name: transcripts.apply_transcripts(corpus, text) if asked["model"] != "cnn14" else corpus
+        used["training"] = asdict(settings.training(parameters["model"], parameters["training"]))
+        text = settings.build(settings.TextSettings, parameters["text"])
+        held = {name: read(name, options) for name, options in study.corpora.items()}
+        used_corpora = {
+            name: transcripts.apply_transcripts(corpus, text) if parameters["model"] != "cnn14" else corpus
             for name, corpus in held.items()
         }
         origin = {
             "settings": used,
-            "corpora": {name: {"fingerprint": corpus.fingerprint} for name, corpus in told.items()},
+            "corpora": {name: {"fingerprint": corpus.fingerprint} for name, corpus in used_corpora.items()},
         }
-    files.write_yaml(run.folder / files.PARAMETERS, asked)
+    files.write_yaml(run.folder / files.PARAMETERS, parameters)
     files.write_json(run.folder / files.PROVENANCE, files.provenance(**origin))
     notebook = nbformat.read(run.notebook, as_version=4)
     notebook.cells.insert(3, nbformat.v4.new_code_cell("seed = 0", metadata={"tags": ["injected-parameters"]}))
@@ -85,11 +87,11 @@ def complete(plan, run):
     files.write_table(run.folder / run.result, pd.DataFrame({"a": [1]}))
 
 
-def found(plan, severity=verify.INPUT):
-    table = verify.changed(plan)
+def changes(study, severity=verify.INPUT):
+    table = verify.changed(study)
     assert list(table.columns) == list(verify.COLUMNS)
-    chosen = table[table["severity"] == severity]
-    return {name: list(rows["what"]) for name, rows in chosen.groupby("run", sort=False)}
+    rows_of_severity = table[table["severity"] == severity]
+    return {name: list(rows["what"]) for name, rows in rows_of_severity.groupby("run", sort=False)}
 
 
 def test_nothing_has_changed_right_after_the_runs(study):
@@ -103,24 +105,24 @@ def test_a_run_that_is_not_complete_is_not_looked_at(study):
     assert verify.changed(study).empty
 
 
-def test_a_recording_that_changed_matters_to_those_who_hear(study):
+def test_a_changed_recording_matters_to_models_that_use_audio(study):
     corpus = read("msp-podcast", study.corpora["msp-podcast"])
     sound = corpus.root / corpus.utterances["file"].iloc[0]
     sound.write_bytes(sound.read_bytes() + b"\0\0")
-    assert found(study) == {
+    assert changes(study) == {
         f"multitask/model={model},seed=0": ["msp-podcast: its audio files changed"] for model in ("cnn14", "mfcnn14")
     }
 
 
-def test_a_transcript_that_changed_matters_to_those_who_read(study, tmp_path):
-    heard = Path(study.corpora["msp-podcast"]["transcripts"])
-    other = tmp_path / "heard.csv"
-    rows = list(csv.reader(io.StringIO(heard.read_text(encoding="utf-8"))))
+def test_a_changed_transcript_matters_to_models_that_use_text(study, tmp_path):
+    recognised = Path(study.corpora["msp-podcast"]["transcripts"])
+    other = tmp_path / "other.csv"
+    rows = list(csv.reader(io.StringIO(recognised.read_text(encoding="utf-8"))))
     rows[1][1] = "nothing of the kind"
     with other.open("w", newline="", encoding="utf-8") as out:
         csv.writer(out).writerows(rows)
     study.corpora["msp-podcast"]["transcripts"] = str(other)
-    assert found(study) == {
+    assert changes(study) == {
         f"multitask/model={model},seed=0": ["msp-podcast: its transcripts changed"] for model in ("bert", "mfcnn14")
     }
 
@@ -134,21 +136,21 @@ def test_a_label_that_changed_matters_to_all(study):
         writer = csv.DictWriter(out, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    assert found(study) == {
+    assert changes(study) == {
         f"multitask/model={model},seed=0": ["msp-podcast: its table of utterances changed"] for model in MODELS
     }
 
 
 def test_a_corpus_that_is_away_cannot_be_compared(study):
     shutil.rmtree(study.corpora["iemocap"]["root"])
-    told = found(study, verify.UNKNOWN)
-    assert set(told) == {f"multitask/model={model},seed=0" for model in MODELS}
-    assert all("iemocap cannot be compared" in what and "does not exist" in what for (what,) in told.values())
+    unknown = changes(study, verify.UNKNOWN)
+    assert set(unknown) == {f"multitask/model={model},seed=0" for model in MODELS}
+    assert all("iemocap cannot be compared" in what and "does not exist" in what for (what,) in unknown.values())
 
 
-def test_a_corpus_that_joined_or_left_the_study_is_told(study):
+def test_a_corpus_that_joined_or_left_the_study_is_a_change(study):
     study.corpora["third"] = {**study.corpora.pop("iemocap"), "reader": "iemocap"}
-    assert found(study)["multitask/model=bert,seed=0"] == [
+    assert changes(study)["multitask/model=bert,seed=0"] == [
         "it was not tested on third, of the study's corpora",
         "iemocap is no corpus of the study now",
     ]
@@ -165,52 +167,52 @@ def change(path, kind, old, new):
 def test_the_code_of_a_notebook_matters_more_than_its_prose(study, tmp_path):
     template = tmp_path / "notebooks" / "3_multitask.ipynb"
     change(template, "markdown", "How does it learn", "How well does it learn")
-    assert found(study) == {}
-    prose = found(study, verify.SOFTWARE)
+    assert changes(study) == {}
+    prose = changes(study, verify.SOFTWARE)
     assert prose["multitask/model=bert,seed=0"] == ["the notebook's prose changed: ## How well does it learn?"]
     change(template, "code", "experiment.load(run, live.Count())", "experiment.load(run)")
-    code = found(study)
+    code = changes(study)
     assert code["multitask/model=bert,seed=0"] == ["the notebook's code changed: data = experiment.load(run)"]
     assert len(code) == len(MODELS)
 
 
-def test_other_parameters_and_other_defaults_are_told(study):
+def test_other_parameters_and_other_defaults_are_changes(study):
     run = study.runs[1]
     recorded = files.read_json(run.folder / files.PROVENANCE)
     recorded["settings"]["training"]["momentum"] = 0.5
     files.write_json(run.folder / files.PROVENANCE, recorded)
     files.write_yaml(run.folder / files.PARAMETERS, {**run_parameters(run), "seed": 4})
-    assert found(study) == {
-        "multitask/model=cnn14,seed=0": ["the study asks for another seed", "training.momentum was 0.5, now 0.9"]
+    assert changes(study) == {
+        "multitask/model=cnn14,seed=0": ["the study has another seed now", "training.momentum was 0.5, now 0.9"]
     }
 
 
-def test_a_result_that_is_younger_than_what_was_made_from_it_is_told(study):
+def test_a_result_that_is_younger_than_what_was_made_from_it_is_a_change(study):
     bert = study.runs[0]
     files.write_table(bert.folder / bert.result, pd.DataFrame({"a": [2]}))
-    assert found(study) == {
+    assert changes(study) == {
         "residuals/model=bert,seed=0": ["multitask/model=bert,seed=0, which it reads, was written later"]
     }
     (bert.folder / bert.result).unlink()
-    assert found(study) == {
+    assert changes(study) == {
         "residuals/model=bert,seed=0": ["it was made from multitask/model=bert,seed=0, which is not complete"]
     }
 
 
-def test_software_that_differs_is_a_weaker_note(study):
+def test_other_software_is_a_weaker_change(study):
     run = study.runs[0]
     recorded = files.read_json(run.folder / files.PROVENANCE)
     recorded["versions"]["numpy"] = "0.1"
     recorded["source"] = "other"
     recorded["commit"] = "0123456789-dirty"
     files.write_json(run.folder / files.PROVENANCE, recorded)
-    assert found(study) == {}
-    code, versions = found(study, verify.SOFTWARE)["multitask/model=bert,seed=0"]
+    assert changes(study) == {}
+    code, versions = changes(study, verify.SOFTWARE)["multitask/model=bert,seed=0"]
     assert code.startswith("the package's code changed (commit 0123456-dirty, now ")
     assert versions.startswith("other versions: numpy 0.1, now ")
 
 
-def test_what_was_not_recorded_is_told_to_be_unknown(study):
+def test_what_was_not_recorded_is_unknown(study):
     run, other, *_ = study.runs
     recorded = files.read_json(run.folder / files.PROVENANCE)
     for corpus in recorded["corpora"].values():
@@ -218,10 +220,36 @@ def test_what_was_not_recorded_is_told_to_be_unknown(study):
     files.write_text(run.folder / files.PROVENANCE, json.dumps(recorded))
     (run.folder / files.NOTEBOOK).unlink()
     (other.folder / files.PROVENANCE).unlink()
-    assert found(study, verify.UNKNOWN) == {
+    assert changes(study, verify.UNKNOWN) == {
         "multitask/model=bert,seed=0": [
             "no fingerprint of iemocap, msp-podcast was recorded",
             "the notebook that was executed is not in its folder",
         ],
         "multitask/model=cnn14,seed=0": [f"it has no {files.PROVENANCE}"],
     }
+
+
+def test_settings_that_are_refused_or_gone_are_changes(study):
+    bert, cnn14, *_ = study.runs
+    record = files.read_json(bert.folder / files.PROVENANCE)
+    record["settings"] |= {"text": record["settings"]["text"] | {"gone": 1}, "unknown": {}}
+    files.write_json(bert.folder / files.PROVENANCE, record)
+    cnn14.parameters["network"] = {"width": "wide"}
+    inputs = changes(study)
+    assert inputs["multitask/model=bert,seed=0"] == ["text.gone was 1, and is no setting now"]
+    other, refused = inputs["multitask/model=cnn14,seed=0"]
+    assert other == "the study has another network now"
+    assert refused.startswith("its network are refused now: ")
+
+
+def test_a_notebook_that_lost_a_cell_and_code_of_another_commit_are_changes(study):
+    bert = study.runs[0]
+    template = nbformat.read(bert.notebook, as_version=4)
+    del template.cells[-1]
+    nbformat.write(template, bert.notebook)
+    record = files.read_json(bert.folder / files.PROVENANCE)
+    del record["source"]
+    record["commit"] = None
+    files.write_json(bert.folder / files.PROVENANCE, record)
+    assert any("changed: a cell is gone" in what for what in verify.changed(study)["what"])
+    assert any("code may have changed (commit unknown" in what for what in verify.changed(study)["what"])
