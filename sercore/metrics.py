@@ -6,14 +6,14 @@ says what else it refuses. What tables and figures ask about a metric stands in 
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from sercore.schema import did_you_mean, first
 
-Values = Sequence[Any] | np.ndarray | pd.Series
+Values: TypeAlias = Sequence[Any] | np.ndarray | pd.Series
 
 
 def unweighted_average_recall(truth: Values, prediction: Values, labels: Sequence[Any]) -> float:

@@ -39,30 +39,6 @@ FOUR_CLASSES: dict[str, tuple[str, ...]] = {
 }
 """Class -> the corpus's emotions that count as it (section 4.2); all others are dropped for categories."""
 
-PAPER_MODELS = ("bert", "cnn14", "lf", "sfcnn14", "mfcnn14")
-MODELS = (*PAPER_MODELS, "wav2vec2", "hubert", "wavlm")  # the order of rows and legends
-MODEL_LABELS = {
-    "bert": "BERT",
-    "cnn14": "CNN14",
-    "lf": "LF",
-    "sfcnn14": "SFCNN14",
-    "mfcnn14": "MFCNN14",
-    "wav2vec2": "wav2vec 2.0",
-    "hubert": "HuBERT",
-    "wavlm": "WavLM",
-}
-MODEL_COLOURS = {
-    "bert": "#E69F00",
-    "cnn14": "#0072B2",
-    "lf": "#999999",
-    "sfcnn14": "#009E73",
-    "mfcnn14": "#CC79A7",
-    "wav2vec2": "#D55E00",
-    "hubert": "#56B4E9",
-    "wavlm": "#000000",
-}  # Okabe and Ito's palette: told apart by colour-blind readers
-CORPUS_LABELS = {"iemocap": "IEMOCAP", "msp-podcast": "MSP-Podcast"}
-
 PARTITIONS = ("train", "development", "test")
 STYLES = ("improvised", "scripted", "podcast")
 GENDERS = ("female", "male")
@@ -87,7 +63,7 @@ REQUIRED_UTTERANCE_COLUMNS = ("utterance", "file", "speaker")
 RUN_KEYS = ("section", "model", "train_corpus", "test_corpus", "fold", "seed")
 PREDICTION_COLUMNS = {
     "section": "categories, dimensions, multitask",
-    "model": "schema.MODELS",
+    "model": "a name of registry.MODELS",
     "train_corpus": "corpus that the model was trained on",
     "test_corpus": "corpus that it is evaluated on",
     "fold": "split of the training corpus: official, or the name of the left-out speaker",
@@ -216,16 +192,3 @@ def check_predictions(predictions: pd.DataFrame, source: str) -> pd.DataFrame:
             f"{source}: {len(infinite)} predictions are not finite, of {first(infinite['utterance'].unique())}"
         )
     return predictions
-
-
-CORPUS_ORDER = ("msp-podcast", "iemocap")  # of the paper's columns
-
-
-def corpus_label(name: str) -> str:
-    """What `name` is called in print."""
-    return CORPUS_LABELS.get(name, name)
-
-
-def corpus_position(name: str) -> int:
-    """The place of the corpus `name` in the paper's order; unknown ones come last."""
-    return CORPUS_ORDER.index(name) if name in CORPUS_ORDER else len(CORPUS_ORDER)

@@ -15,12 +15,6 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Settings = TypeVar("Settings", bound="DataclassInstance")
-CNN_MODELS: dict[str, tuple[int, ...]] = {"cnn14": (), "sfcnn14": (6,), "mfcnn14": (1, 2, 3, 4, 5, 6)}
-"""Model -> the blocks of CNN14 that the text conditions (section 3)."""
-TEXT_MODEL = "bert"
-SPEECH_MODELS = ("wav2vec2", "hubert", "wavlm")
-"""Encoders of the waveform, which the paper does not have: each is transformers' name of its architecture."""
-TRAINED_MODELS = (*CNN_MODELS, TEXT_MODEL, *SPEECH_MODELS)
 OWN, EMPTY = "own", "empty"
 """Transcripts that every corpus has: those that its reader gives, and none at all."""
 
@@ -244,13 +238,3 @@ def unconfirmed(values: "DataclassInstance") -> dict[str, str]:
     tuning = isinstance(values, TrainingSettings) and values.optimiser == "adam"
     paper = TrainingSettings.fine_tuning() if tuning else type(values)()
     return {name: doubt for name, doubt in doubts(values).items() if getattr(values, name) == getattr(paper, name)}
-
-
-def check_model(model: str) -> None:
-    """Raise ValueError, with the nearest known name, where `model` is none that is trained."""
-    trained_model(model)
-
-
-def uses_text(model: str) -> bool:
-    """Whether `model` takes text."""
-    return MODELS[model].uses_text if model in MODELS else False

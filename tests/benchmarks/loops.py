@@ -17,7 +17,8 @@ from sercore.features import audio
 from sercore.features.text import TextEncoder
 from sercore.models import checkpoint
 from sercore.models.text import TextModel
-from sercore.settings import CNN_MODELS, TEXT_MODEL, FeatureSettings, TextSettings, TrainingSettings
+from sercore.registry import MODELS
+from sercore.settings import FeatureSettings, TextSettings, TrainingSettings
 from sercore.settings import training as settings_of
 from sercore.training import device, loop, optimisers
 
@@ -40,13 +41,13 @@ class Size:
 
     def build(self, model: str, source: Source, encoder: str) -> dict[str, Any]:
         """What models.build takes."""
-        if model == TEXT_MODEL:
+        if not MODELS[model].uses_audio:
             return {"kind": "text", "encoder": encoder, "outputs": OUTPUTS}
         text_width = source.embeddings.array.shape[1] if source.embeddings is not None else 0
         return {
             "kind": "cnn14",
             "outputs": OUTPUTS,
-            "text_stages": CNN_MODELS[model],
+            "text_stages": MODELS[model].text_stages,
             "text_width": text_width,
             "width": self.width,
             "mels": self.features.mels,
@@ -157,14 +158,14 @@ class Plain:
         self.device = loop.pick_device()
         build = size.build(model, source, text.encoder)
         self.model = checkpoint.build(build, torch.Generator().manual_seed(0)).to(self.device)
-        if model != TEXT_MODEL:
+        if MODELS[model].uses_audio:
             self.model.layout = "contiguous"
         settings = replace(schedule(model, size.batch, 1, "float32"), fused=False)
         self.optimiser = optimisers.optimiser(self.model.parameters(), settings)
         self.rows, self.root, self.size = source.rows, source.corpus.root, size
         codes = {name: code for code, name in enumerate(source.classes)}
         self.target = torch.tensor([codes[name] for name in self.rows[schema.EMOTION]])
-        self.reads, self.hears = model != "cnn14", model != TEXT_MODEL
+        self.reads, self.hears = model != "cnn14", MODELS[model].uses_audio
         self.encoder = TextEncoder(text, self.device) if self.reads else None
         self.order = torch.Generator().manual_seed(0)
 

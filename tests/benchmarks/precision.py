@@ -11,9 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from sercore import files, schema
+from sercore import files
 from sercore.analysis import results, statistics
 from sercore.commands import cli
+from sercore.registry import MODELS
 
 CORPUS = "msp-podcast"
 SECTIONS = ("categories", "multitask")
@@ -60,7 +61,7 @@ def table(scores: pd.DataFrame) -> str:
     test = scores[inside & scores["metric"].isin(METRICS)]
     lines, tests, apart = [], 0, 0
     for (metric, target), rows in test.groupby(["metric", "target"], observed=True, sort=False):
-        for model in (name for name in schema.MODELS if name in set(rows["model"])):
+        for model in (name for name in MODELS if name in set(rows["model"])):
             own = rows[rows["model"] == model]
             exact, coarse = (own.loc[own["precision"] == name, "score"].to_numpy() for name in PRECISIONS)
             found = statistics.compare_seeds(coarse, exact)
@@ -69,7 +70,7 @@ def table(scores: pd.DataFrame) -> str:
             cells.append(f"{found.difference:+{form}} ({found.low:+{form}} to {found.high:+{form}})")
             tests, apart = tests + 1, apart + (found.low > 0 or found.high < 0)
             of = "UAR [%]" if metric == "uar" else f"{target}, {metric.upper()}"
-            lines.append(f"| {of} | {schema.MODEL_LABELS[model]} | {' | '.join(cells)} |")
+            lines.append(f"| {of} | {MODELS.label(model)} | {' | '.join(cells)} |")
     return "\n".join(
         [
             f"Simulated speech, {test['seed'].nunique()} seeds a precision, mean (sd over seeds)",
@@ -87,7 +88,7 @@ def speeds(history: pd.DataFrame) -> str:
     """How many times as fast each model trained, by the medians of the epochs."""
     rates = history.groupby(["model", "precision"], observed=True)["utterances_per_second"].median().unstack()
     times = rates[PRECISIONS[1]] / rates[PRECISIONS[0]]
-    told = ", ".join(f"{schema.MODEL_LABELS[name]} {times[name]:.2f}" for name in schema.MODELS if name in times)
+    told = ", ".join(f"{MODELS.label(name)} {times[name]:.2f}" for name in MODELS if name in times)
     return f"utterances/s of {PRECISIONS[1]} by those of {PRECISIONS[0]}, not taken by turns: {told}"
 
 

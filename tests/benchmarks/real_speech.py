@@ -28,6 +28,7 @@ from sercore import files, metrics, schema
 from sercore.analysis import results, statistics
 from sercore.commands import cli
 from sercore.corpora import splits, synthetic
+from sercore.registry import MODELS
 from sercore.study import config
 from sercore.training import experiment
 
@@ -105,13 +106,13 @@ def emodb_table(path: Path) -> str:
     rows: dict[str, pd.DataFrame] = dict(list(test.groupby("model", observed=True)))
     rows["mel statistics"] = mel_statistics(plan)
     voice, lines, verdicts = rows["cnn14"], [], []
-    for name in ("mel statistics", *(model for model in schema.MODELS if model in rows)):
+    for name in ("mel statistics", *(model for model in MODELS if model in rows)):
         score = statistics.bootstrap_interval(rows[name], "uar", np.random.default_rng(0), draws=DRAWS, labels=labels)
         apart = statistics.bootstrap_difference(
             rows[name], voice, "uar", np.random.default_rng(0), draws=DRAWS, labels=labels
         )
         against = "" if name == "cnn14" else interval(apart, 100, "+.1f")
-        lines.append(f"| {schema.MODEL_LABELS.get(name, name)} | {interval(score, 100, '.1f')} | {against} |")
+        lines.append(f"| {MODELS.label(name)} | {interval(score, 100, '.1f')} | {against} |")
         if name == "bert":
             low, high = by_chance(rows[name], labels)
             near = "is" if 100 * score.score <= high else "IS NOT"
@@ -121,7 +122,7 @@ def emodb_table(path: Path) -> str:
             )
         elif name.endswith("fcnn14"):
             lost = "LOSES" if apart.high < 0 else "does not lose"
-            verdicts.append(f"- {schema.MODEL_LABELS[name]} {lost} to CNN14: {interval(apart, 100, '+.1f')}")
+            verdicts.append(f"- {MODELS.label(name)} {lost} to CNN14: {interval(apart, 100, '+.1f')}")
     utterances, seeds = voice["utterance"].nunique(), schema.first(sorted(voice["seed"].unique()))
     return "\n".join(
         [
@@ -246,13 +247,13 @@ def emobank_table(path: Path) -> str:
     found = results.read(path, "multitask").predictions
     test = found[found["partition"] == "test"]
     lines = []
-    for name in (model for model in schema.MODELS if model in set(test["model"])):
+    for name in (model for model in MODELS if model in set(test["model"])):
         of_model, cells = test[test["model"] == name], []
         for dimension in schema.DIMENSIONS:
             part = of_model[of_model["target"] == dimension]
             score = statistics.bootstrap_interval(part, "ccc", np.random.default_rng(0), draws=DRAWS)
             cells.append(interval(score, 1, ".3f"))
-        lines.append(f"| {schema.MODEL_LABELS[name]} | {' | '.join(cells)} |")
+        lines.append(f"| {MODELS.label(name)} | {' | '.join(cells)} |")
     return "\n".join(
         [
             f"EmoBank, spoken: SIMULATED speech, real sentences; {test['utterance'].nunique()} test turns of "
@@ -273,7 +274,7 @@ def _off_the_scale(test: pd.DataFrame) -> list[str]:
     means = test.groupby(["model", "target"], observed=True)["prediction"].mean()
     low, high = RATINGS
     return [
-        f"- the mean of {schema.MODEL_LABELS[model]}'s {target} is {mean:.1f}, off the scale of {low:g} to {high:g}"
+        f"- the mean of {MODELS.label(model)}'s {target} is {mean:.1f}, off the scale of {low:g} to {high:g}"
         for (model, target), mean in means.items()
         if not low <= mean <= high
     ]

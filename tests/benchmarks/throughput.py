@@ -25,14 +25,15 @@ from sercore import files, schema
 from sercore.corpora.corpus import located
 from sercore.datasets import batches
 from sercore.datasets.source import Source, read
-from sercore.settings import CNN_MODELS, TEXT_MODEL, FeatureSettings, TextSettings
+from sercore.settings import FeatureSettings, TextSettings
 from sercore.training.device import memory_kept
 from sercore.training.loop import pick_device
 
 from . import extraction, limits, report, speech
 from .loops import Ours, Plain, Sample, Size
 
-TRAINED_MODELS = (*CNN_MODELS, TEXT_MODEL)
+TEXT_MODEL = "bert"
+TRAINED_MODELS = ("cnn14", "sfcnn14", "mfcnn14", TEXT_MODEL)
 BATCH = 32
 PAIRS = 4  # of one batch of CNN14 and one of MFCNN14
 MOST_SECONDS = 240  # of a width's turns: no further one is begun then
