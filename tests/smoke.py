@@ -18,14 +18,14 @@ KEYS = ["section", "model", "train_corpus", "test_corpus", "target", "metric", "
 TOLERANCE = {"uar": 15.0, "ccc": 0.25, "pcc": 0.25}  # UAR in %
 
 
-def found() -> pd.DataFrame:
+def scores_of_study() -> pd.DataFrame:
     parts = [results.read(STUDY, section).scores for section in ("categories", "dimensions", "multitask")]
     scores = pd.concat([part[(part["partition"] == "test") & part["metric"].isin(TOLERANCE)] for part in parts])
     return scores[[*KEYS, "score"]].astype(dict.fromkeys(KEYS, "str")).sort_values(KEYS, ignore_index=True).round(4)
 
 
 def main() -> int:
-    scores = found()
+    scores = scores_of_study()
     if "--write" in sys.argv:
         scores.to_csv(EXPECTED, index=False)
         print(f"{len(scores)} expected scores written to {EXPECTED}")

@@ -1,4 +1,4 @@
-"""What the project says of itself agrees with itself."""
+"""The project's files about itself agree with each other."""
 
 import re
 import tomllib

@@ -118,9 +118,9 @@ def test_objectives_score_as_the_paper_evaluates():
     )
     prediction, truth = ratings()
     for name, loss in (("mse", mse_loss), ("ccc", ccc_loss)):
-        found = objective(name, truth, 3)
-        assert found.loss is loss
-        assert found.score(truth.numpy(), prediction.numpy()) == pytest.approx(1 - ccc_loss(prediction, truth).item())
+        chosen = objective(name, truth, 3)
+        assert chosen.loss is loss
+        assert chosen.score(truth.numpy(), prediction.numpy()) == pytest.approx(1 - ccc_loss(prediction, truth).item())
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The four measures agree with an independent package, and say what they do where there is nothing to measure."""
+"""The four measures agree with an independent package, and are defined where there is nothing to measure."""
 
 import doctest
 import math

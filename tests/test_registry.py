@@ -45,7 +45,7 @@ RECORDS = (
         ),
     ),
     (SECTIONS, Section(name="toy-section", objective="mse", targets=("arousal",), selected_by="CCC", paper="ours")),
-    (CORPORA, CorpusSpec(name="toy-corpus", reader="toy_parts:read", label="Toy corpus", scale=toy_parts.SCALE)),
+    (CORPORA, CorpusSpec(name="toy", reader="toy_parts:read", label="Toy corpus", scale=toy_parts.SCALE)),
 )
 
 
@@ -59,13 +59,13 @@ def study(tmp_path_factory):
     content = {
         "study": "toys",
         "outputs": str(folder / "outputs"),
-        "corpora": {"toy-corpus": {"root": str(folder / "release")}},
+        "corpora": {"toy": {"root": str(folder / "release")}},
         "sections": {
             "toy-section": {
                 "notebook": "notebooks/3_multitask.ipynb",
                 "blocks": [
                     {
-                        "grid": {"model": ["toy", "cnn14"], "corpus": ["toy-corpus"], "seed": [0, 1]},
+                        "grid": {"model": ["toy", "cnn14"], "corpus": ["toy"], "seed": [0, 1]},
                         "fixed": {
                             "features": {"mels": 32, "hop": 512},
                             "network": {"width": 2},
@@ -98,7 +98,7 @@ def toys(study):
 
 def test_they_are_in_a_run(toys):
     assert set(toys.predictions["model"]) == {"toy", "cnn14"}
-    assert set(toys.predictions["train_corpus"]) == {"toy-corpus"}
+    assert set(toys.predictions["train_corpus"]) == {"toy"}
     assert set(toys.predictions["target"]) == {"arousal"}
 
 
@@ -130,7 +130,7 @@ def test_they_are_in_the_browsers(study, toys):
     selection = Selection(toys.predictions, toys.best)
     assert "toy" in selection.options(selection.start())["model"]
     state = residuals.Residuals(toys.predictions, toys.best)
-    assert state.selection.start().train_corpus == "toy-corpus"
+    assert state.selection.start().train_corpus == "toy"
     table = runs.read(study, "toy-section")
     assert table is not None
 

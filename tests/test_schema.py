@@ -26,7 +26,7 @@ def test_absent_optional_columns_are_added_as_missing():
         ({"file": ["a.wav", None]}, "1 rows have no file"),
     ],
 )
-def test_a_broken_table_is_told_with_its_offender(columns, complaint):
+def test_the_error_for_a_broken_table_names_the_row(columns, complaint):
     with pytest.raises(ValueError, match=complaint):
         schema.check_utterances(table(**columns), "x.csv")
 

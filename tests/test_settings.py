@@ -13,7 +13,7 @@ def test_the_defaults_are_the_papers():
     assert (tuning.warmup_steps, tuning.total_steps, tuning.learning_rate) == (100, 1000, 2e-5)
 
 
-def test_a_misspelt_setting_is_told_with_the_one_that_was_meant():
+def test_the_error_for_a_misspelt_setting_names_the_nearest():
     with pytest.raises(ValueError, match="TrainingSettings has no 'learning_rte'; did you mean 'learning_rate'"):
         settings.training("cnn14", {"learning_rte": 0.1})
 
@@ -37,7 +37,7 @@ def test_a_value_of_another_type_is_refused():
         ({"precision": "half"}, "known: auto, float32, bfloat16"),
     ],
 )
-def test_contradictions_are_refused_at_birth(values, complaint):
+def test_contradictory_settings_are_refused(values, complaint):
     with pytest.raises(ValueError, match=complaint):
         TrainingSettings(**values)
 
@@ -53,7 +53,7 @@ def test_unconfirmed_settings_are_named_only_while_they_are_the_papers():
     assert settings.unconfirmed(settings.training("bert", {}))["learning_rate"] == "from memory (50 %)"
 
 
-def test_an_unknown_model_is_named_with_the_one_that_was_meant():
+def test_the_error_for_an_unknown_model_names_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'mfcnn14'"):
         settings.trained_model("mfcn14")
     with pytest.raises(ValueError, match="LF is not trained: it is the mean of the predictions of bert and cnn14"):

@@ -1,4 +1,4 @@
-"""Speech recognisers of Hugging Face's kinds, a few thousand random weights each: they hear nonsense, but they run."""
+"""Speech recognisers of Hugging Face's kinds with a few thousand random weights: they run and recognise nonsense."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Corpora on disk that say nothing: the folders, names and label files of the two releases around silent audio.
+"""Corpora on disk without speech: the folders, names and label files of the two releases around silent audio.
 
 A test writes the turns that it needs, then adds the trap that it is about. The full-size trees have the sizes of the
 real releases, whose label counts are public; their audio is a few hard-linked files.
@@ -192,16 +192,16 @@ def full_iemocap() -> list[Turn]:
         merged = sum(SPEAKERS[session + letter][2] for letter in "FM")
         happy = ["hap"] * HAPPY[session] + ["exc"] * (merged - HAPPY[session])
         shuffle(happy)
-        said = []  # (speaker's letter, code)
+        codes_of_session = []  # (speaker's letter, code)
         for letter in "FM":
             everything, neutral, joyful, angry, sad = SPEAKERS[session + letter]
             rest = everything - neutral - joyful - angry - sad
             codes = ["neu"] * neutral + [happy.pop() for _ in range(joyful)] + ["ang"] * angry + ["sad"] * sad
-            said += [(letter, code) for code in codes + [others.pop() for _ in range(rest)]]
-        shuffle(said)
+            codes_of_session += [(letter, code) for code in codes + [others.pop() for _ in range(rest)]]
+        shuffle(codes_of_session)
         styles = [[d for d in iemocap_dialogs(session) if style in d] for style in ("impro", "script")]
         numbers: dict[str, int] = {}
-        for place, (letter, code) in enumerate(said):
+        for place, (letter, code) in enumerate(codes_of_session):
             dialogs = styles[place >= IMPROVISED[session]]
             stem = f"{dialogs[place % len(dialogs)]}_{letter}"
             numbers[stem] = numbers.get(stem, -1) + 1

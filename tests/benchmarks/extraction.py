@@ -57,10 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    asked = parser.parse_args(arguments)
-    torch.set_num_threads(asked.threads)
-    corpus = corpora.read("table", asked.root)
-    rows = corpus.utterances.iloc[: max(1, round(asked.share * len(corpus.utterances)))]
+    args = parser.parse_args(arguments)
+    torch.set_num_threads(args.threads)
+    corpus = corpora.read("table", args.root)
+    rows = corpus.utterances.iloc[: max(1, round(args.share * len(corpus.utterances)))]
     corpus = dataclasses.replace(corpus, utterances=rows.reset_index(drop=True))
     settings = FeatureSettings()
     before = limits.peak_bytes(torch.device("cpu"))
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         frames = cache.log_mels(corpus, settings, empty)
         elapsed = time.perf_counter() - start
     seconds = float(frames.count.sum()) * settings.hop / settings.sample_rate
-    found = {
+    measured = {
         "hours": seconds / 3600,
         "utterances": len(rows),
         "seconds": elapsed,
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "start_bytes": before,
         "peak_bytes": limits.peak_bytes(torch.device("cpu")),
     }
-    print(json.dumps(found))
+    print(json.dumps(measured))
 
 
 if __name__ == "__main__":

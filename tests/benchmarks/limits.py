@@ -18,18 +18,18 @@ BLOCKS = 6
 def measure(device: torch.device) -> dict[str, float]:
     """Floating-point operations a second of a matrix product in each precision, and bytes a second of a copy."""
     side, size = SIDE.get(device.type, 2048), COPIED.get(device.type, 64 << 20)
-    found = {}
+    measured = {}
     for name in ("float32", "bfloat16"):
         a = torch.randn(side, side, device=device).to(getattr(torch, name))
-        found[f"{name}_flop_per_second"] = 2 * side**3 / _median(lambda a=a: a @ a, device)
+        measured[f"{name}_flop_per_second"] = 2 * side**3 / _median(lambda a=a: a @ a, device)
     source, target = torch.empty(2, size // 4, device=device).fill_(1)
-    found["copy_bytes_per_second"] = size / _median(lambda: target.copy_(source), device)
-    return found
+    measured["copy_bytes_per_second"] = size / _median(lambda: target.copy_(source), device)
+    return measured
 
 
-def best(*found: dict[str, float]) -> dict[str, float]:
+def best(*measurements: dict[str, float]) -> dict[str, float]:
     """The highest of what was measured at several times: a limit is what the machine does while nothing disturbs it."""
-    return {name: max(one[name] for one in found) for name in found[0]}
+    return {name: max(one[name] for one in measurements) for name in measurements[0]}
 
 
 def _median(work: Callable[[], object], device: torch.device) -> float:
@@ -45,7 +45,7 @@ def _median(work: Callable[[], object], device: torch.device) -> float:
 
 
 def wait(device: torch.device) -> None:
-    """Until what was asked of `device` is done."""
+    """Wait until `device` has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -65,7 +65,7 @@ def encoder_flop(encoder: torch.nn.Module, tokens: int) -> float:
     return 2.0 * tokens * sum(part.weight.numel() for part in encoder.modules() if isinstance(part, torch.nn.Linear))
 
 
-def forget_peak(device: torch.device) -> None:
+def reset_peak(device: torch.device) -> None:
     """Let the peak of memory be counted from here on."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -74,7 +74,7 @@ def forget_peak(device: torch.device) -> None:
 
 
 def peak_bytes(device: torch.device) -> int:
-    """The most memory held since `forget_peak`: the GPU's, or this process's (without Linux: since its start)."""
+    """The most memory held since `reset_peak`: the GPU's, or this process's (without Linux: since its start)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if sys.platform == "linux":

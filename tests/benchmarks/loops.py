@@ -165,8 +165,8 @@ class Plain:
         self.rows, self.root, self.size = source.rows, source.corpus.root, size
         codes = {name: code for code, name in enumerate(source.classes)}
         self.target = torch.tensor([codes[name] for name in self.rows[schema.EMOTION]])
-        self.reads, self.hears = model != "cnn14", MODELS[model].uses_audio
-        self.encoder = TextEncoder(text, self.device) if self.reads else None
+        self.uses_text, self.uses_audio = model != "cnn14", MODELS[model].uses_audio
+        self.encoder = TextEncoder(text, self.device) if self.uses_text else None
         self.order = torch.Generator().manual_seed(0)
 
     def train(self) -> float:
@@ -199,15 +199,15 @@ class Plain:
         return self.model(*inputs).logits
 
     def _inputs(self, rows: pd.DataFrame) -> tuple[torch.Tensor | None, ...]:
-        told = list(rows["transcript"].fillna(""))
-        if not self.hears:
-            tokens = [torch.tensor(ids) for ids in self.encoder.tokenize(told)]
+        transcripts = list(rows["transcript"].fillna(""))
+        if not self.uses_audio:
+            tokens = [torch.tensor(ids) for ids in self.encoder.tokenize(transcripts)]
             counts = torch.tensor([len(ids) for ids in tokens])
             padded = pad_sequence(tokens, batch_first=True)
             return padded, torch.arange(padded.shape[1]) < counts[:, None]
         settings = self.size.features
-        heard = [audio.read_audio(self.root / file, settings.sample_rate) for file in rows["file"]]
-        logmels = [audio.log_mel(waveform, settings) for waveform in heard]
-        text = self.encoder.embed(told, batch=len(told)) if self.reads else None
+        waveforms = [audio.read_audio(self.root / file, settings.sample_rate) for file in rows["file"]]
+        logmels = [audio.log_mel(waveform, settings) for waveform in waveforms]
+        text = self.encoder.embed(transcripts, batch=len(transcripts)) if self.uses_text else None
         frames = torch.tensor([len(logmel) for logmel in logmels])
         return pad_sequence(logmels, batch_first=True), frames, text

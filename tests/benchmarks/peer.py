@@ -53,15 +53,15 @@ OPTIMISER = {"id": "Nesterov", "_target_": "torch.optim.SGD", "momentum": 0.9, "
 
 def main(arguments: Sequence[str] | None = None) -> dict:
     """Measure, print, write the numbers as JSON, and return them."""
-    asked = _parser().parse_args(arguments)
+    args = _parser().parse_args(arguments)
     python, began = files.resolve(PYTHON), time.perf_counter()
     if not python.exists():
         raise FileNotFoundError(f"no {python}; autrainer is installed there by: make .venv-peer/installed")
-    folder = files.resolve(asked.folder)
-    root = speech.lay_out(folder, asked.hours)
+    folder = files.resolve(args.folder)
+    root = speech.lay_out(folder, args.hours)
     device = loop.pick_device()
     project = folder / "peer"
-    _lay_out(project, root, asked.batch, asked.turns, device)
+    _lay_out(project, root, args.batch, args.turns, device)
     threads = torch.get_num_threads()
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(Path(__file__).parent)}
     with (project / "log.txt").open("w") as log:
@@ -77,16 +77,16 @@ def main(arguments: Sequence[str] | None = None) -> dict:
             cache_folder=folder / "cache",
         )
         limit = limits.measure(device)
-        size = Size(width=64, features=FeatureSettings(), batch=asked.batch, ours=2, plain=1, slow=True)
+        size = Size(width=64, features=FeatureSettings(), batch=args.batch, ours=2, plain=1, slow=True)
         precision = throughput._faster(source, size, "cnn14", TEXT, device, limit)
         ours, theirs = Ours(source, size, "cnn14", TEXT, precision), _steps(python, project, environment, log)
-        turns = [(_steady(ours, device), next(theirs)) for _ in range(1 + asked.turns)][1:]
+        turns = [(_steady(ours, device), next(theirs)) for _ in range(1 + args.turns)][1:]
         theirs.close()
-    found = {
+    numbers = {
         "device": str(device),
         "processor": throughput.processor(),
         "threads": threads,
-        "batch": asked.batch,
+        "batch": args.batch,
         "utterances": len(source.rows),
         "precision": {"ours": precision, "autrainer": "float32"},
         "ours": statistics.median(mine for mine, _ in turns),
@@ -96,15 +96,15 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         "limits": limit,
         "seconds": time.perf_counter() - began,
     }
-    files.write_json(files.resolve(asked.output), found)
-    ratio = found["ratio"]
+    files.write_json(files.resolve(args.output), numbers)
+    ratio = numbers["ratio"]
     print(
-        f"CNN14, width 64, batch {asked.batch}, {len(source.rows)} utterances: ours trains {ratio['median']:.2f} times "
-        f"as fast as autrainer's loop ({ratio['low']:.2f}-{ratio['high']:.2f}, {asked.turns} turns): "
-        f"{found['ours']:.2f} utterances/s in {precision}, {found['autrainer']:.2f} in float32.\n"
-        f"{found['processor']}, {threads} threads, {found['seconds'] / 60:.1f} minutes; written to {asked.output}"
+        f"CNN14, width 64, batch {args.batch}, {len(source.rows)} utterances: ours trains {ratio['median']:.2f} times "
+        f"as fast as autrainer's loop ({ratio['low']:.2f}-{ratio['high']:.2f}, {args.turns} turns): "
+        f"{numbers['ours']:.2f} utterances/s in {precision}, {numbers['autrainer']:.2f} in float32.\n"
+        f"{numbers['processor']}, {threads} threads, {numbers['seconds'] / 60:.1f} minutes; written to {args.output}"
     )
-    return found
+    return numbers
 
 
 def _steady(ours: Ours, device: torch.device) -> float:
@@ -172,7 +172,7 @@ def _preprocess(python: Path, project: Path, environment: dict[str, str], log: o
 
 
 def _steps(python: Path, project: Path, environment: dict[str, str], log: object) -> Iterator[float]:
-    """Utterances a second of each step of its training, which waits while nobody asks."""
+    """Utterances a second of each step of its training, which waits until the next is wanted."""
     command = [python.with_name("autrainer"), "train"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log, "text": True}
     with subprocess.Popen(command, cwd=project, env=environment, **pipes) as process:
@@ -180,8 +180,8 @@ def _steps(python: Path, project: Path, environment: dict[str, str], log: object
             for line in process.stdout:
                 log.write(line)
                 if line.startswith(TURN):
-                    told = json.loads(line.removeprefix(TURN))
-                    yield told["utterances"] / told["seconds"]
+                    step = json.loads(line.removeprefix(TURN))
+                    yield step["utterances"] / step["seconds"]
                     process.stdin.write("\n")
                     process.stdin.flush()
             raise RuntimeError(f"autrainer ended before its last turn, see {project / 'log.txt'}")

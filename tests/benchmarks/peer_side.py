@@ -30,7 +30,7 @@ class PadToLongest(AbstractTransform):
 
 
 class TakeTurns(CallbackMixin):
-    """After each step, reading its batch included, tells how long it took and waits for a line on standard input."""
+    """After each step, reading its batch included, prints how long it took and waits for a line on standard input."""
 
     def cb_on_train_begin(self, trainer):
         self.start = time.perf_counter()

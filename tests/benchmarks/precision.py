@@ -64,11 +64,11 @@ def table(scores: pd.DataFrame) -> str:
         for model in (name for name in MODELS if name in set(rows["model"])):
             own = rows[rows["model"] == model]
             exact, coarse = (own.loc[own["precision"] == name, "score"].to_numpy() for name in PRECISIONS)
-            found = statistics.compare_seeds(coarse, exact)
+            compared = statistics.compare_seeds(coarse, exact)
             form = ".1f" if metric == "uar" else ".3f"
             cells = [f"{part.mean():{form}} ({part.std(ddof=1):{form}})" for part in (exact, coarse)]
-            cells.append(f"{found.difference:+{form}} ({found.low:+{form}} to {found.high:+{form}})")
-            tests, apart = tests + 1, apart + (found.low > 0 or found.high < 0)
+            cells.append(f"{compared.difference:+{form}} ({compared.low:+{form}} to {compared.high:+{form}})")
+            tests, apart = tests + 1, apart + (compared.low > 0 or compared.high < 0)
             of = "UAR [%]" if metric == "uar" else f"{target}, {metric.upper()}"
             lines.append(f"| {of} | {MODELS.label(model)} | {' | '.join(cells)} |")
     return "\n".join(
@@ -88,8 +88,8 @@ def speeds(history: pd.DataFrame) -> str:
     """How many times as fast each model trained, by the medians of the epochs."""
     rates = history.groupby(["model", "precision"], observed=True)["utterances_per_second"].median().unstack()
     times = rates[PRECISIONS[1]] / rates[PRECISIONS[0]]
-    told = ", ".join(f"{MODELS.label(name)} {times[name]:.2f}" for name in MODELS if name in times)
-    return f"utterances/s of {PRECISIONS[1]} by those of {PRECISIONS[0]}, not taken by turns: {told}"
+    ratios = ", ".join(f"{MODELS.label(name)} {times[name]:.2f}" for name in MODELS if name in times)
+    return f"utterances/s of {PRECISIONS[1]} by those of {PRECISIONS[0]}, not taken by turns: {ratios}"
 
 
 if __name__ == "__main__":

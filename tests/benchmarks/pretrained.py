@@ -1,7 +1,7 @@
 """CNN14 whose first four blocks start from `aisfx`'s weights against the same from Xavier initial weights.
 
 The embedded corpora by the studies parameters/pretrained.yaml and parameters/scratch.yaml; and, where they are given,
-EMO-DB's real speech, some of its actors left out in turn, and EmoBank's rated sentences, spoken. Differences are
+EMO-DB's real speech, some of its actors left out in turn, and EmoBank's rated sentences, synthesised. Differences are
 paired over the test speakers. What is complete is not run again. Few epochs: from scratch more would help more.
 
     make bench-pretrained EMODB=/data/emodb EMOBANK=/data/emobank
@@ -41,15 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--emodb", help="the folder of EMO-DB's utterances.csv")
     parser.add_argument("--emobank", help="emobank.csv, or the folder that holds it")
     parser.add_argument("--outputs", default="outputs")
-    asked = parser.parse_args(arguments)
-    outputs = files.resolve(asked.outputs)
+    args = parser.parse_args(arguments)
+    outputs = files.resolve(args.outputs)
     embedded = {name: files.resolve(f"parameters/{name}.yaml") for name in STUDIES}
     pairs = [embedded]
-    if asked.emodb:
-        read = {"reader": "table", "root": str(files.resolve(asked.emodb))}
+    if args.emodb:
+        read = {"reader": "table", "root": str(files.resolve(args.emodb))}
         pairs.append(derived("emodb", read, EMODB, outputs))
-    if asked.emobank:
-        read = {"reader": "msp-podcast", **speak_emobank(asked.emobank, outputs / "emobank", SIZE)}
+    if args.emobank:
+        read = {"reader": "msp-podcast", **speak_emobank(args.emobank, outputs / "emobank", SIZE)}
         pairs.append(derived("emobank", read, EMOBANK, outputs))
     for pair in pairs:
         for path in pair.values():
@@ -96,11 +96,11 @@ def table(pairs: Sequence[dict[str, Path]]) -> str:
 
 
 def _rows(pair: dict[str, Path]) -> Iterator[str]:
-    found = {name: _tested(path) for name, path in pair.items()}
-    about = found["scratch"]
+    predictions = {name: _tested(path) for name, path in pair.items()}
+    about = predictions["scratch"]
     labels = list(schema.CLASSES)
     for (corpus, target), _ in about.groupby(["test_corpus", "target"], observed=True, sort=False):
-        test = [part[(part["test_corpus"] == corpus) & (part["target"] == target)] for part in found.values()]
+        test = [part[(part["test_corpus"] == corpus) & (part["target"] == target)] for part in predictions.values()]
         metric, unit, form = ("uar", 100, ".1f") if target == schema.EMOTION else ("ccc", 1, ".3f")
         scored = [
             statistics.bootstrap_interval(part, metric, np.random.default_rng(0), draws=DRAWS, labels=labels)
@@ -117,9 +117,9 @@ def _rows(pair: dict[str, Path]) -> Iterator[str]:
 def _tested(path: Path) -> pd.DataFrame:
     """Predictions of the study's test sets, in-domain."""
     plan = config.load(path)
-    found = pd.concat([results.read(plan, section).predictions for section in {run.section for run in plan.runs}])
-    inside = found["train_corpus"].astype(object) == found["test_corpus"].astype(object)
-    return found[inside & (found["partition"] == "test")]
+    predictions = pd.concat([results.read(plan, section).predictions for section in {run.section for run in plan.runs}])
+    inside = predictions["train_corpus"].astype(object) == predictions["test_corpus"].astype(object)
+    return predictions[inside & (predictions["partition"] == "test")]
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """The study on real public speech and on sentences that people have rated, beside what simple models do there.
 
 EMO-DB (real speech, ten actors, the same ten sentences in every emotion): section 5, leave one speaker out, beside a
-logistic regression on means and deviations of mel bands. The words tell nothing, so the text model must end at chance,
-and fusion must not lose to CNN14 by listening to it.
+logistic regression on means and deviations of mel bands. The words carry no emotion, so the text model must end at
+chance, and fusion must not lose to CNN14 by using it.
 
-EmoBank (10,062 sentences with human ratings), spoken by the synthesiser with prosody that follows the human ratings of
+EmoBank (10,062 sentences with human ratings), synthesised with prosody that follows the human ratings of
 arousal and dominance: section 6.2. Its labels are the human ones as five simulated raters repeat them.
 
 Neither is part of the project: both are read where they lie. Results go below outputs/emodb and outputs/emobank; what
@@ -36,7 +36,7 @@ DRAWS = 2000  # resamples of the test speakers
 SHUFFLES = 500  # of the emotions, for what chance gives
 PUBLISHED = 75.0  # UAR of such a baseline that comes with the recordings [%]
 DECAY = 1.0  # L2 penalty of the baseline's weights, on standardised features, as a sum over utterances
-SIZE = 1.5  # of EmoBank's spoken corpus: about 750 turns to train on; its short sentences last no longer
+SIZE = 1.5  # of EmoBank's synthesised corpus: about 750 turns to train on; its short sentences last no longer
 RATINGS = (1.0, 7.0)  # MSP-Podcast's scale
 COLUMNS = {"V": "valence", "A": "arousal", "D": "dominance", "split": "partition"}
 PARTITIONS = {"train": "train", "dev": "development", "test": "test"}
@@ -44,19 +44,19 @@ PARTITIONS = {"train": "train", "dev": "development", "test": "test"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was given a path, print a table of each; returns the exit status."""
-    asked = _parser().parse_args(arguments)
-    if not asked.emodb and not asked.emobank:
+    args = _parser().parse_args(arguments)
+    if not args.emodb and not args.emobank:
         print("nothing to do: give --emodb and --emobank, the folders where they lie")
         return 2
-    outputs = files.resolve(asked.outputs)
+    outputs = files.resolve(args.outputs)
     status = 0
-    if asked.emodb:
-        root = {"root": str(files.resolve(asked.emodb))}
-        path = _point(asked.parameters / "emodb.yaml", outputs, root, asked.epochs)
-        status |= _run(path, asked.workers, emodb_table)
-    if asked.emobank:
-        corpus = speak_emobank(asked.emobank, outputs / "emobank", asked.size)
-        status |= _run(_point(asked.parameters / "emobank.yaml", outputs, corpus), asked.workers, emobank_table)
+    if args.emodb:
+        root = {"root": str(files.resolve(args.emodb))}
+        path = _point(args.parameters / "emodb.yaml", outputs, root, args.epochs)
+        status |= _run(path, args.workers, emodb_table)
+    if args.emobank:
+        corpus = speak_emobank(args.emobank, outputs / "emobank", args.size)
+        status |= _run(_point(args.parameters / "emobank.yaml", outputs, corpus), args.workers, emobank_table)
     return status
 
 
@@ -64,8 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.real_speech", description=__doc__)
     parser.add_argument("--emodb", help="the folder of EMO-DB's utterances.csv")
     parser.add_argument("--emobank", help="emobank.csv, or the folder that holds it")
-    parser.add_argument("--size", type=float, default=SIZE, help="of EmoBank's spoken corpus; 1: 500 turns to train on")
-    parser.add_argument("--epochs", type=int, help="of EMO-DB's models that listen, in a study emodb-EPOCHS")
+    parser.add_argument(
+        "--size", type=float, default=SIZE, help="of EmoBank's synthesised corpus; 1: 500 turns to train on"
+    )
+    parser.add_argument("--epochs", type=int, help="of EMO-DB's models that use audio, in a study emodb-EPOCHS")
     parser.add_argument("--outputs", default="outputs")
     parser.add_argument("--parameters", type=Path, default=files.resolve("parameters"), help="folder of the two files")
     parser.add_argument("--workers", help="notebooks at a time (default: one a core)")
@@ -75,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 def _point(path: Path, outputs: Path, options: dict[str, Any], epochs: int | None = None) -> Path:
     """The parameters file `path` with the corpus where it lies, written into the study's folder.
 
-    With `epochs` the first block trains so many, and the study's name tells how many.
+    With `epochs` the first block trains so many, and the study's name ends in that number.
     """
     content = files.read_yaml(path)
     if epochs is not None:
@@ -100,16 +102,16 @@ def _run(path: Path, workers: str | None, table: Any) -> int:
 def emodb_table(path: Path) -> str:
     """UAR of every model with its interval over speakers, and its difference from CNN14, in Markdown."""
     plan = config.load(path)
-    found = results.read(plan, "categories").predictions
-    test = found[found["partition"] == "test"]
+    predictions = results.read(plan, "categories").predictions
+    test = predictions[predictions["partition"] == "test"]
     labels = list(schema.CLASSES)
     rows: dict[str, pd.DataFrame] = dict(list(test.groupby("model", observed=True)))
     rows["mel statistics"] = mel_statistics(plan)
-    voice, lines, verdicts = rows["cnn14"], [], []
+    acoustic, lines, verdicts = rows["cnn14"], [], []
     for name in ("mel statistics", *(model for model in MODELS if model in rows)):
         score = statistics.bootstrap_interval(rows[name], "uar", np.random.default_rng(0), draws=DRAWS, labels=labels)
         apart = statistics.bootstrap_difference(
-            rows[name], voice, "uar", np.random.default_rng(0), draws=DRAWS, labels=labels
+            rows[name], acoustic, "uar", np.random.default_rng(0), draws=DRAWS, labels=labels
         )
         against = "" if name == "cnn14" else interval(apart, 100, "+.1f")
         lines.append(f"| {MODELS.label(name)} | {interval(score, 100, '.1f')} | {against} |")
@@ -123,10 +125,10 @@ def emodb_table(path: Path) -> str:
         elif name.endswith("fcnn14"):
             lost = "LOSES" if apart.high < 0 else "does not lose"
             verdicts.append(f"- {MODELS.label(name)} {lost} to CNN14: {interval(apart, 100, '+.1f')}")
-    utterances, seeds = voice["utterance"].nunique(), schema.first(sorted(voice["seed"].unique()))
+    utterances, seeds = acoustic["utterance"].nunique(), schema.first(sorted(acoustic["seed"].unique()))
     return "\n".join(
         [
-            f"EMO-DB, {utterances} utterances of {voice['speaker'].nunique()} actors, "
+            f"EMO-DB, {utterances} utterances of {acoustic['speaker'].nunique()} actors, "
             f"leave one speaker out, seeds {seeds}",
             "",
             "| | UAR [%] | − CNN14 |",
@@ -147,17 +149,19 @@ def by_chance(predictions: pd.DataFrame, labels: list[str]) -> tuple[float, floa
     The sentences are not quite balanced over the emotions, nor the actors: so what chance gives is counted, by dealing
     each speaker's emotions anew to that speaker's utterances.
     """
-    said = predictions.pivot(index=["speaker", "utterance"], columns="seed", values="prediction")
-    truth = predictions.drop_duplicates("utterance").set_index(["speaker", "utterance"])["truth"].loc[said.index]
+    predicted = predictions.pivot(index=["speaker", "utterance"], columns="seed", values="prediction")
+    truth = predictions.drop_duplicates("utterance").set_index(["speaker", "utterance"])["truth"].loc[predicted.index]
     truth = truth.astype(object).to_numpy()
-    places = [np.flatnonzero(said.index.get_level_values("speaker") == name) for name in said.index.levels[0]]
-    random, found = np.random.default_rng(0), []
+    places = [np.flatnonzero(predicted.index.get_level_values("speaker") == name) for name in predicted.index.levels[0]]
+    random, recalls = np.random.default_rng(0), []
     for _ in range(SHUFFLES):
         dealt = truth.copy()
         for place in places:
             dealt[place] = random.permutation(truth[place])
-        found.append(np.mean([metrics.unweighted_average_recall(dealt, said[seed], labels) for seed in said]))
-    low, high = 100 * np.quantile(found, (0.025, 0.975))
+        recalls.append(
+            np.mean([metrics.unweighted_average_recall(dealt, predicted[seed], labels) for seed in predicted])
+        )
+    low, high = 100 * np.quantile(recalls, (0.025, 0.975))
     return float(low), float(high)
 
 
@@ -167,14 +171,14 @@ def mel_statistics(plan: config.Study) -> pd.DataFrame:
     What CNN14's development speaker is for, it does not need: it trains on the nine others.
     """
     (run,) = [run for run in plan.runs if run.name.startswith("model=cnn14") and run.name.endswith("seed=0")]
-    asked = experiment.define(
+    defined = experiment.define(
         run.section,
         **{"allow_speaker_leakage": False, "text": {}, **run.parameters},
         corpora=plan.corpora,
         cache=str(plan.outputs / "cache"),
         folder=str(plan.folder / "baseline"),
     )
-    source = experiment.load(asked)[asked.corpus]
+    source = experiment.load(defined)[defined.corpus]
     rows = source.rows.set_index("utterance")
     frames = {
         name: source.frames.rows(place)
@@ -190,7 +194,7 @@ def mel_statistics(plan: config.Study) -> pd.DataFrame:
             np.stack([features[name] for name in train]),
             rows.loc[train, "emotion"],
             np.stack([features[name] for name in test]),
-            list(asked.classes),
+            list(defined.classes),
         )
         parts.append(
             pd.DataFrame(
@@ -227,7 +231,7 @@ def _logistic(train: np.ndarray, labels: pd.Series, test: np.ndarray, classes: l
 
 
 def speak_emobank(source: str | Path, folder: Path, size: float) -> dict[str, str]:
-    """Speak EmoBank's sentences into `folder`; returns how the corpus is read: its root and its transcripts."""
+    """Synthesise EmoBank's sentences into `folder`; returns how the corpus is read: its root and its transcripts."""
     path = files.resolve(source)
     path = path / "emobank.csv" if path.is_dir() else path
     table = pd.read_csv(path, keep_default_na=False).rename(columns=COLUMNS)
@@ -236,16 +240,16 @@ def speak_emobank(source: str | Path, folder: Path, size: float) -> dict[str, st
     files.write_table(sentences, table[["text", *schema.DIMENSIONS, "partition"]])
     start = time.monotonic()
     if synthetic.speak("msp-podcast", corpus, sentences=sentences, size=size):
-        print(f"EmoBank: spoken in {time.monotonic() - start:.0f} s: {corpus}")
-    said = synthetic.reference_transcripts(corpus, sentences)
-    files.write_table(transcripts, pd.DataFrame({"utterance": list(said), "transcript": list(said.values())}))
+        print(f"EmoBank: synthesised in {time.monotonic() - start:.0f} s: {corpus}")
+    reference = synthetic.reference_transcripts(corpus, sentences)
+    files.write_table(transcripts, pd.DataFrame({"utterance": list(reference), "transcript": list(reference.values())}))
     return {"root": str(corpus), "transcripts": str(transcripts)}
 
 
 def emobank_table(path: Path) -> str:
     """CCC of every model and dimension with its interval over talkers, in Markdown."""
-    found = results.read(path, "multitask").predictions
-    test = found[found["partition"] == "test"]
+    predictions = results.read(path, "multitask").predictions
+    test = predictions[predictions["partition"] == "test"]
     lines = []
     for name in (model for model in MODELS if model in set(test["model"])):
         of_model, cells = test[test["model"] == name], []
@@ -256,7 +260,7 @@ def emobank_table(path: Path) -> str:
         lines.append(f"| {MODELS.label(name)} | {' | '.join(cells)} |")
     return "\n".join(
         [
-            f"EmoBank, spoken: SIMULATED speech, real sentences; {test['utterance'].nunique()} test turns of "
+            f"EmoBank, synthesised: SIMULATED speech, real sentences; {test['utterance'].nunique()} test turns of "
             f"{test['speaker'].nunique()} talkers, seeds {schema.first(sorted(test['seed'].unique()))}",
             "",
             f"| CCC | {' | '.join(schema.DIMENSIONS)} |",
@@ -270,7 +274,7 @@ def emobank_table(path: Path) -> str:
 
 
 def _off_the_scale(test: pd.DataFrame) -> list[str]:
-    """Which models answer outside of the corpus's scale on average, told."""
+    """Which models answer outside of the corpus's scale on average, in words."""
     means = test.groupby(["model", "target"], observed=True)["prediction"].mean()
     low, high = RATINGS
     return [
@@ -280,11 +284,11 @@ def _off_the_scale(test: pd.DataFrame) -> list[str]:
     ]
 
 
-def interval(found: Any, unit: float, form: str) -> str:
-    """A score and its interval, in `unit` and as `form` has it; without interval where one speaker tells of none."""
-    score = f"{unit * found.score:{form}}"
-    known = np.isfinite([found.low, found.high]).all()
-    return f"{score} ({unit * found.low:{form}} to {unit * found.high:{form}})" if known else score
+def interval(scored: Any, unit: float, form: str) -> str:
+    """A score and its interval, in `unit` and as `form` has it; without interval where there is but one speaker."""
+    score = f"{unit * scored.score:{form}}"
+    known = np.isfinite([scored.low, scored.high]).all()
+    return f"{score} ({unit * scored.low:{form}} to {unit * scored.high:{form}})" if known else score
 
 
 if __name__ == "__main__":

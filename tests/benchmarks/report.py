@@ -3,15 +3,15 @@
 from typing import Any
 
 
-def extraction(found: dict[str, Any]) -> str:
+def extraction(numbers: dict[str, Any]) -> str:
     """Of the log-mels."""
-    measured = found["extraction"]
+    measured = numbers["extraction"]
     sizes = "; ".join(
         f"{one['hours']:.2f} h: {one['times_real_time']:,.0f} x, {one['peak_bytes'] / 1e6:,.0f} MB"
         for one in measured["sizes"]
     )
     return (
-        f"\nLog-mels into an empty cache: {measured['times_real_time']:,.0f} times real time with {found['threads']} "
+        f"\nLog-mels into an empty cache: {measured['times_real_time']:,.0f} times real time with {numbers['threads']} "
         f"threads, so 100 hours in {measured['hundred_hours_seconds'] / 60:.1f} minutes.\nSpeed and peak memory by "
         f"size: {sizes}: {measured['peak_growth']:.2f} times the memory for "
         f"{measured['sizes'][-1]['hours'] / measured['sizes'][0]['hours']:.0f} times the corpus."
@@ -34,7 +34,7 @@ def size(width: int, measured: dict[str, Any]) -> str:
             f"{part}, plain loop, utterances/s": lambda row: f"{row['plain']:,.1f}",
             f"{part}, times real time": lambda row: f"{3600 * row['audio_hours_per_second']:,.0f}",
         }
-        rows += [_row(name, [tell(row[part]) for row in measured["models"].values()]) for name, tell in cells.items()]
+        rows += [_row(name, [text(row[part]) for row in measured["models"].values()]) for name, text in cells.items()]
     rows.append(_row("precision (the plain loop: float32)", [row["precision"] for row in measured["models"].values()]))
     rows.append(_row("peak memory, MB", [f"{row['peak_bytes'] / 1e6:,.0f}" for row in measured["models"].values()]))
     path = measured["data_path"]
@@ -50,14 +50,15 @@ def size(width: int, measured: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def machine(found: dict[str, Any], output: str) -> str:
+def machine(numbers: dict[str, Any], output: str) -> str:
     """What it was measured on."""
-    limit = found["limits"]
+    limit = numbers["limits"]
     return (
-        f"\n{found['device']}, {found['threads']} threads, torch {found['torch']}; matrix products: float32 "
+        f"\n{numbers['device']}, {numbers['threads']} threads, torch {numbers['torch']}; matrix products: float32 "
         f"{limit['float32_flop_per_second'] / 1e9:,.0f}, bfloat16 {limit['bfloat16_flop_per_second'] / 1e9:,.0f} "
         f"GFLOP/s; copies: {limit['copy_bytes_per_second'] / 1e9:.1f} GB/s.\nMedians "
-        f"(lowest-highest). Text encoder: {found['encoder']}. {found['seconds'] / 60:.1f} minutes. Written to {output}"
+        f"(lowest-highest). Text encoder: {numbers['encoder']}. {numbers['seconds'] / 60:.1f} minutes. "
+        f"Written to {output}"
     )
 
 

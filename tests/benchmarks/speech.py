@@ -27,22 +27,22 @@ def lay_out(folder: Path, hours: float, seed: int = 0) -> Path:
     if (place / "utterances.csv").is_file():
         return place
     chance = np.random.default_rng(seed)
-    heard, words = _heard(), itertools.cycle(_words())
+    sound, words = _sound(), itertools.cycle(_words())
     left, at, rows = hours * 3600, 0, []
     with files.atomic_folder(place) as temporary:
         while left > 0:
             seconds = float(np.clip(chance.lognormal(np.log(MEDIAN), SPREAD), SHORTEST, LONGEST))
-            samples = heard[(at + np.arange(int(seconds * RATE))) % len(heard)]
+            samples = sound[(at + np.arange(int(seconds * RATE))) % len(sound)]
             at, left = at + len(samples), left - seconds
             name = f"u{len(rows):06d}"
             soundfile.write(temporary / f"{name}.wav", samples, RATE, subtype="PCM_16")
-            told = " ".join(itertools.islice(words, int(seconds * WORDS_PER_SECOND)))
+            transcript = " ".join(itertools.islice(words, int(seconds * WORDS_PER_SECOND)))
             rows.append(
                 {
                     "utterance": name,
                     "file": f"{name}.wav",
                     "speaker": f"s{len(rows) % 20}",
-                    "transcript": told,
+                    "transcript": transcript,
                     "emotion": schema.CLASSES[len(rows) % 4],
                 }
             )
@@ -51,14 +51,14 @@ def lay_out(folder: Path, hours: float, seed: int = 0) -> Path:
 
 
 def _embedded() -> list[corpora.Corpus]:
-    found = []
+    read = []
     for name, options in source.EMBEDDED_CORPORA.items():
         places = corpus.located(options, name)
-        found.append(corpora.read(name, places.pop("root"), **places))
-    return found
+        read.append(corpora.read(name, places.pop("root"), **places))
+    return read
 
 
-def _heard() -> np.ndarray:
+def _sound() -> np.ndarray:
     """All sound of the embedded corpora, end to end: (samples,) float32."""
     paths = [one.root / file for one in _embedded() for file in one.utterances["file"]]
     return np.concatenate([audio.read_audio(path, RATE).numpy() for path in paths])
@@ -66,5 +66,5 @@ def _heard() -> np.ndarray:
 
 def _words() -> list[str]:
     """All words of their transcripts."""
-    told = pd.concat([one.utterances["transcript"].dropna() for one in _embedded()])
-    return " ".join(told).split()
+    transcripts = pd.concat([one.utterances["transcript"].dropna() for one in _embedded()])
+    return " ".join(transcripts).split()

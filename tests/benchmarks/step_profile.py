@@ -35,21 +35,21 @@ def main(arguments: Sequence[str] | None = None) -> str:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.step_profile", description=__doc__)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--output", help="default: profile_<device>.txt beside this file")
-    asked = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     device = loop.pick_device()
     name = throughput.processor() if device.type == "cpu" else torch.cuda.get_device_name(device)
     parts = [
-        f"One training step of MFCNN14, batch {asked.batch}, bfloat16; {name}, {torch.get_num_threads()} threads, "
+        f"One training step of MFCNN14, batch {args.batch}, bfloat16; {name}, {torch.get_num_threads()} threads, "
         f"torch {torch.__version__}. Self time, by operation."
     ]
-    parts += [_table(*size, asked.batch, device) for size in SIZES]
+    parts += [_table(*size, args.batch, device) for size in SIZES]
     if device.type in REMAINS:
         parts.append("What remains, and why\n" + textwrap.dedent(REMAINS[device.type]).strip())
-    told = "\n\n".join(parts) + "\n"
-    place = Path(asked.output) if asked.output else Path(__file__).with_name(f"profile_{device.type}.txt")
-    place.write_text(told, encoding="utf-8")
-    print(told)
-    return told
+    report = "\n\n".join(parts) + "\n"
+    place = Path(args.output) if args.output else Path(__file__).with_name(f"profile_{device.type}.txt")
+    place.write_text(report, encoding="utf-8")
+    print(report)
+    return report
 
 
 def _table(width: int, mels: int, frames: int, batch: int, device: torch.device) -> str:
@@ -84,13 +84,13 @@ def _table(width: int, mels: int, frames: int, batch: int, device: torch.device)
     with memory_kept(device):
         for _ in range(2):
             step()
-        with profile(activities=activities) as found:
+        with profile(activities=activities) as profiled:
             step()
     kind = "cuda" if device.type == "cuda" else "cpu"
-    return f"Width {width}, {mels} mels, {frames} frames\n" + _told(found.key_averages(), kind)
+    return f"Width {width}, {mels} mels, {frames} frames\n" + _operations(profiled.key_averages(), kind)
 
 
-def _told(events: Sequence[object], kind: str) -> str:
+def _operations(events: Sequence[object], kind: str) -> str:
     """The operations that took longest."""
     name = "self_device_time_total" if kind == "cuda" else "self_cpu_time_total"
     times = sorted(((getattr(event, name), event.count, event.key) for event in events), reverse=True)

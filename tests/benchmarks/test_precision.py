@@ -30,6 +30,6 @@ def test_a_difference_beyond_the_seeds_is_counted(lost, apart):
         for seed in range(3)
     ]
     rows += [(*row[:2], "iemocap", *row[3:]) for row in rows]  # across corpora: left out
-    told = precision.table(pd.DataFrame(rows, columns=SCORES))
-    assert f"| UAR [%] | CNN14 | 60.0 (1.0) | {60 - lost}.0 (1.0) | {-lost:+.1f} (" in told
-    assert f"{apart} of 1 differences" in told
+    table = precision.table(pd.DataFrame(rows, columns=SCORES))
+    assert f"| UAR [%] | CNN14 | 60.0 (1.0) | {60 - lost}.0 (1.0) | {-lost:+.1f} (" in table
+    assert f"{apart} of 1 differences" in table

@@ -1,4 +1,4 @@
-"""The benchmark on public speech: its baseline learns, its tables say what was found, its parameters fit the data."""
+"""The benchmark on public speech: its baseline learns, its tables hold its results, its parameters fit the data."""
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ LEVEL = dict(zip(CLASSES, (0.3, 0.1, 0.03, 0.01), strict=True))
 
 @pytest.fixture
 def plan(tmp_path):
-    """A study of three speakers whose loudness is their emotion; CNN14 is right, BERT always says the same."""
+    """A study of three speakers whose loudness is their emotion; CNN14 is right, BERT always predicts the same."""
     random = np.random.default_rng(0)
     rows = []
     for speaker in ("ann", "bob", "cem"):
@@ -35,7 +35,7 @@ def plan(tmp_path):
 
 def _answer(run, rows: pd.DataFrame) -> None:
     model, seed = run.parameters["model"], run.parameters["seed"]
-    said = pd.Series("sad", index=rows.index) if model == "bert" else rows["emotion"]
+    predicted = pd.Series("sad", index=rows.index) if model == "bert" else rows["emotion"]
     table = rows[["utterance", "speaker"]].assign(
         section="categories",
         model=model,
@@ -47,21 +47,21 @@ def _answer(run, rows: pd.DataFrame) -> None:
         style=None,
         target="emotion",
         truth=rows["emotion"],
-        prediction=said,
+        prediction=predicted,
         simulated=False,
-        **{f"p_{name}": (said == name).astype(float) for name in CLASSES},
+        **{f"p_{name}": (predicted == name).astype(float) for name in CLASSES},
     )
     both = pd.concat([table.assign(partition=name) for name in ("development", "test")])
     files.write_table(run.folder / files.PREDICTIONS, both)
 
 
 def test_the_table_names_chance_and_whether_fusion_lost(plan):
-    told = real_speech.emodb_table(plan)
-    assert "EMO-DB, 36 utterances of 3 actors, leave one speaker out, seeds 0" in told
-    assert "| CNN14 | 100.0 (100.0 to 100.0) |  |" in told
-    assert "| BERT | 25.0 (25.0 to 25.0) | -75.0 (-75.0 to -75.0) |" in told
-    assert "the text model is at chance: 25.0, where emotions shuffled within each speaker give 25.0 to 25.0" in told
-    assert "MFCNN14 does not lose to CNN14: +0.0" in told
+    table = real_speech.emodb_table(plan)
+    assert "EMO-DB, 36 utterances of 3 actors, leave one speaker out, seeds 0" in table
+    assert "| CNN14 | 100.0 (100.0 to 100.0) |  |" in table
+    assert "| BERT | 25.0 (25.0 to 25.0) | -75.0 (-75.0 to -75.0) |" in table
+    assert "the text model is at chance: 25.0, where emotions shuffled within each speaker give 25.0 to 25.0" in table
+    assert "MFCNN14 does not lose to CNN14: +0.0" in table
 
 
 def test_chance_is_what_shuffled_emotions_give():
@@ -82,9 +82,9 @@ def test_chance_is_what_shuffled_emotions_give():
 
 
 def test_the_baseline_learns_from_other_speakers_only(plan):
-    found = real_speech.mel_statistics(config.load(plan))
-    assert len(found) == 36
-    assert (found["truth"] == found["prediction"]).mean() > 0.9
+    predictions = real_speech.mel_statistics(config.load(plan))
+    assert len(predictions) == 36
+    assert (predictions["truth"] == predictions["prediction"]).mean() > 0.9
     assert not list(config.load(plan).folder.glob("baseline/fold=*"))
 
 
@@ -108,12 +108,12 @@ def test_other_epochs_are_a_study_of_their_own(tmp_path):
     assert (tmp_path / "emodb-60" / "emodb.yaml").exists()
 
 
-def test_a_mean_off_the_scale_is_told():
+def test_a_mean_outside_the_scale_is_reported():
     rows = pd.DataFrame({"model": ["cnn14", "bert"], "target": "valence", "prediction": [-5.1, 4.0]})
     assert real_speech._off_the_scale(rows) == ["- the mean of CNN14's valence is -5.1, off the scale of 1 to 7"]
 
 
-def test_pretrained_and_scratch_differ_in_the_weights_alone_and_are_told_apart(plan, tmp_path):
+def test_pretrained_and_scratch_differ_in_their_first_weights_alone_and_are_compared(plan, tmp_path):
     root = config.load(plan).corpora["emodb"]["root"]
     pair = pretrained.derived("emodb", {"reader": "table", "root": root}, pretrained.EMODB, tmp_path)
     starts, scratch = (config.load(path).runs for path in pair.values())
@@ -124,11 +124,11 @@ def test_pretrained_and_scratch_differ_in_the_weights_alone_and_are_told_apart(p
     rows = pd.read_csv(f"{root}/utterances.csv")
     for run in (*starts, *scratch):
         _answer(run, rows)
-    told = pretrained.table([pair])
-    assert "| emodb, emotion, UAR | 36 | 3 | 1 | 100.0 (100.0 to 100.0) | 100.0 (100.0 to 100.0) | +0.0 (" in told
+    table = pretrained.table([pair])
+    assert "| emodb, emotion, UAR | 36 | 3 | 1 | 100.0 (100.0 to 100.0) | 100.0 (100.0 to 100.0) | +0.0 (" in table
 
 
-def test_emobank_is_spoken_with_the_words_that_were_rated(tmp_path):
+def test_emobank_is_synthesised_from_the_rated_sentences(tmp_path):
     random = np.random.default_rng(0)
     rows = pd.DataFrame(
         {

@@ -32,7 +32,7 @@ def test_the_benchmark_measures_both_loops(release, monkeypatch, capsys):
     monkeypatch.setattr(limits, "SIDE", {"cpu": 64})
     monkeypatch.setattr(limits, "COPIED", {"cpu": 1 << 16})
     output = release / "throughput.json"
-    asked = [
+    arguments = [
         "--root",
         str(release),
         "--folder",
@@ -51,17 +51,17 @@ def test_the_benchmark_measures_both_loops(release, monkeypatch, capsys):
         "--output",
         str(output),
     ]
-    found = throughput.main(asked)
-    assert json.loads(output.read_text()) == json.loads(json.dumps(found))
-    (measured,) = found["sizes"].values()
+    numbers = throughput.main(arguments)
+    assert json.loads(output.read_text()) == json.loads(json.dumps(numbers))
+    (measured,) = numbers["sizes"].values()
     for part in ("training", "evaluation"):
         row = measured["models"]["cnn14"][part]
         pairs = list(zip(row["repeats"]["ours"], row["repeats"]["plain"], strict=True))
         assert len(pairs) == 2
         assert row["ratio"]["low"] == min(mine / other for mine, other in pairs) > 0
     assert 0 <= measured["data_path"]["padding_share"] < measured["data_path"]["plain_padding_share"] < 0.5
-    assert found["width"] == 2
-    assert found["utterances_per_second"]["cnn14"]["ours"] == measured["models"]["cnn14"]["training"]["ours"]
+    assert numbers["width"] == 2
+    assert numbers["utterances_per_second"]["cnn14"]["ours"] == measured["models"]["cnn14"]["training"]["ours"]
     assert "12 utterances" in capsys.readouterr().out
 
 

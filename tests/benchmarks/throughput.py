@@ -43,34 +43,34 @@ DEEP = 32  # the width from which on a batch takes seconds on a CPU
 
 def main(arguments: Sequence[str] | None = None) -> dict:
     """Measure, print tables, write the numbers as JSON, and return them."""
-    asked = _parser().parse_args(arguments)
+    args = _parser().parse_args(arguments)
     device = pick_device()
-    if asked.threads:
-        torch.set_num_threads(asked.threads)
-    folder, began = files.resolve(asked.folder), time.perf_counter()
-    root = files.resolve(asked.root) if asked.root else speech.lay_out(folder, asked.hours)
-    options = {"root": root, **({"transcripts": asked.transcripts} if asked.transcripts else {})}
-    text = TextSettings(encoder=asked.encoder, tokens=asked.tokens)
-    found: dict[str, Any] = {
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    folder, began = files.resolve(args.folder), time.perf_counter()
+    root = files.resolve(args.root) if args.root else speech.lay_out(folder, args.hours)
+    options = {"root": root, **({"transcripts": args.transcripts} if args.transcripts else {})}
+    text = TextSettings(encoder=args.encoder, tokens=args.tokens)
+    numbers: dict[str, Any] = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({processor()})",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "encoder": asked.encoder,
-        "corpus": asked.corpus,
-        "repeats": asked.repeats,
+        "encoder": args.encoder,
+        "corpus": args.corpus,
+        "repeats": args.repeats,
         "limits": limits.measure(device),
         "sizes": {},
     }
-    if asked.corpus == "table" and not asked.no_extraction:
-        found["extraction"] = extraction.measure(root, torch.get_num_threads())
-        print(report.extraction(found), flush=True)
-    for width in asked.widths:
-        size = _size(width, asked, device)
-        names = [name for name in asked.models if asked.all or name in _worth(width, device)]
-        place = located(options, asked.corpus)
+    if args.corpus == "table" and not args.no_extraction:
+        numbers["extraction"] = extraction.measure(root, torch.get_num_threads())
+        print(report.extraction(numbers), flush=True)
+    for width in args.widths:
+        size = _size(width, args, device)
+        names = [name for name in args.models if args.all or name in _worth(width, device)]
+        place = located(options, args.corpus)
         corpus = {
             name: read(
-                asked.corpus,
+                args.corpus,
                 place,
                 model=name,
                 targets=(schema.EMOTION,),
@@ -81,20 +81,20 @@ def main(arguments: Sequence[str] | None = None) -> dict:
             )
             for name in names
         }
-        found["sizes"][str(width)] = measured = _measure(corpus, size, text, device, found["limits"])
-        found["limits"] = limits.best(found["limits"], measured["limits"])
+        numbers["sizes"][str(width)] = measured = _measure(corpus, size, text, device, numbers["limits"])
+        numbers["limits"] = limits.best(numbers["limits"], measured["limits"])
         print(report.size(width, measured), flush=True)
-    found["width"] = max(asked.widths)
-    found["utterances_per_second"] = {
+    numbers["width"] = max(args.widths)
+    numbers["utterances_per_second"] = {
         name: {"ours": row["training"]["ours"], "plain": row["training"]["plain"]}
-        for width in sorted(asked.widths)  # of the widest that has the model
-        for name, row in found["sizes"][str(width)]["models"].items()
-        if width == max(asked.widths) or name == TEXT_MODEL
+        for width in sorted(args.widths)  # of the widest that has the model
+        for name, row in numbers["sizes"][str(width)]["models"].items()
+        if width == max(args.widths) or name == TEXT_MODEL
     }
-    found["seconds"] = time.perf_counter() - began
-    files.write_json(files.resolve(asked.output), found)
-    print(report.machine(found, asked.output))
-    return found
+    numbers["seconds"] = time.perf_counter() - began
+    files.write_json(files.resolve(args.output), numbers)
+    print(report.machine(numbers, args.output))
+    return numbers
 
 
 def processor() -> str:
@@ -130,17 +130,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _size(width: int, asked: argparse.Namespace, device: torch.device) -> Size:
+def _size(width: int, args: argparse.Namespace, device: torch.device) -> Size:
     slow = device.type == "cpu" and width >= DEEP
-    steps = asked.steps or (2 if slow else 8)
+    steps = args.steps or (2 if slow else 8)
     front = SMALL if width < DEEP else FeatureSettings()
     return Size(
         width=width,
         features=front,
-        batch=asked.batch,
+        batch=args.batch,
         ours=steps,
         plain=max(1, steps // 2),
-        repeats=min(asked.repeats, 2) if slow else asked.repeats,
+        repeats=min(args.repeats, 2) if slow else args.repeats,
         slow=slow,
     )
 
@@ -158,8 +158,8 @@ def _measure(
     limit: dict[str, float],
 ) -> dict[str, Any]:
     """Every model at one width."""
-    hears = next(name for name in corpus if name != TEXT_MODEL)
-    kinds = {name: name if name == TEXT_MODEL else hears for name in corpus}  # all that listen have the same one
+    acoustic = next(name for name in corpus if name != TEXT_MODEL)
+    kinds = {name: name if name == TEXT_MODEL else acoustic for name in corpus}  # all that use audio have the same one
     faster = {kind: _faster(corpus[kind], size, kind, text, device, limit) for kind in set(kinds.values())}
     precision = {name: faster[kind] for name, kind in kinds.items()}
     ours = {name: Ours(source, size, name, text, precision[name]) for name, source in corpus.items()}
@@ -170,9 +170,9 @@ def _measure(
     for turn in range(1 + size.repeats):
         rates: dict[str, dict[str, float]] = {}
         with memory_kept(device):  # as it is within an epoch, which is longer than a turn
-            ours[hears].train()
+            ours[acoustic].train()
             for name in corpus:
-                limits.forget_peak(device)
+                limits.reset_peak(device)
                 rates[name] = {"training": ours[name].train(), "evaluation": ours[name].evaluate()}
                 peaks[name] = max(peaks[name], limits.peak_bytes(device))
         if turn or not size.slow:
@@ -192,13 +192,13 @@ def _measure(
         flop, peak = ours[name].flop(size), limit[f"{precision[name]}_flop_per_second"]
         rows[name] = {"precision": precision[name], "flop": flop, "peak_bytes": peaks[name]}
         for part, passes in (("training", 3), ("evaluation", 1)):
-            rows[name][part] = told = _told(
+            rows[name][part] = compared = _compare(
                 [turn[part] for turn in turns[name]], [turn[f"plain {part}"] for turn in turns[name]]
             )
-            told["audio_hours_per_second"] = told["ours"] * seconds / 3600
-            told["share_of_peak"] = told["ours"] * flop * passes / 3 / peak
+            compared["audio_hours_per_second"] = compared["ours"] * seconds / 3600
+            compared["share_of_peak"] = compared["ours"] * flop * passes / 3 / peak
         ours[name].close()
-    heard = next(source for name, source in corpus.items() if source.frames is not None)
+    with_audio = next(source for name, source in corpus.items() if source.frames is not None)
     fastest = max(row["training"]["ours"] for name, row in rows.items() if name != TEXT_MODEL)
     return {
         "width": size.width,
@@ -206,10 +206,10 @@ def _measure(
         "hop_seconds": size.features.hop / size.features.sample_rate,
         "batch": size.batch,
         "steps": size.ours,
-        "repeats": len(turns[hears]),
-        "utterances": len(heard.rows),
+        "repeats": len(turns[acoustic]),
+        "utterances": len(with_audio.rows),
         "mfcnn14_by_cnn14": beside,
-        "data_path": _data_path(heard, size, fastest, limit),
+        "data_path": _data_path(with_audio, size, fastest, limit),
         "limits": limit,
         "models": rows,
     }
@@ -288,7 +288,7 @@ def _random_padding(lengths: Any, batch: int) -> float:
     return 1 - float(sum(part.sum() for part in parts) / sum(len(part) * part.max() for part in parts))
 
 
-def _told(ours: list[float], plain: list[float]) -> dict[str, Any]:
+def _compare(ours: list[float], plain: list[float]) -> dict[str, Any]:
     ratios = [mine / other for mine, other in zip(ours, plain, strict=True)]
     return {
         "ours": statistics.median(ours),

@@ -29,7 +29,7 @@ def tone(path, noise: float, pitch: float = 200.0, seconds: float = 0.7) -> None
 
 @pytest.fixture
 def recordings(tmp_path):
-    """Three speakers, two emotions, four recordings of each; one more whose name tells nothing."""
+    """Three speakers, two emotions, four recordings of each; one more whose name holds nothing."""
     random = np.random.default_rng(0)
     for speaker in SPEAKERS:
         for emotion, noise in NOISE.items():
@@ -53,9 +53,9 @@ def test_three_commands_from_a_folder_of_wavs_to_a_prediction(recordings, tmp_pa
     assert cli.main(["predict", str(run.folder), str(unheard)]) == 0
     assert "angry" in capsys.readouterr().out
     assert "the split was made here: by_speaker_0" in tables.table_1(results.read(plan, "categories")).markdown()
-    found = pd.read_parquet(run.folder / run.result)
-    assert set(found["fold"]) == {"by_speaker_0"}
-    test = found[found["partition"] == "test"]
+    predictions = pd.read_parquet(run.folder / run.result)
+    assert set(predictions["fold"]) == {"by_speaker_0"}
+    test = predictions[predictions["partition"] == "test"]
     assert (test["truth"] == test["prediction"]).mean() > 0.8
 
 
@@ -68,7 +68,7 @@ def _make_quick(plan, outputs) -> None:
     plan.write_text(yaml.safe_dump(content))
 
 
-def test_the_table_says_what_the_names_say(recordings, capsys):
+def test_the_table_holds_what_the_names_hold(recordings, capsys):
     assert cli.main(["table", str(recordings), "--pattern", "{speaker}_{emotion}_*.wav"]) == 0
     printed = capsys.readouterr().out
     assert "36 utterances" in printed
@@ -107,28 +107,28 @@ def touch(root, *names):
         (root / name).touch()
 
 
-def test_folders_and_fixed_widths_are_told_apart(tmp_path):
+def test_folders_and_fixed_widths_become_columns(tmp_path):
     touch(tmp_path, "angry/03a01Wa.wav", "sad/03a01Wa.wav", "sad/14b02Ta.FLAC", ".hidden/x.wav", "notes.txt")
-    found = tabulate(tmp_path, "{emotion}/{speaker:2}{dialog:3}*.*").utterances
-    assert found["utterance"].tolist() == ["angry-03a01Wa", "sad-03a01Wa", "sad-14b02Ta"]
-    assert found["speaker"].tolist() == ["03", "03", "14"]
-    assert found["dialog"].tolist() == ["a01", "a01", "b02"]
+    rows = tabulate(tmp_path, "{emotion}/{speaker:2}{dialog:3}*.*").utterances
+    assert rows["utterance"].tolist() == ["angry-03a01Wa", "sad-03a01Wa", "sad-14b02Ta"]
+    assert rows["speaker"].tolist() == ["03", "03", "14"]
+    assert rows["dialog"].tolist() == ["a01", "a01", "b02"]
 
 
 def test_labels_are_given_their_names_and_other_words_are_understood(tmp_path):
     touch(tmp_path, "ann_W_f_dev.wav", "bob_L_M_train.wav", "cem_Joy_f_eval.wav")
     pattern = "{speaker}_{emotion}_{gender}_{partition}.wav"
     listing = tabulate(tmp_path, pattern, {"W": "angry", "L": None})
-    found = listing.utterances
-    assert found["emotion"].tolist()[::2] == ["angry", "happy"]
+    rows = listing.utterances
+    assert rows["emotion"].tolist()[::2] == ["angry", "happy"]
     assert listing.without_emotion == ("bob_L_M_train",)
-    assert found["gender"].tolist() == ["female", "male", "female"]
-    assert found["partition"].tolist() == ["development", "train", "test"]
+    assert rows["gender"].tolist() == ["female", "male", "female"]
+    assert rows["partition"].tolist() == ["development", "train", "test"]
     with pytest.raises(ValueError, match=r"2 labels of emotion are not known: 'L' \(1 times\), 'W' \(1 times\); known"):
         tabulate(tmp_path, pattern)
 
 
-def test_text_beside_the_audio_is_what_was_said(tmp_path):
+def test_text_beside_the_audio_is_the_transcript(tmp_path):
     touch(tmp_path, "ann_a.wav", "ann_b.wav")
     (tmp_path / "ann_a.txt").write_text(" Guten\n Tag \n", encoding="utf-8")
     listing = tabulate(tmp_path, "{speaker}_*.wav")
@@ -146,7 +146,7 @@ def test_text_beside_the_audio_is_what_was_said(tmp_path):
         ("{speaker}-{emotion}.wav", r"none of 1 audio files below .* fits .*the first are ann_angry\.wav"),
     ],
 )
-def test_a_pattern_that_is_wrong_says_how(tmp_path, pattern, message):
+def test_the_error_for_a_wrong_pattern_says_what_is_wrong(tmp_path, pattern, message):
     touch(tmp_path, "ann_angry.wav")
     with pytest.raises(ValueError, match=message):
         tabulate(tmp_path, pattern)
@@ -282,10 +282,10 @@ def test_error_rates_against_the_corpus_s_own_transcripts(tmp_path, capsys):
     root = write_table(tmp_path, list("abc"), transcript=["Good day!", "Well.", "No."])
     recognised = write_recognised(tmp_path / "asr.csv")
     command = ["wer", "table", root, "--heard", recognised, "--output", str(tmp_path / "wer.csv"), "--by"]
-    found = rates([*command, "speaker", "confidence"])
-    assert found["all", ""] == 0.5  # of 4 words one is missing and one is another
-    assert found["speaker"].tolist() == [0, 1, 1]
-    assert found["confidence"].to_dict() == {"low": 1, "middle": 1, "high": 0}
+    table = rates([*command, "speaker", "confidence"])
+    assert table["all", ""] == 0.5  # of 4 words one is missing and one is another
+    assert table["speaker"].tolist() == [0, 1, 1]
+    assert table["confidence"].to_dict() == {"low": 1, "middle": 1, "high": 0}
     assert "against the corpus's own transcripts" in capsys.readouterr().out
 
 

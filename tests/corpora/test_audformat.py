@@ -93,16 +93,16 @@ def test_the_columns_and_tables_are_options(make):
         read(root, columns={"arousl": "activation"})
 
 
-def test_the_partitions_may_be_said(make):
+def test_partitions_are_named_by_an_option(make):
     root = make()
-    said = {"dev": "test", "emotion.test": None, "train": "train"}
-    assert read(root, partitions=said).utterances["partition"].dropna().tolist() == ["train", "train", "test", "test"]
+    names = {"dev": "test", "emotion.test": None, "train": "train"}
+    assert read(root, partitions=names).utterances["partition"].dropna().tolist() == ["train", "train", "test", "test"]
     assert read(root, partitions={}).utterances["partition"].isna().all()
     with pytest.raises(ValueError, match="no split or table 'devel'; did you mean 'dev'"):
         read(root, partitions={"devel": "development"})
 
 
-def test_ratings_outside_the_scale_are_told(make):
+def test_ratings_outside_the_scale_are_an_error(make):
     with pytest.raises(ValueError, match=r"5 ratings outside 1 to 5, .*the database's own scale"):
         read(make(), scale=(1, 5))
 

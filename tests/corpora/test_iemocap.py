@@ -1,4 +1,4 @@
-"""IEMOCAP is read as released: what it says is taken, and none of its traps is stepped into."""
+"""IEMOCAP is read as released, and none of its traps changes what is read."""
 
 import shutil
 import time
@@ -80,7 +80,7 @@ def test_valence_comes_first_in_the_label_files(tmp_path):
     assert table.iloc[0][["valence", "arousal", "dominance"]].tolist() == [1.5, 2.5, 4.5]
 
 
-def test_scripted_and_improvised_turns_are_told_apart(root):
+def test_scripted_and_improvised_turns_are_distinguished(root):
     assert rows(root)["style"].value_counts().to_dict() == {"improvised": 21, "scripted": 21}
 
 
@@ -355,7 +355,7 @@ def test_a_root_that_does_not_exist_says_how_far_it_goes(root):
         read(root.parent / "elsewhere" / "IEMOCAP")
 
 
-def test_a_wrong_root_says_what_was_tried_and_what_is_there(tmp_path):
+def test_the_error_for_a_wrong_root_says_what_was_tried_and_what_is_there(tmp_path):
     write(tmp_path / "music" / "song.txt", "la")
     (tmp_path / "IEMOCAP").mkdir()
     with pytest.raises(FileNotFoundError) as refusal:
@@ -367,7 +367,7 @@ def test_a_wrong_root_says_what_was_tried_and_what_is_there(tmp_path):
     assert len(message.splitlines()) <= 5
 
 
-def test_one_session_as_root_is_told_to_be_one(root):
+def test_one_session_as_root_is_refused_with_what_to_give_instead(root):
     with pytest.raises(FileNotFoundError, match="one of the sessions: give the folder above"):
         read(root / "Session1")
 
@@ -402,13 +402,13 @@ def test_a_missing_audio_folder_is_named(root):
         ("iemocap", {"tolerance": 5}, "tolerance is 5; expected a share"),
     ],
 )
-def test_a_misspelt_name_or_option_is_told_the_nearest(root, name, options, message):
+def test_the_error_for_a_misspelt_name_or_option_names_the_nearest(root, name, options, message):
     with pytest.raises(ValueError, match=message):
         corpora.read(name, root, **options)
 
 
-def test_a_corpus_that_says_it_is_simulated_is(root):
-    write(root / corpora.SIMULATED, "spoken by a machine")
+def test_a_corpus_with_the_file_simulated_txt_is_simulated(root):
+    write(root / corpora.SIMULATED, "synthesised")
     assert read(root.parent).simulated
 
 

@@ -355,7 +355,7 @@ MSP-PODCAST_0003_0001.wav;Unknown
 
 
 @pytest.mark.parametrize("partitions", ["Partitions.txt", "partition.txt"])
-def test_without_the_csv_the_text_files_say_the_same(tmp_path, partitions):
+def test_without_the_csv_the_text_files_give_the_same(tmp_path, partitions):
     trees.write_msp(tmp_path, [MINI_MSP[0], MINI_MSP[3]], labels="")
     write(tmp_path / "Labels" / "labels.txt", LABELS_TXT)
     write(tmp_path / partitions, PARTITIONS_TXT)
@@ -378,7 +378,7 @@ def test_without_partitions_turns_are_kept_and_reported(tmp_path):
     assert kinds(corpus)["turn without partition"].count == 2
 
 
-def test_the_json_says_the_same_as_the_csv(root):
+def test_the_json_gives_the_same_as_the_csv(root):
     expected = read(root).utterances
     cells = pd.read_csv(root / CONSENSUS, dtype="str").set_index("FileName")
     cells[["EmoAct", "EmoVal", "EmoDom"]] = cells[["EmoAct", "EmoVal", "EmoDom"]].astype(float)
@@ -401,7 +401,7 @@ def test_missing_audio_says_what_was_expected_and_what_is_there(root):
         read(root)
 
 
-def test_a_wrong_root_is_told_what_it_holds(tmp_path):
+def test_the_error_for_a_wrong_root_lists_what_it_holds(tmp_path):
     write(tmp_path / "music" / "song.txt", "la")
     with pytest.raises(FileNotFoundError, match=r"(?s)expected a release as unpacked.*it holds music/"):
         read(tmp_path)
@@ -425,11 +425,11 @@ def test_a_transcripts_file_fills_what_the_release_lacks(root):
     ]
     path = write(root.parent / "asr.csv", "\n".join(lines))
     corpus = read(root, transcripts=path)
-    told = corpus.utterances.set_index("utterance")["transcript"]
-    assert told["MSP-PODCAST_0001_0008"] == "by a human"
-    assert told["MSP-PODCAST_0002_0001"] == "null"  # a word, not a missing value
-    assert told["MSP-PODCAST_0003_0001"] == ""  # nothing was recognised
-    assert pd.isna(told["MSP-PODCAST_0004_0001"])
+    transcripts = corpus.utterances.set_index("utterance")["transcript"]
+    assert transcripts["MSP-PODCAST_0001_0008"] == "by a human"
+    assert transcripts["MSP-PODCAST_0002_0001"] == "null"  # a word, not a missing value
+    assert transcripts["MSP-PODCAST_0003_0001"] == ""  # nothing was recognised
+    assert pd.isna(transcripts["MSP-PODCAST_0004_0001"])
     assert kinds(corpus)["transcript by speech recognition"].count == 2
     assert kinds(corpus)["transcript of a turn that is not read"].examples == ("MSP-PODCAST_7777_0001",)
 

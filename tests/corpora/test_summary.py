@@ -1,4 +1,4 @@
-"""The report of a corpus says what was found, on one screen."""
+"""The report of a corpus lists its counts and defects, on one screen."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The miniature corpora are what they say: real layouts with their traps, repeatable speech, a planted truth."""
+"""The miniature corpora have real layouts with their traps, repeatable speech and a known ground truth."""
 
 import dataclasses
 import filecmp
@@ -21,7 +21,7 @@ SIZE = 0.15
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Both corpora, small: 126 turns and 120 segments."""
-    folder = tmp_path_factory.mktemp("spoken")
+    folder = tmp_path_factory.mktemp("synthetic")
     for name in synthetic.LAYOUTS:
         assert synthetic.speak(name, folder / name, size=SIZE)
     return folder
@@ -57,13 +57,13 @@ def test_the_miniature_of_iemocap_is_read_with_its_defects(folder):
     assert rows.loc["Ses03M_impro07_M000", "valence"] == 5.5
     assert rows.loc["Ses01M_script03_1_F000", "dominance"] == 0.5
     assert table["emotion"].isna().any()
-    found = findings(corpus)
-    assert found["hidden file"] == 3
-    assert found["rating outside the scale"] == 2
-    assert found["rater who left out a rating"] == 1
-    assert found["transcribed turn that was never labelled (XX)"] == 21
-    assert found["line in a transcript that names no turn"] == 5
-    assert found["transcript with bracketed tags"] > 0
+    counts = findings(corpus)
+    assert counts["hidden file"] == 3
+    assert counts["rating outside the scale"] == 2
+    assert counts["rater who left out a rating"] == 1
+    assert counts["transcribed turn that was never labelled (XX)"] == 21
+    assert counts["line in a transcript that names no turn"] == 5
+    assert counts["transcript with bracketed tags"] > 0
 
 
 def test_scripts_recur_in_every_session_and_improvised_sentences_do_not(folder):
@@ -84,14 +84,14 @@ def test_the_miniature_of_msp_podcast_is_read_with_its_defects(folder):
     assert table["transcript"].isna().all()
     assert table["utterance"].str.fullmatch(r"MSP-PODCAST_\d{4}_\d{4}_\d{4}").mean() == pytest.approx(0.24, abs=0.12)
     assert table["seconds"].between(1.0, 4.0).all()
-    found = findings(corpus)
-    assert found["row without wav"] == 1
-    assert found["wav of Test3 without row"] == 1
-    assert found["audio that is not 16 kHz mono"] == 1
-    assert found["turn of Test2"] == 2
-    assert found["folder of previous releases"] == 1
-    assert found["hidden file"] == 1
-    assert found["unknown speaker"] == table["speaker"].isna().sum() > 0
+    counts = findings(corpus)
+    assert counts["row without wav"] == 1
+    assert counts["wav of Test3 without row"] == 1
+    assert counts["audio that is not 16 kHz mono"] == 1
+    assert counts["turn of Test2"] == 2
+    assert counts["folder of previous releases"] == 1
+    assert counts["hidden file"] == 1
+    assert counts["unknown speaker"] == table["speaker"].isna().sum() > 0
     split = splits.official(table)
     shared = splits.overlap(split, table)
     assert not shared["speakers"].any()
@@ -117,7 +117,7 @@ def levels(corpus: corpora.Corpus) -> list[float]:
 
 def valence_of_words(text: str) -> float:
     """The level of the longest phrase of the lexicon that occurs in `text`."""
-    found = {
+    levels_of = {
         phrase: float(level)
         for kind in ("events", "qualities")
         for level, pools in sentences.lexicon()[kind].items()
@@ -125,22 +125,22 @@ def valence_of_words(text: str) -> float:
         for phrase in phrases
         if phrase in text
     }
-    return found[max(found, key=len)]
+    return levels_of[max(levels_of, key=len)]
 
 
 def test_the_voice_shows_arousal_and_the_words_show_valence(folder):
     corpus = corpora.read("msp-podcast", folder / "msp-podcast")
     table = corpus.utterances.set_index("utterance")
-    said = {turn.utterance: turn.text for turn in msp_podcast.script(0, SIZE, None).turns}
+    reference = {turn.utterance: turn.text for turn in msp_podcast.script(0, SIZE, None).turns}
     loudness = levels(corpus)
-    words = [valence_of_words(said[utterance].replace("were ", "was ")) for utterance in table.index]
+    words = [valence_of_words(reference[utterance].replace("were ", "was ")) for utterance in table.index]
     assert correlation(loudness, table["arousal"]) > 0.6
     assert abs(correlation(loudness, table["valence"], [table["arousal"], table["dominance"]])) < 0.3
     assert correlation(words, table["valence"]) > 0.8
     assert abs(correlation(words, table["arousal"], [table["valence"]])) < 0.3
 
 
-def test_the_voice_does_not_know_the_valence():
+def test_the_voice_does_not_depend_on_the_valence():
     speaker = Speaker(name="someone", gender="male", voice="en+rob")
     pleasant, unpleasant = (
         voice(Intent(arousal=0.5, valence=valence, dominance=0.2), speaker, np.random.default_rng(0))
@@ -187,7 +187,7 @@ def test_a_seed_gives_the_same_bytes_whatever_the_number_of_processes(tmp_path):
 
 
 @pytest.mark.parametrize("layout", synthetic.LAYOUTS.values(), ids=synthetic.LAYOUTS)
-def test_an_utterance_sounds_the_same_whatever_was_said_before_it(layout, tmp_path):
+def test_an_utterance_sounds_the_same_whatever_was_synthesised_before_it(layout, tmp_path):
     requests = layout.script(0, 0.01, None).requests[::5]
     for order, ordered in (("forth", requests), ("back", requests[::-1]), ("alone", requests[3:4])):
         espeak.speak(ordered, tmp_path / order, 1, None)
@@ -196,7 +196,7 @@ def test_an_utterance_sounds_the_same_whatever_was_said_before_it(layout, tmp_pa
     assert filecmp.cmp(tmp_path / "forth" / files[3], tmp_path / "alone" / files[3], shallow=False)
 
 
-def test_another_seed_says_other_things():
+def test_another_seed_gives_other_sentences():
     scripts = [iemocap.script(seed, 0.01, None) for seed in (0, 1)]
     files = [{request.file: request.text for request in script.requests} for script in scripts]
     same = [file for file in files[0] if files[0][file] == files[1].get(file)]
@@ -212,7 +212,7 @@ def test_a_corpus_of_the_same_settings_is_kept(folder):
 
 
 def test_nothing_is_written_over(folder, tmp_path):
-    with pytest.raises(FileExistsError, match=r"was spoken with other settings.*remove it or give another folder"):
+    with pytest.raises(FileExistsError, match=r"was made with other settings.*remove it or give another folder"):
         synthetic.speak("iemocap", folder / "iemocap", seed=7, size=SIZE)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("draft")
@@ -242,15 +242,15 @@ def test_what_a_killed_run_left_is_cleared_away(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [alive.name, "corpus"]
 
 
-def test_a_failing_synthesiser_says_what_it_could_not_do(tmp_path):
+def test_the_error_of_a_failing_synthesiser_names_the_utterance(tmp_path):
     request = msp_podcast.script(0, 0.01, None).requests[0]
     with pytest.raises(
-        RuntimeError, match=r"spoke 0 of 1 utterances, not nobody\.wav: (.|\n)*has no voice 'xx-nowhere'"
+        RuntimeError, match=r"synthesised 0 of 1 utterances, not nobody\.wav: (.|\n)*has no voice 'xx-nowhere'"
     ):
         espeak.speak([dataclasses.replace(request, voice="xx-nowhere", file="nobody.wav")], tmp_path, 1, None)
 
 
-def test_without_the_synthesiser_it_is_said_what_to_install(tmp_path, monkeypatch):
+def test_without_the_synthesiser_the_error_names_the_package_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda *_: None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'sercore\[offline\]'"):
         synthetic.speak("iemocap", tmp_path / "corpus", size=0.01)
@@ -277,12 +277,14 @@ def rated_sentences(count: int) -> pd.DataFrame:
     return pd.DataFrame({"text": texts, "valence": 100 - rank, "arousal": rank, "dominance": 50 + rank % 7})
 
 
-def test_rated_sentences_of_a_file_are_spoken_with_their_ratings(tmp_path):
+def test_rated_sentences_of_a_file_are_synthesised_with_their_ratings(tmp_path):
     rated_sentences(99).to_csv(tmp_path / "rated.csv", index=False)
     synthetic.speak("msp-podcast", tmp_path / "corpus", sentences=tmp_path / "rated.csv", size=0.01)
     table = corpora.read("msp-podcast", tmp_path / "corpus").utterances.set_index("utterance")
-    said = {turn.utterance: turn.text for turn in msp_podcast.script(0, 0.01, tmp_path / "rated.csv").turns}
-    number = table.index.map(said).str.extract(r"^Number (\d+) is a sentence to speak$", expand=False).astype(float)
+    reference = {turn.utterance: turn.text for turn in msp_podcast.script(0, 0.01, tmp_path / "rated.csv").turns}
+    number = (
+        table.index.map(reference).str.extract(r"^Number (\d+) is a sentence to speak$", expand=False).astype(float)
+    )
     assert number.notna().all()
     assert correlation(number, table["arousal"]) > 0.7
     assert correlation(number, table["valence"]) < -0.7
@@ -294,8 +296,8 @@ def test_rated_sentences_keep_to_their_partition(tmp_path):
     table["partition"] = np.repeat(["train", "development", "test"], 20)
     table.loc[59, "text"] = "Too short"
     table.to_csv(tmp_path / "rated.csv", index=False)
-    found = sentences.read_sentences(tmp_path / "rated.csv")
-    assert {partition: len(texts) for partition, texts in found.items()} == {"train": 20, "development": 20, "test": 19}
+    read = sentences.read_sentences(tmp_path / "rated.csv")
+    assert {partition: len(texts) for partition, texts in read.items()} == {"train": 20, "development": 20, "test": 19}
     with pytest.raises(ValueError, match=r"rated\.csv has too few sentences of 4 to 10 words and .* for train"):
         synthetic.speak("msp-podcast", tmp_path / "corpus", sentences=tmp_path / "rated.csv", size=0.01)
 

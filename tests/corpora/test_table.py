@@ -1,4 +1,4 @@
-"""Any corpus that a table describes is read, and a table that is wrong says where."""
+"""Any corpus that a table describes is read, and the error for a wrong table says where."""
 
 import pandas as pd
 import pytest
@@ -47,7 +47,7 @@ def test_a_duration_that_is_not_the_audio_s_is_reported(root):
     assert [(f.kind, f.examples) for f in corpus.findings] == [("duration that is not the audio's", ("one",))]
 
 
-def test_parquet_says_the_same_as_csv(root):
+def test_parquet_gives_the_same_as_csv(root):
     expected = read(root).utterances
     expected.to_parquet(root / "utterances.parquet")
     (root / "utterances.csv").unlink()
@@ -76,7 +76,7 @@ def test_two_tables_in_one_folder_are_refused(root):
         ("wav/two.wav", "/wav/two.wav", "1 absolute paths, /wav/two.wav; write them relative to"),
     ],
 )
-def test_a_wrong_table_says_what_is_wrong(root, old, new, message):
+def test_the_error_for_a_wrong_table_says_what_is_wrong(root, old, new, message):
     path = root / "utterances.csv"
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(ValueError, match=message):
@@ -102,7 +102,7 @@ def test_the_corpus_may_be_given_a_name(root):
     assert read(root, name="emodb").name == "emodb"
 
 
-def test_every_kind_of_bad_row_is_told_at_once(root):
+def test_every_kind_of_bad_row_is_in_one_error(root):
     path = root / "utterances.csv"
     path.write_text(path.read_text().replace("1.5", "7").replace("two.wav", "three.wav"))
     with pytest.raises(ValueError, match=r"(?s)1 of 2 audio files are not there.*1 ratings outside 1 to 5"):
@@ -155,8 +155,8 @@ def test_the_table_s_labels_are_translated_by_an_option(root):
 
 
 def test_transcripts_come_from_a_file_where_the_table_has_none(root):
-    heard = write(root / "heard.csv", "utterance,transcript\none,Something else\ntwo,Good bye\n")
-    assert read(root, transcripts=heard).utterances["transcript"].tolist() == ["Hello", "Good bye"]
+    recognised = write(root / "recognised.csv", "utterance,transcript\none,Something else\ntwo,Good bye\n")
+    assert read(root, transcripts=recognised).utterances["transcript"].tolist() == ["Hello", "Good bye"]
 
 
 def test_a_file_in_two_rows_is_reported(root):
@@ -165,7 +165,7 @@ def test_a_file_in_two_rows_is_reported(root):
     assert [finding.kind for finding in read(root).findings] == ["same file in several rows"]
 
 
-def test_several_tables_are_told_apart_by_their_names(root):
+def test_several_tables_are_distinguished_by_their_names(root):
     assert corpora.read("emodb", root, reader="table").name == "emodb"
     with pytest.raises(ValueError, match=r"unknown corpus 'emodb'.*reader: table"):
         corpora.read("emodb", root)

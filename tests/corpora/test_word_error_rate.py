@@ -1,4 +1,4 @@
-"""How far what was recognised is from what was said, counted by hand."""
+"""Word error rates, against counts by hand."""
 
 import math
 
@@ -16,7 +16,7 @@ from sercore.corpora import transcripts
         (["no"], ["oh no not now"], 3.0),  # three inserted, one word long
         (["a b c d"], ["b c d e"], 2 / 4),  # one deleted, one inserted
         (["it's", "fine"], ["its", "fine"], 1 / 2),
-        (["", "yes"], ["a word", "yes"], 2.0),  # two inserted where nothing was said
+        (["", "yes"], ["a word", "yes"], 2.0),  # two inserted where the reference is empty
     ],
 )
 def test_word_error_rate_counts_edits_per_word(reference, hypothesis, expected):
@@ -29,7 +29,7 @@ def test_word_error_rate_of_nothing_is_undefined():
         transcripts.word_error_rate(["a", "b"], ["a"])
 
 
-def test_the_kinds_of_error_are_told_apart():
+def test_each_kind_of_error_is_counted():
     counts = transcripts.count_errors(["he won the prize", "well", ""], ["he won a big prize", "", "hm"])
     assert counts.to_dict("list") == {
         "words": [4, 1, 0],
@@ -39,7 +39,7 @@ def test_the_kinds_of_error_are_told_apart():
     }
 
 
-SPOKEN = pd.DataFrame(
+RECOGNISED = pd.DataFrame(
     {
         "transcript": ["good day", "good night now", "so bad", None, "oh no"],
         "recognised": ["good day", "good knight", None, "anything", "oh no"],
@@ -51,7 +51,7 @@ SPOKEN = pd.DataFrame(
 
 
 def test_rates_are_given_for_all_and_for_each_group():
-    table = transcripts.error_table(SPOKEN, ["emotion", "speaker"]).set_index(["by", "value"])
+    table = transcripts.error_table(RECOGNISED, ["emotion", "speaker"]).set_index(["by", "value"])
     assert table.loc[("all", ""), ["utterances", "words"]].tolist() == [4, 9]  # one transcript is not known
     assert table["wer"].to_dict() == {
         ("all", ""): 4 / 9,  # night replaced, now deleted, two words not recognised at all
@@ -64,11 +64,11 @@ def test_rates_are_given_for_all_and_for_each_group():
     assert table["empty"][("all", "")] == 1 / 4
 
 
-def test_what_was_recognised_with_confidence_is_counted_apart():
-    table = transcripts.error_table(SPOKEN, ["confidence"]).set_index("value")
+def test_rates_are_given_for_each_level_of_confidence():
+    table = transcripts.error_table(RECOGNISED, ["confidence"]).set_index("value")
     assert table.loc[["low", "middle", "high"], "wer"].tolist() == [4 / 5, 0.0, 0.0]
 
 
-def test_nothing_to_be_held_against_is_refused():
+def test_utterances_without_any_transcript_are_refused():
     with pytest.raises(ValueError, match="none of 5 utterances has a transcript"):
-        transcripts.error_table(SPOKEN.assign(transcript=None))
+        transcripts.error_table(RECOGNISED.assign(transcript=None))

@@ -3,12 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 
 from sercore import schema
-from sercore.datasets.batches import SpeechDataset, TextDataset, class_targets, dimension_targets, padding_share
+from sercore.corpora.corpus import Corpus
+from sercore.datasets.batches import SpeechDataset, TextDataset, padding_share
+from sercore.datasets.source import CATEGORIES, Source, read
 from sercore.features import packed
 from sercore.features.audio import FLOOR
+from sercore.settings import FeatureSettings, TextSettings
 
 MELS = 4
 
@@ -60,7 +64,7 @@ def test_every_utterance_comes_once_an_epoch(utterances, training):
     assert sorted(np.concatenate([plan.rows for plan in plans])) == list(range(utterances))
 
 
-def test_a_training_batch_is_of_the_size_asked_for_and_never_of_one():
+def test_a_training_batch_has_the_requested_size_and_never_a_single_utterance():
     for utterances in (16, 17, 18, 23, 401, 409, 800, 801):
         sizes = sorted(len(plan.rows) for plan in only_counts(durations(utterances)).plan(8, seeded(utterances)))
         assert sizes[0] >= 2
@@ -78,10 +82,10 @@ def test_a_batch_is_what_the_cache_holds():
             assert text is None
             assert torch.equal(batch.target, batch.rows)
             assert torch.equal(frames, torch.from_numpy(counts)[batch.rows])
-            for found, count, number in zip(logmel, frames, batch.rows, strict=True):
-                assert (found[:count, 0] == number).all()
-                assert torch.equal(found[:count, 1], torch.arange(count, dtype=torch.float16).float())
-                assert (found[count:] == FLOOR).all()
+            for part, count, number in zip(logmel, frames, batch.rows, strict=True):
+                assert (part[:count, 0] == number).all()
+                assert torch.equal(part[:count, 1], torch.arange(count, dtype=torch.float16).float())
+                assert (part[count:] == FLOOR).all()
 
 
 def test_a_crop_lies_within_its_utterance_and_anywhere_in_it():
@@ -91,10 +95,10 @@ def test_a_crop_lies_within_its_utterance_and_anywhere_in_it():
         for batch in speech(counts).batches(8, seeded(epoch), crop_frames=60):
             logmel, frames, _ = batch.inputs
             assert logmel.shape[1] <= 60
-            for found, count, number in zip(logmel, frames, batch.rows, strict=True):
+            for part, count, number in zip(logmel, frames, batch.rows, strict=True):
                 assert count == min(counts[number], 60)
-                assert (found[:count, 0] == number).all()  # never another utterance's frames
-                time = found[:count, 1]
+                assert (part[:count, 0] == number).all()  # never another utterance's frames
+                time = part[:count, 1]
                 assert torch.equal(time.diff(), torch.ones(count - 1))
                 begins.setdefault(int(counts[number]), set()).add(int(time[0]))
     assert begins[40] == begins[60] == {0}
@@ -226,9 +230,9 @@ def test_tokens_are_padded_and_masked():
             ids, mask = batch.inputs
             assert (ids.dtype, mask.dtype) == (torch.int64, torch.bool)
             assert ids.shape == mask.shape
-            for found, real, number in zip(ids, mask, batch.rows, strict=True):
-                assert found[real].tolist() == rows[number].tolist()
-                assert (found[~real] == 0).all()
+            for part, real, number in zip(ids, mask, batch.rows, strict=True):
+                assert part[real].tolist() == rows[number].tolist()
+                assert (part[~real] == 0).all()
 
 
 def test_what_does_not_fit_together_is_refused():
@@ -246,39 +250,59 @@ def test_what_does_not_fit_together_is_refused():
         SpeechDataset(frames, table, torch.tensor([1.0, torch.nan]))
 
 
-EMOTIONS = pd.DataFrame({"utterance": list("abcdef"), "emotion": ["sad", "excited", None, "happy", "fearful", "angry"]})
+@pytest.mark.parametrize(("model", "what"), [("cnn14", "log-mels"), ("bert", "tokens"), ("hubert", "waveforms")])
+def test_a_source_without_the_features_of_its_model_is_refused(tmp_path, model, what):
+    rows = pd.DataFrame({"utterance": ["a", "b"], "arousal": [1.0, 2.0]})
+    corpus = Corpus("toy", tmp_path, (1, 5), rows, findings=(), simulated=True)
+    absent = {"frames": None, "embeddings": None, "tokens": None}
+    source = Source(corpus=corpus, model=model, targets=("arousal",), classes={}, rows=rows, **absent)
+    with pytest.raises(ValueError, match=f"the source was read without {what}"):
+        source.dataset(["a", "b"])
 
 
-def test_class_targets_are_codes_and_drop_the_rest():
-    rows, codes = class_targets(EMOTIONS, schema.FOUR_CLASSES)
-    assert list(rows["utterance"]) == ["a", "b", "d", "f"]
-    assert codes.tolist() == [3, 1, 1, 0]  # of angry, happy (with excited), neutral, sad
+def source_of(tmp_path, targets, classes=schema.FOUR_CLASSES, **columns):
+    """A corpus with these `columns`, read as a text model's run sees it."""
+    table = pd.DataFrame({"utterance": list("abcdef"), "transcript": ["well"] * 6, **columns})
+    table["file"] = table["utterance"] + ".wav"
+    for name in table["file"]:
+        soundfile.write(tmp_path / name, np.zeros(16_000, "float32"), 16_000)
+    table.to_csv(tmp_path / "table.csv", index=False)
+    options = {"reader": "table", "root": str(tmp_path / "table.csv"), "scale": [1, 9]}
+    encoder = TextSettings(encoder="all-minilm-l6-v2", tokens=8)
+    return read(
+        "toy",
+        options,
+        model="bert",
+        targets=targets,
+        classes=classes,
+        features=FeatureSettings(),
+        text=encoder,
+        cache_folder=tmp_path / "cache",
+    )
+
+
+def test_a_source_has_the_utterances_with_a_class_as_codes_in_the_order_of_the_classes(tmp_path):
+    emotions = ["sad", "excited", None, "happy", "fear", "angry"]
+    source = source_of(tmp_path, CATEGORIES, emotion=emotions)
+    codes = source.dataset(source.rows["utterance"]).target
+    assert dict(zip(source.rows["utterance"], codes.tolist(), strict=True)) == {"a": 3, "b": 1, "d": 1, "f": 0}
     assert codes.dtype == torch.int64
 
 
-def test_a_class_that_nobody_has_is_an_error_in_training():
-    with pytest.raises(ValueError, match=r"no utterance of class neutral to train on; .* sad 1.*leave the class out"):
-        class_targets(EMOTIONS, schema.FOUR_CLASSES, complete=True)
-    rows, _ = class_targets(EMOTIONS, {"sad": ("sad",), "happy": ("happy",)}, complete=True)
-    assert len(rows) == 2
-    with pytest.raises(ValueError, match="none of 6 utterances has an emotion that counts as calm"):
-        class_targets(EMOTIONS, {"calm": ("neutral",)})
-    with pytest.raises(ValueError, match="unknown emotion 'anger'; did you mean"):
-        class_targets(EMOTIONS, {"angry": ("anger",)})
-
-
-def test_dimension_targets_drop_what_lacks_a_rating():
+def test_a_source_has_the_utterances_with_every_rating(tmp_path):
     nan = float("nan")
-    table = pd.DataFrame(
-        {"utterance": list("abc"), "arousal": [1, 2, nan], "valence": [4, nan, 6], "dominance": [7.5, 8, 9]}
-    )
-    rows, ratings = dimension_targets(table)
-    assert list(rows["utterance"]) == ["a"]
-    assert ratings.tolist() == [[1, 4, 7.5]]
-    rows, ratings = dimension_targets(table, ["dominance", "arousal"])
-    assert ratings.tolist() == [[7.5, 1], [8, 2]]
-    assert ratings.dtype == torch.float32
-    with pytest.raises(ValueError, match="unknown dimension 'dominence'; did you mean 'dominance'"):
-        dimension_targets(table, ["dominence"])
-    with pytest.raises(ValueError, match="none of 1 utterances has a rating of valence"):
-        dimension_targets(table[1:2], ["valence"])
+    ratings = {"arousal": [1, 2, nan, 4, 5, 6], "valence": [4, nan, 6, 1, 2, 3]}
+    source = source_of(tmp_path, ("valence", "arousal"), **ratings)
+    target = source.dataset(source.rows["utterance"]).target
+    assert dict(zip(source.rows["utterance"], target.tolist(), strict=True)) == {
+        "a": [4, 1],
+        "d": [1, 4],
+        "e": [2, 5],
+        "f": [3, 6],
+    }
+    assert target.dtype == torch.float32
+
+
+def test_a_corpus_in_which_nothing_has_the_target_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no utterance has emotion: nothing to train or test on"):
+        source_of(tmp_path, CATEGORIES, emotion=["fear"] * 6)

@@ -1,4 +1,4 @@
-"""Engines of every kind answer one call; what transformers' own pipeline hears is the yardstick."""
+"""Engines of every kind answer one call; the reference is transformers' own pipeline."""
 
 import re
 
@@ -25,14 +25,14 @@ def sound():
     return np.random.default_rng(3).normal(0, 0.1, SECONDS * 16_000).astype(np.float32)
 
 
-def test_a_speller_hears_what_the_pipeline_hears(folders, sound):
-    heard = asr.Recogniser(str(folders["wav2vec2"])).transcribe(sound)
+def test_a_ctc_model_gives_the_transcript_of_the_pipeline(folders, sound):
+    transcription = asr.Recogniser(str(folders["wav2vec2"])).transcribe(sound)
     expected = pipeline("automatic-speech-recognition", str(folders["wav2vec2"]), device="cpu")(sound)["text"]
-    assert heard.transcript == " ".join(re.sub(r"</?\w+>", "", expected).split())  # marks are no speech
-    assert len(heard.transcript) > 3
+    assert transcription.transcript == " ".join(re.sub(r"</?\w+>", "", expected).split())  # marks are no speech
+    assert len(transcription.transcript) > 3
 
 
-def test_a_spellers_confidence_is_the_geometric_mean_of_its_letters_probabilities(folders, sound):
+def test_a_ctc_models_confidence_is_the_geometric_mean_of_its_letters_probabilities(folders, sound):
     model = AutoModelForCTC.from_pretrained(folders["wav2vec2"]).eval()
     normalised = (sound - sound.mean()) / np.sqrt(sound.var() + 1e-7)
     with torch.inference_mode():
@@ -42,10 +42,10 @@ def test_a_spellers_confidence_is_the_geometric_mean_of_its_letters_probabilitie
     assert confidence == pytest.approx(np.exp(np.log(best).mean()), rel=1e-4)
 
 
-def test_a_writer_takes_the_most_probable_words_and_tells_their_mean_probability(folders, sound):
+def test_a_sequence_to_sequence_model_gives_the_most_probable_words_and_their_mean_probability(folders, sound):
     recogniser = asr.Recogniser(str(folders["whisper"]))
-    heard = recogniser.transcribe(sound)
-    tokens = [1, *(tiny_recognisers.WORDS.index(word) for word in heard.transcript.split())]
+    transcription = recogniser.transcribe(sound)
+    tokens = [1, *(tiny_recognisers.WORDS.index(word) for word in transcription.transcript.split())]
     model = WhisperForConditionalGeneration.from_pretrained(folders["whisper"]).eval()
     logmel = recogniser._engine._features(sound)["input_features"]
     with torch.inference_mode():
@@ -53,23 +53,23 @@ def test_a_writer_takes_the_most_probable_words_and_tells_their_mean_probability
     assert chances.argmax(-1).tolist() == tokens[1:]
     assert len(tokens) == 1 + asr.TOKENS + asr.TOKENS_PER_SECOND * SECONDS
     expected = chances[range(len(tokens) - 1), tokens[1:]].mean().exp()
-    assert heard.confidence == pytest.approx(float(expected), rel=1e-3)
+    assert transcription.confidence == pytest.approx(float(expected), rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["wav2vec2", "whisper"])
-def test_what_is_very_short_or_very_long_is_heard(folders, kind, sound):
+def test_very_short_and_very_long_audio_is_transcribed(folders, kind, sound):
     recogniser = asr.Recogniser(str(folders[kind]))
     assert 0 < recogniser.transcribe(sound[:10]).confidence <= 1
-    long = recogniser.transcribe(np.tile(sound, 11))  # 33 s: heard in two parts
+    long = recogniser.transcribe(np.tile(sound, 11))  # 33 s: transcribed in two parts
     assert long.transcript.startswith(recogniser.transcribe(np.tile(sound, 10)).transcript)
     assert 0 < long.confidence <= 1
 
 
-def test_several_hypotheses_may_be_followed(folders, sound):
+def test_a_wider_beam_gives_a_transcript(folders, sound):
     assert asr.Recogniser(str(folders["whisper"]), beam=3).transcribe(sound).transcript
 
 
-def test_a_model_that_was_never_taught_to_recognise_speech_is_refused(folders, tmp_path):
+def test_a_model_that_was_not_fine_tuned_to_recognise_speech_is_refused(folders, tmp_path):
     from transformers import Wav2Vec2Model
 
     Wav2Vec2Model.from_pretrained(folders["wav2vec2"]).save_pretrained(tmp_path)

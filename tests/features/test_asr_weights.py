@@ -1,4 +1,4 @@
-"""Weights are found wherever they are, and told by their content."""
+"""Weights are found wherever they are, and identified by their content."""
 
 import importlib.util
 import re
@@ -36,7 +36,7 @@ def test_a_folder_is_known_by_what_is_in_it(names, kind, tmp_path):
     assert hub.locate(str(write(tmp_path / "model", *names))) == (kind, str(tmp_path / "model"))
 
 
-def test_a_folder_that_is_no_model_is_told(tmp_path):
+def test_a_folder_without_a_model_is_refused_with_what_it_holds(tmp_path):
     with pytest.raises(ValueError, match=r"holds no speech recogniser, but notes\.txt; expected config\.json beside"):
         hub.locate(str(write(tmp_path, "notes.txt")))
 
@@ -50,12 +50,12 @@ def test_other_weights_have_another_fingerprint_wherever_they_lie(names, tmp_pat
     assert hub.locate(str(folders[1])).fingerprint() != same[0]
 
 
-def test_a_name_that_nobody_knows_is_told_with_the_nearest():
+def test_an_unknown_name_is_refused_with_the_nearest():
     with pytest.raises(ValueError, match=r"no speech recogniser 'smal\.en'; did you mean 'small\.en'"):
         hub.locate("smal.en")
 
 
-def test_a_hubs_model_that_cannot_be_had_is_told(monkeypatch):
+def test_a_model_of_a_hub_that_cannot_be_downloaded_is_named(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ValueError, match=r"'nobody/nothing' was not found .*expected a Hugging Face id, which needs"):
         hub.locate("nobody/nothing")
@@ -72,7 +72,7 @@ def test_a_hubs_model_that_cannot_be_had_is_told(monkeypatch):
     ],
 )
 def test_what_is_not_installed_is_named(absent, message, monkeypatch):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == absent else found(name))
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == absent else find_spec(name))
     with pytest.raises(ModuleNotFoundError, match=re.escape(message)):
         hub.locate(hub.ENGINE)

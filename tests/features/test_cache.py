@@ -1,4 +1,4 @@
-"""The cache computes once, keys by content, and never gives what is torn or of other content."""
+"""The cache computes once, keys by content, and never gives what is incomplete or of other content."""
 
 import json
 import os
@@ -25,7 +25,7 @@ RATE = 16_000
 SMALL = FeatureSettings(mels=32, hop=320)
 MINILM = TextSettings(encoder="all-minilm-l6-v2")
 YESTERDAY = time.time() - 86_400  # a file changed just now is not yet trusted by its time
-SAID = ["Hello there.", None, "", "Hello there.", "What a day it was!", "No."]
+TRANSCRIPTS = ["Hello there.", None, "", "Hello there.", "What a day it was!", "No."]
 
 
 def build_corpus(root, utterances=6, name="tiny"):
@@ -43,13 +43,13 @@ def write_wav(path, seed, samples=9_000, changed=YESTERDAY):
 
 def corpus_of(root, ids, name="tiny"):
     rows = pd.DataFrame({"utterance": ids, "file": [f"{one}.wav" for one in ids], "speaker": "someone"})
-    rows["transcript"] = [SAID[number % len(SAID)] for number in range(len(ids))]
+    rows["transcript"] = [TRANSCRIPTS[number % len(TRANSCRIPTS)] for number in range(len(ids))]
     table = schema.check_utterances(rows, "test")
     return Corpus(name=name, root=Path(root), scale=(1, 5), utterances=table, findings=(), simulated=True)
 
 
-class Heard:
-    """A progress that remembers what it was told."""
+class Progress:
+    """A progress callback that records its calls."""
 
     def __init__(self):
         self.calls = []
@@ -92,7 +92,7 @@ def test_each_utterance_has_the_frames_of_its_own_audio(corpus, folder):
 
 
 def test_a_second_call_reads_no_audio(corpus, folder):
-    first, second = Heard(), Heard()
+    first, second = Progress(), Progress()
     frames = cache.log_mels(corpus, SMALL, folder, first)
     assert first.work() == {HASHING: 6, EXTRACTING: 6}
     for path in corpus.root.glob("*.wav"):  # as long and as old as before, but no audio any more
@@ -106,20 +106,20 @@ def test_a_second_call_reads_no_audio(corpus, folder):
 
 def test_touched_audio_is_hashed_but_not_computed_again(corpus, folder):
     frames = cache.log_mels(corpus, SMALL, folder)
-    heard, later = Heard(), YESTERDAY + 3_600
+    progress, later = Progress(), YESTERDAY + 3_600
     for path in (corpus.root / "u1.wav", corpus.root / "u4.wav"):
         os.utime(path, (later, later))
-    assert cache.log_mels(corpus, SMALL, folder, heard).key == frames.key
-    assert heard.work() == {HASHING: 2}
+    assert cache.log_mels(corpus, SMALL, folder, progress).key == frames.key
+    assert progress.work() == {HASHING: 2}
 
 
 def test_changed_audio_is_computed_again_and_only_that(corpus, folder):
     frames = cache.log_mels(corpus, SMALL, folder)
     write_wav(corpus.root / "u2.wav", seed=77, samples=11_000, changed=YESTERDAY + 60)
-    heard = Heard()
-    other = cache.log_mels(corpus, SMALL, folder, heard)
+    progress = Progress()
+    other = cache.log_mels(corpus, SMALL, folder, progress)
     assert other.key != frames.key
-    assert heard.work() == {HASHING: 1, EXTRACTING: 1}
+    assert progress.work() == {HASHING: 1, EXTRACTING: 1}
     expected = log_mel(read_audio(corpus.root / "u2.wav"), SMALL).numpy()
     np.testing.assert_allclose(other.rows(2), expected, atol=0.05)
     for kept in (0, 1, 3, 4, 5):
@@ -168,9 +168,9 @@ def test_unusable_audio_is_named_and_the_rest_is_kept(corpus, folder):
         cache.log_mels(corpus, SMALL, folder)
     for number in (1, 3):
         write_wav(corpus.root / f"u{number}.wav", seed=number)
-    heard = Heard()
-    frames = cache.log_mels(corpus, SMALL, folder, heard)
-    assert heard.work()[EXTRACTING] == 2
+    progress = Progress()
+    frames = cache.log_mels(corpus, SMALL, folder, progress)
+    assert progress.work()[EXTRACTING] == 2
     assert len(frames.count) == 6
 
 
@@ -189,9 +189,9 @@ def test_a_copy_that_was_interrupted_is_computed_again(corpus, folder):
         (place / name).unlink()
         assert np.array_equal(cache.log_mels(corpus, SMALL, folder).array, expected)
     os.truncate(place / packed.ROWS, 1_000)
-    heard = Heard()
-    assert np.array_equal(cache.log_mels(corpus, SMALL, folder, heard).array, expected)
-    assert heard.work() == {EXTRACTING: 6}
+    progress = Progress()
+    assert np.array_equal(cache.log_mels(corpus, SMALL, folder, progress).array, expected)
+    assert progress.work() == {EXTRACTING: 6}
 
 
 def test_an_error_midway_leaves_nothing_behind(corpus, folder):
@@ -209,16 +209,16 @@ import json, os, signal, sys, time
 sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
 import test_cache
 corpus = test_cache.corpus_of({root!r}, [f"u{{number}}" for number in range(60)])
-heard = test_cache.Heard()
+record = test_cache.Progress()
 def progress(done, total, what):
-    heard(done, total, what)
+    record(done, total, what)
     if {die} and what == test_cache.EXTRACTING and done == 20:
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(0.01)
 print("ready", flush=True)
 sys.stdin.readline()
 frames = test_cache.cache.log_mels(corpus, test_cache.SMALL, {folder!r}, progress)
-print(json.dumps([frames.key, frames.array.tobytes().hex()[:4000], len(frames.array), heard.work()]))
+print(json.dumps([frames.key, frames.array.tobytes().hex()[:4000], len(frames.array), record.work()]))
 """
 
 
@@ -228,7 +228,7 @@ def start(root, folder, die=False):
     return subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def test_killed_and_concurrent_processes_do_not_tear_the_cache(tmp_path, folder):
+def test_killed_and_concurrent_processes_leave_the_cache_whole(tmp_path, folder):
     corpus = build_corpus(tmp_path / "corpus", utterances=60)
     victim, one, two = (start(corpus.root, folder, die=die) for die in (True, False, False))
     for process in (victim, one, two):
@@ -262,24 +262,24 @@ def test_the_slower_of_two_writers_without_a_lock_loses_quietly(tmp_path):
     assert list(tmp_path.iterdir()) == [place]
 
 
-def test_embeddings_are_those_of_the_encoder_and_nothing_said_has_one(corpus, folder):
-    heard, again = Heard(), Heard()
-    embeddings = cache.text_embeddings(corpus, MINILM, folder, heard)
+def test_embeddings_are_those_of_the_encoder_and_a_missing_transcript_has_that_of_the_empty_one(corpus, folder):
+    progress, again = Progress(), Progress()
+    embeddings = cache.text_embeddings(corpus, MINILM, folder, progress)
     assert embeddings.array.shape == (6, 384)
     assert embeddings.array.dtype == np.float32
-    expected = TextEncoder(MINILM).embed([text or "" for text in SAID])
+    expected = TextEncoder(MINILM).embed([text or "" for text in TRANSCRIPTS])
     np.testing.assert_allclose(embeddings.array, expected, atol=1e-5)
     assert np.array_equal(embeddings.array[1], embeddings.array[2])  # missing is taken as empty
-    assert heard.work() == {"text embeddings of tiny": 4}  # of four distinct transcripts
+    assert progress.work() == {"text embeddings of tiny": 4}  # of four distinct transcripts
     assert cache.text_embeddings(corpus, MINILM, folder, again).key == embeddings.key
     assert again.calls == []
 
 
 def test_tokens_are_those_of_the_encoder(corpus, folder):
-    found = cache.tokens(corpus, MINILM, folder)
-    expected = TextEncoder(MINILM).tokenize([text or "" for text in SAID])
-    assert [found.rows(row).tolist() for row in range(6)] == expected
-    assert found.array.dtype == np.int32
+    tokens = cache.tokens(corpus, MINILM, folder)
+    expected = TextEncoder(MINILM).tokenize([text or "" for text in TRANSCRIPTS])
+    assert [tokens.rows(row).tolist() for row in range(6)] == expected
+    assert tokens.array.dtype == np.int32
 
 
 def test_text_features_are_keyed_by_transcripts_and_encoder_not_by_audio(corpus, folder):

@@ -1,4 +1,4 @@
-"""Log-mel spectrograms and text embeddings are what they are said to be, and bad input is named."""
+"""Log-mel spectrograms and text embeddings follow their definitions, and bad input is named."""
 
 import hashlib
 import json
@@ -61,10 +61,10 @@ def test_log_mel_agrees_with_its_formula(settings):
     expected = log_mel_by_formula(
         waveform, settings.sample_rate, settings.window, settings.hop, settings.mels, settings.low, settings.high
     )
-    found = log_mel(torch.from_numpy(waveform), settings)
-    assert found.dtype == torch.float32
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found.numpy(), expected, atol=0.01)
+    logmel = log_mel(torch.from_numpy(waveform), settings)
+    assert logmel.dtype == torch.float32
+    assert logmel.shape == expected.shape
+    np.testing.assert_allclose(logmel.numpy(), expected, atol=0.01)
 
 
 def test_a_frame_is_centred_every_hop():
@@ -91,10 +91,10 @@ def test_silence_lies_on_the_floor():
 @pytest.mark.parametrize("samples", [1, 100, 257, 4_959])
 def test_short_audio_is_followed_by_silence_up_to_32_frames(samples):
     waveform = torch.from_numpy(noise(samples))
-    found = log_mel(waveform)
-    assert len(found) == 32
+    logmel = log_mel(waveform)
+    assert len(logmel) == 32
     silence = torch.zeros(31 * 160 - samples)
-    torch.testing.assert_close(found, log_mel(torch.cat([waveform, silence])))
+    torch.testing.assert_close(logmel, log_mel(torch.cat([waveform, silence])))
     assert len(log_mel(torch.zeros(31 * 160))) == 32  # the shortest that is not padded
 
 
@@ -188,9 +188,9 @@ def test_an_embedding_is_the_mean_over_the_real_tokens_of_the_last_layer(encoder
 
     folder = hub.encoder_folder(MINILM.encoder)
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
-    found = encoder.embed(SENTENCES)
-    assert found.shape == (4, encoder.width) == (4, 384)
-    for text, embedding in zip(SENTENCES, found, strict=True):
+    embeddings = encoder.embed(SENTENCES)
+    assert embeddings.shape == (4, encoder.width) == (4, 384)
+    for text, embedding in zip(SENTENCES, embeddings, strict=True):
         with torch.no_grad():
             states = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0]
         torch.testing.assert_close(embedding, states.mean(0), atol=1e-5, rtol=1e-4)
@@ -203,13 +203,13 @@ def test_an_embedding_does_not_depend_on_its_company(encoder):
         torch.testing.assert_close(encoder.embed([text])[0], embedding, atol=1e-5, rtol=1e-4)
 
 
-def test_nothing_said_is_the_two_marks_alone(encoder):
+def test_an_empty_transcript_is_the_two_special_tokens_alone(encoder):
     assert encoder.tokenize([""]) == [[101, 102]]
     assert encoder.tokenize([]) == []
     assert encoder.embed([]).shape == (0, 384)
 
 
-def test_a_long_transcript_is_cut_with_its_marks_kept():
+def test_a_long_transcript_is_cut_and_keeps_its_special_tokens():
     (tokens,) = TextEncoder(TextSettings(encoder=MINILM.encoder, tokens=10)).tokenize(["word " * 50])
     assert len(tokens) == 10
     assert (tokens[0], tokens[-1]) == (101, 102)

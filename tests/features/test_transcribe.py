@@ -33,44 +33,47 @@ def recogniser():
 
 
 @pytest.fixture(scope="module")
-def heard(corpus, tmp_path_factory):
-    return transcribe.transcribe(corpus, tmp_path_factory.mktemp("heard"), workers=1)
+def recognised(corpus, tmp_path_factory):
+    return transcribe.transcribe(corpus, tmp_path_factory.mktemp("transcripts"), workers=1)
 
 
 def waveform(corpus, row: int) -> np.ndarray:
     return soundfile.read(corpus.root / corpus.utterances["file"][row], dtype="float32")[0]
 
 
-def test_most_words_are_recognised_and_everything_is_said_of_them(corpus, heard):
-    table = pd.read_csv(heard)
-    said = {turn.utterance: turn.text for turn in msp_podcast.script(0, 0.01, None).turns}
+def test_most_words_are_recognised_with_engine_and_confidence(corpus, recognised):
+    table = pd.read_csv(recognised)
+    reference = {turn.utterance: turn.text for turn in msp_podcast.script(0, 0.01, None).turns}
     assert list(table.columns) == ["utterance", "transcript", "engine", "confidence"]
     assert table["utterance"].tolist() == corpus.utterances["utterance"].tolist()
     assert set(table["engine"]) == {"tiny.en"}
     assert table["confidence"].between(0.05, 1).all()
-    assert transcripts.word_error_rate([said[name] for name in table["utterance"]], table["transcript"].tolist()) < 0.6
+    assert (
+        transcripts.word_error_rate([reference[name] for name in table["utterance"]], table["transcript"].tolist())
+        < 0.6
+    )
 
 
-def test_the_reader_of_the_corpus_takes_the_transcripts(corpus, heard):
-    whole = corpora.read("msp-podcast", corpus.root, transcripts=heard)
-    told = whole.utterances.set_index("utterance")["transcript"]
-    assert told.dropna().to_dict() == transcripts.read_transcripts(heard)
-    assert told.notna().sum() == UTTERANCES
+def test_the_reader_of_the_corpus_takes_the_transcripts(corpus, recognised):
+    whole = corpora.read("msp-podcast", corpus.root, transcripts=recognised)
+    by_utterance = whole.utterances.set_index("utterance")["transcript"]
+    assert by_utterance.dropna().to_dict() == transcripts.read_transcripts(recognised)
+    assert by_utterance.notna().sum() == UTTERANCES
 
 
-def test_the_same_audio_is_not_heard_twice(corpus, heard):
-    written = heard.stat().st_mtime_ns
+def test_the_same_audio_is_not_transcribed_twice(corpus, recognised):
+    written = recognised.stat().st_mtime_ns
     calls = []
-    again = transcribe.transcribe(corpus, heard.parent, progress=lambda *done: calls.append(done))
-    assert (again, again.stat().st_mtime_ns, calls) == (heard, written, [])
+    again = transcribe.transcribe(corpus, recognised.parent, progress=lambda *done: calls.append(done))
+    assert (again, again.stat().st_mtime_ns, calls) == (recognised, written, [])
 
 
-def test_the_number_of_workers_does_not_change_what_is_heard(corpus, heard, tmp_path, monkeypatch):
+def test_the_number_of_workers_does_not_change_the_transcripts(corpus, recognised, tmp_path, monkeypatch):
     monkeypatch.setattr(transcribe, "CHUNK", 2)
-    assert transcribe.transcribe(corpus, tmp_path, workers=2).read_text() == heard.read_text()
+    assert transcribe.transcribe(corpus, tmp_path, workers=2).read_text() == recognised.read_text()
 
 
-def test_a_killed_run_goes_on_where_it_was(corpus, heard, tmp_path, monkeypatch):
+def test_a_killed_run_goes_on_where_it_was(corpus, recognised, tmp_path, monkeypatch):
     monkeypatch.setattr(transcribe, "CHUNK", 2)
 
     def interrupt(done: int, total: int) -> None:
@@ -86,25 +89,25 @@ def test_a_killed_run_goes_on_where_it_was(corpus, heard, tmp_path, monkeypatch)
     path = transcribe.transcribe(corpus, tmp_path, workers=1, progress=lambda *done: calls.append(done))
     assert len(calls) == 4 - len(kept)
     assert calls[-1] == (UTTERANCES, UTTERANCES)
-    assert path.read_text() == heard.read_text()
+    assert path.read_text() == recognised.read_text()
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_other_audio_or_another_beam_is_another_file(corpus, heard, tmp_path):
+def test_other_audio_or_another_beam_is_another_file(corpus, recognised, tmp_path):
     (tmp_path / "Audios").mkdir()
     for file in corpus.utterances["file"]:
         (tmp_path / file).write_bytes((corpus.root / file).read_bytes())
     copy = dataclasses.replace(corpus, root=tmp_path, utterances=corpus.utterances.head(1))
     names = [
-        transcribe.transcribe(copy, tmp_path / "heard").name,
-        transcribe.transcribe(copy, tmp_path / "heard", beam=2).name,
+        transcribe.transcribe(copy, tmp_path / "transcripts").name,
+        transcribe.transcribe(copy, tmp_path / "transcripts", beam=2).name,
     ]
     soundfile.write(tmp_path / copy.utterances["file"][0], waveform(corpus, 1), 16_000)
-    names.append(transcribe.transcribe(copy, tmp_path / "heard").name)
-    assert len({*names, heard.name}) == 4
+    names.append(transcribe.transcribe(copy, tmp_path / "transcripts").name)
+    assert len({*names, recognised.name}) == 4
 
 
-def test_what_is_longer_than_whisper_listens_is_heard_to_the_end(corpus, recogniser):
+def test_audio_longer_than_whispers_window_is_transcribed_to_the_end(corpus, recogniser):
     early, late = waveform(corpus, 0), waveform(corpus, 1)
     pause = np.zeros(30 * 16_000 - len(early), dtype=np.float32)
     both = recogniser.transcribe(np.concatenate([early, pause, late]))
@@ -123,12 +126,12 @@ def test_audio_that_cannot_be_read_is_named(corpus, tmp_path):
     (tmp_path / "broken.wav").write_bytes(b"RIFF no more")
     broken = dataclasses.replace(corpus, root=tmp_path, utterances=first.assign(file="broken.wav"))
     with pytest.raises(audio.AudioError, match=r"broken\.wav"):
-        transcribe.transcribe(broken, tmp_path / "heard")
+        transcribe.transcribe(broken, tmp_path / "transcripts")
     absent = dataclasses.replace(corpus, root=tmp_path, utterances=first.assign(file="absent.wav"))
     with pytest.raises(
         audio.AudioError, match=rf"absent\.wav, of {first['utterance'][0]}, cannot be read: No such file"
     ):
-        transcribe.transcribe(absent, tmp_path / "heard")
+        transcribe.transcribe(absent, tmp_path / "transcripts")
 
 
 @pytest.mark.parametrize("wrong", [{"beam": 0}, {"workers": 0}])
@@ -137,37 +140,37 @@ def test_less_than_one_beam_or_worker_is_refused(wrong, corpus, tmp_path):
         transcribe.transcribe(corpus, tmp_path, **wrong)
 
 
-def test_what_an_embedded_corpus_says_is_known(corpus, tmp_path):
-    said = synthetic.reference_transcripts(corpus.root)
-    assert said == {turn.utterance: turn.text for turn in msp_podcast.script(0, 0.01, None).turns}
+def test_an_embedded_corpus_has_reference_transcripts(corpus, tmp_path):
+    reference = synthetic.reference_transcripts(corpus.root)
+    assert reference == {turn.utterance: turn.text for turn in msp_podcast.script(0, 0.01, None).turns}
     path = tmp_path / "gold.csv"
     transcripts_command.write_reference("msp-podcast", corpus.root, path, None)
-    assert transcripts.read_transcripts(path) == said
+    assert transcripts.read_transcripts(path) == reference
 
 
-def test_what_is_spoken_elsewhere_has_its_transcripts_there(tmp_path, capsys):
+def test_transcripts_of_a_corpus_synthesised_elsewhere_are_there_too(tmp_path, capsys):
     command = ["speak", "--folder", str(tmp_path), "--size", "0.01"]
     assert cli.main(command) == 0
     assert "iemocap: synthesised in" in capsys.readouterr().out
     assert cli.main(["speak", "iemocap", *command[1:]]) == 0
     assert "iemocap: there already" in capsys.readouterr().out
-    said = synthetic.reference_transcripts(tmp_path / "msp-podcast")
-    assert transcripts.read_transcripts(tmp_path / "transcripts" / "msp-podcast-gold.csv") == said
-    assert transcripts.read_transcripts(tmp_path / "transcripts" / "msp-podcast.csv").keys() <= said.keys()
+    reference = synthetic.reference_transcripts(tmp_path / "msp-podcast")
+    assert transcripts.read_transcripts(tmp_path / "transcripts" / "msp-podcast-gold.csv") == reference
+    assert transcripts.read_transcripts(tmp_path / "transcripts" / "msp-podcast.csv").keys() <= reference.keys()
     assert "outputs" not in capsys.readouterr().out
 
 
-def test_what_no_embedded_corpus_says_is_not_known(corpus, tmp_path):
+def test_other_corpora_and_other_sentences_have_no_reference_transcripts(corpus, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"SIMULATED\.txt; expected a corpus that `sercore speak` made"):
         synthetic.reference_transcripts(tmp_path)
     sentences = tmp_path / "rated.csv"
     sentences.write_text("text,valence,arousal,dominance\nGood day.,1,1,1\n")
-    with pytest.raises(ValueError, match=r"tells of other sentences than .*rated\.csv"):
+    with pytest.raises(ValueError, match=r"was made from other sentences than .*rated\.csv"):
         synthetic.reference_transcripts(corpus.root, sentences)
 
 
 @pytest.mark.long
-def test_an_engine_of_transformers_is_heard_in_processes_as_in_one(corpus, tmp_path, monkeypatch):
+def test_an_engine_of_transformers_gives_the_same_in_several_processes_as_in_one(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(transcribe, "CHUNK", 4)
     engine = str(tiny_recognisers.write_wav2vec2(tmp_path / "tiny"))
     alone = transcribe.transcribe(corpus, tmp_path / "alone", engine, workers=1)
@@ -179,7 +182,7 @@ def test_an_engine_of_transformers_is_heard_in_processes_as_in_one(corpus, tmp_p
     assert table["confidence"].between(0, 1).all()
 
 
-def test_the_commands_transcribe_a_corpus_and_say_how_well(corpus, tmp_path, monkeypatch, capsys):
+def test_the_commands_transcribe_a_corpus_and_print_error_rates(corpus, tmp_path, monkeypatch, capsys):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "parameters").mkdir()
     monkeypatch.chdir(tmp_path)  # a project without outputs

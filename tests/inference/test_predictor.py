@@ -333,7 +333,7 @@ def test_windows_that_hold_fewer_than_32_frames_are_refused(dimensions, speech, 
         dimensions([])
 
 
-def test_what_is_no_model_says_what_is_near(acoustic, tmp_path):
+def test_a_folder_without_a_model_is_refused_with_what_to_give_instead(acoustic, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere; expected a run's folder"):
         artifact.read(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"is no run, but holds 1, multitask/run; name one"):
@@ -354,7 +354,7 @@ def test_an_encoder_of_another_width_is_refused(fusion, tmp_path):
         load(fusion, encoder=tiny_encoder(tmp_path / "wider", 12))
 
 
-def test_torch_has_its_threads_back(dimensions, speech, tmp_path):
+def test_the_number_of_torchs_threads_is_restored(dimensions, speech, tmp_path):
     threads = torch.get_num_threads()
     dimensions(write(tmp_path / "a.wav", speech))
     assert torch.get_num_threads() == threads

@@ -57,7 +57,7 @@ def test_the_package_is_found_without_importing_it(tmp_path, monkeypatch):
     check_blocks(model, held)
 
 
-def test_what_does_not_fit_says_why(tmp_path, monkeypatch):
+def test_the_error_for_weights_that_do_not_fit_says_why(tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.pth"
     checkpoint(path, without=("embedding_net.conv_block3.bn2.weight",))
     with pytest.raises(ValueError, match=r"lacks 1 weights of the model, conv_block3.bn2.weight"):

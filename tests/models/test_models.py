@@ -285,7 +285,7 @@ def test_the_published_checkpoint_loads(tmp_path, pickler, zipped):
         assert torch.equal(after[name], before[name]), name
 
 
-def test_a_checkpoint_that_does_not_fit_says_why(tmp_path):
+def test_the_error_for_a_checkpoint_that_does_not_fit_says_why(tmp_path):
     def load(content, **arguments):
         torch.save(content, tmp_path / "file.pth")
         load_published(Cnn14(3, **{"width": 4, "generator": generator(), **arguments}), tmp_path / "file.pth")
@@ -373,7 +373,7 @@ def test_a_model_that_is_registered_at_run_time_builds_saves_and_loads(tmp_path)
     assert torch.equal(again.output.weight, model.output.weight)
 
 
-def test_a_file_that_is_no_saved_model_says_so(tmp_path):
+def test_a_file_that_is_no_saved_model_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no model .*absent.safetensors; found: no .safetensors file there"):
         models.load(tmp_path / "absent.safetensors")
     (tmp_path / "text.safetensors").write_text("nothing")

@@ -88,7 +88,7 @@ def test_one_utterance_is_answered_as_transformers_would(tmp_path, family):
     assert torch.allclose(embedding, expected, atol=1e-5)
 
 
-def test_the_preprocessor_says_whether_loudness_counts(tmp_path, encoder):
+def test_the_preprocessor_decides_whether_loudness_counts(tmp_path, encoder):
     loud, lengths = batch(4_000)
     for folder, same in ((encoder, True), (save_encoder(tmp_path, preprocessor={"do_normalize": False}), False)):
         model = build(folder)
@@ -169,7 +169,7 @@ def test_batches_hold_the_sound_as_it_was():
         assert not row[length:].any()
 
 
-def test_an_encoder_that_cannot_be_used_says_why(tmp_path, encoder, monkeypatch):
+def test_the_error_for_an_encoder_that_cannot_be_used_says_why(tmp_path, encoder, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(hub.EncoderError, match=r"'nowhere/at-all' was not found: no folder .*nowhere/at-all"):
         encoder_folder("nowhere/at-all", "wav2vec2", 16_000)

@@ -89,7 +89,7 @@ def check(study, undisturbed):
     assert results(study) == undisturbed
 
 
-def test_a_kernel_that_is_killed(make_study, undisturbed):
+def test_the_study_goes_on_after_a_kernel_is_killed(make_study, undisturbed):
     study = make_study("kernel")
     process = start(study)
     _, running = in_mid_epoch(study)
@@ -98,7 +98,7 @@ def test_a_kernel_that_is_killed(make_study, undisturbed):
     check(study, undisturbed)
 
 
-def test_a_worker_that_is_killed(make_study, undisturbed):
+def test_the_study_goes_on_after_a_worker_is_killed(make_study, undisturbed):
     study = make_study("worker")
     process = start(study)
     _, running = in_mid_epoch(study)
@@ -107,7 +107,7 @@ def test_a_worker_that_is_killed(make_study, undisturbed):
     check(study, undisturbed)
 
 
-def test_a_study_that_is_killed_and_run_again(make_study, undisturbed):
+def test_a_killed_study_goes_on_when_run_again(make_study, undisturbed):
     study = make_study("itself")
     process = start(study)
     run, _ = in_mid_epoch(study)
@@ -118,7 +118,7 @@ def test_a_study_that_is_killed_and_run_again(make_study, undisturbed):
     check(study, undisturbed)
 
 
-def test_a_scheduler_that_is_killed(make_study, undisturbed):
+def test_a_study_goes_on_after_its_scheduler_is_killed(make_study, undisturbed):
     study = make_study("scheduler")
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -144,7 +144,7 @@ def test_a_scheduler_that_is_killed(make_study, undisturbed):
             process.wait()
 
 
-def test_ctrl_c(make_study, undisturbed):
+def test_ctrl_c_ends_the_kernels_and_the_study_goes_on_when_run_again(make_study, undisturbed):
     study = make_study("interrupted")
     process = start(study)
     _, running = in_mid_epoch(study)
@@ -157,7 +157,7 @@ def test_ctrl_c(make_study, undisturbed):
     check(study, undisturbed)
 
 
-def test_two_at_once(make_study, undisturbed):
+def test_two_studies_at_once_do_nothing_twice(make_study, undisturbed):
     study = make_study("twice")
     first, second = start(study), start(study)
     assert first.wait(PATIENCE) == 0
@@ -177,7 +177,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_disk(make_study, undisturbed, small_disk):
+def test_a_study_goes_on_after_a_full_disk(make_study, undisturbed, small_disk):
     study = make_study("full", outputs=small_disk)
     (small_disk / "cache").symlink_to(make_study("undisturbed").outputs / "cache")
     process = start(study)

@@ -18,32 +18,32 @@ def network(width: int = 2) -> Cnn14:
     return Cnn14(4, width=width, mels=32, generator=torch.Generator().manual_seed(0)).eval()
 
 
-def heard() -> tuple[torch.Tensor, torch.Tensor]:
+def inputs() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(4, 48, 32, generator=torch.Generator().manual_seed(1)), torch.tensor([48, 40, 48, 33])
 
 
-def test_a_cpu_is_float32_unless_bfloat16_is_asked_for():
+def test_a_cpu_is_float32_unless_bfloat16_is_requested():
     for precision, dtype in (("auto", torch.float32), ("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         with device.autocast(CPU, precision):
-            assert network()(*heard()).logits.dtype == dtype
+            assert network()(*inputs()).logits.dtype == dtype
 
 
 def test_bfloat16_and_either_layout_answer_nearly_as_float32_does():
     model = network(4)
-    expected = model(*heard()).logits
+    expected = model(*inputs()).logits
     for layout in ("channels_last", "contiguous"):
         device.prepare(model, TrainingSettings(layout=layout))
-        torch.testing.assert_close(model(*heard()).logits, expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(model(*inputs()).logits, expected, rtol=1e-4, atol=1e-5)
         with device.autocast(CPU, "bfloat16"):
-            difference = model(*heard()).logits.float() - expected
+            difference = model(*inputs()).logits.float() - expected
         assert difference.norm() < 0.03 * expected.norm()
 
 
 def test_the_default_settings_leave_a_model_as_it_is():
     model = network()
-    before = model(*heard()).logits
+    before = model(*inputs()).logits
     assert device.prepare(model, TrainingSettings()) is model
-    assert torch.equal(model(*heard()).logits, before)
+    assert torch.equal(model(*inputs()).logits, before)
 
 
 def test_a_gpus_kernels_are_as_before_outside():

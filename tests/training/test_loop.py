@@ -165,7 +165,7 @@ def test_closing_the_iteration_keeps_the_best_so_far():
     assert same(final, states[0])
 
 
-def test_training_stops_when_it_gets_worse_if_asked():
+def test_training_stops_when_it_gets_worse_if_the_settings_say_so():
     scores = [0.5, 0.5, 0.4, 0.9]
     assert len(follow(scores, TrainingSettings(epochs=4, batch=8, stop_when_worse=True))[0]) == 3
     assert len(follow(scores, TrainingSettings(epochs=4, batch=8))[0]) == 4

@@ -310,7 +310,7 @@ def test_a_full_disk_costs_the_state_and_not_the_training(monkeypatch, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_over_leaves_nothing_behind(tmp_path):
+def test_a_deleted_state_leaves_no_file(tmp_path):
     (tmp_path / f".state.{os.getpid()}-0.part").write_bytes(b"of a killed writer")
     epochs, _, state = training("cnn14", tmp_path / "state")
     next(epochs)

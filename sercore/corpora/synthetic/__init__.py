@@ -42,7 +42,7 @@ def speak(
 
     Returns whether it was made: a corpus that is there already and was made with the same settings is kept.
     The same `seed`, `sentences` and `size` give the same bytes, whatever the number of `processes` (all cores by
-    default). `sentences` is a CSV of rated text to be spoken in place of our own, with the columns text, valence,
+    default). `sentences` is a CSV of rated text to synthesise in place of our own, with the columns text, valence,
     arousal, dominance and optionally partition. `size` scales the number of turns. `progress` is called with
     (utterances done, all of them).
 
@@ -56,47 +56,47 @@ def speak(
     folder = files.resolve(folder)
     sentences = None if sentences is None else files.resolve(sentences)
     script = LAYOUTS[name].script(seed, size, sentences)
-    face = _face(name, seed, size, sentences)
-    made = not _is_there(folder, face)
+    text = _readme_text(name, seed, size, sentences)
+    made = not _is_there(folder, text)
     if made:
         with _whole(folder) as unfinished:
             seconds = espeak.speak(script.requests, unfinished, processes or os.cpu_count() or 1, progress)
             LAYOUTS[name].write(unfinished, script, seconds)
-            (unfinished / SIMULATED).write_text(face, encoding="utf-8")
+            (unfinished / SIMULATED).write_text(text, encoding="utf-8")
     return made
 
 
 def reference_transcripts(folder: str | Path, sentences: str | Path | None = None) -> dict[str, str]:
-    """Utterance -> what it says, of a miniature corpus in `folder`: the gold transcripts, which no release need have.
+    """Utterance -> its reference transcript, of a miniature corpus in `folder`; a release may have none.
 
-    `sentences` is the CSV that it was spoken from, where it was one. Raises FileNotFoundError where `folder` is no such
-    corpus, and ValueError where it was spoken from other sentences, or by a version of the project that planned it
-    in another way.
+    `sentences` is the CSV that it was synthesised from, where it was one. Raises FileNotFoundError where `folder` is no
+    such corpus, and ValueError where it was synthesised from other sentences, or by a version of the project that
+    planned it in another way.
     """
-    told = files.resolve(folder) / SIMULATED
-    if not told.is_file():
-        raise FileNotFoundError(f"no {told}; expected a corpus that `sercore speak` made")
-    written = told.read_text(encoding="utf-8").splitlines()
-    name, seed, size = (_setting(written, key, told) for key in ("corpus", "seed", "size"))
+    readme = files.resolve(folder) / SIMULATED
+    if not readme.is_file():
+        raise FileNotFoundError(f"no {readme}; expected a corpus that `sercore speak` made")
+    written = readme.read_text(encoding="utf-8").splitlines()
+    name, seed, size = (_setting(written, key, readme) for key in ("corpus", "seed", "size"))
     sentences = None if sentences is None else files.resolve(sentences)
-    if _face(name, int(seed), float(size), sentences).splitlines()[-1] != written[-1]:
+    if _readme_text(name, int(seed), float(size), sentences).splitlines()[-1] != written[-1]:
         raise ValueError(
-            f"{told} tells of other sentences than {sentences or 'our own'}, or of another version of the project: "
-            "name the sentences that it was spoken from, or speak it again"
+            f"{readme} was made from other sentences than {sentences or 'our own'}, or by another version of the "
+            "project: name the sentences that it was synthesised from, or make it again"
         )
     return {turn.utterance: turn.text for turn in LAYOUTS[name].script(int(seed), float(size), sentences).turns}
 
 
 def _setting(lines: Sequence[str], key: str, path: Path) -> str:
     """The value of `key` among the `lines` of the file `path`."""
-    found = [line.partition(": ")[2] for line in lines if line.startswith(f"{key}: ")]
-    if len(found) != 1:
-        raise ValueError(f"{path}: expected one line '{key}: ...', found {len(found)}; speak the corpus again")
-    return found[0]
+    values = [line.partition(": ")[2] for line in lines if line.startswith(f"{key}: ")]
+    if len(values) != 1:
+        raise ValueError(f"{path}: expected one line '{key}: ...', found {len(values)}; make the corpus again")
+    return values[0]
 
 
-def _face(name: str, seed: int, size: float, sentences: Path | None) -> str:
-    """What SIMULATED.txt says; its last line tells corpora of other settings apart."""
+def _readme_text(name: str, seed: int, size: float, sentences: Path | None) -> str:
+    """The text of SIMULATED.txt; its last line is a digest of the settings."""
     source, words = "a grammar of our own", LEXICON.read_bytes()
     if sentences is not None:
         source, words = f"rated text of {sentences.name}, under whatever licence that has", sentences.read_bytes()
@@ -115,7 +115,7 @@ def _face(name: str, seed: int, size: float, sentences: Path | None) -> str:
     return (
         f"SIMULATED: nobody said any of this. A miniature in the layout of {TITLES[name]}, made by sercore.\n\n"
         f"The speech is synthesised by {engine} (GPL-3; a program that was used, no part of this).\n"
-        f"The sentences come from {source}. Emotions, their portrayal by voice and words, raters, talkers, rooms and\n"
+        f"The sentences come from {source}. Emotions, the affect in voice and words, raters, talkers, rooms and\n"
         "channels are simulated with random numbers: the voice shows arousal and dominance, the words show valence.\n"
         f"Nothing of the real {TITLES[name]} is in it, and no result on it says anything about people.\n"
         "Files of the kinds that give readers trouble are there on purpose (hidden files, rows without audio, ...).\n\n"
@@ -124,7 +124,7 @@ def _face(name: str, seed: int, size: float, sentences: Path | None) -> str:
     )
 
 
-def _is_there(folder: Path, face: str) -> bool:
+def _is_there(folder: Path, text: str) -> bool:
     """Whether `folder` is a corpus of the same settings. Raises FileExistsError where it is anything else but empty."""
     if not folder.exists() and not folder.is_symlink():
         return False
@@ -132,13 +132,13 @@ def _is_there(folder: Path, face: str) -> bool:
         raise FileExistsError(f"{folder} is a file; expected a folder to be made")
     if not any(folder.iterdir()):
         return False
-    told = folder / SIMULATED
-    if not told.is_file():
+    readme = folder / SIMULATED
+    if not readme.is_file():
         raise FileExistsError(
             f"{folder} holds something else, {contents(folder)}; nothing is written over: give another folder"
         )
-    if told.read_text(encoding="utf-8").splitlines()[-1:] != face.splitlines()[-1:]:
-        raise FileExistsError(f"{folder} was spoken with other settings, see {told}; remove it or give another folder")
+    if readme.read_text(encoding="utf-8").splitlines()[-1:] != text.splitlines()[-1:]:
+        raise FileExistsError(f"{folder} was made with other settings, see {readme}; remove it or give another folder")
     return True
 
 

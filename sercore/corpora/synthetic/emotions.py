@@ -1,8 +1,8 @@
 """The ground truth of the miniatures: how emotions change the voice and the words, and how simulated raters judge them.
 
 A turn has an arousal, a valence and a dominance, each about 0 and mostly within -1 and 1. The voice shows arousal and
-dominance, the words show valence; the raters perceive all three, with noise of their own. So words alone cannot tell
-angry from sad, the voice alone cannot tell angry from happy, and both together can.
+dominance, the words show valence; the raters perceive all three, with noise of their own. So words alone cannot
+distinguish angry from sad, the voice alone cannot distinguish angry from happy, and both together can.
 """
 
 from collections import Counter
@@ -94,7 +94,7 @@ def vary(intent: Intent, random: np.random.Generator) -> Intent:
 
 
 def voice(intent: Intent, speaker: Speaker, random: np.random.Generator) -> Prosody:
-    """How `speaker` sounds: the voice follows arousal and dominance, and does not know the valence."""
+    """How `speaker` sounds: the voice follows arousal and dominance, and not the valence."""
     a, d = speaker.expression * (np.array([intent.arousal, intent.dominance]) + random.normal(0, AFFECT_SPREAD, 2))
     return Prosody(
         rate=float(np.clip(155 * speaker.rate * 1.11**a, 120, 210)),

@@ -1,10 +1,10 @@
 """espeak-ng through ctypes, and what a room, a microphone and a podcast's channel do to its speech.
 
-The bytes that espeak-ng makes depend on everything that the same process said before, and some voices draw breath noise
-from a clock. So one process loads the library once and forks a child for every utterance; each child says its voice's
-calibration sentence, then its utterance, and ends. Bytes are thus the same in any order, whatever the number of
-processes. It runs as a program of its own (`main`), because a process with threads must not fork, and imports nothing
-of the package, because the less a process holds, the faster it forks.
+The bytes that espeak-ng makes depend on everything that the same process synthesised before, and some voices draw
+breath noise from a clock. So one process loads the library once and forks a child for every utterance; each child
+synthesises its voice's calibration sentence, then its utterance, and ends. Bytes are thus the same in any order,
+whatever the number of processes. It runs as a program of its own (`main`), because a process with threads must not
+fork, and imports nothing of the package, because the less a process holds, the faster it forks.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes
 
 @dataclass(frozen=True, kw_only=True)
 class SynthesisRequest:
-    """One utterance to be spoken, and the wav file that it becomes."""
+    """One utterance to synthesise, and the wav file that it becomes."""
 
     file: str  # relative to the corpus
     text: str
@@ -64,7 +64,7 @@ def speak(
 ) -> dict[str, float]:
     """Write every request's wav below `folder` and return file -> duration [s].
 
-    `processes` utterances are spoken at a time; `progress` is called with (done, all) after each.
+    `processes` utterances are synthesised at a time; `progress` is called with (done, all) after each.
     Raises ModuleNotFoundError where the synthesiser is not installed, RuntimeError where it fails.
     """
     locate()
@@ -87,7 +87,7 @@ def speak(
         )
         with child:
             try:
-                for line in child.stdout:
+                for line in child.stdout or ():
                     file, duration = line.rstrip("\n").split("\t")
                     seconds[file] = float(duration)
                     if progress is not None:
@@ -99,7 +99,9 @@ def speak(
         message = complaint.read().strip()
     absent = [request.file for request in requests if request.file not in seconds]
     if absent:
-        raise RuntimeError(f"espeak-ng spoke {len(seconds)} of {len(requests)} utterances, not {absent[0]}: {message}")
+        raise RuntimeError(
+            f"espeak-ng synthesised {len(seconds)} of {len(requests)} utterances, not {absent[0]}: {message}"
+        )
     return seconds
 
 
@@ -108,12 +110,12 @@ def locate() -> tuple[Path, Path]:
 
     Raises ModuleNotFoundError, saying what to install, where there is no such package.
     """
-    found = importlib.util.find_spec("espeakng_loader")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("espeakng_loader")
+    if spec is None or spec.origin is None:
         raise ModuleNotFoundError(
             "speech is synthesised by espeak-ng, of the package espeakng-loader: pip install 'sercore[offline]'"
         )
-    package = Path(found.origin).parent
+    package = Path(spec.origin).parent
     suffix = ".dylib" if sys.platform == "darwin" else ".so"
     return package / f"libespeak-ng{suffix}", package / "espeak-ng-data"
 
@@ -142,7 +144,7 @@ class Espeak:
         """Make the noise in breathy voices repeatable."""
         self._library.espeak_ng_SetRandSeed(1)
 
-    def say(self, text: str, voice: str, rate: float, pitch: float, range: float) -> np.ndarray:
+    def synthesise(self, text: str, voice: str, rate: float, pitch: float, range: float) -> np.ndarray:
         """The waveform (samples,) of `text` at 22,050 Hz in [-1, 1]. Raises ValueError for an unknown voice."""
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise ValueError(f"espeak-ng has no voice '{voice}'")
@@ -155,7 +157,7 @@ class Espeak:
         )  # 1: positions in characters; 1: UTF-8
         self._library.espeak_Synchronize()
         if not self._chunks:
-            raise RuntimeError(f"espeak-ng said nothing to '{text}'")
+            raise RuntimeError(f"espeak-ng gave no sound for '{text}'")
         return np.concatenate(self._chunks) / 32_768
 
 
@@ -202,8 +204,8 @@ def transmit(waveform: np.ndarray, request: SynthesisRequest, random: np.random.
 def render(espeak: Espeak, request: SynthesisRequest) -> np.ndarray:
     """The finished waveform (samples,) of `request` at 16 kHz; the same bytes in every fresh child."""
     espeak.seed()
-    reference = active_level(espeak.say(CALIBRATION, request.voice, **NEUTRAL))
-    waveform = trim(espeak.say(request.text, request.voice, request.rate, request.pitch, request.range))
+    reference = active_level(espeak.synthesise(CALIBRATION, request.voice, **NEUTRAL))
+    waveform = trim(espeak.synthesise(request.text, request.voice, request.rate, request.pitch, request.range))
     waveform = resample_poly(waveform, SAMPLE_RATE // 50, ESPEAK_RATE // 50)
     random = np.random.default_rng(request.seed)
     waveform = apply_affect(waveform * 10 ** ((request.level - reference) / 20), request, random)
@@ -231,7 +233,7 @@ def main() -> None:
             running.discard(_wait())
         child = os.fork()
         if child == 0:
-            _speak_and_end(espeak, request, folder)
+            _synthesise_and_end(espeak, request, folder)
         running.add(child)
     while running:
         running.discard(_wait())
@@ -244,8 +246,8 @@ def _wait() -> int:
     return child
 
 
-def _speak_and_end(espeak: Espeak, request: SynthesisRequest, folder: Path) -> None:
-    """In a child: speak one request, report it, and end without the parent's cleaning up."""
+def _synthesise_and_end(espeak: Espeak, request: SynthesisRequest, folder: Path) -> None:
+    """In a child: synthesise one request, report it, and end without the parent's cleaning up."""
     status = 1
     try:
         seconds = write(folder / request.file, render(espeak, request), request.odd)

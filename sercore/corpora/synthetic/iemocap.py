@@ -78,7 +78,7 @@ class Line:
 
 @dataclass
 class Script:
-    """The turns of every dialog, in the order in which they are spoken."""
+    """The turns of every dialog, in the order in which they take place."""
 
     dialogs: dict[str, list[Turn]]
     random: np.random.Generator
@@ -142,11 +142,11 @@ def _perform(
     dialog: str, lines: list[Line], speakers: dict[str, Speaker], room: Channel, random: np.random.Generator, seed: int
 ) -> list[Turn]:
     turns: list[Turn] = []
-    said = {"F": 0, "M": 0}
+    counts = {"F": 0, "M": 0}
     for number, line in enumerate(lines):
         role = "FM"[number] if number < 2 else line.role  # both actors speak in every dialog
-        utterance = f"{dialog}_{role}{said[role]:03d}"
-        said[role] += 1
+        utterance = f"{dialog}_{role}{counts[role]:03d}"
+        counts[role] += 1
         speaker = speakers[dialog[:5] + role]
         prosody = emotions.voice(line.intent, speaker, random)
         file = f"Session{dialog[4]}/sentences/wav/{dialog}/{utterance}.wav"
@@ -236,14 +236,14 @@ def _evaluation(
             lines.append(f"C-{rater}:\t{WORDS[emotion]};{second}\t()")
         for number, rater in enumerate(RATERS[-DIMENSION_RATERS:]):
             note = "(mildly: so to speak, staying polite; attitude)" if random.random() < 0.05 else "()"
-            lines.append(_dimensions(rater, *(cells[dimension][number] for dimension in schema.DIMENSIONS), note))
+            lines.append(_dimensions(rater, note, *(cells[dimension][number] for dimension in schema.DIMENSIONS)))
         if self_rated:
-            lines.append(_dimensions(own, *(str(random.integers(1, 6)) for _ in schema.DIMENSIONS), "()"))
+            lines.append(_dimensions(own, "()", *(str(random.integers(1, 6)) for _ in schema.DIMENSIONS)))
         lines.append("")
     return lines
 
 
-def _dimensions(rater: str, arousal: str, valence: str, dominance: str, note: str) -> str:
+def _dimensions(rater: str, note: str, arousal: str, valence: str, dominance: str) -> str:
     return f"A-{rater}:\tval {valence}; act {arousal}; dom  {dominance};\t{note}"
 
 

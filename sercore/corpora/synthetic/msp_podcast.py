@@ -139,11 +139,11 @@ def script(seed: int, size: float, sentences: str | Path | None) -> Script:
             channel = _channel(random)
             turns = len(range(place, count, len(voices)))  # shared out evenly
             names = _names(podcasts.pop(), turns, random)
-            spoken = [_turn(name, split, speaker, channel, author, random, seed) for name in names]
+            drawn = [_turn(name, split, speaker, channel, author, random, seed) for name in names]
             unknown = UNKNOWN.index(place) if split == "Train" and place in UNKNOWN else None
             label = speaker.name if unknown is None else "Unknown"
             gender = "Unknown" if unknown in (0, 1) else speaker.gender.capitalize()
-            segments += [Segment(turn, split, label, gender) for turn in spoken]
+            segments += [Segment(turn, split, label, gender) for turn in drawn]
     segments.sort(key=lambda segment: segment.turn.utterance)
     sad = [s.turn for s in segments if s.split == "Train" and emotions.agree(s.turn.named) == "sad"]
     for turn in sad[:1]:

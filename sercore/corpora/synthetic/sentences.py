@@ -17,7 +17,7 @@ WORDS, LETTERS = (5, 8), 42  # of our sentences: fewest and most words, most let
 RATED_WORDS, RATED_LETTERS = (4, 10), 55  # of a CSV's
 LENGTH = f"{RATED_WORDS[0]} to {RATED_WORDS[1]} words and at most {RATED_LETTERS} letters"
 LEVELS = (-1.0, -0.5, 0.0, 0.5, 1.0)  # of valence that the lexicon has
-QUALITY = 0.3  # share of sentences that say what something is like; the others say what somebody did
+QUALITY = 0.3  # share of sentences about what something is like; the others are about what somebody did
 EXCLAMATION, OPENER, TAIL = 0.4, 0.2, 0.3  # shares of sentences with each; never with both of the first two
 TRIES = 200
 PLURAL = ("we",)
@@ -27,11 +27,17 @@ PARTITION = "partition"
 
 @dataclass(frozen=True)
 class Sentence:
-    """Something to say; `rated` is what readers made of it, where somebody asked them."""
+    """A text and the valence of its words."""
 
     text: str
     valence: float
-    rated: Intent | None = None
+
+
+@dataclass(frozen=True)
+class RatedSentence(Sentence):
+    """A sentence and its human ratings."""
+
+    rated: Intent
 
 
 @cache
@@ -44,7 +50,7 @@ class Grammar:
     """Draws sentences from the lexicon, none of them twice."""
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._drawn: set[str] = set()
 
     def draw(self, valence: float, pools: Sequence[str], random: np.random.Generator) -> Sentence:
         """A new sentence whose words are about as pleasant as `valence`, from one of the lexicon's `pools`.
@@ -54,11 +60,11 @@ class Grammar:
         level = min(LEVELS, key=lambda known: abs(known - valence))
         for _ in range(TRIES):
             text = _compose(level, str(random.choice(list(pools))), random)
-            if fits(text, WORDS, LETTERS) and text not in self._said:
-                self._said.add(text)
+            if fits(text, WORDS, LETTERS) and text not in self._drawn:
+                self._drawn.add(text)
                 return Sentence(text, level)
         raise RuntimeError(
-            f"no new sentence of valence {level} in {', '.join(pools)} after {len(self._said)} sentences"
+            f"no new sentence of valence {level} in {', '.join(pools)} after {len(self._drawn)} sentences"
         )
 
 
@@ -95,11 +101,12 @@ class Rated:
         """Raises ValueError as `read_sentences` does."""
         self._path = path
         self._left = {
-            partition: random.permutation(found).tolist() for partition, found in read_sentences(path).items()
+            partition: random.permutation(np.array(texts, dtype=object)).tolist()
+            for partition, texts in read_sentences(path).items()
         }
 
-    def draw(self, partition: str | None) -> Sentence:
-        """The next sentence of `partition`, of any where it is None; the file's ratings say what is in the voice.
+    def draw(self, partition: str | None) -> RatedSentence:
+        """The next sentence of `partition`, of any where it is None; the file's ratings set its affect.
 
         Raises ValueError where none is left.
         """
@@ -110,7 +117,7 @@ class Rated:
         raise ValueError(f"{self._path} has too few sentences of {LENGTH} for {partition or 'the corpus'}")
 
 
-def read_sentences(path: str | Path) -> dict[str, list[Sentence]]:
+def read_sentences(path: str | Path) -> dict[str, list[RatedSentence]]:
     """Partition -> the sentences of a CSV with columns text, valence, arousal, dominance and, optionally, partition.
 
     Ratings may be on any scale: each dimension is standardised over the file. Sentences that are shorter or longer
@@ -136,20 +143,20 @@ def read_sentences(path: str | Path) -> dict[str, list[Sentence]]:
         table[PARTITION] = "train"
     strange = table.index[~table[PARTITION].isin(schema.PARTITIONS)]
     if len(strange):
-        found = str(table.at[strange[0], PARTITION])
+        named = str(table.at[strange[0], PARTITION])
         raise ValueError(
-            f"{path}: line {strange[0] + 2} is of partition '{found}'{schema.did_you_mean(found, schema.PARTITIONS)}"
+            f"{path}: line {strange[0] + 2} is of partition '{named}'{schema.did_you_mean(named, schema.PARTITIONS)}"
         )
     spread = numbers.std(ddof=0)
     if (spread == 0).any():
         raise ValueError(f"{path}: every sentence has the same {spread.idxmin()}; expected ratings that differ")
     scores = 0.7 * (numbers - numbers.mean()) / spread
-    found: dict[str, list[Sentence]] = {}
+    by_partition: dict[str, list[RatedSentence]] = {}
     for text, partition, score in zip(table["text"], table[PARTITION], scores.itertuples(index=False), strict=True):
         text = " ".join(str(text).split())
         if fits(text, RATED_WORDS, RATED_LETTERS) and any(letter.isalpha() for letter in text):
             rated = Intent(arousal=score.arousal, valence=score.valence, dominance=score.dominance)
-            found.setdefault(partition, []).append(Sentence(text, rated.valence, rated))
-    if not found:
+            by_partition.setdefault(partition, []).append(RatedSentence(text, rated.valence, rated))
+    if not by_partition:
         raise ValueError(f"{path}: no sentence of {LENGTH} among {len(table)}")
-    return found
+    return by_partition

@@ -14,7 +14,7 @@ from sercore.corpora.synthetic.sentences import Grammar, Rated
 
 @dataclass(kw_only=True)
 class Turn:
-    """One utterance of a corpus before it is spoken."""
+    """One utterance of a corpus before it is synthesised."""
 
     utterance: str
     dialog: str
@@ -38,7 +38,7 @@ class Channel:
 
 
 class Author:
-    """Decides what is said in a turn, and with what intent: by the grammar, or by a CSV of rated sentences."""
+    """Draws the text of a turn and its intent: by the grammar, or by a CSV of rated sentences."""
 
     def __init__(self, sentences: str | Path | None, random: np.random.Generator) -> None:
         """Raises ValueError as sentences.read_sentences does."""
@@ -59,7 +59,7 @@ class Author:
 def make_request(
     file: str, text: str, speaker: Speaker, prosody: Prosody, channel: Channel, seed: int, odd: bool = False
 ) -> SynthesisRequest:
-    """What the synthesiser is told; `file` and `seed` give the utterance noise of its own."""
+    """The request to the synthesiser; `file` and `seed` give the utterance noise of its own."""
     return SynthesisRequest(
         file=file,
         text=text,
