@@ -94,7 +94,7 @@ class ModelSpec:
     name: str
     label: str
     colour: str  # of Okabe and Ito's palette, which colour-blind readers can tell apart
-    dash: str  # of its lines, beside the colour
+    dash: Literal["-", "--", "-.", ":"]  # of its lines, beside the colour
     summary: str  # what it is, in a model card
     uses_text: bool
     uses_audio: bool

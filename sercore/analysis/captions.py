@@ -5,7 +5,7 @@ They are made from the study itself, so that they are true of the numbers above 
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -15,12 +15,19 @@ from sercore.corpora.splits import MADE_HERE
 from sercore.registry import CORPORA, MODELS, SECTIONS
 from sercore.schema import first
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 IEMOCAP_FOLDS = 10
 LATE_FUSION_NOTE = (
     "Late fusion (LF) is the mean of what BERT and CNN14 of one seed predict; the paper prints it only in Table 4."
 )
 UNUSED = {"sgd": ("weight_decay", "warmup_steps", "total_steps"), "adam": ("momentum", "crop_seconds")}
-KINDS = {"features": settings.FeatureSettings, "text": settings.TextSettings, "network": settings.NetworkSettings}
+KINDS: dict[str, "type[DataclassInstance]"] = {
+    "features": settings.FeatureSettings,
+    "text": settings.TextSettings,
+    "network": settings.NetworkSettings,
+}
 
 
 def notes(results: Results, shown: pd.DataFrame) -> tuple[str, ...]:

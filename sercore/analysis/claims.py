@@ -6,6 +6,7 @@ that is best on validation (figures 2 and 3, Table 4) are tested over all seeds.
 
 from collections.abc import Iterable, Sequence
 from itertools import product
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -33,8 +34,6 @@ from sercore.registry import METRICS
 from sercore.schema import DIMENSIONS, EMOTION
 
 MSP, IEMOCAP = "msp-podcast", "iemocap"
-Corpora = tuple[str, str]
-M_M, M_I, I_I, I_M = (MSP, MSP), (MSP, IEMOCAP), (IEMOCAP, IEMOCAP), (IEMOCAP, MSP)  # trained on, tested on
 BERT, CNN, LF, SF, MF = "bert", "cnn14", "lf", "sfcnn14", "mfcnn14"
 AROUSAL, VALENCE, DOMINANCE = DIMENSIONS
 FUSIONS = (SF, MF)
@@ -51,6 +50,16 @@ PAPER_SAYS, EXPECTED = "the paper says", "expected"
 
 
 def compare(
+class Corpora(NamedTuple):
+    """What a model was trained on, and what it is tested on."""
+
+    train: str
+    test: str
+
+
+M_M, M_I, I_I, I_M = Corpora(MSP, MSP), Corpora(MSP, IEMOCAP), Corpora(IEMOCAP, IEMOCAP), Corpora(IEMOCAP, MSP)
+
+
     left: str | Iterable[str],
     right: str | Iterable[str],
     corpora: Corpora | tuple[Corpora, ...] = M_M,
@@ -60,9 +69,10 @@ def compare(
 ) -> tuple[Part, ...]:
     """One comparison for each combination of the arguments that are several; without a metric, by the main one."""
     parts = []
-    pairs = (corpora,) if isinstance(corpora[0], str) else corpora
-    for pair, one, other, target, name in product(pairs, *map(_each, (left, right, targets, metric))):
-        key = ScoreKey(one, *pair, target, name or main_metric(target, pair[0] == pair[1]))
+    pairs = (corpora,) if isinstance(corpora, Corpora) else corpora
+    names = (None,) if metric is None else _each(metric)
+    for pair, one, other, target, name in product(pairs, _each(left), _each(right), _each(targets), names):
+        key = ScoreKey(one, *pair, target, name or main_metric(target, pair.train == pair.test))
         parts.append(Part(key, relation, key._replace(model=other)))
     return tuple(parts)
 
@@ -72,15 +82,15 @@ def within(models: str | Iterable[str], left: dict[str, str], right: dict[str, s
     return tuple(Part(ScoreKey(model, **left), ABOVE, ScoreKey(model, **right)) for model in _each(models))
 
 
-def _each(value: str | Iterable[str] | None) -> tuple[str | None, ...]:
-    return (value,) if value is None or isinstance(value, str) else tuple(value)
+def _each(value: str | Iterable[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _score(corpora: tuple[str, str], target: str, metric: str) -> dict[str, str]:
-    return {"train_corpus": corpora[0], "test_corpus": corpora[1], "target": target, "metric": metric}
+def _score(corpora: Corpora, target: str, metric: str) -> dict[str, str]:
+    return {"train_corpus": corpora.train, "test_corpus": corpora.test, "target": target, "metric": metric}
 
 
-def _uar(corpora: tuple[str, str], metric: str = "uar") -> dict[str, str]:
+def _uar(corpora: Corpora, metric: str = "uar") -> dict[str, str]:
     return _score(corpora, EMOTION, metric)
 
 

@@ -9,6 +9,7 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -62,7 +63,7 @@ STYLE = {
 @contextmanager
 def drawing(columns: int, rows: int, size: tuple[float, float], simulated: bool) -> Iterator[tuple[Figure, np.ndarray]]:
     """A figure of `rows` x `columns` panels of `size` [inches] each, in the house's style; closed when it is drawn."""
-    with plt.rc_context(STYLE):
+    with plt.style.context(STYLE):
         figure, axes = plt.subplots(
             rows, columns, figsize=(columns * size[0], rows * size[1]), squeeze=False, layout="constrained"
         )
@@ -88,7 +89,7 @@ def picture(figure: Figure, kind: str = "png", dpi: int = 120) -> bytes:
     """The content of a file of `kind` (png, pdf, svg) that shows `figure`."""
     content = io.BytesIO()
     undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
-    with plt.rc_context(STYLE):
+    with plt.style.context(STYLE):
         figure.savefig(content, format=kind, dpi=dpi, metadata=undated)
     return content.getvalue()
 
@@ -217,11 +218,11 @@ def plot_scores(results: Results) -> Figure:
             _plot_seeds(axis, parts[key], *key)
         for axis in axes.flat[len(panels) :]:
             axis.set_axis_off()
-        grey = {"color": "#444444", "markersize": 9}
+        grey = partial(Line2D, [], [], color="#444444", markersize=9)
         handles = [
-            Line2D([], [], marker="o", linestyle="", label="a seed", **grey),
-            Line2D([], [], linewidth=3, label="mean", **grey),
-            Line2D([], [], marker="D", linestyle="", fillstyle="none", label="the paper's mean", **grey),
+            grey(marker="o", linestyle="", label="a seed"),
+            grey(linewidth=3, label="mean"),
+            grey(marker="D", linestyle="", fillstyle="none", label="the paper's mean"),
         ]
         figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False)
     return figure

@@ -179,8 +179,7 @@ def _results() -> pd.DataFrame:
         for line in printed.strip().splitlines():
             label, *cells = (part.strip() for part in line.split("|"))
             for (train, test, target, metric), cell in zip(places, cells, strict=True):
-                mean, sd, marks = re.fullmatch(r"([\d.]+)(?: \(([\d.]+)\))?([*†]*)", cell).groups()
-                sd = float("nan") if sd is None else float(sd)
+                ((mean, sd, marks),) = re.findall(r"^([\d.]+)(?: \(([\d.]+)\))?([*†]*)$", cell)
                 rows.append(
                     (
                         table,
@@ -191,7 +190,7 @@ def _results() -> pd.DataFrame:
                         target,
                         metric,
                         float(mean),
-                        sd,
+                        float(sd or "nan"),
                         statistics.STAR in marks,
                         statistics.DAGGER in marks,
                     )

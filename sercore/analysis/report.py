@@ -395,8 +395,8 @@ def settings_table(study: Study) -> Table:
     for run in study.runs:
         if run.needs:  # trains nothing
             continue
-        for name, *values in captions.compared(run.parameters["model"], run.parameters):
-            group = used.setdefault(name, {}).setdefault(tuple(map(_text, values)), set())
+        for name, value, paper, doubt in captions.compared(run.parameters["model"], run.parameters):
+            group = used.setdefault(name, {}).setdefault((_text(value), _text(paper), doubt), set())
             group.add((run.section, run.parameters["model"]))
     records = []
     for kind, settings_of in SETTING_KINDS.items():
@@ -463,8 +463,8 @@ def _values(runs: tuple[Run, ...], key: str) -> str:
     values = list(dict.fromkeys(run.parameters[key] for run in runs if key in run.parameters))
     if key == "model":
         values = sorted(values, key=registry.MODELS.position)
-    labels = {"model": registry.MODELS, "corpus": registry.CORPORA}.get(key)
-    return first((labels.label(value) if labels else _text(value) for value in values), most=MOST_VALUES)
+    in_print = {"model": registry.MODELS.label, "corpus": registry.CORPORA.label}.get(key, _text)
+    return first(map(in_print, values), most=MOST_VALUES)
 
 
 def _users(users: set[tuple[str, str]], everywhere: set[tuple[str, str]]) -> str:

@@ -93,7 +93,7 @@ def fit_line(
     grid = np.linspace(truth.min(), truth.max(), grid) if isinstance(grid, int) else numbers(grid, "grid")
     if len(truth) < 3 or np.ptp(truth) == 0:
         band = pd.DataFrame({"truth": grid, "residual": math.nan, "lower": math.nan, "upper": math.nan})
-        return Line(*[math.nan] * 5, len(truth), band)
+        return Line(math.nan, math.nan, math.nan, math.nan, math.nan, len(truth), band)
     fitted = OLS(residual, _design(truth)).fit()
     lower, upper = fitted.conf_int(1 - level)[1]
     prediction = fitted.get_prediction(_design(grid))
@@ -102,8 +102,8 @@ def fit_line(
         {"truth": grid, "residual": prediction.predicted_mean, "lower": ends[:, 0], "upper": ends[:, 1]}
     )
     explained = fitted.rsquared if np.ptp(residual) else math.nan
-    numbers_of_line = (fitted.params[1], lower, upper, fitted.params[0], explained)
-    return Line(*map(float, numbers_of_line), len(truth), band)
+    intercept, slope = map(float, fitted.params)
+    return Line(slope, float(lower), float(upper), intercept, float(explained), len(truth), band)
 
 
 def heteroscedasticity(truth: Sequence[float], residual: Sequence[float]) -> Heteroscedasticity:

@@ -201,7 +201,7 @@ class Sums:
             variance = square - mean**2
             variances.append(np.where(variance > ROUNDING * square, variance, 0.0))
         gap = prediction - truth + self.gap
-        return of_moments(metrics.Moments(count[..., 0], gap, *variances, product - truth * prediction))
+        return of_moments(metrics.Moments(count[..., 0], gap, variances[0], variances[1], product - truth * prediction))
 
 
 def bootstrap_interval(

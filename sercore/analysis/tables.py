@@ -160,7 +160,7 @@ def table_4(results: Results) -> Table:
     paper = published.results(4).rename(columns={"mean": "paper"})
     keys = ["model", *TEST_KEYS[:-1]]
     numbers = scored.astype(dict.fromkeys(keys, object)).merge(paper[[*keys, "paper"]], on=keys, how="left")
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for row in numbers[numbers["metric"].isin(OF_TABLE_4)].itertuples():
         column = (row.target, METRICS.label(row.metric))
         names = (MODELS.label(row.model), CORPORA.label(row.train_corpus), _source(row.pooling))
@@ -220,7 +220,8 @@ def _mean_table(
     results: Results, number: int, title: str, names: list[str], numbers: pd.DataFrame, by_target: bool
 ) -> Table:
     """A table of means over seeds: one column a pair of corpora, or one a target and a row a training corpus."""
-    rows, columns = [], {}
+    rows: list[tuple[str, ...]] = []
+    columns: dict[tuple[str, str], tuple[int, ...]] = {}  # -> what they are sorted by
     for row in numbers[numbers["metric"].isin(OF_TABLES_1_TO_3)].itertuples():
         train, test = CORPORA.label(row.train_corpus), CORPORA.label(row.test_corpus)
         label = MODELS.label(row.model)
@@ -244,7 +245,7 @@ def _mean_table(
         rows.append((*start, source, *column, cell_text(row.mean, row.sd, row.marker, row.metric) + fewer))
         if pd.notna(row.paper_mean):
             rows.append((*start, PAPER, *column, cell_text(row.paper_mean, row.paper_sd, row.paper_marker, row.metric)))
-    frame = _frame(rows, names, sorted(columns, key=columns.get))
+    frame = _frame(rows, names, sorted(columns, key=columns.__getitem__))
     below = (*captions.markers(results), *captions.notes(results, numbers))
     return Table(f"table_{number}", _title(results, number, title), frame, numbers, below)
 

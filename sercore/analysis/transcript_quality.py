@@ -9,7 +9,7 @@ In this order: reading the runs, the figure of scores against word error rates, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -250,12 +250,18 @@ def _plot_model(axis: Axes, rows: pd.DataFrame, model: str, kinds: dict[str, str
     shifted = rows["percent"] + offset * (kind != "line")
     axis.plot(shifted, rows["score"], "o", color=spec.colour, markersize=5, alpha=0.45)
     line = means[means.index.map(kinds) == "line"].sort_values("percent")
-    style = {"linewidth": 2.5, "marker": "o", "markersize": 8}
-    axis.plot(line["percent"], line["score"], spec.dash, color=spec.colour, **style)
+    axis.plot(line["percent"], line["score"], spec.dash, color=spec.colour, linewidth=2.5, marker="o", markersize=8)
     for name, mark in MARKS.items():
         of_kind = means[means.index.map(kinds) == name]
-        style = {"markersize": mark.size, "markeredgecolor": "black", "markeredgewidth": 0.8}
-        axis.plot(of_kind["percent"] + offset, of_kind["score"], mark.marker, color=spec.colour, **style)
+        axis.plot(
+            of_kind["percent"] + offset,
+            of_kind["score"],
+            mark.marker,
+            color=spec.colour,
+            markersize=mark.size,
+            markeredgecolor="black",
+            markeredgewidth=0.8,
+        )
 
 
 def _share_heights(axes: np.ndarray) -> None:
@@ -268,9 +274,9 @@ def _handles(by_condition: TranscriptResults, kinds: dict[str, str]) -> list[Lin
     """The legend: models, then the marks that are there."""
     specs = [registry.MODELS[model] for model in in_order(by_condition.scores["model"])]
     lines = [Line2D([], [], color=spec.colour, linestyle=spec.dash, linewidth=2.5, label=spec.label) for spec in specs]
-    grey = {"color": "#888888", "markeredgecolor": "black", "linestyle": ""}
+    grey = partial(Line2D, [], [], color="#888888", markeredgecolor="black", linestyle="")
     marks = [
-        Line2D([], [], marker=mark.marker, markersize=min(13, mark.size), label=mark.label, **grey)
+        grey(marker=mark.marker, markersize=min(13, mark.size), label=mark.label)
         for name, mark in MARKS.items()
         if name in kinds.values()
     ]
@@ -455,7 +461,7 @@ def _after_training(model: str, rates: dict[str, float], by_condition: Transcrip
     for label in means.index:
         if label in _recognised(by_condition) and line and line[0][0] <= rates[label] <= line[-1][0]:
             lost = means[gold] - means[label]
-            at_random = means[gold] - np.interp(rates[label], *zip(*line, strict=True))
+            at_random = means[gold] - np.interp(rates[label], [rate for rate, _ in line], [mean for _, mean in line])
             text.append(
                 f"Trained with '{gold}' and tested with '{label}', {registry.MODELS.label(model)} loses "
                 f"{number_text(lost, by_condition.metric)}; with as many random word errors it loses "

@@ -46,7 +46,7 @@ class Confusions:
 
     def changes(self, choice: Choice) -> pd.DataFrame:
         """The row shares of `choice.other` minus those of `choice.model`, in points; NaN where a row is empty."""
-        one, other = (shares(self.counts(choice, model)) for model in (choice.model, choice.other))
+        one, other = (shares(self.counts(choice, model)) for model in choice.both())
         return PERCENT * (other - one)
 
     def cell(self, choice: Choice, model: str, truth: str, prediction: str) -> pd.DataFrame:
@@ -61,7 +61,7 @@ class Confusions:
 
         `moved` is "comes" where `choice.other` puts them there, "goes" where `choice.model` does.
         """
-        one, other = (self.cell(choice, model, truth, prediction) for model in (choice.model, choice.other))
+        one, other = (self.cell(choice, model, truth, prediction) for model in choice.both())
         keys = ["fold", "utterance"]
         here, there = (pd.MultiIndex.from_frame(cell[keys].astype("str")) for cell in (one, other))
         parts = [other[~there.isin(here)].assign(moved="comes"), one[~here.isin(there)].assign(moved="goes")]
@@ -217,11 +217,11 @@ class ConfusionBrowser(ipywidgets.VBox):
         self._chosen.add_class("sercore-chosen")
         words = f"truth {truth} predicted as {predicted}, {describe_choice(choice)}"
         if grid is self.difference:
-            names = " and ".join(self._name(model) for model in (choice.model, choice.other))
+            names = " and ".join(map(self._name, choice.both()))
             rows, columns = self.state.moved(choice, truth, predicted), (MOVED, *COLUMNS)
             seen = f"{names} differ: {words}: {len(rows):,} utterances"
         else:
-            model = choice.other if grid is self.two else choice.model
+            model = choice.both()[1] if grid is self.two else choice.model
             rows, columns = self.state.cell(choice, model, truth, predicted), COLUMNS
             seen = f"{self._name(model)}: {words}: {len(rows):,} utterance{'s' * (len(rows) != 1)}"
         self.list.show(rows, seen, columns, ORDERS)

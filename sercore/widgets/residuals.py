@@ -172,7 +172,7 @@ class ResidualBrowser(ipywidgets.VBox):
         self.list = UtteranceList(utterances, audio, marked, "residuals", self._details, frames)
         self.panel = ipywidgets.VBox()
         self.cells: dict[tuple[float, float], ipywidgets.Button] = {}
-        self._edges: tuple | None = None
+        self._edges: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
         self._open: tuple[float, float] | None = None
         super().__init__([self.controls, self.about, self.picture, self.panel, self.list])
         self._draw()

@@ -36,9 +36,15 @@ class Choice:
     gender: str | None = None
     style: str | None = None
 
-    def but(self, **changes: str | int | None) -> "Choice":
+    def but(self, **changes: Any) -> "Choice":
         """The same choice with other values. Raises TypeError for a field that it does not have."""
         return replace(self, **changes)
+
+    def both(self) -> tuple[str, str]:
+        """`model` and `other`. Raises ValueError where there is no second model."""
+        if self.other is None:
+            raise ValueError(f"no second model beside {self.model}: choose one as `other`")
+        return self.model, self.other
 
 
 class Selection:
@@ -72,9 +78,8 @@ class Selection:
         options: dict[str, list] = {}
         keys = list(self._groups)
         for place, name in enumerate(STEPS):
-            values = dict.fromkeys(key[place] for key in keys)
             position = MODELS.position if name == "model" else list(self.rows[name].cat.categories).index
-            options[name] = sorted(values, key=lambda value, position=position: (position(value), value))
+            options[name] = sorted(sorted({key[:4][place] for key in keys}), key=position)
             keys = [key for key in keys if key[place] == getattr(choice, name)]
         options["other"] = [None, *(model for model in options["model"] if model != choice.model)]
         options["seed"] = [None, *sorted(key[4] for key in keys)]
@@ -163,7 +168,8 @@ def bin_of(values: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
 
 
 def _key(key: tuple) -> tuple[str, str, str, str, int]:
-    return (*map(str, key[:4]), int(key[4]))
+    train, test, target, model, seed = key
+    return str(train), str(test), str(target), str(model), int(seed)
 
 
 LABELS = {

@@ -184,7 +184,9 @@ class UtteranceList(ipywidgets.VBox):
         """
         self.utterances, self.audio, self.folder, self.name = indexed(utterances), audio, folder, name
         self.details, self.frames, self.marks = details, frames, Marks()
-        self.listing, self.seen, self.columns, self.opened = Listing(rows=pd.DataFrame()), "", (), None
+        self.listing, self.seen = Listing(rows=pd.DataFrame()), ""
+        self.columns: tuple[Column, ...] = ()
+        self.opened: pd.Series | None = None
         self._make_list()
         self._make_detail()
         rows = ipywidgets.VBox(
@@ -248,8 +250,7 @@ class UtteranceList(ipywidgets.VBox):
 
     def open_row(self, number: int) -> None:
         """Open the row `number` of the page: play its sound, draw its log-mel frames, show what is known of it."""
-        self.opened = self.listing.shown().iloc[number]
-        row = self.opened
+        self.opened = row = self.listing.shown().iloc[number]
         self._silence()
         self.text.value = _about(row)
         self.predictions.value = self.details(row).shown

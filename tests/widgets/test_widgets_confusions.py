@@ -102,6 +102,10 @@ class TestCounts:
         assert np.allclose(changes.sum(axis=1), 0)
         assert changes.abs().max().max() > 1
 
+    def test_changes_need_a_second_model(self, state):
+        with pytest.raises(ValueError, match="no second model beside cnn14"):
+            state.changes(state.selection.start())
+
     def test_a_class_that_never_occurs_has_no_share(self):
         counts = pd.DataFrame([[0, 0], [1, 3]])
         assert confusions.shares(counts).loc[1].tolist() == [0.25, 0.75]
