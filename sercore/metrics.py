@@ -44,7 +44,7 @@ def recalls(truth: Values, prediction: Values, labels: Sequence[Any]) -> pd.Seri
 
 
 def confusion(truth: Values, prediction: Values, labels: Sequence[Any], normalise: bool = False) -> pd.DataFrame:
-    """How often each class (row) was taken for each class (column), both in the order of `labels`.
+    """How often each class (row) was predicted as each class (column), both in the order of `labels`.
 
     Counts, or with `normalise` the share of the row, which sums to 1; a label that never occurs in `truth` then has
     a row of NaN. Raises ValueError for a value of `truth` or `prediction` that is not in `labels`, for a label that is

@@ -6,10 +6,11 @@ every seed is shown, and simulated speech is marked on the picture itself. Text 
 """
 
 import io
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from functools import partial
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,6 +18,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -31,6 +34,7 @@ MSP = ("msp-podcast", "msp-podcast")
 CONFUSED = ("bert", "cnn14", "sfcnn14", "mfcnn14")  # the panels of figure 2
 POINTS = 300  # of each model behind a line of figure 3
 PANEL_KEYS = ["train_corpus", "test_corpus", "target", "metric"]  # what one panel of scores shows
+PAD = 0.12  # around each panel [inches]: at a few dots an inch letters are wider than where the layout is computed
 JITTER = 0.16  # half the width over which the seeds of a model are spread
 MOST_PANELS = 4  # of learning curves, side by side
 HISTORY_COLUMNS = (  # of a run's history; the other columns of a table of histories say which run it is
@@ -64,9 +68,12 @@ STYLE = {
 def drawing(columns: int, rows: int, size: tuple[float, float], simulated: bool) -> Iterator[tuple[Figure, np.ndarray]]:
     """A figure of `rows` x `columns` panels of `size` [inches] each, in the house's style; closed when it is drawn."""
     with plt.style.context(STYLE):
+        layout = ConstrainedLayoutEngine(w_pad=PAD, h_pad=PAD)
         figure, axes = plt.subplots(
-            rows, columns, figsize=(columns * size[0], rows * size[1]), squeeze=False, layout="constrained"
+            rows, columns, figsize=(columns * size[0], rows * size[1]), squeeze=False, layout=layout
         )
+        for axis in axes.flat:  # else the number of ticks would depend on the style in which the figure is shown
+            axis.tick_params(labelsize=STYLE["xtick.labelsize"])
         try:
             yield figure, axes
             if simulated:
@@ -95,14 +102,15 @@ def picture(figure: Figure, kind: str = "png", dpi: int = 120) -> bytes:
 
 
 def plot_confusions(results: Results, corpora: tuple[str, str] = MSP, models: Sequence[str] = CONFUSED) -> Figure:
-    """Figure 2: what each class was taken for by the model of each architecture that is best on validation.
+    """Figure 2: confusion matrices of the model of each architecture that is best on validation.
 
     Share of the row in colour and %, number of utterances below; `corpora`: trained on, tested on. Folds are pooled.
     """
     tables = _confusions(results, corpora, models)
-    rows = (len(tables) + 1) // 2
-    with drawing(2, rows, (5.6, 5.2), results.simulated) as (figure, axes):
-        figure.suptitle(f"{_pair(corpora)}, best on validation")
+    rows = math.isqrt(len(tables))
+    columns = -(-len(tables) // rows)
+    with drawing(columns, rows, (5.6, 5.2), results.simulated) as (figure, axes):
+        figure.suptitle(_heading(columns, _pair(corpora), "best on validation"))
         for axis, (model, counts) in zip(axes.flat, tables.items(), strict=False):
             shares = PERCENT * counts.div(counts.sum(axis=1), axis=0)
             text = shares.map("{:.0f} %".format) + counts.map("\n{}".format)
@@ -118,8 +126,8 @@ def plot_confusions(results: Results, corpora: tuple[str, str] = MSP, models: Se
                 square=True,
                 linewidths=1,
             )
-            axis.set(title=f"{registry.MODELS.label(model)}, UAR {np.diag(shares).mean():.1f} %", xlabel="taken for")
-            _label_rows(axis)
+            axis.set_title(f"{registry.MODELS.label(model)}, UAR {np.diag(shares).mean():.1f} %")
+            _label_confusions(axis)
         for axis in axes.flat[len(tables) :]:
             axis.set_axis_off()
     return figure
@@ -137,7 +145,7 @@ def plot_confusion_differences(
     changes = {model: shares[model] - shares[reference] for model in models}
     reach = max(change.abs().to_numpy().max() for change in changes.values())
     with drawing(len(models), 1, (6, 5.6), results.simulated) as (figure, axes):
-        figure.suptitle(f"{_pair(corpora)}, change of the row in points")
+        figure.suptitle(_heading(len(models), _pair(corpora), "change of the row in points"))
         for axis, (model, change) in zip(axes.flat, changes.items(), strict=True):
             sns.heatmap(
                 change,
@@ -151,9 +159,8 @@ def plot_confusion_differences(
                 square=True,
                 linewidths=1,
             )
-            difference = f"{registry.MODELS.label(model)} − {registry.MODELS.label(reference)}"
-            axis.set(title=difference, xlabel="taken for")
-            _label_rows(axis)
+            axis.set_title(f"{registry.MODELS.label(model)} − {registry.MODELS.label(reference)}")
+            _label_confusions(axis)
     return figure
 
 
@@ -255,7 +262,7 @@ def plot_learning_curves(history: pd.DataFrame, simulated: bool = False) -> Figu
             Line2D([], [], color=registry.MODELS.find(model).colour, linewidth=3, label=registry.MODELS.label(model))
             for model in models
         ]
-        figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
+        figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 2 * columns), frameon=False)
     return figure
 
 
@@ -351,8 +358,8 @@ def _confusions(results: Results, corpora: tuple[str, str], models: Sequence[str
     }
 
 
-def _label_rows(axis: Axes) -> None:
-    axis.set_ylabel("truth")
+def _label_confusions(axis: Axes) -> None:
+    axis.set(xlabel="predicted", ylabel="truth")
     axis.tick_params(axis="y", rotation=0, length=0)
     axis.tick_params(axis="x", length=0)
     axis.grid(visible=False)
@@ -360,6 +367,11 @@ def _label_rows(axis: Axes) -> None:
 
 def _points(change: float) -> str:
     return f"{change:+.0f}".replace("-", "−") if abs(change) >= 0.5 else "0"
+
+
+def _heading(columns: int, pair: str, what: str) -> str:
+    """The title above `columns` panels, on two lines where it is wider than one panel."""
+    return (", " if columns > 1 else ",\n").join([pair, what])
 
 
 def _pair(corpora: tuple[str, str]) -> str:

@@ -134,7 +134,7 @@ FIGURES = {
     "scores_categories": ("Every seed's UAR", "Points: the UAR of every seed of every model; lines: their means."),
     "scores_dimensions": ("Every seed's score", "Points: every seed's CCC or PCC of every model and dimension."),
     "scores_multitask": ("Every seed's score, multitask", "Points: every seed's CCC or PCC of every model."),
-    "figure_2": ("Figure 2. What each class was taken for", "Confusion matrices, share of the row and count."),
+    "figure_2": ("Figure 2. Confusions", "Confusion matrices: truth by prediction, share of the row and count."),
     "figure_2_differences": ("How fusion changes Figure 2", "Confusions of each fusion minus those of CNN14."),
     "figure_3": ("Figure 3. Residuals against truth", "Lines of prediction minus truth on truth, one a model."),
     "curves_categories": ("Learning curves, categories", "Training loss and development score by epoch."),

@@ -1,6 +1,7 @@
 """Figures show the numbers of the tables, every seed and their source; the notebooks that draw them run."""
 
 import ast
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,17 @@ def texts(figure):
     return [text.get_text() for axis in figure.axes for text in axis.texts]
 
 
+def whole(figure):
+    """Whether all that is drawn lies within the picture, however fine its dots and in whatever style it is shown."""
+    width, height = figure.get_size_inches()
+    boxes = []
+    for style, dpi in itertools.product(({}, figures.STYLE), (50, 72, 100, 120)):
+        with plt.style.context(style):
+            figure.set_dpi(dpi)
+            boxes.append(figure.get_tightbbox())
+    return all(min(box.x0, box.y0) >= 0 and box.x1 <= width and box.y1 <= height for box in boxes)
+
+
 def real(result):
     return results.Results(result.study, result.section, result.predictions.assign(simulated=False))
 
@@ -54,6 +66,16 @@ class TestConfusions:
     def test_a_model_that_is_not_there_has_no_panel(self, categories):
         figure = figures.plot_confusions(categories, models=("bert", "nobody"))
         assert len(texts(figure)) == 16
+
+    @pytest.mark.parametrize(("models", "shape"), [(1, (1, 1)), (2, (1, 2)), (3, (1, 3)), (4, (2, 2))])
+    def test_there_are_as_many_panels_as_models(self, categories, models, shape):
+        figure = figures.plot_confusions(categories, models=figures.CONFUSED[:models])
+        assert figure.axes[0].get_gridspec().get_geometry() == shape
+        assert {(axis.get_xlabel(), axis.get_ylabel()) for axis in figure.axes} == {("predicted", "truth")}
+        assert whole(figure)
+
+    def test_a_single_difference_has_room_for_its_title(self, categories):
+        assert whole(figures.plot_confusion_differences(categories, models=("mfcnn14",)))
 
     def test_differences_of_a_row_cancel(self, categories):
         figure = figures.plot_confusion_differences(categories)
@@ -147,6 +169,12 @@ class TestLearningCurves:
         titles = [axis.get_title() for axis in figure.axes if axis.lines]
         assert titles.count("IEMOCAP, width 64") == 2
         assert len(titles) == 8
+
+    @pytest.mark.parametrize("panels", [1, 2, 5, 7])
+    def test_no_label_leaves_the_picture(self, history, panels):
+        of_corpus = history[history["corpus"] == "msp-podcast"]
+        several = pd.concat([of_corpus.assign(width=width) for width in range(panels)])
+        assert whole(figures.plot_learning_curves(several, simulated=True))
 
     def test_a_setting_that_belongs_to_the_model_makes_no_panel(self, history):
         steps = history["model"].map({"bert": 5}).fillna(0)
