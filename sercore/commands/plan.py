@@ -1,7 +1,7 @@
 """How many runs a parameters file stands for, and how long they take on 1, 8 or 64 GPUs: `sercore plan`."""
 
 import argparse
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,7 +60,7 @@ def _plan(args: argparse.Namespace) -> int:
     models = sorted({str(run.parameters.get("model")) for run in study.runs if works[run.key]}, key=MODELS.position)
     speeds = _measured(args.throughput, study, models) if args.throughput else _assumed(args, models)
     seconds = costs.planned(study, speeds.rates)
-    runs, trainings, spent = Counter[str](), Counter[str](), Counter[str]()
+    runs, trainings, spent = Counter[str](), Counter[str](), defaultdict[str, float](float)
     for run in study.runs:
         work = works[run.key]
         trained = work.trainings if work else 0
@@ -113,7 +113,7 @@ def _origin(model: str, study: config.Study, bench: Mapping[str, Any]) -> str:
     if model not in bench["utterances_per_second"]:
         return "assumed: as slow as the slowest measured model"
     spec = MODELS.get(model)
-    kind, name, default = SIZES.get(spec.features if spec else None, ("", "", None))
+    kind, name, default = SIZES.get((spec and spec.features) or "", ("", "", None))
     values = {
         (run.parameters.get(kind) or {}).get(name, default)
         for run in study.runs

@@ -126,8 +126,8 @@ def describe(study: config.Study, table: pd.DataFrame, workers: int | None = Non
     runs = dict(zip(table.index, study.runs, strict=True))
     for state, describe_run in (("running", _running), ("failed", _failed)):
         rows = table[table["state"] == state]
-        for row in rows.head(MOST).itertuples():
-            lines += describe_run(row, runs[row.Index], left is not None)
+        for index, row in rows.head(MOST).iterrows():
+            lines += describe_run(row, runs[index], left is not None)
         if len(rows) > MOST:
             lines.append(f"  ... and {len(rows) - MOST} more {state}")
     blocked = table[(table["state"] == "waiting") & table["cause"].str.endswith("failed")]
@@ -135,7 +135,7 @@ def describe(study: config.Study, table: pd.DataFrame, workers: int | None = Non
     return lines
 
 
-def _running(row: tuple, run: config.Run, measured: bool) -> list[str]:
+def _running(row: pd.Series, run: config.Run, measured: bool) -> list[str]:
     """A running run: its fold and epoch, its learning curve, and the time that is left."""
     left = f", about {duration(row.left)} to go" if measured else ""
     lines = [f"  running {row.section}/{row.run}: {duration(row.seconds)}{left}"]
@@ -149,7 +149,7 @@ def _running(row: tuple, run: config.Run, measured: bool) -> list[str]:
     return lines
 
 
-def _failed(row: tuple, run: config.Run, measured: bool) -> list[str]:  # noqa: ARG001 - as _running
+def _failed(row: pd.Series, run: config.Run, measured: bool) -> list[str]:  # noqa: ARG001 - as _running
     """A failed run: its cause, its time, and the cell that failed."""
     record = progress.failure(run) or {}
     lines = [f"  failed {row.section}/{row.run}: {row.cause}"]

@@ -11,7 +11,7 @@ import pandas as pd
 from sercore import files
 from sercore.commands import progress, seconds
 from sercore.corpora import transcripts
-from sercore.features.hub import ENGINE
+from sercore.features.hub import ENGINE, LANGUAGE
 
 if TYPE_CHECKING:
     from sercore.corpora import Corpus
@@ -32,7 +32,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         f"(default: {ENGINE})",
     )
     transcribe.add_argument("--beam", type=int, default=1, help="hypotheses that are followed at a time (default: 1)")
-    transcribe.add_argument("--language", default="en", help="of the speech, for a model of several (default: en)")
+    transcribe.add_argument("--language", default=LANGUAGE, help="of the speech, for a model of several (default: en)")
     transcribe.add_argument("--workers", type=int, help="utterances at a time (default: one a core)")
     transcribe.add_argument("--output", help=f"the CSV (default: {TRANSCRIPTS}/NAME.csv, of another model NAME-MODEL)")
     transcribe.set_defaults(do=_transcribe)
@@ -77,17 +77,25 @@ def _transcribe(args: argparse.Namespace) -> int:
     else:
         suffix = "" if args.model == ENGINE else "-" + re.sub(r"\W+", "-", args.model.strip("./~")).strip("-")
         path = files.resolve(TRANSCRIPTS) / f"{args.name}{suffix}.csv"
-    options = {"engine": args.model, "beam": args.beam, "workers": args.workers, "language": args.language}
-    transcribe_corpus(_read(args), path, **options)
+    transcribe_corpus(_read(args), path, args.model, args.beam, args.workers, args.language)
     return 0
 
 
-def transcribe_corpus(corpus: "Corpus", path: Path, **options: object) -> None:
-    """Transcribe `corpus` by speech recognition into the CSV `path`; `options` are those of transcribe.transcribe."""
+def transcribe_corpus(
+    corpus: "Corpus",
+    path: Path,
+    engine: str = ENGINE,
+    beam: int = 1,
+    workers: int | None = None,
+    language: str = LANGUAGE,
+) -> None:
+    """Transcribe `corpus` by speech recognition into the CSV `path`; the others are as transcribe.transcribe's."""
     from sercore.features import transcribe  # torch takes seconds to import
 
     start = time.monotonic()
-    recognised = transcribe.transcribe(corpus, path.parent, progress=progress("transcripts"), **options)
+    recognised = transcribe.transcribe(
+        corpus, path.parent, engine, beam, workers, progress=progress("transcripts"), language=language
+    )
     files.write_bytes(path, recognised.read_bytes())
     print(f"{corpus.name}: transcripts by speech recognition, {seconds(start)}: {path}")
 

@@ -31,8 +31,8 @@ class Finding:
     @classmethod
     def of(cls, kind: str, offenders: Iterable[object], meaning: str) -> Self:
         """The finding that `offenders` make; the first five are its examples."""
-        offenders = [str(offender) for offender in offenders]
-        return cls(kind=kind, count=len(offenders), examples=tuple(offenders[:5]), meaning=meaning)
+        named = [str(offender) for offender in offenders]
+        return cls(kind=kind, count=len(named), examples=tuple(named[:5]), meaning=meaning)
 
 
 @dataclass(frozen=True)

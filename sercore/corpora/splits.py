@@ -205,7 +205,7 @@ def overlap(split: Split, utterances: pd.DataFrame) -> pd.DataFrame:
     for before, partition in itertools.combinations(PARTITIONS, 2):
         ours, theirs = homes[homes["home"] == partition], homes[homes["home"] == before]
         shared = ours["words"].isin(theirs["words"].dropna())
-        row = {"partition": partition, "seen_in": before}
+        row: dict[str, str | int] = {"partition": partition, "seen_in": before}
         for column, name in (("speaker", "speakers"), ("dialog", "dialogs"), ("words", "transcripts")):
             row[name] = len(set(ours[column].dropna()) & set(theirs[column].dropna()))
         rows.append({**row, "turns": int(shared.sum()), "share": shared.mean() if len(shared) else 0.0})

@@ -4,7 +4,7 @@ IEMOCAP's counts are from public label lists, MSP-Podcast's from the texts of it
 source are marked as from memory: where the corpus differs from one of these, the count itself may be wrong.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import NamedTuple
 
@@ -269,7 +269,7 @@ def class_counts(corpus: Corpus) -> dict[str, int]:
     return {name: int(counts.get(name, 0)) for name in FOUR_CLASSES}
 
 
-def _each(published: dict[str, float], counted: dict[str, float], release: str, prefix: str = "") -> list[Count]:
+def _each(published: Mapping[str, float], counted: Mapping[str, float], release: str, prefix: str = "") -> list[Count]:
     return [Count(prefix + name, counted.get(name, 0), number, release) for name, number in published.items()]
 
 

@@ -7,7 +7,8 @@ true lengths and masks the rest.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Self
 from weakref import WeakKeyDictionary
 
@@ -17,8 +18,7 @@ import torch
 from torch import Tensor
 
 from sercore.features.audio import FLOOR, LEAST_FRAMES
-from sercore.features.packed import FULL_SCALE, LEAST_SAMPLES, Embeddings, Frames, Packed, Tokens, Waveforms
-from sercore.schema import DIMENSIONS, EMOTION, did_you_mean, map_emotions
+from sercore.features.packed import FULL_SCALE, LEAST_SAMPLES, Embeddings, Frames, Kind, Packed, Tokens, Waveforms
 
 if TYPE_CHECKING:
     from sercore.datasets.source import Source
@@ -35,7 +35,8 @@ class Batch(NamedTuple):
     rows: Tensor  # (batch,) int64, positions in the dataset; on the CPU
 
 
-class BatchIndex(NamedTuple):
+@dataclass(frozen=True)
+class BatchIndex:
     """Which rows of the packed array make a batch."""
 
     rows: np.ndarray  # (batch,) positions in the dataset
@@ -63,7 +64,7 @@ class Dataset(ABC):
             raise ValueError(f"{len(target)} targets for {len(utterances)} utterances; expected one for each")
         if not torch.isfinite(target).all():
             raise ValueError(
-                "targets that are not finite; drop the utterances without a rating (dimension_targets does)"
+                "targets that are not finite; drop the utterances without a rating (datasets.source.read does)"
             )
         positions = packed.positions(utterances["utterance"])
         self.utterances = utterances.reset_index(drop=True)
@@ -167,7 +168,7 @@ class SpeechDataset(Dataset):
     @classmethod
     def from_source(cls, source: "Source", utterances: pd.DataFrame, target: Tensor) -> Self:
         """Log-mels, and text embeddings where the source has them."""
-        return cls(source.frames, utterances, target, source.embeddings)
+        return cls(_present(source.frames, "log-mels"), utterances, target, source.embeddings)
 
     def to(self, device: str | torch.device) -> Self:
         """As Dataset.to; the embeddings always move."""
@@ -196,7 +197,7 @@ class TextDataset(Dataset):
     @classmethod
     def from_source(cls, source: "Source", utterances: pd.DataFrame, target: Tensor) -> Self:
         """Tokens of the transcripts."""
-        return cls(source.tokens, utterances, target)
+        return cls(_present(source.tokens, "tokens"), utterances, target)
 
     def _inputs(self, plan: BatchIndex) -> tuple[Tensor | None, ...]:
         counts = torch.from_numpy(plan.count).to(self.device)
@@ -218,11 +219,17 @@ class WaveformDataset(Dataset):
     @classmethod
     def from_source(cls, source: "Source", utterances: pd.DataFrame, target: Tensor) -> Self:
         """Samples at the features' rate."""
-        return cls(source.waveforms, utterances, target)
+        return cls(_present(source.waveforms, "waveforms"), utterances, target)
 
     def _inputs(self, plan: BatchIndex) -> tuple[Tensor | None, ...]:
         samples = torch.from_numpy(plan.count).to(self.device)
         return self._gather(plan, torch.float32).div_(FULL_SCALE), samples
+
+
+def _present(features: Kind | None, what: str) -> Kind:
+    if features is None:
+        raise ValueError(f"the source was read without {what}; read it for a model that takes them")
+    return features
 
 
 def _training_batches(lengths: np.ndarray, size: int, generator: torch.Generator, blur: int) -> list[np.ndarray]:
@@ -281,45 +288,3 @@ def padding_share(
     """Share of an epoch's frames (tokens) that is padding, 0 to 1."""
     plans = dataset.plan(size, generator, crop_frames)
     return 1 - sum(int(plan.count.sum()) for plan in plans) / sum(len(plan.rows) * plan.padded for plan in plans)
-
-
-def class_targets(
-    utterances: pd.DataFrame, classes: Mapping[str, tuple[str, ...]], complete: bool = False
-) -> tuple[pd.DataFrame, Tensor]:
-    """The utterances whose emotion counts as one of `classes`, and their codes (utterances,) int64 into its order.
-
-    All others are dropped: `len(utterances) - len(rows)` of them. With `complete`, which a training set needs, a class
-    that no utterance has is an error. Raises ValueError for that, for an unknown emotion, and where nothing is left.
-    """
-    names = map_emotions(utterances[EMOTION], classes)
-    kept = names.notna()
-    rows, names = utterances[kept].reset_index(drop=True), names[kept]
-    _check_some_left(rows, utterances, f"an emotion that counts as {', '.join(classes)}")
-    absent = [name for name in classes if name not in set(names)]
-    if complete and absent:
-        counts = ", ".join(f"{name} {number}" for name, number in utterances[EMOTION].value_counts().items())
-        raise ValueError(
-            f"no utterance of class {', '.join(absent)} to train on; the emotions there are {counts}; "
-            "leave the class out, or train on a set that has it"
-        )
-    codes = {name: code for code, name in enumerate(classes)}
-    return rows, torch.tensor([codes[name] for name in names], dtype=torch.int64)
-
-
-def dimension_targets(utterances: pd.DataFrame, dimensions: Sequence[str] = DIMENSIONS) -> tuple[pd.DataFrame, Tensor]:
-    """The utterances with a rating of each of `dimensions`, and the ratings (utterances, dimensions) float32.
-
-    Ratings are on the corpus's own scale. What lacks one is dropped: `len(utterances) - len(rows)` of them.
-    Raises ValueError for an unknown dimension and where nothing is left.
-    """
-    for name in dimensions:
-        if name not in DIMENSIONS:
-            raise ValueError(f"unknown dimension '{name}'{did_you_mean(name, DIMENSIONS)}")
-    rows = utterances.dropna(subset=list(dimensions)).reset_index(drop=True)
-    _check_some_left(rows, utterances, f"a rating of {', '.join(dimensions)}")
-    return rows, torch.tensor(rows[list(dimensions)].to_numpy("float32"))
-
-
-def _check_some_left(rows: pd.DataFrame, utterances: pd.DataFrame, wanted: str) -> None:
-    if not len(rows):
-        raise ValueError(f"none of {len(utterances)} utterances has {wanted}; expected some")

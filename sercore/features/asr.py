@@ -11,9 +11,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 
-from sercore.features.hub import CTRANSLATE2, ENGINE, locate, quiet_transformers
+from sercore.features.hub import CTRANSLATE2, ENGINE, LANGUAGE, locate, quiet_transformers
 
-LANGUAGE = "en"
 SAMPLE_RATE = 16_000  # of the input of all of them [Hz]
 FRAMES_PER_SECOND = 100  # of Whisper's spectrogram
 WINDOWS = (10, 20, 30)  # of audio that is transcribed at once [s]: the shortest that leaves SPARE
@@ -121,7 +120,8 @@ class _SequenceToSequence(_Transformers):
 
     @torch.inference_mode()
     def transcribe(self, waveform: np.ndarray) -> Transcription:
-        options = {"num_beams": self._beam, "do_sample": False, "max_new_tokens": self._most(waveform)}
+        most = self._most(waveform)
+        options: dict[str, int | str] = {"num_beams": self._beam, "do_sample": False, "max_new_tokens": most}
         configured = self._model.generation_config
         if hasattr(configured, "is_multilingual"):  # Whisper's
             _check_language(self._folder, self._language, configured.is_multilingual)
@@ -132,7 +132,7 @@ class _SequenceToSequence(_Transformers):
             output = self._model.generate(**self._features(waveform), **options)
         beams = getattr(output, "beam_indices", None)
         chances = self._model.compute_transition_scores(output.sequences, output.scores, beams, normalize_logits=True)
-        text = self._tokens.decode(output.sequences[0], skip_special_tokens=True)
+        text = str(self._tokens.decode(output.sequences[0], skip_special_tokens=True))
         return Transcription(" ".join(text.split()), _confidence(chances[0][torch.isfinite(chances[0])]))
 
     def _most(self, waveform: np.ndarray) -> int:
@@ -149,7 +149,7 @@ class _Ctc(_Transformers):
         chances = self._model(**self._features(waveform)).logits[0].log_softmax(-1)  # (frames, letters)
         best, letters = chances.max(-1)
         named = best[letters != self._tokens.pad_token_id]
-        text = self._tokens.decode(letters, skip_special_tokens=True)
+        text = str(self._tokens.decode(letters, skip_special_tokens=True))
         return Transcription(" ".join(text.split()), _confidence(named if len(named) else best))
 
 

@@ -210,11 +210,12 @@ def _audio_digests(corpus: Corpus, place: Path, progress: Progress | None) -> li
     There is a ledger for each root. Raises AudioError naming the files that are not there.
     """
     ledger = place / f"audio-{digest(str(corpus.root).encode(), 4)}.parquet"
-    states = [_state(corpus.root, file) for file in corpus.utterances["file"]]
-    absent = [file for file, state in zip(corpus.utterances["file"], states, strict=True) if state is None]
+    sought = [_state(corpus.root, file) for file in corpus.utterances["file"]]
+    states = [state for state in sought if state is not None]
+    absent = [file for file, state in zip(corpus.utterances["file"], sought, strict=True) if state is None]
     if absent:
         raise AudioError(
-            f"{len(absent)} of {len(states)} audio files are not below {corpus.root}, {first(absent)}; "
+            f"{len(absent)} of {len(sought)} audio files are not below {corpus.root}, {first(absent)}; "
             "copy them from the release again, or drop the utterances"
         )
     known = _read_ledger(ledger)

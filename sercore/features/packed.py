@@ -124,7 +124,7 @@ def fetch(task: CacheEntry[Kind], folder: Path, wait: Callable[[], None]) -> Kin
                     files.remove_leftovers(folder)
                 shutil.rmtree(place, ignore_errors=True)  # where it is not whole: a copy that was interrupted
                 _write(task, place)
-                found = _open(task.kind, place)
+                found = _load(task.kind, place)
     return found
 
 
@@ -134,6 +134,10 @@ def _open(kind: type[Kind], place: Path) -> Kind | None:
         return None
     if (place / ROWS).stat().st_size != files.read_json(place / ABOUT)["bytes"]:
         return None
+    return _load(kind, place)
+
+
+def _load(kind: type[Kind], place: Path) -> Kind:
     index = pd.read_parquet(place / INDEX)
     return kind(
         array=np.load(place / ROWS, mmap_mode="r"),
@@ -158,7 +162,8 @@ def _write(task: CacheEntry, place: Path) -> None:
     known = _known(task, place.parent)
     wanted = sorted(task.digests.items())
     fresh = iter(task.compute([utterance for utterance, content in wanted if content not in known]))
-    index, broken = [], []
+    index: list[tuple[str, str, int, int]] = []  # columns of INDEX
+    broken: list[ValueError] = []
     total, shape = 0, ()
     with files.atomic_folder(place) as temporary:
         with (temporary / ROWS).open("wb") as out:
@@ -192,7 +197,7 @@ def _write_header(out: BinaryIO, dtype: str, shape: tuple[int, ...]) -> None:
 
 def _known(task: CacheEntry, folder: Path) -> dict[str, Callable[[], np.ndarray]]:
     """Digest of a content -> the rows that it gave, from all folders of the task's settings."""
-    known = {}
+    known: dict[str, Callable[[], np.ndarray]] = {}
     for about in sorted(folder.glob(f"{task.name}-*/{ABOUT}")):
         if files.read_json(about)["settings"] == task.settings:
             packed = _open(task.kind, about.parent)

@@ -1,8 +1,8 @@
-"""Waveform -> log-mel spectrogram, transcript -> embedding (section 3)."""
+"""Transcript -> embedding (section 3)."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -11,8 +11,11 @@ from torch import Tensor
 from sercore.features.hub import EncoderError, encoder_fingerprint, encoder_folder, load_network
 from sercore.settings import TextSettings
 
+if TYPE_CHECKING:
+    import transformers
 
-def load_encoder(encoder: str) -> torch.nn.Module:
+
+def load_encoder(encoder: str) -> "transformers.PreTrainedModel":
     """The encoder's network with its weights, float32, in evaluation mode.
 
     Raises EncoderError where it cannot be read, or weights are absent (but for the pooler, unused here) or do not fit.
@@ -50,7 +53,8 @@ class TextEncoder:
     @cached_property
     def model(self) -> torch.nn.Module:
         """The network, frozen."""
-        return load_encoder(self.settings.encoder).requires_grad_(False).to(self.device)
+        model: torch.nn.Module = load_encoder(self.settings.encoder)
+        return model.requires_grad_(False).to(self.device)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, marks included, at most settings.tokens."""

@@ -20,8 +20,8 @@ import torch
 from sercore import files
 from sercore.corpora import Corpus
 from sercore.features import asr, audio, hub
-from sercore.features.asr import LANGUAGE, Recogniser
-from sercore.features.hub import ENGINE, TRANSFORMERS, Weights
+from sercore.features.asr import Recogniser
+from sercore.features.hub import ENGINE, LANGUAGE, TRANSFORMERS, Weights
 
 CHUNK = 25  # utterances that a killed run loses at most, per worker
 RECIPE = 1  # counted up whenever the same settings would give other transcripts

@@ -22,6 +22,7 @@ from sercore.inference import artifact
 from sercore.inference.artifact import DESCRIPTION, Trained
 from sercore.inference.card import card
 from sercore.models import checkpoint
+from sercore.models.cnn14 import Cnn14
 from sercore.models.text import TextModel
 
 CARD = "README.md"
@@ -64,8 +65,6 @@ def export(run: str | Path, folder: str | Path, onnx: bool = False) -> Path:
         trained = replace(trained, encoder=hub.encoder_fingerprint(trained.text))
     if onnx:
         _check_onnx()
-        if trained.takes == "waveform":
-            raise ValueError(f"{trained.model} cannot be written as ONNX here; export it without --onnx")
     with files.atomic_folder(folder) as temporary:
         exported = replace(trained, networks={fold: temporary / f"{fold}.safetensors" for fold in trained.networks})
         for fold, path in exported.networks.items():
@@ -81,7 +80,7 @@ def export(run: str | Path, folder: str | Path, onnx: bool = False) -> Path:
     return folder
 
 
-def write_onnx(model: nn.Module, path: Path, longest: int = 32) -> float:
+def write_onnx(model: Cnn14 | TextModel, path: Path, longest: int = 32) -> float:
     """Write `model`, which models.load gave, to `path` as ONNX with any batch and any length.
 
     Inputs are those of its `forward`, by their names; the output is `logits` (batch, outputs). Returns the largest
@@ -95,20 +94,21 @@ def write_onnx(model: nn.Module, path: Path, longest: int = 32) -> float:
     lengthy = ("logmel", "tokens", "mask")
     shapes = tuple({axis: sizes[axis] for axis in ((0, 1) if name in lengthy else (0,))} for name in names)
     with _quiet():
-        program = torch.onnx.export(
+        torch.onnx.export(
             _Logits(model).eval(),
             _made_up(model, CHECKED[1], longest),
+            path,
             input_names=list(names),
             output_names=["logits"],
             dynamic_shapes=(shapes,),
             dynamo=True,
+            external_data=False,
             verbose=False,
         )
-    program.save(path, external_data=False)
     return check(model, path, longest)
 
 
-def check(model: nn.Module, path: Path, longest: int = 32) -> float:
+def check(model: Cnn14 | TextModel, path: Path, longest: int = 32) -> float:
     """The largest difference between the logits of the ONNX file `path` and those of `model`, as `write_onnx` has it.
 
     Raises ValueError where it is more than TOLERANCE.
@@ -148,7 +148,7 @@ def parity(folder: Path) -> list[str]:
     ]
 
 
-def input_names(model: nn.Module) -> tuple[str, ...]:
+def input_names(model: Cnn14 | TextModel) -> tuple[str, ...]:
     """What the forward of `model` takes, by name."""
     if isinstance(model, TextModel):
         return ("tokens", "mask")
@@ -173,6 +173,8 @@ def _write_all(trained: Trained, folder: Path) -> dict[str, Any]:
     written, differences, names = {}, {}, ()
     for fold, weights in trained.networks.items():
         model, _ = checkpoint.load(weights)
+        if not isinstance(model, Cnn14 | TextModel):
+            raise ValueError(f"{trained.model} cannot be written as ONNX here; export it without --onnx")
         path = folder / f"{fold}.onnx"
         differences[fold] = write_onnx(model, path, trained.text.tokens)
         written[fold], names = path.name, input_names(model)
@@ -186,7 +188,9 @@ def _write_all(trained: Trained, folder: Path) -> dict[str, Any]:
     }
 
 
-def _made_up(model: nn.Module, lengths: tuple[tuple[int, ...], tuple[int, ...]], longest: int) -> tuple[Tensor, ...]:
+def _made_up(
+    model: Cnn14 | TextModel, lengths: tuple[tuple[int, ...], tuple[int, ...]], longest: int
+) -> tuple[Tensor, ...]:
     """A batch for `model`, of one of CHECKED; at most `longest` tokens each."""
     chance = torch.Generator().manual_seed(0)
     frames, tokens = torch.tensor(lengths[0]), torch.tensor(lengths[1]).clamp(max=longest)

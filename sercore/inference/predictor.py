@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sercore.datasets.batches import Dataset, SpeechDataset, TextDataset, WaveformDataset
 from sercore.features import audio, hub
-from sercore.features.packed import Embeddings, Frames, Packed, Tokens, Waveforms, samples
+from sercore.features.packed import Embeddings, Frames, Kind, Tokens, Waveforms, samples
 from sercore.features.text import TextEncoder
 from sercore.inference import artifact
 from sercore.inference.artifact import Trained, place
@@ -144,7 +144,7 @@ class _Window:
 
     start: float  # s
     end: float  # s
-    sound: np.ndarray | None  # (frames, mels) float16 dB, or (samples,) int16; None for a model without audio
+    sound: np.ndarray  # (frames, mels) float16 dB, or (samples,) int16; empty for a model without audio
     text: str | None  # None for a model without text
 
 
@@ -319,12 +319,12 @@ class Predictor:
             parts.append(_Window(start / rate, end / rate, self._sound(waveform[start:end]), text))
         return _Input(recording.path, tuple(parts))
 
-    def _sound(self, waveform: torch.Tensor) -> np.ndarray | None:
+    def _sound(self, waveform: torch.Tensor) -> np.ndarray:
         """What the networks take of `waveform` (samples,), to the rounding of the cache."""
         if self.trained.takes == "waveform":
             return samples(waveform.numpy())
         if not self.trained.uses_audio:
-            return None
+            return np.empty(0)
         return audio.log_mel(waveform, self.trained.features).numpy().astype(np.float16)
 
     def _rows(self, inputs: list[_Input], apart: bool) -> list[dict[str, Any]]:
@@ -362,13 +362,13 @@ class Predictor:
         utterances = pd.DataFrame({"utterance": [str(i) for i in range(len(windows))]})
         target = torch.zeros(len(windows))
         texts = [window.text or "" for window in windows]
-        if self.trained.takes == "tokens":
+        if self.trained.takes == "tokens" and self._encoder is not None:
             ids = [np.array(tokens, dtype=np.int32) for tokens in self._encoder.tokenize(texts)]
             return TextDataset(_packed(Tokens, ids), utterances, target)
         if self.trained.takes == "waveform":
             return WaveformDataset(_packed(Waveforms, [window.sound for window in windows]), utterances, target)
         frames = _packed(Frames, [window.sound for window in windows])
-        if not self.trained.uses_text:
+        if self._encoder is None:
             return SpeechDataset(frames, utterances, target)
         embedded = self._encoder.embed(texts).numpy()
         return SpeechDataset(frames, utterances, target, _packed(Embeddings, list(embedded[:, None])))
@@ -397,13 +397,14 @@ class Predictor:
         """Raise ValueError where the networks or the encoder do not fit the settings."""
         outputs = len(self.trained.names)
         for path, network in zip(self.trained.networks.values(), self.networks, strict=True):
-            if network.output.out_features != outputs:
-                raise ValueError(f"{path} gives {network.output.out_features} numbers, expected {outputs}")
-            is_cnn14 = isinstance(network, cnn14.Cnn14)
-            if is_cnn14 and network.mels != self.trained.features.mels:
+            given = len(network.get_parameter("output.bias"))
+            if given != outputs:
+                raise ValueError(f"{path} gives {given} numbers, expected {outputs}")
+            if not isinstance(network, cnn14.Cnn14):
+                continue
+            if network.mels != self.trained.features.mels:
                 raise ValueError(f"{path} takes {network.mels} mels, the settings say {self.trained.features.mels}")
-            stages = network.text_stages if is_cnn14 else ()
-            if stages and network.text_width != self._encoder.width:
+            if network.text_stages and self._encoder is not None and network.text_width != self._encoder.width:
                 raise hub.EncoderError(
                     f"{path} takes embeddings of {network.text_width} numbers, the text encoder "
                     f"'{self.trained.text.encoder}' gives {self._encoder.width}; name the one of the training (encoder)"
@@ -416,7 +417,7 @@ class Predictor:
             )
 
 
-def _packed(kind: type[Packed], rows: list[np.ndarray]) -> Packed:
+def _packed(kind: type[Kind], rows: list[np.ndarray]) -> Kind:
     """`rows` of each window, in memory, as the cache would give them."""
     count = np.array([len(part) for part in rows], dtype=np.int64)
     names = pd.Index([str(i) for i in range(len(rows))])

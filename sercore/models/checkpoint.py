@@ -43,7 +43,7 @@ def save(model: nn.Module, settings: Mapping[str, Any], path: str | Path) -> Non
     `kind` is added where `settings` lack it, and what the model's `extra_settings()` give where it has them: of a model
     with an encoder its architecture, so that reading it back needs no encoder.
     """
-    extra = model.extra_settings() if hasattr(model, "extra_settings") else {}
+    extra: dict[str, Any] = getattr(model, "extra_settings", dict)()
     settings = {"kind": settings.get("kind") or _kind(model), **settings, **extra}
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     with files.atomic(Path(path)) as temporary:

@@ -9,7 +9,7 @@ extractor.
 
 import importlib.util
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,9 @@ AISFX_FILE = Path("models", "checkpoint.pth")  # below the package
 AISFX_PREFIX = "embedding_net."
 AISFX_BLOCKS = tuple(f"conv_block{stage}." for stage in range(1, 5))
 
-_RECONSTRUCT, _SCALAR = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
-_NUMPY_GLOBALS = [
+_RECONSTRUCT: Any = np.empty(0).__reduce__()[0]
+_SCALAR: Any = np.float64(0).__reduce__()[0]
+_NUMPY_GLOBALS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     np.ndarray,
     np.dtype,
     *{type(np.dtype(code)) for code in np.typecodes["All"]},

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,9 @@ from sercore import files, registry
 from sercore.features import hub
 from sercore.features.hub import EncoderError
 from sercore.models.cnn14 import Output, initialise
+
+if TYPE_CHECKING:
+    import transformers
 
 CONFIGURATION, PREPROCESSOR = "config.json", "preprocessor_config.json"
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
@@ -60,7 +63,7 @@ class SpeechModel(nn.Module):
             else:
                 self.encoder = hub.empty_network(architecture)
         self.frozen, self.normalise, self.sample_rate = frozen, bool(normalise), sample_rate
-        kept = self.encoder if frozen else self.encoder.feature_extractor
+        kept = self.encoder if frozen else self.encoder.get_submodule("feature_extractor")
         kept.requires_grad_(False)
         with torch.device("meta"):
             self.output = nn.Linear(self.encoder.config.hidden_size, outputs)
@@ -70,7 +73,7 @@ class SpeechModel(nn.Module):
     def train(self, mode: bool = True) -> "SpeechModel":
         """As nn.Module's; what keeps its weights stays in evaluation mode."""
         super().train(mode)
-        (self.encoder if self.frozen else self.encoder.feature_extractor).eval()
+        (self.encoder if self.frozen else self.encoder.get_submodule("feature_extractor")).eval()
         return self
 
     def forward(self, waveform: Tensor, samples: Tensor) -> Output:
@@ -90,9 +93,10 @@ class SpeechModel(nn.Module):
         mask = torch.arange(vectors.shape[1], device=waveform.device) < counts[:, None]  # (batch, vectors)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen), warnings.catch_warnings():
             warnings.filterwarnings("ignore", MASKS, UserWarning)
-            projected = self.encoder.feature_projection(vectors)
+            projected = self.encoder.get_submodule("feature_projection")(vectors)
             projected = projected[0] if isinstance(projected, tuple) else projected  # HuBERT's gives one, others two
-            states = self.encoder.encoder(projected.clone(), attention_mask=mask)[0]  # it zeroes the padding in place
+            transformer = self.encoder.get_submodule("encoder")
+            states = transformer(projected.clone(), attention_mask=mask)[0]  # it zeroes the padding in place
         real = mask[:, :, None].to(states.dtype)
         embedding = (states * real).sum(1) / real.sum(1)
         return Output(self.output(embedding), embedding)
@@ -105,7 +109,7 @@ class SpeechModel(nn.Module):
         """Vectors (vectors, channels) of one utterance (samples,), without its padding."""
         if self.normalise:
             sound = (sound - sound.mean()) / (sound.var(correction=0) + 1e-7).sqrt()
-        return self.encoder.feature_extractor(sound[None])[0].T
+        return self.encoder.get_submodule("feature_extractor")(sound[None])[0].T
 
 
 def encoder_folder(encoder: str, family: str, sample_rate: int) -> Path:
@@ -121,7 +125,7 @@ def encoder_folder(encoder: str, family: str, sample_rate: int) -> Path:
         raise EncoderError(f"speech encoder in {folder} has no {CONFIGURATION}; name a folder that holds a whole one")
     if not any(path for pattern in WEIGHTS for path in folder.glob(pattern)):
         raise EncoderError(f"speech encoder in {folder} has no weights; expected {' or '.join(WEIGHTS)} there")
-    own = files.read_json(folder / CONFIGURATION).get("model_type")
+    own = str(files.read_json(folder / CONFIGURATION).get("model_type"))
     if own != family:
         known = own in registry.MODELS and registry.MODELS[own].features == "waveform"
         near = f"use it as the model '{own}'" if known else "it is no encoder that is known here"
@@ -135,7 +139,7 @@ def encoder_folder(encoder: str, family: str, sample_rate: int) -> Path:
     return folder
 
 
-def load_encoder(folder: Path) -> nn.Module:
+def load_encoder(folder: Path) -> "transformers.PreTrainedModel":
     """The network in `folder` with its weights, float32, in evaluation mode.
 
     Raises EncoderError where it cannot be read, or weights are absent (but for UNUSED) or do not fit.

@@ -33,8 +33,8 @@ class TextModel(nn.Module):
         super().__init__()
         with torch.random.fork_rng(devices=[]):  # transformers draws from the global generator
             self.encoder = text.load_encoder(encoder) if architecture is None else hub.empty_network(architecture)
-        if hasattr(self.encoder, "pooler"):
-            self.encoder.pooler = None  # takes the first token, and nothing here uses it
+        if "pooler" in dict(self.encoder.named_children()):
+            self.encoder.register_module("pooler", None)  # takes the first token, and nothing here uses it
         with torch.device("meta"):
             self.output = nn.Linear(self.encoder.config.hidden_size, outputs)
         self.output.to_empty(device="cpu")

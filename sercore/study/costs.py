@@ -60,19 +60,23 @@ def expected(study: Study) -> dict[Key, float]:
 
     Returns: (section, name) -> seconds.
     """
-    seconds = {run.key: measured(run) for run in study.runs}
+    known = {run.key: measured(run) for run in study.runs}
     amounts = {key: work.passed if work else 1.0 for key, work in works(study).items()}
     ratios: dict[Hashable, list[float]] = {}
     for run in study.runs:
-        took = seconds[run.key]
+        took = known[run.key]
         if took is not None:
             for group in _groups(run):
                 ratios.setdefault(group, []).append(took / amounts[run.key])
-    guesses = planned(study, {})
+    seconds = planned(study, {})
     for run in study.runs:
-        if seconds[run.key] is None:
+        took = known[run.key]
+        if took is not None:
+            seconds[run.key] = took
+        else:
             nearest = next((ratios[group] for group in _groups(run) if group in ratios), None)
-            seconds[run.key] = statistics.median(nearest) * amounts[run.key] if nearest else guesses[run.key]
+            if nearest:
+                seconds[run.key] = statistics.median(nearest) * amounts[run.key]
     return seconds
 
 
@@ -97,7 +101,7 @@ def works(study: Study) -> dict[Key, Work | None]:
 
 def _work(run: Run, corpora: Mapping[str, Extent], folds: Mapping[str, int]) -> Work:
     """What `run` has to do, with the corpora of `extents` and the trainings of `fold_counts`."""
-    corpus, model = str(run.parameters.get("corpus", "")), run.parameters.get("model")
+    corpus, model = str(run.parameters.get("corpus", "")), str(run.parameters.get("model"))
     named = len(run.parameters.get("folds") or ())
     trainings = 1 if folds.get(corpus) == 1 else named or folds.get(corpus, 1)
     split = "left out" if folds.get(corpus, named) > 1 else "official"
@@ -153,8 +157,9 @@ def _extent(reader: str, root: str) -> Extent:
     sounds = sorted(Path(root).rglob("*.wav"))
     if not sounds:
         spec = CORPORA.get(reader)
-        published = spec is not None and spec.utterances is not None and spec.seconds is not None
-        return Extent(spec.utterances, spec.seconds) if published else UNKNOWN
+        if spec is None or spec.utterances is None or spec.seconds is None:
+            return UNKNOWN
+        return Extent(spec.utterances, spec.seconds)
     some = sounds[:: max(1, len(sounds) // SAMPLED)]
     return Extent(len(sounds), statistics.fmean(path.stat().st_size for path in some) / BYTES_PER_SECOND)
 
@@ -166,7 +171,7 @@ def fold_counts(study: Study) -> dict[str, int]:
     """
     counts = {name: spec.folds for name, spec in CORPORA.items() if spec.folds is not None}
     for run in study.runs:
-        corpus = run.parameters.get("corpus")
+        corpus = str(run.parameters.get("corpus"))
         if corpus not in counts and run.complete:
             trained = list((files.find_json(run.folder / files.PROVENANCE) or {}).get("folds", {}))
             if trained == ["official"] or (trained and not run.parameters.get("folds")):

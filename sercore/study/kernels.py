@@ -65,7 +65,7 @@ class _Forked(LocalProvisioner):
             _drop_fork_server()
             return await super().launch_kernel(cmd, **kwargs)
         self.process = process  # type: ignore[assignment]  # it has those methods of a Popen that are called
-        self.pid = self.pgid = process.pid
+        self.pid = self.pgid = process.pid  # type: ignore[assignment]  # its class has them as None alone
         self.cwd = kwargs.get("cwd", Path.cwd())
         return self.connection_info
 

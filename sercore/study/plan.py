@@ -28,8 +28,7 @@ PLACES = ("study", "corpora", "folder", "cache")  # parameters that are paths: t
 PREPARATION = "notebooks/0_corpora.ipynb"
 CACHES = "caches"  # the names of jobs that fill caches begin with it
 READS = {"corpus", "model", "features", "text"}  # parameters of a notebook that reads caches
-RETRIES = 1
-PATIENCE = 1800.0  # seconds
+PATIENCE = 1800.0  # seconds without a sign of life after which a kernel is ended
 WARM = 3  # from so many runs per worker on it pays to fork kernels from a process that has imported everything
 
 
@@ -76,9 +75,9 @@ def dependencies(study: Study, run: Run) -> list[Run]:
     In each section that its own section needs: those of the same corpus, seed, ... and model, or of the models that its
     model is made from.
     """
-    needed = []
+    needed: list[Run] = []
     model = run.parameters.get("model")
-    models = (MODELS[model].made_from if model in MODELS else ()) or (model,)
+    models = (MODELS[model].made_from if isinstance(model, str) and model in MODELS else ()) or (model,)
     for section in run.needs:
         others = study.section(section)
         alike = [
@@ -215,7 +214,7 @@ def execute(
     *,
     only: Collection[tuple[str, str]] | None = None,
     workers: int | None = None,
-    retries: int = RETRIES,
+    retries: int = attempt.RETRIES,
     patience: float = PATIENCE,
 ) -> Iterator[Outcome]:
     """Run what the study, or those of its runs in `only`, still lacks on `cluster`, and yield each outcome.

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import sys
 from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -35,7 +36,7 @@ def memory_kept(device: torch.device) -> Iterator[None]:
     elsewhere, and for another device, nothing changes.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" and device.type == "cpu" else None
-    if not (hasattr(library, "mallopt") and hasattr(library, "malloc_trim")):
+    if library is None or not (hasattr(library, "mallopt") and hasattr(library, "malloc_trim")):
         yield
         return
     _KEEPING.append(device)
@@ -57,7 +58,8 @@ def _set_thresholds(library: ctypes.CDLL, values: tuple[int, int]) -> None:
 @contextlib.contextmanager
 def kernels(settings: TrainingSettings) -> Iterator[None]:
     """A GPU's kernels as `settings` ask for them inside, as they were outside. On a CPU nothing changes."""
-    convolutions, products = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]  # PyTorch makes it when it is imported
+    products = torch.backends.cuda.matmul
     before = torch.backends.cudnn.benchmark, convolutions.fp32_precision, products.fp32_precision
     precision = "tf32" if settings.tensor_float32 else "ieee"
     torch.backends.cudnn.benchmark = settings.tuned_kernels
@@ -68,12 +70,17 @@ def kernels(settings: TrainingSettings) -> Iterator[None]:
         torch.backends.cudnn.benchmark, convolutions.fp32_precision, products.fp32_precision = before
 
 
+@runtime_checkable
+class _HasLayout(Protocol):
+    layout: str
+
+
 def prepare(model: nn.Module, settings: TrainingSettings) -> nn.Module:
     """`model` itself, its feature maps laid out and its blocks compiled as `settings` ask; its weights' names stay.
 
     Blocks are compiled for lengths of any number of frames at once, so there are as many graphs as blocks.
     """
-    if hasattr(model, "layout"):
+    if isinstance(model, _HasLayout):
         model.layout = settings.layout
     if settings.compiled:
         for name, part in model.named_children():

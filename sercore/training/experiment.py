@@ -43,6 +43,7 @@ from sercore.corpora.transcripts import Condition
 from sercore.datasets.batches import Dataset
 from sercore.datasets.source import BY_HAND, CACHE, CATEGORIES, EMBEDDED_CORPORA, Source, read
 from sercore.models import checkpoint, published
+from sercore.models.cnn14 import Cnn14
 from sercore.settings import FeatureSettings, NetworkSettings, TextSettings, TrainingSettings
 from sercore.training import loop, resume
 
@@ -308,7 +309,8 @@ def _training_state(experiment: Experiment, data: Mapping[str, Source], split: s
     """Where the training on `split` is saved; its identity is all that its numbers follow from."""
     origin = _origin(experiment, data)
     identity = {key: origin[key] for key in ("parameters", "settings", "corpora")}
-    identity |= {"section": experiment.section, "split": asdict(split)}
+    section = registry.SECTIONS[experiment.section]
+    identity |= {"section": section.name, "objective": section.objective, "split": asdict(split)}
     return resume.TrainingState(_fold_folder(experiment, split) / files.STATE, identity)
 
 
@@ -403,6 +405,8 @@ def predict(
 def finish(experiment: Experiment, data: Mapping[str, Source]) -> pd.DataFrame:
     """The run's predictions, of all its folds; writes its history, provenance and, last, the predictions.
 
+    analysis.results.read collects them from the runs of a study.
+
     Raises ValueError where a fold has not been trained.
     """
     parts = {split.name: _fold_folder(experiment, split) for split in folds(experiment, data)}
@@ -441,6 +445,6 @@ def build_model(experiment: Experiment, source: Source) -> torch.nn.Module:
     """The experiment's model with initial weights drawn from its seed, or the published ones."""
     generator = torch.Generator().manual_seed(experiment.seed)
     model = checkpoint.build(_model_settings(experiment, source), generator)
-    if experiment.spec.kind == "cnn14" and experiment.network.pretrained:
+    if isinstance(model, Cnn14) and experiment.network.pretrained:
         published.load_published(model, experiment.network.pretrained)
     return model

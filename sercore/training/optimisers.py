@@ -1,8 +1,8 @@
 """The optimisers and learning rates of section 4.2."""
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn, overload
 
 import torch
 from torch import Tensor
@@ -37,7 +37,11 @@ class DecoupledAdam(Adam):
         self.decay = decay
         self.updates = 0
 
-    def step(self, closure: None = None) -> None:
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> NoReturn: ...
+    def step(self, closure: Callable[[], float] | None = None) -> None:
         """One update of every parameter; one that has no gradient is taken to have one of zero.
 
         Raises ValueError for a closure, which would have to be evaluated in between.
@@ -67,11 +71,11 @@ class DecoupledAdam(Adam):
 
 def optimiser(parameters: Iterable[Tensor], settings: TrainingSettings) -> Optimizer:
     """What `settings.optimiser` names, SGD with Nesterov momentum or DecoupledAdam, of those that are to be trained."""
-    parameters = [parameter for parameter in parameters if parameter.requires_grad]
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
     if settings.optimiser == "adam":
-        return DecoupledAdam(parameters, settings.learning_rate, decay=settings.weight_decay)
-    moving = {"momentum": settings.momentum, "nesterov": settings.momentum > 0}
-    return SGD(parameters, settings.learning_rate, **moving, fused=settings.fused or None)
+        return DecoupledAdam(trained, settings.learning_rate, decay=settings.weight_decay)
+    rate, momentum, fused = settings.learning_rate, settings.momentum, settings.fused or None
+    return SGD(trained, rate, momentum=momentum, nesterov=momentum > 0, fused=fused)
 
 
 def total_steps(settings: TrainingSettings, steps_per_epoch: int) -> int | None:
@@ -79,7 +83,7 @@ def total_steps(settings: TrainingSettings, steps_per_epoch: int) -> int | None:
 
     Raises ValueError where warming up would take all of it.
     """
-    total = settings.total_steps if settings.schedule == "steps" else settings.epochs * steps_per_epoch
+    total = settings.epochs * steps_per_epoch if settings.total_steps is None else settings.total_steps
     if settings.warmup_steps >= total:
         raise ValueError(
             f"warmup_steps is {settings.warmup_steps} of {total} steps in all; expected fewer, such as {total // 10}"

@@ -195,7 +195,7 @@ def _checksum(text: str, tensors: Mapping[str, Tensor]) -> int:
     checksum = zlib.crc32(text.encode())
     for name in sorted(tensors):
         checksum = zlib.crc32(name.encode(), checksum)
-        checksum = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy(), checksum)
+        checksum = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, checksum)
     return checksum
 
 

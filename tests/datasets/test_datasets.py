@@ -282,7 +282,7 @@ def source_of(tmp_path, targets, classes=schema.FOUR_CLASSES, **columns):
 
 
 def test_a_source_has_the_utterances_with_a_class_as_codes_in_the_order_of_the_classes(tmp_path):
-    emotions = ["sad", "excited", None, "happy", "fear", "angry"]
+    emotions = ["sad", "excited", None, "happy", "fearful", "angry"]
     source = source_of(tmp_path, CATEGORIES, emotion=emotions)
     codes = source.dataset(source.rows["utterance"]).target
     assert dict(zip(source.rows["utterance"], codes.tolist(), strict=True)) == {"a": 3, "b": 1, "d": 1, "f": 0}
@@ -305,4 +305,4 @@ def test_a_source_has_the_utterances_with_every_rating(tmp_path):
 
 def test_a_corpus_in_which_nothing_has_the_target_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no utterance has emotion: nothing to train or test on"):
-        source_of(tmp_path, CATEGORIES, emotion=["fear"] * 6)
+        source_of(tmp_path, CATEGORIES, emotion=["fearful"] * 6)

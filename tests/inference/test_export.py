@@ -186,7 +186,7 @@ def test_nothing_in_the_folder_is_a_pickle(exported):
     assert int.from_bytes((exported / "official.safetensors").read_bytes()[:8], "little") < 100_000  # a JSON header
 
 
-def test_what_cannot_be_exported_says_why(fusion, exported, tmp_path, capsys):
+def test_the_error_for_what_cannot_be_exported_says_why(fusion, exported, tmp_path, capsys):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("draft")
     with pytest.raises(FileExistsError, match="is there already; remove it or name another"):
@@ -219,7 +219,7 @@ def copy(exported, tmp_path):
         ({"model": "mfcnn15"}, "holds a model 'mfcnn15', which cannot be used here"),
     ],
 )
-def test_a_folder_that_does_not_fit_together_says_why(copy, change, complaint):
+def test_the_error_for_a_folder_that_does_not_fit_together_says_why(copy, change, complaint):
     content = json.loads((copy / "settings.json").read_text())
     (copy / "settings.json").write_text(json.dumps(content | change))
     with pytest.raises(ValueError, match=complaint):
@@ -245,8 +245,16 @@ def test_without_the_packages_of_onnx_nothing_is_written(fusion, tmp_path, monke
 
 
 def test_a_speech_encoder_is_not_written_as_onnx(fusion, tmp_path, monkeypatch):
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    arguments = {"kind": "speech", "encoder": "none", "family": "wavlm", "outputs": 4, "normalise": True}
+    model = checkpoint.build({**arguments, "architecture": {"model_type": "wavlm", **small}})
+    checkpoint.save(model, arguments, tmp_path / "official.safetensors")
+    networks = {"official": tmp_path / "official.safetensors"}
     monkeypatch.setattr(
-        artifact, "read", lambda _, read=artifact.read: dataclasses.replace(read(fusion), model="wavlm")
+        artifact,
+        "read",
+        lambda _, read=artifact.read: dataclasses.replace(read(fusion), model="wavlm", networks=networks),
     )
     with pytest.raises(ValueError, match="wavlm cannot be written as ONNX here; export it without --onnx"):
         export.export(fusion, tmp_path / "out", onnx=True)
+    assert not (tmp_path / "out").exists()
