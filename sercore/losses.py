@@ -59,6 +59,8 @@ def ccc_loss(
 
         CCC = 2 cov(prediction, truth) / (var(prediction) + var(truth) + (mean(prediction) - mean(truth))^2)
 
+    Moments are of the utterances of the batch. None is masked: datasets.source.read leaves out what lacks a rating.
+
     Where prediction and truth are both constant and equal, the quotient is 0 / 0. Its value there is taken as 0, a
     loss of 1: a constant truth has no covariance with anything, so 0 is also the limit from every side. The gradient
     is 0 there (and where the denominator is less than the least normal number), and finite everywhere.
@@ -117,7 +119,11 @@ def _of_dimensions(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[str, T
 
 
 OBJECTIVES = {"categories": _of_categories, "mse": _of_dimensions(mse_loss), "ccc": _of_dimensions(ccc_loss)}
-"""Name in a section's record -> what makes the objective of a training set's target; a new loss is one entry."""
+"""Name in a section's record -> what makes the objective of a training set's target.
+
+A new loss is a function and an entry, `"mine": _of_dimensions(mine_loss)`; to train with it, name it as the `objective`
+of a section in the registry.
+"""
 
 
 def _check_target(name: str, target: Tensor, outputs: int, shape: tuple[int, ...], kind: str) -> None:

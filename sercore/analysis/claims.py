@@ -18,6 +18,7 @@ from sercore.analysis.verdicts import (
     CLEARLY_ABOVE,
     LEVEL,
     NOT_TESTABLY_ABOVE,
+    RULES,
     ZERO,
     Claim,
     Part,
@@ -49,7 +50,6 @@ PLACES = {
 PAPER_SAYS, EXPECTED = "the paper says", "expected"
 
 
-def compare(
 class Corpora(NamedTuple):
     """What a model was trained on, and what it is tested on."""
 
@@ -60,6 +60,7 @@ class Corpora(NamedTuple):
 M_M, M_I, I_I, I_M = Corpora(MSP, MSP), Corpora(MSP, IEMOCAP), Corpora(IEMOCAP, IEMOCAP), Corpora(IEMOCAP, MSP)
 
 
+def compare(
     left: str | Iterable[str],
     right: str | Iterable[str],
     corpora: Corpora | tuple[Corpora, ...] = M_M,
@@ -457,9 +458,7 @@ def _table(results: Results, claims: Sequence[Claim], name: str, title: str, say
         frame = frame.drop(columns=[("", "in the paper's numbers")])
     below = (
         "Verdicts by the paper's two-sided t-test over seeds, alpha .05, not corrected. Behind them: mean (sd) over "
-        "seeds, difference [interval at .95]. Holds: every comparison is significant in the claimed direction. Does "
-        "not hold: one is significant in the other direction, or its whole interval lies inside the margin within "
-        f"which differences do not matter: {_margins()}. Cannot tell: anything else.",
+        f"seeds, difference [interval at .95]. {RULES} The margins: {_margins()}.",
         *simulated(results),
         *missing(results),
     )

@@ -134,6 +134,17 @@ MARGIN = 2.0  # of confusions and contrasts, which are in %
 ZERO = "zero"
 
 
+RULES = (
+    "A claim of one score above another holds where the difference is significant in that direction; it does not hold "
+    "where it is significant in the other one, or where its whole interval lies within the margin of differences that "
+    "do not matter. A claim of two level scores holds where the whole interval lies within the margin, and does not "
+    "hold where the difference is significant. One of a lead that is not significant holds where there is such a lead, "
+    "and does not hold where the difference is significant. Of several comparisons all must hold, and none may fail. "
+    "Cannot tell: anything else."
+)
+"""`judge` and `together` in words, for the notes of tables."""
+
+
 class ScoreKey(NamedTuple):
     """One number a seed: a measure of a model trained on one corpus and tested on another."""
 
@@ -158,7 +169,7 @@ class Claim:
 
     number: str
     place: str  # the table or figure of the paper that it belongs to, or the study's section
-    text: str
+    text: str  # printed only: what is judged are the parts, so both are changed together
     parts: tuple[Part, ...]
 
 
@@ -178,7 +189,8 @@ def judge(part: Part, lookup: Lookup) -> Finding:
     """The verdict on one comparison, by the two-sided t-test over seeds at alpha .05.
 
     - `above` holds where the left mean is significantly higher, does not hold where it is significantly lower or where
-      the whole interval of the difference is inside the margin (level), and is open otherwise.
+      the whole interval of the difference is inside the margin (level) and it is not significantly higher, and is open
+      otherwise.
     - `clearly above` also needs a difference larger than the two standard deviations over seeds (ddof 1) together.
     - `above, not significantly`, which the paper says of some differences, holds where the left mean is higher and the
       test is not significant, and does not hold where it is significant.

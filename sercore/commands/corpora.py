@@ -12,6 +12,7 @@ import yaml
 
 from sercore import files
 from sercore.commands import progress, seconds, transcripts
+from sercore.registry import CORPORA
 from sercore.schema import PARTITIONS
 from sercore.study import config
 
@@ -59,9 +60,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     table.set_defaults(do=_table)
 
     check = commands.add_parser("check", help="read a corpus and print its summary, defects included")
-    check.add_argument("name", help="iemocap, msp-podcast, table or audformat; any name with --reader")
+    check.add_argument("name", help=f"{', '.join(CORPORA)}; any name with --reader")
     check.add_argument("root", help="the release's folder, or the table")
-    check.add_argument("--reader", help="table or audformat, for a corpus with a name of its own")
+    check.add_argument("--reader", help=f"how a corpus with a name of its own is read: {', '.join(CORPORA)}")
     check.add_argument("--transcripts", help="a CSV of transcripts (utterance, transcript) for a release that has none")
     check.add_argument("--scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help="lowest and highest rating")
     check.add_argument(
@@ -123,7 +124,7 @@ def _write_parameters(path: Path, table: Path, utterances: pd.DataFrame, overwri
         raise FileExistsError(f"{path} is there already; --overwrite replaces it")
     emotions = sorted(utterances["emotion"].dropna().unique()) if "emotion" in utterances else []
     if len(emotions) < 2:
-        raise ValueError(f"{table} has {len(emotions)} emotions; expected at least two to tell apart: name {{emotion}}")
+        raise ValueError(f"{table} has {len(emotions)} emotions; expected at least two to distinguish: name {{emotion}}")
     content = files.read_yaml(files.resolve(EXAMPLE))
     name, (example,) = path.stem, content["corpora"]
     content |= {"study": name, "corpora": {name: {**content["corpora"][example], "root": str(table)}}}

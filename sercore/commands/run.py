@@ -9,9 +9,10 @@ from contextlib import nullcontext
 
 from tqdm import tqdm
 
+from sercore import files
 from sercore.commands import seconds
 from sercore.study import attempt, config, progress, workers
-from sercore.study.plan import CACHES, PATIENCE, RETRIES, analyse, execute, pending, select
+from sercore.study.plan import CACHES, PATIENCE, analyse, execute, pending, select
 from sercore.study.workers import Cluster, Where
 
 SHOWN = ("ground_truth_*.md", "claims_*.md", "table_?.md")  # the tables that a study ends with; the others are longer
@@ -37,7 +38,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     place.add_argument("--scheduler", default="", metavar="ADDRESS", help="a running Dask scheduler: tcp://host:8786")
     place.add_argument("--cluster", default="", metavar="FILE", help="a queue, as in parameters/clusters/slurm.yaml")
     parser.add_argument(
-        "--retries", type=int, default=RETRIES, help="of a run whose kernel died or hung (default: %(default)s)"
+        "--retries", type=int, default=attempt.RETRIES, help="of a run whose kernel died or hung (default: %(default)s)"
     )
     parser.add_argument(
         "--patience",
@@ -91,6 +92,8 @@ def perform(study: config.Study, only: Collection[tuple[str, str]], args: argpar
             _print_results(study)
         elif study.analysis:
             print("analysis notebooks wait until every run of the study is complete")
+        if outcomes["failed"]:
+            print(f"why: {study.folder}/*/*/{files.FAILURE}; the same command executes what has failed again")
     if outcomes["complete"] + outcomes["failed"] + analysed["complete"] + analysed["failed"] == 0:
         print(f"\nnothing to do: every run and analysis of study {study.name} is complete ({seconds(start)})")
     else:

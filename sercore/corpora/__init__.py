@@ -30,7 +30,7 @@ def read(
         reader: name in registry.CORPORA, so that a study may have several corpora of one kind:
             `read("emodb", root, reader="table")`
         other_transcripts: name -> CSV of other transcripts, see transcripts.apply_transcripts
-        options: of the reader, see the `read` of .iemocap, .msp_podcast, .table and .audformat
+        options: of the reader, see the `read` that its record in registry.CORPORA names
 
     Raises ValueError for an unknown reader or option and for a release that cannot be used, FileNotFoundError where
     the corpus is not in `root`.

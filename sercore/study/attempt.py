@@ -21,6 +21,7 @@ from papermill.exceptions import PapermillException, PapermillExecutionError
 from sercore import files
 from sercore.study import kernels
 
+RETRIES = 1  # of a notebook whose kernel was lost
 SECONDS_BETWEEN_TRIES = 2.0
 TRACE = 8000  # characters of a traceback that are kept
 ERRORS = (PapermillException, NoSuchKernel, OSError, RuntimeError, ValueError)  # that a notebook may end with
@@ -59,7 +60,7 @@ class Task:
     record: dict[str, Any] = field(default_factory=dict)  # parameters.yaml of a run
     batch_id: str = ""
     batch_marker: Path | None = None  # a file of the batch: a worker that cannot see it is on another file system
-    retries: int = 1  # of a kernel that was lost
+    retries: int = RETRIES  # of a kernel that was lost
     patience: float = 0.0  # seconds without a sign of life after which a kernel is ended; 0: never
     warm: bool = False  # whether its kernel is forked from a process that has imported everything
 

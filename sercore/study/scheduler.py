@@ -1,8 +1,8 @@
 """Give the jobs of a batch to Dask workers, and compute how long a study takes on so many workers.
 
-A job begins after those that it needs, the longest first. Dask gets one job a worker, so that the order is decided
-when a worker is free, and workers may come and go. A worker that dies is replaced and its job given to another; a job
-that has killed several workers fails.
+A job is a call: of a run, attempt.run, which executes its notebook. It begins after those that it needs, the longest
+first. Dask gets one job a worker, so that the order is decided when a worker is free, and workers may come and go. A
+worker that dies is replaced and its job given to another; a job that has killed several workers fails.
 """
 
 import contextlib

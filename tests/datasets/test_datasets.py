@@ -29,7 +29,7 @@ def pack(kind, rows):
 
 
 def frames_of(counts):
-    """Frame t of utterance u is [u, t, u + t, 1], so that every number tells where it came from."""
+    """Frame t of utterance u is [u, t, u + t, 1], so that every number shows where it came from."""
     parts = []
     for number, count in enumerate(counts):
         time = np.arange(count)
