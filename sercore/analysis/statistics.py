@@ -47,8 +47,8 @@ def compare_seeds(scores_a: Sequence[float], scores_b: Sequence[float]) -> Compa
     """The paper's test (sections 5, 6.1): Student's two-sided t-test of one score a seed, variances pooled.
 
     Zero variance on both sides: equal means give t 0 and p 1, others an infinite t and p 0, with an interval of no
-    width. Fewer than two scores on either side,
-    or a score that is NaN: t, p and interval are NaN. Raises ValueError where a side is empty.
+    width. Fewer than two scores on either side, or a score that is NaN: t, p and interval are NaN. Raises ValueError
+    where a side is empty.
 
     >>> round(compare_seeds([1, 2, 3], [2, 3, 4]).p, 3)
     0.288
@@ -219,7 +219,7 @@ def bootstrap_interval(
     Clusters are drawn with replacement; the interval spans the percentiles of the scores, taken further out where
     clusters are few (`tails`). In a simulation, where speakers differ by half the truth's spread, intervals at .95 held
     the true score in .90 to .92 of samples of 30 speakers, .83 to .92 of 10, .54 to .84 of 4: with few speakers they
-    are too narrow.
+    are too narrow. (Simulated once; no command here repeats it.)
 
     Args:
         predictions: of one model, target, partition and pair of corpora.

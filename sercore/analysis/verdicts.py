@@ -131,9 +131,7 @@ ABOVE, CLEARLY_ABOVE, NOT_TESTABLY_ABOVE, LEVEL = "above", "clearly above", "abo
 MARGINS = {"steepness": 0.05, "low": 0.1, "high": 0.1}  # of the residuals; those of metrics stand in their records
 MARGIN = 2.0  # of confusions and contrasts, which are in %
 """Differences below these do not matter: what differs by less, with all of its interval, is level. Not the paper's."""
-ZERO = "zero"
-
-
+ZERO = "zero"  # in the place of a model: the other side is compared with 0
 RULES = (
     "A claim of one score above another holds where the difference is significant in that direction; it does not hold "
     "where it is significant in the other one, or where its whole interval lies within the margin of differences that "
@@ -192,8 +190,8 @@ def judge(part: Part, lookup: Lookup) -> Finding:
       the whole interval of the difference is inside the margin (level) and it is not significantly higher, and is open
       otherwise.
     - `clearly above` also needs a difference larger than the two standard deviations over seeds (ddof 1) together.
-    - `above, not significantly`, which the paper says of some differences, holds where the left mean is higher and the
-      test is not significant, and does not hold where it is significant.
+    - `above, not significantly`, which the paper says of some differences, holds where the left mean is not lower and
+      the test is not significant, and does not hold where it is significant.
     - `level with` holds where the whole interval is inside the margin, and does not hold where the difference is
       significant and the interval is not. A test that is not significant does not show that two are level.
 
