@@ -48,7 +48,7 @@ class Choice:
 
 
 class Selection:
-    """The test predictions of one section, grouped by run; `best` is a table of scores.best_on_validation."""
+    """The test predictions of one section, grouped by run; `best` is a table of results.best_on_validation."""
 
     def __init__(self, predictions: pd.DataFrame, best: pd.DataFrame) -> None:
         """Raises ValueError for a table that is not one of predictions, is of several sections, or has no test rows."""
