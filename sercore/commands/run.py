@@ -93,7 +93,7 @@ def perform(study: config.Study, only: Collection[tuple[str, str]], args: argpar
         elif study.analysis:
             print("analysis notebooks wait until every run of the study is complete")
         if outcomes["failed"]:
-            print(f"why: {study.folder}/*/*/{files.FAILURE}; the same command executes what has failed again")
+            print(f"why: {study.folder}/*/*/{files.FAILURE}; the same command executes the failed runs again")
     if outcomes["complete"] + outcomes["failed"] + analysed["complete"] + analysed["failed"] == 0:
         print(f"\nnothing to do: every run and analysis of study {study.name} is complete ({seconds(start)})")
     else:
