@@ -181,7 +181,7 @@ class Scheduler:
 def batch_marker(folder: Path, cluster: Cluster) -> Iterator[Path]:
     """Record in `folder`, while the block runs, that a batch is under way.
 
-    Yields a file of this batch alone, which all of its workers must see. Its name is that of no other batch.
+    Yields a file that all workers of the batch must see; no other batch has one of this name.
     """
     start = time.monotonic()
     marker = folder / f".batch-{uuid.uuid4().hex}"
