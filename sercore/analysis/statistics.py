@@ -182,17 +182,19 @@ class Sums:
 
     def score_present(self, values: np.ndarray) -> np.ndarray:
         """`score`, but a UAR is over the classes that occur: for a single speaker, who seldom has them all."""
-        of_counts = METRICS[self.metric].of_counts
-        return self._of_moments(values) if of_counts is None else of_counts(*np.split(values, 2, axis=-1))
+        spec = METRICS[self.metric]
+        if spec.of_counts is not None:
+            return spec.of_counts(*np.split(values, 2, axis=-1))
+        if spec.of_moments is not None:
+            return spec.of_moments(self._moments(values))
+        raise _no_sums(self.metric)
 
     def resampled(self, weights: np.ndarray) -> np.ndarray:
         """The metric, averaged over runs, where each cluster counts `weights` (draws, clusters) times -> (draws,)."""
         clusters, runs, width = self.values.shape
         return self.score((weights @ self.values.reshape(clusters, -1)).reshape(-1, runs, width)).mean(axis=1)
 
-    def _of_moments(self, values: np.ndarray) -> np.ndarray:
-        of_moments = METRICS[self.metric].of_moments
-        assert of_moments is not None  # `sums` makes none of other metrics
+    def _moments(self, values: np.ndarray) -> metrics.Moments:
         count = values[..., :1]
         means = np.divide(values[..., 1:], count, out=np.full(values[..., 1:].shape, np.nan), where=count > 0)
         truth, prediction, truth_square, prediction_square, product = np.moveaxis(means, -1, 0)
@@ -201,7 +203,7 @@ class Sums:
             variance = square - mean**2
             variances.append(np.where(variance > ROUNDING * square, variance, 0.0))
         gap = prediction - truth + self.gap
-        return of_moments(metrics.Moments(count[..., 0], gap, variances[0], variances[1], product - truth * prediction))
+        return metrics.Moments(count[..., 0], gap, variances[0], variances[1], product - truth * prediction)
 
 
 def bootstrap_interval(
@@ -297,7 +299,7 @@ def sums(
     """
     spec = METRICS.find(metric)
     if not spec.resampled:
-        raise ValueError(f"metric '{metric}' has neither of_moments nor of_counts, so it cannot be resampled")
+        raise _no_sums(metric)
     for column in ONE_OF_EACH:
         if column in predictions and predictions[column].nunique(dropna=False) > 1:
             values = predictions[column].unique()
@@ -329,6 +331,10 @@ def sums(
     t, p = truth - truth[0], prediction - prediction[0]
     columns = [np.bincount(place, of, math.prod(shape)).reshape(shape) for of in (None, t, p, t * t, p * p, t * p)]
     return Sums(metric, known, np.stack(columns, axis=-1).astype("float64"), float(prediction[0] - truth[0]))
+
+
+def _no_sums(metric: str) -> ValueError:
+    return ValueError(f"metric '{metric}' has neither of_moments nor of_counts, so it cannot be resampled")
 
 
 def resample(

@@ -14,6 +14,7 @@ from statsmodels.stats.power import TTestIndPower, TTestPower
 
 from sercore import metrics
 from sercore.analysis import statistics
+from sercore.registry import METRICS, Metric
 from sercore.schema import CLASSES
 
 
@@ -327,3 +328,14 @@ def test_a_speaker_who_is_there_twice_and_a_model_that_is_not_are_refused():
         statistics.compare_speakers(long, "a", "b")
     with pytest.raises(ValueError, match="no speaker scores of c; there are a, b"):
         statistics.compare_speakers(long.iloc[1:], "a", "c")
+
+
+def test_a_metric_without_a_form_in_sums_cannot_be_resampled():
+    METRICS.add(Metric(name="worst", label="worst", axis="worst", function=max, margin=0.1))
+    try:
+        with pytest.raises(ValueError, match="'worst' has neither of_moments nor of_counts"):
+            statistics.sums(pd.DataFrame(), "worst")
+        with pytest.raises(ValueError, match="'worst' has neither of_moments nor of_counts"):
+            statistics.Sums("worst", pd.Index(["anna"]), np.ones((1, 1, 6))).score(np.ones(6))
+    finally:
+        METRICS.remove("worst")
