@@ -210,7 +210,7 @@ def _add_batch(path: Path, content: dict[str, Any]) -> None:
     """Add `content` to the list of the study's batches."""
     columns = ("host", "workers", "started", "seconds")
     with contextlib.suppress(OSError):  # a full disk must not hide why the batch ended
-        earlier = files.read_json(path)["batches"] if path.exists() else []
+        earlier = (files.find_json(path) or {}).get("batches", [])
         files.write_json(path, {"batches": [*earlier, {key: content[key] for key in columns}]})
 
 
