@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import pandas as pd
-import soundfile
 
 from sercore.corpora.corpus import Finding
 
@@ -64,6 +63,8 @@ def read_header(path: Path | str) -> Header:
 
 
 def _read_other(path: Path | str) -> Header:
+    import soundfile  # as in features.audio
+
     try:
         info = soundfile.info(str(path))
     except soundfile.LibsndfileError as error:

@@ -30,7 +30,7 @@ _RESIDENT: WeakKeyDictionary[Packed, dict[torch.device, Tensor]] = WeakKeyDictio
 class Batch(NamedTuple):
     """What one step takes."""
 
-    inputs: tuple[Tensor | None, ...]  # of the model's forward, in its order; on the dataset's device
+    inputs: tuple[Tensor | None, ...]  # of the model's forward, in its order; on the dataset's device, but true frames
     target: Tensor  # (batch,) int64 class codes, or (batch, dimensions) float32 ratings; on the dataset's device
     rows: Tensor  # (batch,) int64, positions in the dataset; on the CPU
 
@@ -93,7 +93,7 @@ class Dataset(ABC):
         """Every utterance once, in batches of `size`; each of the two ways as `plan` describes it."""
         for plan in self.plan(size, generator, crop_frames):
             rows = torch.from_numpy(plan.rows)
-            yield Batch(self._inputs(plan), self.target[rows.to(self.device)], rows)
+            yield Batch(self._inputs(plan), self.target[self._there(rows)], rows)
 
     def plan(self, size: int, generator: torch.Generator | None, crop_frames: int | None = None) -> list[BatchIndex]:
         """The batches of an epoch, before anything is read.
@@ -138,7 +138,7 @@ class Dataset(ABC):
         """The plan's rows (batch, padded, ...) on the dataset's device, padding behind them."""
         if self._resident is not None:
             steps = torch.arange(plan.padded, device=self.device)
-            start, count = (torch.from_numpy(part).to(self.device) for part in (plan.start, plan.count))
+            start, count = (self._there(torch.from_numpy(part)) for part in (plan.start, plan.count))
             index = (start[:, None] + steps).clamp_(max=len(self._resident) - 1)
             behind = (steps >= count[:, None]).reshape(*index.shape, *[1] * (self._resident.ndim - 1))
             return self._resident[index].to(dtype).masked_fill_(behind, self.padding)
@@ -147,11 +147,18 @@ class Dataset(ABC):
         for row, start, count in zip(gathered.numpy(), plan.start, plan.count, strict=True):
             row[:count] = array[start : start + count]
             row[count:] = self.padding
-        return gathered.to(self.device, non_blocking=True)
+        return self._there(gathered)
+
+    def _there(self, part: Tensor) -> Tensor:
+        """`part` on the dataset's device, without waiting for what the device is doing."""
+        return part.to(self.device, non_blocking=True)
 
 
 class SpeechDataset(Dataset):
-    """For CNN14: inputs = (log-mel (batch, frames, mels) float32 dB, true frames (batch,) int64, text or None)."""
+    """For CNN14: inputs = (log-mel (batch, frames, mels) float32 dB, true frames (batch,) int64, text or None).
+
+    The true frames are on the CPU, where the network looks at them without waiting for a GPU.
+    """
 
     multiple = 8
     typical = 1000  # 10 s
@@ -179,9 +186,8 @@ class SpeechDataset(Dataset):
         return self
 
     def _inputs(self, plan: BatchIndex) -> tuple[Tensor | None, ...]:
-        frames = torch.from_numpy(plan.count).to(self.device)
-        text = None if self._text is None else self._text[torch.from_numpy(plan.rows).to(self.device)]
-        return self._gather(plan, torch.float32), frames, text
+        text = None if self._text is None else self._text[self._there(torch.from_numpy(plan.rows))]
+        return self._gather(plan, torch.float32), torch.from_numpy(plan.count), text
 
 
 class TextDataset(Dataset):
@@ -201,7 +207,7 @@ class TextDataset(Dataset):
         return cls(_present(source.tokens, "tokens"), utterances, target)
 
     def _inputs(self, plan: BatchIndex) -> tuple[Tensor | None, ...]:
-        counts = torch.from_numpy(plan.count).to(self.device)
+        counts = self._there(torch.from_numpy(plan.count))
         return self._gather(plan, torch.int64), torch.arange(plan.padded, device=self.device) < counts[:, None]
 
 
@@ -223,7 +229,7 @@ class WaveformDataset(Dataset):
         return cls(_present(source.waveforms, "waveforms"), utterances, target)
 
     def _inputs(self, plan: BatchIndex) -> tuple[Tensor | None, ...]:
-        samples = torch.from_numpy(plan.count).to(self.device)
+        samples = self._there(torch.from_numpy(plan.count))
         return self._gather(plan, torch.float32).div_(FULL_SCALE), samples
 
 

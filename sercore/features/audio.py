@@ -5,7 +5,6 @@ import warnings
 from functools import lru_cache
 from pathlib import Path
 
-import soundfile
 import torch
 import torchaudio
 from jaxtyping import Float
@@ -31,6 +30,8 @@ def read_audio(path: str | Path, sample_rate: int = PAPER.sample_rate) -> Float[
 
     Raises AudioError, naming the file, where it is absent, is no audio, is cut off, or has no or infinite samples.
     """
+    import soundfile  # of which only this has need: features may lie ready where there is none
+
     path = Path(path)
     if not path.is_file():
         raise _audio_error(path, "no such audio file")

@@ -107,25 +107,34 @@ class Output(NamedTuple):
 
 
 class _Block(nn.Module):
-    """Two times convolution, batch normalisation, ReLU (equations 1 and 2)."""
+    """Two times convolution, batch normalisation, ReLU (equations 1 and 2), pooling, and what comes of the text."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, pool: int, dropout: float) -> None:
         super().__init__()
+        self.pool, self.dropout = pool, dropout
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
 
-    def forward(self, x: Tensor, speech: Tensor | None) -> Tensor:
-        """(batch, inputs, frames, bands) -> (batch, outputs, frames, bands).
+    def forward(self, x: Tensor, speech: Tensor | None, pooled: Tensor | None, text: Tensor | None) -> Tensor:
+        """(batch, inputs, frames, bands) -> (batch, outputs, frames // pool, bands // pool).
 
-        Frames between the convolutions that are not `speech` are zeroed, as they would be outside of the input; those
-        of the result are left to the caller, who pools first and has fewer of them then.
+        Frames between the convolutions that are not `speech` are zeroed, as they would be outside of the input, and
+        those of the result that are not `pooled`; `text` (batch, outputs) is what the projection gives. All of it is
+        one part of the network, so that a compiler may make one pass over the feature maps of what are five here.
         """
         x = self.bn1(_convolve(x, self.conv1))
         if speech is not None:
             x = x.mul_(speech)  # before the ReLU it is the same as after it, and in place
-        return F.relu_(self.bn2(_convolve(F.relu_(x), self.conv2)))
+        x = F.relu_(self.bn2(_convolve(F.relu_(x), self.conv2)))
+        if self.pool > 1:
+            x = F.avg_pool2d(x, self.pool)
+        if text is not None:
+            x = x + text[:, :, None, None]
+        if pooled is not None:
+            x = x * pooled.to(x.dtype)
+        return F.dropout(x, self.dropout, self.training)
 
 
 class Cnn14(nn.Module):
@@ -180,13 +189,14 @@ class Cnn14(nn.Module):
                 f"outputs {outputs}, width {width} and text_width {text_width} must be at least 1, dropout {dropout} "
                 "in [0, 1)"
             )
-        self.text_stages, self.text_width, self.mels, self.dropout = stages, text_width, mels, dropout
+        self.text_stages, self.text_width, self.mels = stages, text_width, mels
         self.width, self.layout = width, "auto"  # see TrainingSettings.layout
         maps = [1, *(width * 2**k for k in range(STAGES))]
         with torch.device("meta"):  # without the weights that PyTorch would draw from the global generator
             self.bn0 = nn.BatchNorm1d(mels)
             for stage in range(1, STAGES + 1):
-                self.add_module(f"conv_block{stage}", _Block(maps[stage - 1], maps[stage]))
+                block = _Block(maps[stage - 1], maps[stage], 1 if stage == STAGES else 2, dropout)
+                self.add_module(f"conv_block{stage}", block)
             self.fc1 = nn.Linear(maps[-1], maps[-1])
             self.output = nn.Linear(maps[-1], outputs)
             self.project = nn.ModuleDict({str(stage): nn.Linear(text_width, maps[stage]) for stage in sorted(stages)})
@@ -202,25 +212,27 @@ class Cnn14(nn.Module):
     ) -> Output:
         """Answer for each utterance: `logmel` in dB, `frames` the true length of each, `text` its embedding.
 
+        `frames` may be on the CPU while the rest is on a GPU, which then need not be waited for to look at them.
         What lies behind the true frames has no influence but the one on batch statistics that the class describes.
         Raises ValueError for fewer than 32 true frames, frames beyond the batch's, another number of mels, and a text
         that is missing, not needed, or of another width than the model's.
         """
         padded = torch.compiler.is_exporting() or self._check(logmel, frames, text)  # a graph cannot look at its input
+        if padded and frames.device != logmel.device:
+            frames = frames.to(logmel.device, non_blocking=True)
         speech = _speech(frames, logmel.shape[1]) if padded else None  # (batch, frames)
         x = self._normalise(logmel, speech)
         x = x.unsqueeze(-1).permute(0, 3, 1, 2) if self._channels_last(x.device) else x.unsqueeze(1)
         mask = None if speech is None else speech[:, None, :, None].to(x.dtype)  # (batch, 1, frames, 1)
         for stage in range(1, STAGES + 1):
-            x = self.get_submodule(f"conv_block{stage}")(x, mask)  # (batch, width * 2**(stage - 1), frames, bands)
-            if stage < STAGES:
-                x, frames = F.avg_pool2d(x, 2), frames // 2
-            if stage in self.text_stages:
-                x = x + self.project[str(stage)](text)[:, :, None, None]
-            if mask is not None:
-                mask = _speech(frames, x.shape[2])[:, None, :, None].to(x.dtype)
-                x = x * mask
-            x = F.dropout(x, self.dropout, self.training)
+            block = self.get_submodule(f"conv_block{stage}")
+            pooled = mask
+            if mask is not None and stage < STAGES:
+                frames = frames // 2
+                pooled = _speech(frames, x.shape[2] // 2)[:, None, :, None].to(x.dtype)
+            shift = self.project[str(stage)](text) if stage in self.text_stages else None
+            x = block(x, mask, pooled, shift)  # (batch, width * 2**(stage - 1), frames, bands)
+            mask = pooled
         x = x.mean(3)  # (batch, 32 * width, frames)
         if mask is None:
             x = x.amax(2) + x.mean(2)

@@ -78,10 +78,13 @@ class _HasLayout(Protocol):
 def prepare(model: nn.Module, settings: TrainingSettings) -> nn.Module:
     """`model` itself, its feature maps laid out and its blocks compiled as `settings` ask; its weights' names stay.
 
+    On a GPU the kernels lie as the feature maps do: else every step lays them out anew, and their gradients back.
     Blocks are compiled for lengths of any number of frames at once, so there are as many graphs as blocks.
     """
     if isinstance(model, _HasLayout):
         model.layout = settings.layout
+        if settings.layout != "contiguous" and next(model.parameters()).device.type == "cuda":
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as PyTorch documents it
     if settings.compiled:
         for name, part in model.named_children():
             if name.startswith("conv_block") or name == "encoder":
