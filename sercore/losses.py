@@ -23,7 +23,7 @@ def weighted_cross_entropy(
 
     It is a weighted mean, so a common factor of the weights has no influence. `truth` are codes into the classes.
     """
-    return F.cross_entropy(logits, truth, weights.to(logits))
+    return F.cross_entropy(logits, truth, weights.to(logits.device, logits.dtype, non_blocking=True))
 
 
 def inverse_frequency(codes: Int[Tensor, " samples"], classes: int) -> Float[Tensor, " classes"]:

@@ -70,6 +70,9 @@ def kernels(settings: TrainingSettings) -> Iterator[None]:
         torch.backends.cudnn.benchmark, convolutions.fp32_precision, products.fp32_precision = before
 
 
+GRAPHS = 64  # of one piece of code, in which all blocks count; what is beyond would not be compiled, without a word
+
+
 @runtime_checkable
 class _HasLayout(Protocol):
     layout: str
@@ -84,8 +87,9 @@ def prepare(model: nn.Module, settings: TrainingSettings) -> nn.Module:
     if isinstance(model, _HasLayout):
         model.layout = settings.layout
         if settings.layout != "contiguous" and next(model.parameters()).device.type == "cuda":
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as PyTorch documents it
+            model.to(memory_format=torch.channels_last)
     if settings.compiled:
+        torch._dynamo.config.recompile_limit = max(GRAPHS, torch._dynamo.config.recompile_limit)
         for name, part in model.named_children():
             if name.startswith("conv_block") or name == "encoder":
                 part.compile(dynamic=True)

@@ -199,7 +199,7 @@ class TrainLoop:
         for batch in self.train.batches(self.settings.batch, self.order, self.crop_frames):
             if self.step == self.total:
                 break
-            losses.append(self._train_step(batch))
+            losses.append(self.train_step(batch))
             sizes.append(len(batch.rows))
             if len(losses) % LOSSES_CHECKED == 0:
                 self._check_finite(number, losses[-LOSSES_CHECKED:], len(losses) - LOSSES_CHECKED)
@@ -207,7 +207,7 @@ class TrainLoop:
         self._check_finite(number, losses[checked:], checked)
         return float(np.average(torch.stack(losses).tolist(), weights=sizes)), sum(sizes)
 
-    def _train_step(self, batch: Batch) -> Tensor:
+    def train_step(self, batch: Batch) -> Tensor:
         """The loss of `batch`, after one step down its gradient."""
         for group in self.optimiser.param_groups:
             group["lr"] = optimisers.rate(self.step, self.settings, self.total)
