@@ -6,7 +6,7 @@ INSTALLED := .venv/installed
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: study smoke test test-long test-browser lint lab browse bench bench-peer bench-real bench-pretrained clean
+.PHONY: study smoke test test-long test-browser lint lab browse bench bench-gpu bench-peer bench-real bench-pretrained clean
 
 study: $(INSTALLED)  ## speak the embedded corpora, run the whole study on them, print its tables
 	$(BIN)/sercore speak
@@ -43,6 +43,9 @@ bench: $(INSTALLED)  ## speed of training, evaluation and reading, against a pla
 	$(BIN)/sercore speak
 	env -u OMP_NUM_THREADS $(BIN)/python -m tests.benchmarks.throughput
 	$(BIN)/python -m tests.benchmarks.overhead
+
+bench-gpu: $(INSTALLED)  ## speed on a GPU as shares of what it can do, and which settings and kernels are the fastest: 7 minutes
+	env -u OMP_NUM_THREADS $(BIN)/python -m tests.benchmarks.gpu --out outputs/bench/gpu
 
 bench-peer: $(INSTALLED) .venv-peer/installed  ## the same network in autrainer's training loop and in ours, by turns
 	$(BIN)/sercore speak
