@@ -561,8 +561,7 @@ def measure_layers(bench: Bench) -> None:
         for layer in (1, 2):
             if bench.late:
                 return
-            x = torch.randn(batch, inputs, frames, bands, device=device, dtype=data)
-            x = x.contiguous(memory_format=torch.channels_last)
+            x = torch.randn(batch, frames, bands, inputs, device=device, dtype=data).permute(0, 3, 1, 2)
             weight = torch.randn(outputs, inputs, 3, 3, device=device, dtype=data)
             weight = weight.contiguous(memory_format=torch.channels_last)
             slope = torch.randn(batch, outputs, frames, bands, device=device, dtype=data)
@@ -632,6 +631,8 @@ def measure_first(bench: Bench) -> None:
             for part in (x, weight)
         )
         a, b = a.contiguous(memory_format=layout), b.contiguous(memory_format=layout)
+        if layout is torch.channels_last and channels == 1:  # which is either layout; its strides say which is meant
+            a = a.view(batch, sizes.crop, sizes.mels, 1).permute(0, 3, 1, 2)
         return torch.nn.functional.conv2d(a, b, padding=1)
 
     ways: dict[str, Callable[[], Tensor]] = {
