@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Settings = TypeVar("Settings", bound="DataclassInstance")
+PROJECTIONS = ("xavier", "default", "zero")
 OWN, EMPTY = "own", "empty"
 """Transcripts that every corpus has: those that its reader gives, and none at all."""
 
@@ -56,6 +57,9 @@ class TextSettings:
     transcripts: str = _setting(OWN, "own: the corpus's; empty: none at all; or one of its other_transcripts, by name")
     corruption: float = _setting(0.0, "share of their words that are made wrong, see corruption.corrupt")
     shuffled: bool = _setting(False, "whether each utterance gets the transcript of another one")
+    standardised: bool = _setting(
+        False, "whether embeddings get mean 0 and deviation 1 over the training utterances", "not stated"
+    )
 
     def __post_init__(self) -> None:
         if self.tokens < 3:
@@ -78,11 +82,25 @@ class NetworkSettings:
         None, "a published CNN14 checkpoint to start from, or aisfx; None: Xavier", "not stated; about 75 % sure"
     )
     encoder: str | None = _setting(None, "Hugging Face id or local folder of wav2vec2, hubert or wavlm; else None")
+    projection: str = _setting(
+        "xavier",
+        "how PROJ starts: xavier; default: PyTorch's own of a linear layer; zero: as CNN14 without text",
+        "not stated",
+    )
     frozen: bool | None = _setting(None, "whether that encoder keeps its weights; None: no, it is fine-tuned")
 
     def __post_init__(self) -> None:
+        if self.projection not in PROJECTIONS:
+            raise ValueError(f"projection is '{self.projection}'; known: {', '.join(PROJECTIONS)}")
         if self.width < 1 or not 0 <= self.dropout < 1:
             raise ValueError(f"width {self.width} must be at least 1 and dropout {self.dropout} in [0, 1)")
+
+
+CHOICES = {
+    "schedule": ("constant", "steps", "epochs", "cosine"),
+    "output_bias": ("zero", "mean"),
+    "batch_norm": ("running", "estimated"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +116,15 @@ class TrainingSettings:
     warmup_steps: int = _setting(0, "steps in which the rate climbs from 0")
     total_steps: int | None = _setting(None, "step at which a linear schedule reaches 0; None: constant rate")
     schedule: str = _setting(
-        "constant", "constant; steps: linear over total_steps; epochs: linear over epochs x batches"
+        "constant", "constant; steps: linear over total_steps; epochs: linear over epochs x batches; cosine: likewise"
+    )
+    output_bias: str = _setting(
+        "zero", "of a model of ratings at the start: zero, or mean: the training set's mean rating", "not stated"
+    )
+    sorted_batches: bool = _setting(True, "batches of utterances of similar duration, in random order", "not stated")
+    batch_norm: str = _setting(
+        "running",
+        "its statistics in evaluation: running averages; or estimated, on whole training utterances, after each epoch",
     )
     crop_seconds: float | None = _setting(
         None, "longest random crop in training [s]; None: whole utterances", "not stated"
@@ -129,8 +155,9 @@ class TrainingSettings:
             raise ValueError(f"layout is '{self.layout}'; known: auto, channels_last, contiguous")
         if self.evaluation_batch < 1:
             raise ValueError(f"evaluation_batch is {self.evaluation_batch}; expected at least 1 utterance")
-        if self.schedule not in ("constant", "steps", "epochs"):
-            raise ValueError(f"schedule is '{self.schedule}'; known: constant, steps, epochs")
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is '{getattr(self, name)}'; known: {', '.join(known)}")
         if (self.schedule == "steps") != (self.total_steps is not None):
             raise ValueError("schedule 'steps' needs total_steps, and no other schedule takes it")
         if self.epochs < 1 or self.batch < 2 or not self.learning_rate > 0:

@@ -126,6 +126,9 @@ class TrainLoop:
         self.seed, self.crop_frames, self.device = seed, crop_frames, pick_device(device)
         self.truth = development.target.cpu().numpy()
         _check_score(objective, self.truth)
+        if settings.output_bias == "mean" and train.target.is_floating_point():
+            with torch.no_grad():
+                model.get_submodule("output").bias.copy_(train.target.mean(0))
         self.order = torch.Generator().manual_seed(_seed(seed, ORDER))
         steps_per_epoch = len(train.plan(settings.batch, torch.Generator().manual_seed(0), crop_frames))
         self.total = optimisers.total_steps(settings, steps_per_epoch)
@@ -156,6 +159,8 @@ class TrainLoop:
         with randomness, kernels(self.settings), memory_kept(self.device):
             loss, utterances = self._train(number)
         trained = time.perf_counter()
+        if self.settings.batch_norm == "estimated":
+            estimate_statistics(self.model, self.train, self.device, self.settings)
         score = self._evaluate()
         best = score > self.best_score
         if best:
@@ -196,7 +201,8 @@ class TrainLoop:
         self.model.train()
         losses: list[Tensor] = []
         sizes: list[int] = []
-        for batch in self.train.batches(self.settings.batch, self.order, self.crop_frames):
+        sort = self.settings.sorted_batches
+        for batch in self.train.batches(self.settings.batch, self.order, self.crop_frames, sort):
             if self.step == self.total:
                 break
             losses.append(self._train_step(batch))
@@ -239,6 +245,31 @@ class TrainLoop:
                 f"{self.optimiser.param_groups[0]['lr']:g}: training diverged; lower learning_rate, or look for "
                 "log-mels, embeddings or ratings that are not finite"
             )
+
+
+def estimate_statistics(
+    model: nn.Module, dataset: Dataset, device: torch.device, settings: TrainingSettings
+) -> None:
+    """Set the means and variances of batch normalisation to those of `dataset` under the weights that `model` has.
+
+    The running averages of a training lag behind its weights, and are of crops, under dropout. These are of whole
+    utterances, without, as in evaluation: the mean over its batches. The weights do not change, and training does not
+    depend on these statistics. A model without batch normalisation stays as it is.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
+    if not layers:
+        return
+    momentum = [layer.momentum for layer in layers]
+    model.eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.train().momentum = None  # the mean over all batches
+    precision = settings.evaluation_precision
+    with torch.inference_mode(), autocast(device, precision), memory_kept(device):
+        for batch in dataset.batches(settings.batch, None):
+            model(*batch.inputs)
+    for layer, value in zip(layers, momentum, strict=True):
+        layer.eval().momentum = value
 
 
 def _check_score(objective: Objective, truth: np.ndarray) -> None:
