@@ -1,8 +1,10 @@
 """One frozen record for each model, metric, section and corpus: all that the rest of the code asks about one.
 
-To add one is one new file (the network, the reader, ...) and one record here, or `MODELS.add(ModelSpec(...))` from
-outside the package. Nothing here imports torch: what is built from torch is named as "module:attribute" and imported
-when it is needed, so that the analysis reads labels, colours and margins without it.
+To add one is one new file (the network, the reader, ...) and one record here. `MODELS.add(ModelSpec(...))` does it for
+one Python session, as in tests/test_registry.py, whose tests/toy_parts.py holds the smallest model, metric and reader
+that work; the `sercore` command knows only what stands here. Nothing here imports torch: what is built from torch is
+named as "module:attribute" and imported when it is needed, so that the analysis reads labels, colours and margins
+without it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -93,7 +95,7 @@ class ModelSpec:
 
     name: str
     label: str
-    colour: str  # of Okabe and Ito's palette, which colour-blind readers can tell apart
+    colour: str  # of Okabe and Ito's palette, which colour-blind readers can distinguish
     dash: Literal["-", "--", "-.", ":"]  # of its lines, beside the colour
     summary: str  # what it is, in a model card
     uses_text: bool
@@ -292,8 +294,9 @@ METRICS: Registry[Metric] = Registry(
 class Section:
     """A section of the study that trains models: what for, on which targets, and by what the best epoch is chosen.
 
-    `objective` is a name of `losses.objective`. No `targets` means that each run has one dimension of its own, its
-    parameter `target`.
+    `objective` is a name of `losses.OBJECTIVES`. No `targets` means that each run has one dimension of its own, its
+    parameter `target`. Parameters files have a block of this name under `sections`, with the section's notebook, which
+    calls `experiment.define(name, ...)`.
     """
 
     name: str
@@ -326,18 +329,21 @@ SECTIONS: Registry[Section] = Registry(
 class CorpusSpec:
     """A kind of corpus: how it is read, what it is called, and what is published about it.
 
-    `reader` is "module:attribute" of read(root, **options) -> Corpus.
+    `reader` is "module:attribute" of read(root, **options) -> Corpus. It makes a table with schema.UTTERANCE_COLUMNS
+    (those that the corpus does not have may be left out) and gives it to corpora.corpus.assemble, which checks it; its
+    options are what a parameters file may say of the corpus.
     """
 
     name: str
     reader: str
     label: str = ""
     licence: str = ""
-    scale: tuple[float, float] | None = None  # of its ratings (low, high); None: the corpus says
+    domain: str = ""  # what speech it is of, as in "It was trained on <domain>."
+    scale: tuple[float, float] | None = None  # of its ratings (low, high); None: the Corpus that is read has it
     published_counts: str = ""  # "module:attribute" of counts(corpus) -> list of corpora.summary.Count
     utterances: int | None = None  # of the release, where it is not at hand
     seconds: float | None = None  # mean duration of an utterance [s], likewise
-    folds: int | None = None  # trainings of a run: 1 with an official split, else one per speaker
+    folds: int | None = None  # trainings of a run that names no folds, see corpora.splits.default_splits
     in_paper: bool = False
 
 
@@ -348,6 +354,7 @@ CORPORA: Registry[CorpusSpec] = Registry(
         reader="sercore.corpora.msp_podcast:read",
         label="MSP-Podcast",
         licence="MSP-Podcast is licensed by the University of Texas at Dallas, by agreement with an institution",
+        domain="English podcasts",
         scale=(1, 7),
         published_counts="sercore.corpora.summary:msp_podcast_counts",
         utterances=58_619,
@@ -360,6 +367,7 @@ CORPORA: Registry[CorpusSpec] = Registry(
         reader="sercore.corpora.iemocap:read",
         label="IEMOCAP",
         licence="IEMOCAP is licensed by the University of Southern California (SAIL) for research",
+        domain="ten actors of one place, in English",
         scale=(1, 5),
         published_counts="sercore.corpora.summary:iemocap_counts",
         utterances=10_039,

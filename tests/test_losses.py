@@ -67,7 +67,7 @@ def test_dimensions_are_never_pooled():
     assert ccc_loss(prediction.reshape(-1, 1), truth.reshape(-1, 1)).item() < 0.1
 
 
-def test_ccc_loss_knows_right_from_wrong():
+def test_ccc_loss_is_0_for_the_truth_and_1_for_its_mean():
     _, truth = ratings()
     assert ccc_loss(truth, truth).item() == pytest.approx(0, abs=1e-6)
     assert ccc_loss(truth + 1, truth).item() > 0.2  # unlike 1 - PCC

@@ -55,7 +55,7 @@ def test_correlations_and_error_agree_with_audmetric(seed):
     assert metrics.mean_squared_error(*pair) == pytest.approx(audmetric.mean_squared_error(*pair), abs=1e-9)
 
 
-def test_where_we_leave_audmetric_is_the_missing_class_and_nothing_else():
+def test_only_a_missing_class_is_scored_otherwise_than_by_audmetric():
     pair = (["sad", "sad"], ["sad", "happy"])
     assert audmetric.unweighted_average_recall(*pair, ["happy", "sad"]) == 0.25  # counts the absent class as recall 0
     assert math.isnan(metrics.unweighted_average_recall(*pair, ["happy", "sad"]))
@@ -79,7 +79,7 @@ def test_concordance_by_hand():
     assert metrics.concordance_correlation([1, 2, 3], [2, 3, 4]) == pytest.approx(4 / 7)
 
 
-def test_a_constant_is_seen_through_rounding():
+def test_a_constant_is_recognised_despite_rounding():
     flat = [0.1] * 7  # their mean is not 0.1
     assert math.isnan(metrics.pearson_correlation(flat, [1, 2, 3, 4, 5, 6, 7]))
     assert math.isnan(metrics.pearson_correlation([1, 2, 3, 4, 5, 6, 7], flat))
@@ -171,7 +171,7 @@ def test_a_score_is_a_plain_number():
         ([[1], [2], [3]], "one number an utterance"),
     ],
 )
-def test_numbers_that_cannot_be_meant_are_refused(measure, truth, complaint):
+def test_invalid_numbers_are_refused(measure, truth, complaint):
     with pytest.raises(ValueError, match=complaint):
         measure(truth, [1, 2, 3])
     if "values" not in complaint:
@@ -193,7 +193,7 @@ def test_numbers_that_cannot_be_meant_are_refused(measure, truth, complaint):
         (["sad", "sad"], ["sad", "angry"], "1 of 2 in prediction are no labels: happy"),
     ],
 )
-def test_classes_that_cannot_be_meant_are_refused(measure, truth, labels, complaint):
+def test_invalid_classes_are_refused(measure, truth, labels, complaint):
     with pytest.raises(ValueError, match=complaint):
         measure(truth, ["happy", "sad"], labels)
 

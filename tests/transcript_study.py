@@ -123,7 +123,7 @@ def write_run(run: config.Run) -> None:
 
 
 def predict(run: config.Run, skill: float) -> pd.DataFrame:
-    """The predictions table of one run: a share `skill` of each class is right, the rest is predicted as the next one."""
+    """The predictions table of one run: a share `skill` of each class is right, the rest goes to the next one."""
     parts = []
     for partition, count in (("development", TEST // 2), ("test", TEST)):
         codes = np.arange(count) % 4

@@ -393,11 +393,12 @@ def settings_table(study: Study) -> Table:
     """Every setting that a run uses: its value, the paper's, and whether the paper's text confirms that."""
     used: dict[str, dict[tuple[str, str, str], set[tuple[str, str]]]] = {}
     for run in study.runs:
-        if run.needs:  # trains nothing
+        model = run.parameters.get("model")
+        if run.needs or model is None:  # trains nothing, or the notebook alone knows what
             continue
-        for name, value, paper, doubt in captions.compared(run.parameters["model"], run.parameters):
+        for name, value, paper, doubt in captions.compared(model, run.parameters):
             group = used.setdefault(name, {}).setdefault((_text(value), _text(paper), doubt), set())
-            group.add((run.section, run.parameters["model"]))
+            group.add((run.section, model))
     records = []
     for kind, settings_of in SETTING_KINDS.items():
         for f in [f for f in fields(settings_of) if f.name in used]:

@@ -72,6 +72,8 @@ def residual_table(predictions: pd.DataFrame) -> pd.DataFrame:
             "on the scale of another corpus than their truth; select train_corpus == test_corpus"
         )
     table = table.reset_index(drop=True)
+    kinds = table.select_dtypes("category")
+    table = table.assign(**{name: kinds[name].cat.remove_unused_categories() for name in kinds})
     values = {name: numbers(table[name], name) for name in ("truth", "prediction")}
     return table.assign(**values, residual=values["prediction"] - values["truth"])
 

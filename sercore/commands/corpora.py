@@ -124,7 +124,7 @@ def _write_parameters(path: Path, table: Path, utterances: pd.DataFrame, overwri
         raise FileExistsError(f"{path} is there already; --overwrite replaces it")
     emotions = sorted(utterances["emotion"].dropna().unique()) if "emotion" in utterances else []
     if len(emotions) < 2:
-        raise ValueError(f"{table} has {len(emotions)} emotions; expected at least two to distinguish: name {{emotion}}")
+        raise ValueError(f"{table} has {len(emotions)} emotions; expected at least two: name {{emotion}}")
     content = files.read_yaml(files.resolve(EXAMPLE))
     name, (example,) = path.stem, content["corpora"]
     content |= {"study": name, "corpora": {name: {**content["corpora"][example], "root": str(table)}}}

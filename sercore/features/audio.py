@@ -23,7 +23,7 @@ STREAMED = 0x7FFF_0000  # a length said to be this long was written by a program
 
 
 class AudioError(ValueError):
-    """Audio that is absent, cannot be read, or holds nothing to listen to."""
+    """Audio that is absent, cannot be read, or holds no sound."""
 
 
 def read_audio(path: str | Path, sample_rate: int = PAPER.sample_rate) -> Float[Tensor, " samples"]:

@@ -24,11 +24,6 @@ SIMULATED = (
     "> **SIMULATED SPEECH. Nobody said any of this.** The model was trained on nothing but synthesised speech, whose "
     "emotions were made by rule. It shows that the programs work. What it predicts for a person means nothing."
 )
-DOMAINS = {
-    "iemocap": "It was trained on ten actors of one place, in English.",
-    "msp-podcast": "It was trained on English podcasts.",
-}
-"""Corpus -> how narrow its speech is."""
 
 
 def card(
@@ -255,15 +250,16 @@ def _scores(trained: Trained, predictions: pd.DataFrame, results: pd.DataFrame) 
 
 
 def _limits(trained: Trained) -> str:
-    corpus = CORPORA.label(trained.corpus)
-    domain = DOMAINS.get(trained.corpus, f"It was trained on the speakers of {corpus} and nobody else.")
+    domain = CORPORA[trained.corpus].domain if trained.corpus in CORPORA else ""
     if trained.simulated:
-        domain = "It was trained on a synthesiser's speech, in English."
+        domain = "a synthesiser's speech, in English"
+    domain = domain or f"the speakers of {CORPORA.label(trained.corpus)} and nobody else"
     words = " Its answers depend on the text: errors of speech recognition change them." if trained.uses_text else ""
     return (
-        f"{domain} Other languages, rooms, microphones and ways to show feelings were not tested; the table "
-        "above says how far scores fall on another corpus, where one was tried. The answers predict what raters would "
-        f"answer, not what somebody feels; probabilities are not calibrated.{words} Not for decisions about people."
+        f"It was trained on {domain}. Other languages, rooms, microphones and ways to show feelings were not tested; "
+        "the table above says how far scores fall on another corpus, where one was tried. The answers predict what "
+        f"raters would answer, not what somebody feels; probabilities are not calibrated.{words} Not for decisions "
+        "about people."
     )
 
 

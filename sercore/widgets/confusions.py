@@ -17,7 +17,17 @@ from sercore.schema import EMOTION, PROBABILITY
 from sercore.widgets.appearance import button, change_colours, colour, model_name, share_colours, table
 from sercore.widgets.selection import Choice, Controls, Selection, describe_choice
 from sercore.widgets.sound import AudioSource, FrameSource, no_frames
-from sercore.widgets.utterances import BY_SPEAKER, BY_UTTERANCE, SHORTEST, Column, Details, Order, UtteranceList
+from sercore.widgets.utterances import (
+    BY_SPEAKER,
+    BY_UTTERANCE,
+    SHORTEST,
+    SPEAKER,
+    Column,
+    Details,
+    Order,
+    UtteranceList,
+    text_or_blank,
+)
 
 PERCENT = 100
 
@@ -112,8 +122,8 @@ MOVED = Column(name="moved", width=5)
 COLUMNS = (
     Column(name="confidence", width=5, title="conf.", text="{:.3f}".format),
     Column(name="utterance", width=26),
-    Column(name="speaker", width=8, text=lambda value: "" if pd.isna(value) else str(value)),
-    Column(name="transcript", width=60, text=lambda value: "" if pd.isna(value) else value),
+    SPEAKER,
+    Column(name="transcript", width=60, text=text_or_blank),
 )
 
 

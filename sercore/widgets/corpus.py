@@ -16,7 +16,7 @@ from sercore.schema import DIMENSIONS
 from sercore.widgets import sound
 from sercore.widgets.appearance import style_sheet
 from sercore.widgets.sound import AudioSource
-from sercore.widgets.utterances import ORDERS, Column, Order, UtteranceList
+from sercore.widgets.utterances import ORDERS, SPEAKER, Column, Order, UtteranceList, text_or_blank
 
 NAMED = ("corpus", "partition", "emotion", "gender", "style", "speaker")  # columns that are filtered by a value
 MEASURED = ("seconds", *DIMENSIONS)  # columns that are filtered by a range
@@ -28,10 +28,10 @@ PICTURES = {
 }
 COLUMNS = (
     Column(name="utterance", width=24),
-    Column(name="speaker", width=8, text=lambda value: "" if pd.isna(value) else str(value)),
-    Column(name="emotion", width=12, text=lambda value: "" if pd.isna(value) else value),
+    SPEAKER,
+    Column(name="emotion", width=12, text=text_or_blank),
     Column(name="seconds", width=7, text=lambda value: "" if pd.isna(value) else f"{value:.2f}"),
-    Column(name="transcript", width=60, text=lambda value: "" if pd.isna(value) else value),
+    Column(name="transcript", width=60, text=text_or_blank),
 )
 LISTED = ("utterance", "emotion", "transcript", *MEASURED)
 RATED = tuple(

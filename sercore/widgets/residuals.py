@@ -19,7 +19,17 @@ from sercore.schema import DIMENSIONS
 from sercore.widgets.appearance import button, colour, model_colour, model_name, share_colours, table
 from sercore.widgets.selection import Choice, Controls, Selection, bin_of, describe_choice
 from sercore.widgets.sound import AudioSource, FrameSource, no_frames
-from sercore.widgets.utterances import BY_SPEAKER, BY_UTTERANCE, SHORTEST, Column, Details, Order, UtteranceList
+from sercore.widgets.utterances import (
+    BY_SPEAKER,
+    BY_UTTERANCE,
+    SHORTEST,
+    SPEAKER,
+    Column,
+    Details,
+    Order,
+    UtteranceList,
+    text_or_blank,
+)
 
 STEP = 1.0  # width of the bins of the truth and of the error, in units of the scale
 BANDS = (-3.5, -2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5)  # borders of the errors' bins; the outermost have no end
@@ -120,8 +130,8 @@ COLUMNS = (
     Column(name="prediction", width=5, title="pred.", text="{:.2f}".format),
     Column(name="residual", width=6, title="error", text=lambda value: f"{value:+.2f}".replace("-", "−")),
     Column(name="utterance", width=26),
-    Column(name="speaker", width=8, text=lambda value: "" if pd.isna(value) else str(value)),
-    Column(name="transcript", width=50, text=lambda value: "" if pd.isna(value) else value),
+    SPEAKER,
+    Column(name="transcript", width=50, text=text_or_blank),
 )
 WIDTH, LEFT, HEIGHT = 92, 110, 36  # of a cell and of the grid's first column, and of a cell [pixels]
 GAP = 2  # between cells [pixels]

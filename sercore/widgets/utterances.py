@@ -157,6 +157,14 @@ class Column:
     title: str | None = None  # None: the name
 
 
+def text_or_blank(value: Any) -> str:
+    """`value` as text; nothing where it is missing."""
+    return "" if pd.isna(value) else str(value)
+
+
+SPEAKER = Column(name="speaker", width=8, text=text_or_blank)
+
+
 class UtteranceList(ipywidgets.VBox):
     """A list of buttons, each of which opens its utterance: sound, log-mel, transcript, ratings, predictions.
 

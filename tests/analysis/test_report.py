@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import made_up
 import pandas as pd
 import pytest
+import yaml
 
 from sercore import files
 from sercore.analysis import claims, report, results, tables
@@ -166,6 +167,19 @@ def test_settings_show_what_differs_and_what_is_not_certain(study):
     epochs = rows["training: epochs", "CNN14, SFCNN14, MFCNN14"]
     assert (epochs["here"], epochs["the paper's"]) == ("3", "60")
     assert epochs["is that certain?"] == "not confirmed: from memory (85 %)"
+
+
+def test_a_run_without_a_model_has_no_settings_in_the_report(tmp_path):
+    path = made_up.write_study(tmp_path, sections=())
+    content = files.read_yaml(path)
+    content["sections"]["own"] = {"notebook": "notebooks/own.ipynb", "blocks": [{"grid": {"threshold": [0.1, 0.2]}}]}
+    without = report.settings_table(config.load(path)).numbers
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    study = config.load(path)
+    pd.testing.assert_frame_equal(report.settings_table(study).numbers, without)
+    page = report.page(study, MADE)
+    assert "threshold: 0.1, 0.2" in page
+    assert "Section &#39;own&#39;: 2 runs not complete" in page
 
 
 def test_provenance_shows_commits_devices_and_seconds(tmp_path):

@@ -145,7 +145,9 @@ class TestOneRun:
         lines = residuals.fit_lines(errors)
         path = results.write_residuals(errors, lines, tmp_path / "run", model="cnn14", corpus="msp-podcast", seed=0)
         assert path == tmp_path / "run" / files.RESIDUALS
-        assert pd.read_parquet(path)["residual"].to_numpy() == pytest.approx(errors["residual"].to_numpy())
+        written = pd.read_parquet(path)
+        assert written["residual"].to_numpy() == pytest.approx(errors["residual"].to_numpy())
+        assert list(written["model"].cat.categories) == ["cnn14"]
         assert set(pd.read_csv(path.parent / results.LINES)["target"]) == set(schema.DIMENSIONS)
 
 

@@ -166,7 +166,7 @@ def test_the_seeds_needed_agree_with_statsmodels(effect):
     assert statistics.speakers_needed(effect, 1.0) == math.ceil(TTestPower().solve_power(effect, power=0.8, alpha=0.05))
 
 
-def test_the_power_that_is_promised_is_the_power_that_is_had():
+def test_the_seeds_needed_reach_the_requested_power():
     rng = np.random.default_rng(0)
     needed = int(statistics.seeds_needed(0.03, sd=0.02))
     a, b = rng.normal(0.60, 0.02, (4000, needed)), rng.normal(0.63, 0.02, (4000, needed))

@@ -25,7 +25,7 @@ def test_the_sentences_give_the_share_of_the_gain_that_needs_the_right_words(by_
     ]
 
 
-def test_no_gain_is_not_divided(by_condition):
+def test_without_a_gain_there_are_no_shares_of_it(by_condition):
     gain = transcript_quality.gain_numbers(by_condition).set_index(["model", "condition"])["gain"]["mfcnn14"]
     assert transcript_quality._sentences("X", -gain, {}, by_condition) == [
         "X gains nothing over CNN14 with 'gold' (−40.0 points of UAR)."

@@ -1,4 +1,4 @@
-"""What this machine can do at most: matrix products and copies, measured; and what a step asks of it, counted."""
+"""What this machine can do at most: matrix products and copies, measured; and what a step needs, counted."""
 
 import resource
 import statistics

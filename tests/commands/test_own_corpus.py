@@ -98,7 +98,7 @@ def test_the_table_may_lie_elsewhere(recordings, tmp_path):
 def test_a_parameters_file_without_two_emotions_is_refused(recordings, tmp_path, capsys):
     plan = tmp_path / "mine.yaml"
     assert cli.main(["table", str(recordings), "--pattern", "{speaker}_*.wav", "--parameters", str(plan)]) == 2
-    assert "0 emotions; expected at least two to tell apart" in capsys.readouterr().err
+    assert "0 emotions; expected at least two: name {emotion}" in capsys.readouterr().err
 
 
 def touch(root, *names):

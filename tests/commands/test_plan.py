@@ -15,7 +15,7 @@ def plan(capsys, *options):
     return capsys.readouterr().out
 
 
-def test_what_is_assumed_says_so(capsys):
+def test_assumed_numbers_are_called_assumed(capsys):
     printed = plan(capsys, PAPER)
     assert "study paper: 175 runs, 735 trainings, " in printed
     assert "assumed: 1,900 utterances/s" in printed

@@ -196,7 +196,7 @@ def test_an_embedding_is_the_mean_over_the_real_tokens_of_the_last_layer(encoder
         torch.testing.assert_close(embedding, states.mean(0), atol=1e-5, rtol=1e-4)
 
 
-def test_an_embedding_does_not_depend_on_its_company(encoder):
+def test_an_embedding_does_not_depend_on_its_batch(encoder):
     together = encoder.embed([*SENTENCES, *SENTENCES[::-1]], batch=3)
     assert torch.equal(together[:4], together[4:].flip(0))
     for text, embedding in zip(SENTENCES, together, strict=False):
@@ -278,10 +278,10 @@ def test_other_weights_under_a_known_name_are_refused(monkeypatch):
 def test_an_encoder_that_lacks_weights_is_refused(tmp_path):
     from safetensors.torch import load_file, save_file
 
-    settings = copy_encoder(tmp_path / "torn")
-    weights = load_file(tmp_path / "torn" / "model.safetensors")
+    settings = copy_encoder(tmp_path / "incomplete")
+    weights = load_file(tmp_path / "incomplete" / "model.safetensors")
     del weights["encoder.layer.5.output.dense.weight"]
-    save_file(weights, tmp_path / "torn" / "model.safetensors", metadata={"format": "pt"})
+    save_file(weights, tmp_path / "incomplete" / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(EncoderError, match=r"lacks 1 weights, encoder\.layer\.5\.output\.dense\.weight"):
         load_encoder(settings.encoder)
 

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -159,6 +160,7 @@ def test_the_card_of_licensed_speech_carries_its_terms(exported, fusion):
     assert "SIMULATED" not in own.text
     assert "MSP-Podcast is licensed by the University of Texas at Dallas" in own.text
     assert "weights that were trained on it carry its terms" in own.text
+    assert "It was trained on English podcasts. Other languages" in own.text
     assert (own.data.license, own.data.license_name) == ("other", "terms-of-the-training-data")
     assert own.data.datasets == ["msp-podcast"]
     assert "simulated-speech" not in own.data.tags
@@ -244,17 +246,14 @@ def test_without_the_packages_of_onnx_nothing_is_written(fusion, tmp_path, monke
     assert not (tmp_path / "out").exists()
 
 
-def test_a_speech_encoder_is_not_written_as_onnx(fusion, tmp_path, monkeypatch):
+def test_a_speech_encoder_is_not_written_as_onnx(fusion, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(fusion, run)
+    pd.read_parquet(run / files.PREDICTIONS).assign(model="wavlm").to_parquet(run / files.PREDICTIONS, index=False)
     small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     arguments = {"kind": "speech", "encoder": "none", "family": "wavlm", "outputs": 4, "normalise": True}
     model = checkpoint.build({**arguments, "architecture": {"model_type": "wavlm", **small}})
-    checkpoint.save(model, arguments, tmp_path / "official.safetensors")
-    networks = {"official": tmp_path / "official.safetensors"}
-    monkeypatch.setattr(
-        artifact,
-        "read",
-        lambda _, read=artifact.read: dataclasses.replace(read(fusion), model="wavlm", networks=networks),
-    )
+    checkpoint.save(model, arguments, run / "fold=official" / files.CHECKPOINT)
     with pytest.raises(ValueError, match="wavlm cannot be written as ONNX here; export it without --onnx"):
-        export.export(fusion, tmp_path / "out", onnx=True)
+        export.export(run, tmp_path / "out", onnx=True)
     assert not (tmp_path / "out").exists()

@@ -178,13 +178,15 @@ def test_the_plot_has_a_point_in_the_middle_of_each_window(over_time):
         figures.plot_over_time(over_time.assign(error="broken"))
 
 
-def test_a_rest_is_in_a_window_that_ends_where_the_recording_does():
+def test_the_last_window_ends_where_the_recording_does():
     assert windows(17, 10) == [(0, 10), (5, 15), (7, 17)]
     assert windows(20, 10) == [(0, 10), (5, 15), (10, 20)]
     assert windows(7, 10) == [(0, 7)]
 
 
-def test_garbage_gets_an_error_each_and_the_rest_is_predicted(acoustic, dimensions, speech, tmp_path, capsys):
+def test_each_unreadable_recording_has_an_error_and_the_rest_is_predicted(
+    acoustic, dimensions, speech, tmp_path, capsys
+):
     folder = tmp_path / "mine"
     (folder / "below").mkdir(parents=True)
     (folder / "b.wav").write_text("no audio")

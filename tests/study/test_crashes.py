@@ -89,20 +89,12 @@ def check(study, undisturbed):
     assert results(study) == undisturbed
 
 
-def test_the_study_goes_on_after_a_kernel_is_killed(make_study, undisturbed):
-    study = make_study("kernel")
+@pytest.mark.parametrize(("killed", "key"), [("kernel", "kernel"), ("worker", "pid")])
+def test_the_study_goes_on_after_a_process_is_killed(make_study, undisturbed, killed, key):
+    study = make_study(killed)
     process = start(study)
     _, running = in_mid_epoch(study)
-    os.kill(running["kernel"], signal.SIGKILL)
-    assert process.wait(PATIENCE) == 0
-    check(study, undisturbed)
-
-
-def test_the_study_goes_on_after_a_worker_is_killed(make_study, undisturbed):
-    study = make_study("worker")
-    process = start(study)
-    _, running = in_mid_epoch(study)
-    os.kill(running["pid"], signal.SIGKILL)
+    os.kill(running[key], signal.SIGKILL)
     assert process.wait(PATIENCE) == 0
     check(study, undisturbed)
 

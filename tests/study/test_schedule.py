@@ -28,7 +28,7 @@ def test_a_running_task_keeps_its_worker():
     assert scheduler.computed([1, 10], {}, 2, begun=[0]).wall == 10
 
 
-def test_nothing_takes_no_time():
+def test_a_schedule_of_no_tasks_takes_no_time():
     assert scheduler.computed([], {}, 3) == (0, 0)
 
 

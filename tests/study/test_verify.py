@@ -141,7 +141,7 @@ def test_a_label_that_changed_matters_to_all(study):
     }
 
 
-def test_a_corpus_that_is_away_cannot_be_compared(study):
+def test_a_corpus_that_is_not_there_cannot_be_compared(study):
     shutil.rmtree(study.corpora["iemocap"]["root"])
     unknown = changes(study, verify.UNKNOWN)
     assert set(unknown) == {f"multitask/model={model},seed=0" for model in MODELS}

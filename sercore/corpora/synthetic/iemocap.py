@@ -13,7 +13,7 @@ from sercore import schema
 from sercore.corpora.synthetic import emotions
 from sercore.corpora.synthetic.emotions import Intent, Speaker
 from sercore.corpora.synthetic.espeak import SynthesisRequest
-from sercore.corpora.synthetic.turns import Author, Channel, Turn, make_request
+from sercore.corpora.synthetic.turns import APPLE_DOUBLE, Author, Channel, Turn, make_request, write_lines
 
 SCALE = (1, 5)
 TURNS = 13  # of a dialog at full size
@@ -63,7 +63,6 @@ WORDS = {
 OUT_OF_SCALE = ("Ses03M_impro07_M", "valence", 5.5)  # the first such turn, as in the release
 NO_DOMINANCE = ("Ses01M_script03_1_F", "dominance", 0.5)  # a missing rating that was averaged as 0, as in the release
 SELF_RATED = ("F_impro01", "F_script01_1")  # dialogs whose actors rated themselves, in sessions 1 to 3
-APPLE_DOUBLE = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        " + bytes(range(256)) * 4
 README = "A miniature in the layout of IEMOCAP_full_release. Its speech is synthesised: see SIMULATED.txt.\n"
 
 
@@ -174,23 +173,18 @@ def write(folder: Path, script: Script, seconds: dict[str, float]) -> None:
             times[turn.utterance] = (clock, clock + seconds[turn.request.file])
             clock += seconds[turn.request.file] + script.random.uniform(-0.3, 1.2)
         session = folder / f"Session{dialog[4]}" / "dialog"
-        _write(session / "transcriptions" / f"{dialog}.txt", _transcription(dialog, turns, times, script.random))
+        write_lines(session / "transcriptions" / f"{dialog}.txt", _transcription(dialog, turns, times, script.random))
         evaluation = session / "EmoEvaluation"
         self_rated = dialog[5:] in SELF_RATED and dialog[4] in "123"
-        _write(evaluation / f"{dialog}.txt", _evaluation(turns, times, self_rated, script.random))
+        write_lines(evaluation / f"{dialog}.txt", _evaluation(turns, times, self_rated, script.random))
         for name, content in _single_raters(dialog, turns).items():
-            _write(evaluation / name, content)
+            write_lines(evaluation / name, content)
     for name in (
         "dialog/EmoEvaluation/._Ses01F_impro01.txt",
         "dialog/transcriptions/._Ses01F_impro01.txt",
         "sentences/wav/Ses01F_impro01/._Ses01F_impro01_F000.wav",
     ):
         (folder / "Session1" / name).write_bytes(APPLE_DOUBLE)
-
-
-def _write(path: Path, lines: list[str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
 
 
 def _transcription(

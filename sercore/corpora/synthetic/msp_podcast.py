@@ -11,7 +11,7 @@ from sercore import schema
 from sercore.corpora.synthetic import emotions
 from sercore.corpora.synthetic.emotions import NEUTRAL_LEVEL, Speaker
 from sercore.corpora.synthetic.espeak import SAMPLE_RATE, SynthesisRequest
-from sercore.corpora.synthetic.turns import Author, Channel, Turn, make_request
+from sercore.corpora.synthetic.turns import APPLE_DOUBLE, Author, Channel, Turn, make_request, write_lines
 
 SCALE = (1, 7)
 SEGMENTS = {"Train": 500, "Validation": 240, "Test1": 360, "Test2": 16}  # at full size
@@ -126,7 +126,6 @@ SNR = (24.0, 40.0)  # of neutral speech in the podcasts [dB]
 MISSING_FROM = 101  # rows, from which on one of them has no wav: fewer would exceed what a reader tolerates
 COLUMNS = ("FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gender", "Split_Set")
 README = "A miniature in the layout of MSP-Podcast 1.7. Its speech is synthesised: see SIMULATED.txt.\n"
-APPLE_DOUBLE = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        " + bytes(range(256)) * 4
 
 
 @dataclass
@@ -242,11 +241,11 @@ def write(folder: Path, script: Script, _seconds: dict[str, float]) -> None:
         detailed += [f'{row["FileName"]},"{worker.replace(chr(34), chr(34) * 2)}"' for worker in workers]
         a, v, d = row["EmoAct"], row["EmoVal"], row["EmoDom"]
         blocks += [f"{row['FileName']}; {row['EmoClass']}; A:{a:f}; V:{v:f}; D:{d:f};", *workers, ""]
-    _write_lines(labels / "labels_detailed.csv", detailed)
-    _write_lines(labels / "labels.txt", blocks)
-    _write_lines(folder / "Partitions.txt", [f"{row['Split_Set']}; {row['FileName']}" for row in rows])
+    write_lines(labels / "labels_detailed.csv", detailed)
+    write_lines(labels / "labels.txt", blocks)
+    write_lines(folder / "Partitions.txt", [f"{row['Split_Set']}; {row['FileName']}" for row in rows])
     genders = {row["SpkrID"]: row["Gender"] for row in rows if row["SpkrID"] != "Unknown"}
-    _write_lines(
+    write_lines(
         folder / "Speaker_ids.txt",
         [f"Speaker_{speaker}; {gender}" for speaker, gender in genders.items()]
         + [f"{row['FileName']};{row['SpkrID']}" for row in rows],
@@ -302,8 +301,4 @@ def _workers(turn: Turn, random: np.random.Generator) -> list[str]:
 
 
 def _write_csv(path: Path, rows: list[dict]) -> None:
-    _write_lines(path, [",".join(COLUMNS), *(",".join(str(row[column]) for column in COLUMNS) for row in rows)])
-
-
-def _write_lines(path: Path, lines: list[str]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    write_lines(path, [",".join(COLUMNS), *(",".join(str(row[column]) for column in COLUMNS) for row in rows)])

@@ -1,4 +1,4 @@
-"""What both miniature corpora are planned with: a turn, who draws its words, and how it becomes a request."""
+"""What both miniature corpora are made with: a turn, who draws its words, its request, and files that are not audio."""
 
 import zlib
 from collections.abc import Sequence
@@ -10,6 +10,9 @@ import numpy as np
 from sercore.corpora.synthetic.emotions import WORDING_SPREAD, Intent, Prosody, Speaker, intend
 from sercore.corpora.synthetic.espeak import SynthesisRequest
 from sercore.corpora.synthetic.sentences import Grammar, Rated
+
+APPLE_DOUBLE = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        " + bytes(range(256)) * 4
+"""A hidden file that macOS leaves beside others (`._name`), of which releases have some."""
 
 
 @dataclass(kw_only=True)
@@ -77,3 +80,9 @@ def make_request(
         seed=zlib.crc32(f"{seed} {file}".encode()),
         odd=odd,
     )
+
+
+def write_lines(path: Path, lines: Sequence[str]) -> None:
+    """Write `lines` to `path`, each with a newline, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
