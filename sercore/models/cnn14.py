@@ -150,6 +150,9 @@ class Cnn14(nn.Module):
     `project.1` to `project.6`.
     """
 
+    text_mean: Tensor  # what embeddings are standardised by
+    text_deviation: Tensor
+
     def __init__(
         self,
         outputs: int,
@@ -166,9 +169,9 @@ class Cnn14(nn.Module):
         They are drawn from `generator` (None: PyTorch's global one), the trunk's first, then the output layer's: the
         models of one seed start with the same trunk. `width` is the number of feature maps of the first block; the
         sixth has 32 times as many. `dropout` is applied after each block. `projection` is how PROJ starts: "xavier" as
-        the other layers, "default" as PyTorch's linear layers do (weights and biases uniform within 1 / sqrt(text_width),
-        2.4 times narrower for the sixth block), or "zero", a network that starts as CNN14 itself. Raises ValueError for fewer than 32 `mels`,
-        a stage that is none, and a size below 1.
+        the other layers; "default" as a linear layer of PyTorch does, weights and biases uniform within
+        1 / sqrt(text_width); "zero", so that the network starts as CNN14 itself. Raises ValueError for fewer than 32
+        `mels`, a stage that is none, and a size below 1.
         """
         super().__init__()
         stages = tuple(text_stages)
@@ -196,13 +199,9 @@ class Cnn14(nn.Module):
         self.to_empty(device="cpu")
         for module in self.modules():
             initialise(module, generator)
-        for layer in self.project.values():
-            if projection == "zero":
-                nn.init.zeros_(layer.weight)
-            elif projection == "default":
-                reach = text_width**-0.5
-                nn.init.uniform_(layer.weight, -reach, reach, generator=generator)
-                nn.init.uniform_(layer.bias, -reach, reach, generator=generator)
+        for parameter in self.project.parameters() if projection != "xavier" else ():
+            reach = text_width**-0.5 if projection == "default" else 0.0
+            nn.init.uniform_(parameter, -reach, reach, generator=generator)
         if stages:
             self.register_buffer("text_mean", torch.zeros(text_width))
             self.register_buffer("text_deviation", torch.ones(text_width))

@@ -127,8 +127,7 @@ class TrainLoop:
         self.truth = development.target.cpu().numpy()
         _check_score(objective, self.truth)
         if settings.output_bias == "mean" and train.target.is_floating_point():
-            with torch.no_grad():
-                model.get_submodule("output").bias.copy_(train.target.mean(0))
+            nn.utils.vector_to_parameters(train.target.mean(0), [model.get_submodule("output").get_parameter("bias")])
         self.order = torch.Generator().manual_seed(_seed(seed, ORDER))
         steps_per_epoch = len(train.plan(settings.batch, torch.Generator().manual_seed(0), crop_frames))
         self.total = optimisers.total_steps(settings, steps_per_epoch)
@@ -247,9 +246,7 @@ class TrainLoop:
             )
 
 
-def estimate_statistics(
-    model: nn.Module, dataset: Dataset, device: torch.device, settings: TrainingSettings
-) -> None:
+def estimate_statistics(model: nn.Module, dataset: Dataset, device: torch.device, settings: TrainingSettings) -> None:
     """Set the means and variances of batch normalisation to those of `dataset` under the weights that `model` has.
 
     The running averages of a training lag behind its weights, and are of crops, under dropout. These are of whole

@@ -50,8 +50,8 @@ VOICES = {
     "Validation": (
         "en+grandma",
         "en-gb-x-rp+grandma",
-        "en+Alicia",
-        "en-gb-x-rp+Alicia",
+        "en+john",
+        "en-gb-x-rp+john",
         "en+linda",
         "en-gb-x-rp+linda",
         "en+Henrique",
@@ -60,8 +60,8 @@ VOICES = {
         "en-gb-x-rp+adam",
         "en+Michael",
         "en-gb-x-rp+Michael",
-        "en+Lee",
-        "en-gb-x-rp+Lee",
+        "en+Gene",
+        "en-gb-x-rp+Gene",
         "en+m7",
         "en-gb-x-rp+m7",
     ),
@@ -78,8 +78,8 @@ VOICES = {
         "en-gb-x-rp+victor",
         "en+m8",
         "en-gb-x-rp+m8",
-        "en+paul",
-        "en-gb-x-rp+paul",
+        "en+Andy",
+        "en-gb-x-rp+Andy",
         "en+Denis",
         "en-gb-x-rp+Denis",
         "en+m4",
@@ -93,7 +93,7 @@ VOICES = {
     ),
     "Test2": ("en-us-nyc+steph", "en+Mike"),
 }  # no variant is in two of the first three, or in the miniature of IEMOCAP
-FEMALE = ("Alicia", "Andrea", "Annie", "f2", "f3", "f5", "grandma", "linda", "steph", "steph3")
+FEMALE = ("Andrea", "Annie", "f2", "f3", "f5", "grandma", "linda", "steph", "steph3")
 UNKNOWN = (2, 5, 12, 15)  # of the training voices: the release does not know who they are, nor the first two's gender
 RATERS = 5
 CODES = {
