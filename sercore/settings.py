@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Settings = TypeVar("Settings", bound="DataclassInstance")
-PROJECTIONS = ("xavier", "default", "zero")
+PROJECTIONS = ("default", "xavier", "zero")
 OWN, EMPTY = "own", "empty"
 """Transcripts that every corpus has: those that its reader gives, and none at all."""
 
@@ -83,8 +83,8 @@ class NetworkSettings:
     )
     encoder: str | None = _setting(None, "Hugging Face id or local folder of wav2vec2, hubert or wavlm; else None")
     projection: str = _setting(
-        "xavier",
-        "how PROJ starts: xavier; default: PyTorch's own of a linear layer; zero: as CNN14 without text",
+        "default",
+        "how PROJ starts: default: as PyTorch's linear layer; xavier: as the other layers; zero: as CNN14 without text",
         "not stated",
     )
     frozen: bool | None = _setting(None, "whether that encoder keeps its weights; None: no, it is fine-tuned")

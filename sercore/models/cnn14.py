@@ -161,16 +161,16 @@ class Cnn14(nn.Module):
         width: int = 64,
         mels: int = 64,
         dropout: float = 0.2,
-        projection: str = "xavier",
+        projection: str = "default",
         generator: torch.Generator | None = None,
     ) -> None:
-        """Initial weights: Xavier-uniform convolutions and linear layers, zero biases, batch normalisation 1 and 0.
+        """Initial weights: Xavier-uniform convolutions and linear layers but PROJ, zero biases, batch normalisation 1 and 0.
 
         They are drawn from `generator` (None: PyTorch's global one), the trunk's first, then the output layer's: the
         models of one seed start with the same trunk. `width` is the number of feature maps of the first block; the
-        sixth has 32 times as many. `dropout` is applied after each block. `projection` is how PROJ starts: "xavier" as
-        the other layers; "default" as a linear layer of PyTorch does, weights and biases uniform within
-        1 / sqrt(text_width); "zero", so that the network starts as CNN14 itself. Raises ValueError for fewer than 32
+        sixth has 32 times as many. `dropout` is applied after each block. `projection` is how PROJ starts: "default"
+        as a linear layer of PyTorch does, weights and biases uniform within 1 / sqrt(text_width); "xavier" as the other
+        layers; "zero", so that the network starts as CNN14 itself. Raises ValueError for fewer than 32
         `mels`, a stage that is none, and a size below 1.
         """
         super().__init__()
