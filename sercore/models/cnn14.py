@@ -164,7 +164,7 @@ class Cnn14(nn.Module):
         projection: str = "default",
         generator: torch.Generator | None = None,
     ) -> None:
-        """Initial weights: Xavier-uniform convolutions and linear layers but PROJ, zero biases, batch normalisation 1 and 0.
+        """Initial weights: Xavier-uniform but for PROJ, zero biases, batch normalisation 1 and 0.
 
         They are drawn from `generator` (None: PyTorch's global one), the trunk's first, then the output layer's: the
         models of one seed start with the same trunk. `width` is the number of feature maps of the first block; the
