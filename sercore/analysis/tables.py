@@ -15,13 +15,18 @@ import pandas as pd
 from sercore import files
 from sercore.analysis import captions, published, statistics
 from sercore.analysis.results import Results, of_best, scores
-from sercore.analysis.verdicts import FAILS, HOLDS, OPEN
+from sercore.analysis.verdicts import CONSISTENT, FAILS, HOLDS, OPEN
 from sercore.registry import CORPORA, METRICS, MODELS
 from sercore.schema import DIMENSIONS
 from sercore.study.config import Study
 
 HERE, PAPER = "here", "paper"
-VERDICT_CLASSES = {HOLDS: "verdict holds", FAILS: "verdict fails", OPEN: "verdict open"}  # of HTML
+VERDICT_CLASSES = {  # of HTML
+    HOLDS: "verdict holds",
+    CONSISTENT: "verdict consistent",
+    OPEN: "verdict open",
+    FAILS: "verdict fails",
+}
 SENTENCE = 40  # characters from which a cell is prose, not a value
 TEST_KEYS = ["train_corpus", "test_corpus", "target", "metric", "pooling"]
 POOLING_LABELS = {"single": "", "pooled": "folds pooled", "folds": "mean of folds"}
