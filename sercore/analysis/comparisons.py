@@ -11,25 +11,13 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from sercore.analysis import captions, residuals, statistics
-from sercore.analysis.results import ACOUSTIC_BASELINE, Results, classes, main_metric, of_best, reported, scores
+from sercore.analysis import captions, preregistration, residuals, statistics
+from sercore.analysis.results import Results, classes, main_metric, of_best, reported, scores
 from sercore.analysis.tables import Table, cell_text, incomplete, number_text, sorted_rows
 from sercore.registry import CORPORA, METRICS, MODELS
 from sercore.schema import EMOTION
 
 Pairs = tuple[tuple[str, str], ...]
-OF_THE_PAPER: Pairs = (
-    ("bert", "cnn14"),
-    ("lf", "cnn14"),
-    ("sfcnn14", "cnn14"),
-    ("mfcnn14", "cnn14"),
-    ("sfcnn14", "bert"),
-    ("mfcnn14", "bert"),
-    ("sfcnn14", "lf"),
-    ("mfcnn14", "lf"),
-    ("mfcnn14", "sfcnn14"),
-)
-"""(model, against): the paper's pairs, the fusion models against late fusion, and multistage against single-stage."""
 DRAWS = 1000  # resamples of the speakers
 SEED = 0  # of the resampling
 FEWEST_SPEAKERS = 5  # with fewer, resampling says nothing about other speakers, and nothing is given
@@ -58,12 +46,6 @@ COLUMNS = [
 ]
 
 
-def compared_pairs() -> Pairs:
-    """(model, against): those of the paper's models, and every other model against CNN14."""
-    named = {name for pair in OF_THE_PAPER for name in pair}
-    return OF_THE_PAPER + tuple((name, ACOUSTIC_BASELINE) for name in MODELS if name not in named)
-
-
 def differences(results: Results, pairs: Pairs | None = None, draws: int = DRAWS, seed: int = SEED) -> pd.DataFrame:
     """Pairs of models compared over seeds and over speakers, on every test set and target and by every main metric.
 
@@ -71,26 +53,27 @@ def differences(results: Results, pairs: Pairs | None = None, draws: int = DRAWS
 
     Args:
         results: of one section.
-        pairs: (model, against); None: `compared_pairs`. Those without results are left out.
+        pairs: (model, against); None: those of the preregistration. Those without results are left out.
         draws: resamples of the speakers.
         seed: of the resampling.
 
     Returns:
         One row a pair and test. Columns: train_corpus, test_corpus, target, metric, model, against, difference (of the
         mean scores; UAR in %). Over seeds: seeds, low and high (t-interval at .95), p, p_holm, hedges_g, seeds_needed
-        (per model, for 4 of 5 studies to find this difference). Over speakers, the models taken as given: speakers,
-        speakers_low and speakers_high (clustered bootstrap), p_speakers and p_wilcoxon (paired over the speakers' own
-        scores), p_speakers_holm, speakers_needed (of the same kind). Holm's correction is over the whole table. The
-        interval is NaN with fewer than FEWEST_SPEAKERS, and all about speakers is NaN for a metric without a form in
-        sums.
+        (per model, to find a difference as large as the preregistered margin of the metric; NaN where it has none).
+        Over speakers, the models taken as given: speakers, speakers_low and speakers_high (clustered bootstrap),
+        p_speakers and p_wilcoxon (paired over the speakers' own scores), p_speakers_holm, speakers_needed (of the same
+        kind, likewise). Holm's correction is over the whole table. The interval is NaN with fewer than FEWEST_SPEAKERS,
+        and all about speakers is NaN for a metric without a form in sums.
     """
-    pairs = compared_pairs() if pairs is None else pairs
+    plan = preregistration.read()
+    pairs = plan.compared_pairs() if pairs is None else pairs
     generator = np.random.default_rng(seed)
     rows = []
     for key, runs, table in _tests(results):
         scored = results.scores[_is(results.scores, [*KEYS, "partition"], [*key, "test"])]
         by_model = {
-            model: part["score"].to_numpy() for model, part in _preferred(scored).groupby("model", observed=True)
+            model: part.set_index("seed")["score"] for model, part in _preferred(scored).groupby("model", observed=True)
         }
         parts = {model: table[table["model"] == model] for model in by_model}
         labels, metric = classes(results.predictions), METRICS[key[-1]]
@@ -99,13 +82,15 @@ def differences(results: Results, pairs: Pairs | None = None, draws: int = DRAWS
             sums = {name: statistics.sums(part, metric.name, runs=runs, labels=labels) for name, part in parts.items()}
         for model, other in [pair for pair in pairs if set(pair) <= set(by_model)]:
             ours, theirs = by_model[model], by_model[other]
-            seeds = statistics.compare_seeds(ours, theirs)
-            spread = np.sqrt((ours.var(ddof=1) + theirs.var(ddof=1)) / 2) if min(len(ours), len(theirs)) > 1 else np.nan
+            margin = plan.margins.get(metric.name, np.nan)  # an own metric has none
+            seeds, seeds_needed = _over_seeds(model, other, ours, theirs, margin)
             people, paired = NOT_RESAMPLED, NOT_PAIRED
             if metric.resampled:
                 people = _over_speakers(sums[model], sums[other], generator, draws)
                 paired = statistics.compare_speakers(of_speakers, model, other)
-            needed = statistics.sample_needed(people.score, people.error, people.clusters)
+            needed = statistics.sample_needed(
+                margin / metric.scale, people.error, people.clusters, plan.power, plan.alpha
+            )
             rows.append(
                 {
                     **dict(zip(KEYS, key, strict=True)),
@@ -117,7 +102,7 @@ def differences(results: Results, pairs: Pairs | None = None, draws: int = DRAWS
                     "high": seeds.high,
                     "p": seeds.p,
                     "hedges_g": statistics.hedges_g(ours, theirs),
-                    "seeds_needed": statistics.seeds_needed(seeds.difference, spread),
+                    "seeds_needed": seeds_needed,
                     "speakers": people.clusters,
                     "speakers_low": metric.scale * people.low,
                     "speakers_high": metric.scale * people.high,
@@ -170,11 +155,12 @@ def difference_table(
     frame.columns = pd.MultiIndex.from_tuples(columns)
     below = (
         "These statistics are not in the paper; its own are the markers of the table above.",
-        "Over seeds: t-interval and test of the means over seeds; g: Hedges' effect size in standard deviations over "
-        "seeds; needed: seeds per model for 4 of 5 studies to find this difference.",
+        "Over seeds: t-interval and test of the means over seeds, of late fusion and its halves in pairs; g: Hedges' "
+        "effect size in standard deviations over seeds; needed: seeds per model for 4 of 5 studies to find a "
+        f"difference as large as the smallest that matters, the margin ({preregistration.FILE}), whatever was seen here.",
         f"Over speakers, the trained models taken as given: interval by resampling the test speakers {draws} times, "
-        "paired t-test of the speakers' own scores (a UAR over the classes that a speaker has); needed: speakers of "
-        "this kind. With few speakers the intervals are too narrow: at .95 they held .83 to .92 of 10 speakers.",
+        "paired t-test of the speakers' own scores (a UAR over the classes that a speaker has); needed: likewise, "
+        "speakers of this kind. With few speakers the intervals are too narrow: at .95 they held .83 to .92 of 10.",
         f"Holm: corrected for the {len(numbers)} tests of this table. In-domain the folds are pooled.",
         *captions.simulated(results),
         *captions.missing(results),
@@ -332,6 +318,24 @@ def _preferred(scored: pd.DataFrame) -> pd.DataFrame:
 
 def _is(table: pd.DataFrame, columns: list[str], values: list[str]) -> pd.Series:
     return pd.Series(np.logical_and.reduce([table[c] == v for c, v in zip(columns, values, strict=True)]), table.index)
+
+
+def _over_seeds(
+    model: str, other: str, ours: pd.Series, theirs: pd.Series, margin: float
+) -> tuple[statistics.Comparison, float]:
+    """The test of two models' scores by seed, and the seeds that would find a difference of `margin`.
+
+    Late fusion and its halves are of the same trained models, and so are compared in pairs.
+    """
+    plan = preregistration.read()
+    if set(MODELS[model].consists_of) & set(MODELS[other].consists_of):
+        ours, theirs = ours.align(theirs, join="inner")
+        spread = float((ours - theirs).std(ddof=1))
+        paired = statistics.compare_pairs(ours.to_numpy(), theirs.to_numpy())
+        return paired, statistics.speakers_needed(margin, spread, plan.power, plan.alpha)
+    spread = float(np.sqrt((ours.var(ddof=1) + theirs.var(ddof=1)) / 2))
+    test = statistics.compare_seeds(ours.to_numpy(), theirs.to_numpy())
+    return test, statistics.seeds_needed(margin, spread, plan.power, plan.alpha)
 
 
 def _over_speakers(

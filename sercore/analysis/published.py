@@ -215,6 +215,31 @@ def results(table: int | None = None) -> pd.DataFrame:
     return printed.copy() if table is None else printed[printed["table"] == table].reset_index(drop=True)
 
 
+def covariances() -> pd.DataFrame:
+    """The covariance of prediction and truth behind each CCC and MSE of Table 4, in squared units of the scale.
+
+    From CCC = 2 c / (MSE + 2 c) follows c = CCC MSE / (2 (1 - CCC)) with population moments (Lin 1989). It says two
+    things that the paper does not print. The slope of figure 3 is c / var(truth) - 1, so its order among models is
+    known, and the value is where the variance of the truth is. And late fusion has, but for rounding, the mean of
+    BERT's and CNN14's covariances, as the mean of the predictions of these same two models has.
+
+    Columns: model, train_corpus, test_corpus, target, ccc, mse, covariance, and covariance_low and covariance_high,
+    which the rounding of the printed numbers allows.
+
+    >>> covariances().query("target == 'arousal'").set_index("model")["covariance"].round(2).to_dict()
+    {'bert': 0.2, 'cnn14': 0.59, 'lf': 0.4, 'sfcnn14': 0.78, 'mfcnn14': 0.52}
+    """
+    keys = ["model", "train_corpus", "test_corpus", "target"]
+    table = results(4).pivot(index=keys, columns="metric", values="mean").reindex(columns=["ccc", "mse"])
+    half = {name: 0.5 * 10 ** -METRICS[name].digits for name in table}
+    for column, sign in (("covariance", 0), ("covariance_low", -1), ("covariance_high", 1)):
+        ccc, mse = (table[name] + sign * half[name] for name in half)
+        table[column] = ccc * mse / (2 * (1 - ccc))
+    table = table.rename_axis(columns=None).reset_index()
+    place = table["model"].map(MODELS.position)
+    return table.assign(place=place).sort_values(["place", "target"]).drop(columns="place").reset_index(drop=True)
+
+
 def markers_recomputed(alpha: float = statistics.ALPHA, seeds: int = SEEDS) -> pd.DataFrame:
     """Every marker that the paper could have set, tested again from the printed mean (sd, ddof 0) of `seeds` seeds.
 

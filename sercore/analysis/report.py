@@ -29,14 +29,13 @@ from sercore import files, registry, settings
 from sercore.analysis import captions, claims, figures, results, tables
 from sercore.analysis.results import Results
 from sercore.analysis.tables import Table
-from sercore.analysis.verdicts import FAILS, HOLDS, OPEN, together
+from sercore.analysis.verdicts import VERDICTS, together
 from sercore.schema import first
 from sercore.study.config import Run, Study
 from sercore.study.plan import failures
 
 TEMPLATE = "report.html"
 FIGURE_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}  # of a figure in both the first is taken
-VERDICTS = (HOLDS, FAILS, OPEN)
 SETTING_KINDS = {**captions.KINDS, "training": settings.TrainingSettings}
 NOT_DOUBTED = "not doubted"
 COMMIT_DIGITS = 10

@@ -267,7 +267,6 @@ class TestTheRegistry:
             axis="MAE",
             function=lambda truth, prediction: float(np.abs(prediction - truth).mean()),
             digits=2,
-            margin=0.1,
             higher_is_better=False,
         )
         fused = replace(MODELS["lf"], name="toy", label="Toy", made_from=("bert", "mfcnn14"), in_paper=False)
