@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from sercore import registry
 from sercore.schema import first
+from sercore.settings import PROJECTIONS
 
 STAGES = 6
 LEAST = 2 ** (STAGES - 1)  # frames and mel bands, of which at least one must be left after five halvings
@@ -170,8 +171,8 @@ class Cnn14(nn.Module):
         models of one seed start with the same trunk. `width` is the number of feature maps of the first block; the
         sixth has 32 times as many. `dropout` is applied after each block. `projection` is how PROJ starts: "default"
         as a linear layer of PyTorch does, weights and biases uniform within 1 / sqrt(text_width); "xavier" as the other
-        layers; "zero", so that the network starts as CNN14 itself. Raises ValueError for fewer than 32
-        `mels`, a stage that is none, and a size below 1.
+        layers; "zero", so that the network starts as CNN14 itself. Raises ValueError for fewer than 32 `mels`, a stage
+        that is none, a size below 1, and another `projection`.
         """
         super().__init__()
         stages = tuple(text_stages)
@@ -186,6 +187,8 @@ class Cnn14(nn.Module):
                 f"outputs {outputs}, width {width} and text_width {text_width} must be at least 1, dropout {dropout} "
                 "in [0, 1)"
             )
+        if projection not in PROJECTIONS:
+            raise ValueError(f"projection is '{projection}'; known: {', '.join(PROJECTIONS)}")
         self.text_stages, self.text_width, self.mels, self.dropout = stages, text_width, mels, dropout
         self.width, self.layout = width, "auto"  # see TrainingSettings.layout
         maps = [1, *(width * 2**k for k in range(STAGES))]
@@ -207,9 +210,13 @@ class Cnn14(nn.Module):
             self.register_buffer("text_deviation", torch.ones(text_width))
 
     def standardise_text(self, embeddings: Tensor) -> None:
-        """From now on, embeddings get the mean 0 and deviation 1 of `embeddings` (utterances, text_width) first."""
+        """From now on, embeddings are scaled as gives `embeddings` (utterances, text_width) mean 0 and deviation 1.
+
+        A number that is the same in all of them is not divided.
+        """
+        deviation = embeddings.std(0, correction=0)
         self.text_mean.copy_(embeddings.mean(0))
-        self.text_deviation.copy_(embeddings.std(0, correction=0).clamp_min(1e-6))
+        self.text_deviation.copy_(deviation.masked_fill(deviation < 1e-6, 1.0))
 
     def forward(
         self,

@@ -157,7 +157,8 @@ def define(section: str, **parameters: Any) -> Experiment:
         raise ValueError(f"no dimension '{parameters['target']}'{near}")
     condition = {key: parameters[key] for key in Condition._fields if key in parameters}
     changed = _changed(parameters.get("change"), parameters.get("changes") or {})
-    name = ",".join(f"{key}={parameters[key]}" for key in ("target", "model", "corpus", "seed") if key in parameters)
+    grid = ("target", "model", "change", "corpus", "seed")
+    name = ",".join(f"{key}={parameters[key]}" for key in grid if key in parameters)
     experiment = Experiment(
         section=section,
         targets=targets,

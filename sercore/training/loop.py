@@ -250,8 +250,9 @@ def estimate_statistics(model: nn.Module, dataset: Dataset, device: torch.device
     """Set the means and variances of batch normalisation to those of `dataset` under the weights that `model` has.
 
     The running averages of a training lag behind its weights, and are of crops, under dropout. These are of whole
-    utterances, without, as in evaluation: the mean over its batches. The weights do not change, and training does not
-    depend on these statistics. A model without batch normalisation stays as it is.
+    utterances, without, as in evaluation: the mean over its batches, but for a last one of a single utterance, which
+    may leave one value a feature map. The weights do not change, and training does not depend on these statistics. A
+    model without batch normalisation stays as it is.
     """
     layers = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
     if not layers:
@@ -263,8 +264,11 @@ def estimate_statistics(model: nn.Module, dataset: Dataset, device: torch.device
         layer.train().momentum = None  # the mean over all batches
     precision = settings.evaluation_precision
     with torch.inference_mode(), autocast(device, precision), memory_kept(device):
+        left = len(dataset)
         for batch in dataset.batches(settings.batch, None):
-            model(*batch.inputs)
+            left -= len(batch.rows)
+            if left or len(batch.rows) > 1:
+                model(*batch.inputs)
     for layer, value in zip(layers, momentum, strict=True):
         layer.eval().momentum = value
 

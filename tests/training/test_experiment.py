@@ -1,5 +1,6 @@
 """One run, from a corpus on disk to its predictions: what a notebook of sections 5 and 6 does."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -293,6 +294,66 @@ def test_speakers_in_two_partitions_are_an_error_unless_allowed(define):
 def test_a_misspelt_parameter_is_an_error_with_the_nearest_name(define, changes, complaint):
     with pytest.raises(ValueError, match=complaint):
         experiment.load(define(**changes))
+
+
+CHANGES = {
+    "none": {},
+    "all": {
+        "text": {"standardised": True},
+        "network": {"projection": "zero"},
+        "training": {"epochs": 1, "batch_norm": "estimated", "output_bias": "mean"},
+    },
+    "misspelt": {"training": {"epoch": 1}},
+    "elsewhere": {"features": {"hop": 320}},
+}
+
+
+def test_a_change_is_settings_in_place_of_others(define, tmp_path):
+    usual = define(change="none", changes=CHANGES)
+    assert usual == define()
+    run = define(model="mfcnn14", change="all", changes=CHANGES)
+    assert run.text == dataclasses.replace(usual.text, standardised=True)
+    assert run.network == dataclasses.replace(usual.network, projection="zero")
+    changed = {"epochs": 1, "batch_norm": "estimated", "output_bias": "mean"}
+    assert run.training == dataclasses.replace(usual.training, **changed)
+    recorded = files.read_yaml(tmp_path / "run" / files.PARAMETERS)
+    assert (recorded["change"], recorded["changes"], recorded["network"]) == ("all", CHANGES, SMALL["network"])
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("al", "no change 'al' among the changes; did you mean 'all'"),
+        ("misspelt", "TrainingSettings has no 'epoch'; did you mean 'epochs'"),
+        ("elsewhere", "change 'elsewhere' is of features; expected text, network or training"),
+    ],
+)
+def test_a_change_that_is_none_is_an_error(define, change, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        define(change=change, changes=CHANGES)
+    with pytest.raises(ValueError, match="no change 'all' among the changes"):
+        define(change="all")
+
+
+def test_by_hand_a_change_has_a_folder_of_its_own(define, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, "BY_HAND", str(tmp_path / "by-hand"))
+    folders = {define(change=change, changes=CHANGES, folder=None).folder.name for change in ("none", "all")}
+    assert folders == {f"model=cnn14,change={change},corpus=msp-podcast,seed=0" for change in ("none", "all")}
+
+
+def test_a_changed_run_is_trained_as_the_change_says(define):
+    run = define("multitask", model="mfcnn14", change="all", changes=CHANGES)
+    data = experiment.load(run)
+    experiment.run(run, data)
+    model, arguments = checkpoint.load(run.folder / "fold=official" / files.CHECKPOINT)
+    assert arguments["projection"] == "zero"
+    (split,) = experiment.folds(run, data)
+    embeddings = data["msp-podcast"].embeddings
+    trained = embeddings.array[embeddings.positions(list(split.train))]
+    assert model.text_mean.numpy() == pytest.approx(trained.mean(axis=0), abs=1e-5)
+    assert model.text_deviation.numpy() == pytest.approx(trained.std(axis=0), rel=1e-3)
+    assert files.read_json(run.folder / files.PROVENANCE)["settings"]["training"]["output_bias"] == "mean"
+    assert abs(model.output.bias.mean().item() - 4) < 1
 
 
 def test_a_fold_that_the_corpus_does_not_have_is_an_error(define):
