@@ -4,7 +4,7 @@ The change of a run is among its parameters, not in the predictions table, so th
 section of their own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,21 @@ from scipy import stats
 
 from sercore.analysis import captions, results
 from sercore.analysis.calibration import parts
-from sercore.analysis.comparisons import interval, signed
+from sercore.analysis.comparisons import interval, probability, signed
 from sercore.analysis.figures import drawing
 from sercore.analysis.results import Results
 from sercore.analysis.statistics import ALPHA
 from sercore.analysis.tables import Table, incomplete, number_text
 from sercore.registry import MODELS
+from sercore.schema import DIMENSIONS
 from sercore.study import config
 
 NONE = "none"  # the name of the runs with no change
 MEAN = "mean of the three"
 GROUP = ["target", "model", "change"]
+PARTS = ["ccc", "r", "ratio", "shift"]
+FEWEST_PAIRS = 3  # seeds that both have, for a correlation to say anything
+AGAINST = ("difference", "low", "high", "sd_ratio", "p_sd")
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,9 @@ class Spread:
 
     @property
     def any(self) -> Results:
-        """The runs of one change, for what is the same in all of them."""
-        return next(iter(self.by_change.values()))
+        """The runs of one change, for what is the same in all of them, and what is missing of all."""
+        first = next(iter(self.by_change.values()))
+        return replace(first, missing=tuple(run for run in self.study.section(first.section) if not run.complete))
 
 
 def read(study: config.Study | str, section: str = "multitask", incomplete: str = "refuse") -> Spread:
@@ -59,8 +64,13 @@ def read(study: config.Study | str, section: str = "multitask", incomplete: str 
     scores = pd.concat(tables, ignore_index=True).astype({"model": "object", "target": "object"})
     scores = scores[scores["model"].map(lambda model: MODELS[model].trained) & (scores["pooling"] != "folds")]
     keys = ["change", "model", "seed"]
-    means = scores.groupby(keys, sort=False)[["ccc", "r", "ratio", "shift"]].mean().reset_index()
-    return Spread(study, by_change, pd.concat([means.assign(target=MEAN), scores], ignore_index=True))
+    means = scores.groupby(keys, sort=False)[PARTS].mean().reset_index()
+    everything = pd.concat([means.assign(target=MEAN), scores], ignore_index=True)
+    place = {name: number for number, name in enumerate((MEAN, *DIMENSIONS, *MODELS, *order))}
+    ordered = everything.sort_values(
+        [*GROUP, "seed"], key=lambda names: names.map(lambda name: place.get(name, name)), ignore_index=True
+    )
+    return Spread(study, by_change, ordered)
 
 
 def compare(spread: Spread) -> pd.DataFrame:
@@ -72,38 +82,43 @@ def compare(spread: Spread) -> pd.DataFrame:
         with the p of Pitman and Morgan's test that both sds are equal, which takes the pairs into account.
     """
     rows = []
-    for (target, model, change), group in spread.scores.groupby(GROUP, sort=False):
-        values = group.set_index("seed")["ccc"].sort_index()
-        baseline = spread.scores[
-            (spread.scores["target"] == target) & (spread.scores["model"] == model) & (spread.scores["change"] == NONE)
-        ].set_index("seed")["ccc"]
-        pair = pd.concat([values, baseline], axis=1, join="inner").to_numpy()
-        difference = pair[:, 0] - pair[:, 1]
-        count, sd = len(values), values.std(ddof=1)
+    for key, group in spread.scores.groupby(GROUP, sort=False):
+        target, model, change = key
+        others = spread.scores[(spread.scores["target"] == target) & (spread.scores["model"] == model)]
+        baseline = others[others["change"] == NONE].set_index("seed")["ccc"]
+        pair = pd.concat([group.set_index("seed")["ccc"], baseline], axis=1, join="inner").to_numpy()
+        count, sd = len(group), group["ccc"].std(ddof=1)
         low, high = (sd * np.sqrt((count - 1) / stats.chi2.ppf(q, count - 1)) for q in (1 - ALPHA / 2, ALPHA / 2))
-        reach = stats.t.isf(ALPHA / 2, len(pair) - 1) * difference.std(ddof=1) / np.sqrt(len(pair))
-        changed = change != NONE and len(pair) > 2
+        known = change != NONE and len(pair) >= FEWEST_PAIRS
         rows.append(
             {
-                **dict(zip(GROUP, (target, model, change), strict=True)),
+                **dict(zip(GROUP, key, strict=True)),
                 "seeds": count,
-                **group[["ccc", "r", "ratio", "shift"]].mean(),
-                "sd": sd,
-                "sd_low": low,
-                "sd_high": high,
-                "difference": difference.mean() if changed else np.nan,
-                "low": difference.mean() - reach if changed else np.nan,
-                "high": difference.mean() + reach if changed else np.nan,
-                "sd_ratio": sd / pair[:, 1].std(ddof=1) if changed else np.nan,
-                "p_sd": _same_spread(pair) if changed else np.nan,
+                **group[PARTS].mean(),
+                **{"sd": sd, "sd_low": low, "sd_high": high},
+                **dict(zip(AGAINST, _against(pair) if known else [np.nan] * len(AGAINST), strict=True)),
             }
         )
     return pd.DataFrame(rows)
 
 
+def _against(pair: np.ndarray) -> tuple[float, ...]:
+    """AGAINST of the CCCs with a change and without, (seeds, 2)."""
+    difference = pair[:, 0] - pair[:, 1]
+    reach = stats.t.isf(ALPHA / 2, len(pair) - 1) * difference.std(ddof=1) / np.sqrt(len(pair))
+    mean, sd = difference.mean(), pair.std(axis=0, ddof=1)
+    return mean, mean - reach, mean + reach, sd[0] / sd[1] if sd[1] else np.nan, _same_spread(pair)
+
+
 def _same_spread(pair: np.ndarray) -> float:
-    """p of Pitman and Morgan's test: two paired samples have one variance where sum and difference do not correlate."""
-    return float(stats.pearsonr(pair.sum(axis=1), pair[:, 0] - pair[:, 1]).pvalue)
+    """p of Pitman and Morgan's test: two paired samples have one variance where sum and difference do not correlate.
+
+    NaN where either is constant.
+    """
+    total, difference = pair.sum(axis=1), pair[:, 0] - pair[:, 1]
+    if not np.ptp(total) or not np.ptp(difference):
+        return np.nan
+    return float(stats.pearsonr(total, difference).pvalue)
 
 
 def table(spread: Spread) -> Table:
@@ -115,15 +130,11 @@ def table(spread: Spread) -> Table:
             MODELS.label(row.model),
             row.change,
             number_text(row.ccc, "ccc"),
-            number_text(row.sd, "ccc"),
-            f"{number_text(row.sd_low, 'ccc')} to {number_text(row.sd_high, 'ccc')}",
+            *_spread_texts(row),
             number_text(row.r, "ccc"),
             number_text(row.ratio, "mse"),
             signed(row.shift, "mse"),
-            signed(row.difference, "ccc") if row.change != NONE else "",
-            interval(row.low, row.high, "ccc") if row.change != NONE else "",
-            f"{row.sd_ratio:.2f}" if row.change != NONE else "",
-            f"{row.p_sd:.3f}" if row.change != NONE else "",
+            *(_change_texts(row) if row.change != NONE else [""] * 4),
         )
         for row in numbers.itertuples()
     ]
@@ -141,7 +152,8 @@ def table(spread: Spread) -> Table:
     ]
     frame = pd.DataFrame(rows).set_index([0, 1, 2]).rename_axis(["of", "model", "change"])
     frame.columns = pd.MultiIndex.from_tuples(columns)
-    settings = spread.any.study.section(spread.any.section)[0].parameters["changes"]
+    runs = spread.study.section(spread.any.section)
+    settings = {run.parameters["change"]: run.parameters["changes"][run.parameters["change"]] for run in runs}
     below = (
         "Not in the paper. Test utterances in-domain; mean and sd (ddof 1) over seeds. A change is against the runs "
         "without one, seed by seed: t-interval of the difference; p of Pitman and Morgan's test of equal sds.",
@@ -150,6 +162,19 @@ def table(spread: Spread) -> Table:
         *captions.missing(spread.any),
     )
     return Table("seed_spread", f"CCC over seeds by change{incomplete(spread.any)}", frame, numbers, below)
+
+
+def _spread_texts(row: Any) -> tuple[str, str]:
+    """The sd of a row of `compare` and its interval."""
+    sd, low, high = (number_text(value, "ccc") for value in (row.sd, row.sd_low, row.sd_high))
+    return (sd, f"{low} to {high}") if row.seeds > 1 else ("not known", "not known")
+
+
+def _change_texts(row: Any) -> tuple[str, str, str, str]:
+    """What a row of `compare` says of the runs without a change."""
+    difference = "not known" if np.isnan(row.difference) else signed(row.difference, "ccc")
+    ratio = "not known" if np.isnan(row.sd_ratio) else f"{row.sd_ratio:.2f}"
+    return difference, interval(row.low, row.high, "ccc"), ratio, probability(row.p_sd)
 
 
 def _in_words(change: dict[str, dict[str, Any]]) -> str:
@@ -164,13 +189,20 @@ def plot(spread: Spread) -> Figure:
     changes = list(spread.by_change)
     with drawing(1, len(models), (8.0, 2.6), spread.any.simulated) as (figure, axes):
         figure.suptitle("Every seed's mean CCC, by change")
+        low, high = rows["ccc"].min(), rows["ccc"].max()
+        margin = 0.05 * (high - low) or 0.05
         for axis, model in zip(axes.flat, models, strict=True):
+            axis.set_ylim(low - margin, high + margin)
             for place, change in enumerate(changes):
                 values = rows[(rows["model"] == model) & (rows["change"] == change)]["ccc"].to_numpy()
+                if not len(values):  # such as a start of PROJ, which CNN14 does not have
+                    continue
                 spots = place + np.linspace(-0.2, 0.2, len(values))
                 axis.plot(spots, np.sort(values), "o", markersize=4, alpha=0.7, color=MODELS[model].colour)
                 axis.plot([place - 0.3, place + 0.3], [values.mean()] * 2, color="black", linewidth=1.5)
-            axis.set_xticks(range(len(changes)), changes, rotation=20, ha="right")
+            last = axis is axes.flat[-1]
+            axis.set_xticks(range(len(changes)), changes if last else [""] * len(changes), rotation=30, ha="right")
+            axis.set_xlim(-0.6, len(changes) - 0.4)
             axis.set_ylabel("CCC")
             axis.set_title(MODELS.label(model))
     return figure
