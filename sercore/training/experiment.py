@@ -301,7 +301,7 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
     with state.timed("loading"):
         model = build_model(experiment, source)
         train, development = source.dataset(split.train), source.dataset(split.development)
-        if experiment.text.standardised and source.embeddings is not None:
+        if experiment.text.standardised and source.embeddings is not None and isinstance(model, Cnn14):
             used = source.embeddings.positions(train.utterances["utterance"])
             model.standardise_text(torch.from_numpy(source.embeddings.array[used]))
     history = []
