@@ -117,7 +117,7 @@ class TestJudging:
         assert verdicts.together([OPEN, FAILS, HOLDS]) == FAILS
 
     def test_a_measure_without_a_margin_says_where_to_add_one(self):
-        with pytest.raises(ValueError, match=r"preregistration.yaml has no margin of 'loudness'; add a line"):
+        with pytest.raises(ValueError, match=r"preregistration.yaml has no margin of 'loudness': add a line"):
             judged(ABOVE, (0.6, 0.01, 5), (0.5, 0.01, 5), metric="loudness")
 
 
