@@ -253,6 +253,35 @@ class TestStatisticsBeside:
         sizes = numbers.groupby(["train_corpus", "test_corpus"])["utterances"].sum()
         assert sizes["msp-podcast", "msp-podcast"] == 8 * 24
 
+    def test_gaps_are_of_the_groups_scores_and_have_intervals_where_there_are_speakers(self, multitask):
+        table = comparisons.group_table(multitask, "groups")
+        gaps = table.numbers[table.numbers["gap"].notna()]
+        assert gaps["gap"].to_numpy() == pytest.approx((gaps["score"] - gaps["other_score"]).to_numpy())
+        means = table.numbers[table.numbers["mean"].notna()]
+        keys = [*comparisons.KEYS, "model", "group", "value"]
+        known = means.set_index(keys)["mean"]
+        for row in gaps.itertuples():
+            assert row.score == pytest.approx(known[tuple(getattr(row, key) for key in keys)], abs=1e-6)
+        own = gaps[(gaps["test_corpus"] == "msp-podcast") & (gaps["group"] == "gender")]
+        assert (own["low"] < own["high"]).all()
+        assert set(own["speakers"]) == {8}
+        few = gaps[gaps["test_corpus"] == "iemocap"]
+        assert len(few)
+        assert few["low"].isna().all(), "4 speakers"
+        cells = table.frame["difference, 95 %", "female − male"]
+        assert cells.str.contains(r"[+−].* \([+−].* to [+−].*\)").any()
+        assert cells.str.endswith("(not known)").any()
+
+    def test_the_spread_of_speakers_is_their_sd_and_few_have_no_interval(self):
+        scores = pd.Series([1.0, 2.0, 4.0, np.nan, 7.0, 9.0, 3.0])
+        found = comparisons.speaker_spread(scores, draws=500)
+        assert found.score == pytest.approx(scores.std())
+        assert found.low < found.score < found.high
+        few = comparisons.speaker_spread(scores[:4])
+        assert few.score == pytest.approx(scores[:4].std())
+        assert np.isnan(few.low)
+        assert np.isnan(comparisons.speaker_spread(scores[:1]).score)
+
     def test_every_speaker_is_in_the_numbers(self, multitask):
         table = comparisons.speaker_table(multitask, "speakers")
         numbers = table.numbers.query("test_corpus == 'msp-podcast' and target == 'valence' and model == 'bert'")
