@@ -90,7 +90,7 @@ def test_what_does_not_fit_is_named(project, changes, message):
 
 def test_a_margin_that_is_not_there_names_the_nearest(project):
     project(margins={"ccc": 0.01})
-    with pytest.raises(ValueError, match="no margin of 'cccc': add a line .*; did you mean 'ccc'"):
+    with pytest.raises(ValueError, match=r"no margin of 'cccc': add a line .*; did you mean 'ccc'"):
         preregistration.read().margin("cccc")
 
 
