@@ -95,9 +95,14 @@ def test_simulated_speech_and_what_is_missing_are_named_at_the_top(page, study):
 
 def test_tables_of_an_incomplete_study_are_made_of_the_runs_that_are_there(page):
     assert "stale" not in page
-    assert {"table_1", "claims_table_1", "figure_2", "scores_categories", "curves_categories"} <= set(
-        re.findall(r'<h3 id="(\w+)">', page)
-    )
+    assert {
+        "table_1",
+        "claims_table_1",
+        "figure_2",
+        "scores_categories",
+        "calibration",
+        "reliability_categories",
+    } <= set(re.findall(r'<h3 id="(\w+)">', page))
 
 
 def test_tables_of_a_complete_study_are_those_that_were_written(tmp_path):
@@ -109,6 +114,14 @@ def test_tables_of_a_complete_study_are_those_that_were_written(tmp_path):
     chapter = report.Chapter("t", "t", "", "categories", ("table_1",))
     assert material.chapter(chapter) == {"table_1": '<h3 id="table_1">written</h3>'}
     assert list(material.others()) == ["own"]
+
+
+def test_every_ccc_of_the_page_is_shown_with_its_parts(tmp_path):
+    study = config.load(made_up.write_study(tmp_path, seeds=2, sections=("dimensions", "multitask"), utterances=8))
+    material = report.Material(study)
+    for name in ("table_2_parts", "table_3_parts", "table_4_parts"):
+        (piece,) = material.chapter(report.Chapter("t", "t", "", None, (name,))).values()
+        assert f'<h3 id="{name}">What the CCCs are made of' in piece
 
 
 def test_a_table_that_was_written_without_html_is_shown_as_markdown(tmp_path):
