@@ -219,6 +219,7 @@ class Metric:
     interval over speakers.
 
     The first metric that is reported for a kind of target is its main one: it chooses the best seed.
+    Which difference matters, its margin, is a line of parameters/preregistration.yaml.
     """
 
     name: str

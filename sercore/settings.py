@@ -28,12 +28,12 @@ def _setting(default: Any, meaning: str, unconfirmed: str = "") -> Any:
 class FeatureSettings:
     """The log-mel front end (section 3: log-Mel spectrograms; the rest is the published CNN14's own)."""
 
-    sample_rate: int = _setting(16_000, "of the audio after resampling [Hz]", "the published network's own")
-    window: int = _setting(512, "Hann window and FFT length [samples]", "the published network's own")
-    hop: int = _setting(160, "between frames [samples]", "the published network's own")
-    mels: int = _setting(64, "Slaney mel bands", "the published network's own")
-    low: float = _setting(50.0, "lower edge of the lowest band [Hz]", "the published network's own")
-    high: float = _setting(8_000.0, "upper edge of the highest band [Hz]", "the published network's own")
+    sample_rate: int = _setting(16_000, "of the audio after resampling [Hz]", "as in the published network")
+    window: int = _setting(512, "Hann window and FFT length [samples]", "as in the published network")
+    hop: int = _setting(160, "between frames [samples]", "as in the published network")
+    mels: int = _setting(64, "Slaney mel bands", "as in the published network")
+    low: float = _setting(50.0, "lower edge of the lowest band [Hz]", "as in the published network")
+    high: float = _setting(8_000.0, "upper edge of the highest band [Hz]", "as in the published network")
 
     def __post_init__(self) -> None:
         if self.mels < 32:
@@ -79,7 +79,7 @@ class NetworkSettings:
     width: int = _setting(64, "feature maps of the first block; the sixth has 32 times as many")
     dropout: float = _setting(0.2, "after each block")
     pretrained: str | None = _setting(
-        None, "a published CNN14 checkpoint to start from, or aisfx; None: Xavier", "not stated; about 75 % sure"
+        None, "a published CNN14 checkpoint to start from, or aisfx; None: Xavier", "not stated, 75 % sure"
     )
     encoder: str | None = _setting(None, "Hugging Face id or local folder of wav2vec2, hubert or wavlm; else None")
     projection: str = _setting(

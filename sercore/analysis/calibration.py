@@ -59,9 +59,9 @@ def parts(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*SCORE_KEYS, "pooling", *PARTS])
 
 
-def parts_table(results: Results, name: str, best: pd.DataFrame | None = None) -> Table:
-    """`parts` as a table, mean (sd, ddof 0) over seeds; with `best`, of these models alone, see results.of_best."""
-    numbers = parts(results.predictions if best is None else of_best(results.predictions, best))
+def parts_table(results: Results, name: str, best: bool = False) -> Table:
+    """`parts` as a table, mean (sd, ddof 0) over seeds; with `best`, of the models that are so on validation."""
+    numbers = parts(of_best(results.predictions, results.best) if best else results.predictions)
     groups = numbers.groupby(["train_corpus", "target", "model", "pooling"], observed=True, sort=False)
     rows = []
     for (corpus, target, model, pooling), group in groups:
@@ -75,7 +75,7 @@ def parts_table(results: Results, name: str, best: pd.DataFrame | None = None) -
         "ratio of the standard deviations, prediction / truth, and u the shift, (mean of the predictions − mean of the "
         "truth) / root of the product of the standard deviations. C_b is 1 at v = 1 and u = 0.",
         "The equation holds for every seed; of means over seeds, and of folds, only nearly.",
-        _over_seeds(numbers) if best is None else captions.best(results),
+        captions.best(results) if best else _over_seeds(numbers),
         *captions.simulated(results),
         *captions.missing(results),
     )
@@ -274,7 +274,7 @@ def reliability(
             size = weights @ count[:, number]
             return np.divide(weights @ of_observed[:, number], size, out=np.full(size.shape, np.nan), where=size > 0)
 
-        interval = statistics.resample(_observed, len(known), generator, draws, 1 - statistics.ALPHA)
+        interval = statistics.resample(_observed, (len(known),), generator, draws, 1 - statistics.ALPHA)
         few = len(known) < FEWEST_SPEAKERS
         size = count[:, number].sum()
         rows.append(
@@ -394,7 +394,7 @@ def _plot_diagonals(axes: np.ndarray) -> None:
         axis.axline((0, 0), slope=1, color="black", linewidth=1, zorder=1)
         axis.set(xlim=(min(reach), max(reach)), ylim=(min(reach), max(reach)), aspect="equal")
         for side in (axis.xaxis, axis.yaxis):
-            side.set_major_locator(MaxNLocator(5))
+            side.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
 
 
 def _tested(predictions: pd.DataFrame, in_domain: bool = False) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:

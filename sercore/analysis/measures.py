@@ -24,6 +24,7 @@ SINGLE_TASK, MULTITASK = "dimensions", "multitask"  # the sections of 6.1 and 6.
 SINGLE_TASK_CCC, MAJORITY = "single-task ccc", "majority"
 WITHOUT_SD = {"steepness": "derived", MAJORITY: "derived", "mse": "order"}
 """Measure that the paper gives without an sd, or that follows from such numbers -> how a verdict on it is marked."""
+ROUNDING = 1e-9  # of the range of the truth
 CELL = ["train_corpus", "test_corpus", "target", "metric"]
 
 
@@ -113,8 +114,9 @@ def _of_errors(ratings: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
         around = error - np.polyval(np.polyfit(truth, error, 1), truth) if np.ptp(truth) else error
         low, high = truth.min() + np.array(ENDS) * np.ptp(truth)
         outer = (truth <= low) | (truth >= high)
-        with np.errstate(divide="ignore"):
-            spread = np.log(around[outer].std() / around[~outer].std())
+        even = abs(around).max() <= ROUNDING * np.ptp(truth)  # on the line, but for rounding
+        with np.errstate(divide="ignore", invalid="ignore"):
+            spread = np.nan if even else np.log(around[outer].std() / around[~outer].std())
         values = {
             "growth": residuals.fit_line(distance, abs(error), grid=2).slope,
             "spread": spread if np.isfinite(spread) else np.nan,

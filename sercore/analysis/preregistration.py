@@ -34,8 +34,8 @@ class Preregistration:
         """The margin of `measure`. Raises ValueError where the file has none."""
         if measure not in self.margins:
             raise ValueError(
-                f"{FILE} has no margin of '{measure}'{did_you_mean(measure, self.margins)}; add a line under margins, "
-                "and a new date"
+                f"{FILE} has no margin of '{measure}': add a line under margins, and a new date"
+                f"{did_you_mean(measure, self.margins)}"
             )
         return self.margins[measure]
 

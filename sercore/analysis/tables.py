@@ -124,7 +124,7 @@ class Table:
     def _html_cell(self, text: str, paper: bool) -> str:
         """`text` escaped, in an element of its own where it is drawn in another way than the rest."""
         prose = "prose" if self.align == "l" and len(text) > SENTENCE else ""
-        kind = VERDICT_CLASSES.get(text) or (PAPER if paper else prose)
+        kind = VERDICT_CLASSES.get(text.partition(" (")[0]) or (PAPER if paper else prose)
         return f'<div class="{kind}">{html.escape(text)}</div>' if kind else html.escape(text)
 
     def _rows(self) -> list[tuple[list[str], list[str]]]:
