@@ -672,8 +672,8 @@ def _table(results: Results, claims: Sequence[Claim], name: str, title: str, say
     seeds = results.predictions["seed"].nunique()
     fewer = f" Planned were {plan.seeds} seeds; here are {seeds}." if seeds < plan.seeds else ""
     below = (
-        f"Verdicts by the paper's two-sided t-test over seeds, alpha {plan.alpha:g}. Behind them: mean (sd) over seeds, "
-        f"difference [interval at .95], p without correction. {RULES}",
+        f"Verdicts by the paper's two-sided t-test over seeds, alpha {plan.alpha:g}. Behind them: mean (sd) over "
+        f"seeds, difference [interval at .95], p without correction. {RULES}",
         f"Could have seen: the smallest difference that {plan.power:.0%} of studies with this spread and so many seeds "
         "find significant; from the least to the greatest of the claim's comparisons.",
         f"The margins: {_margins()}. Margins, alpha and correction are ours and of {plan.date:%-d %B %Y} "

@@ -13,7 +13,7 @@ from sercore import metrics
 from sercore.analysis import published, residuals, results, verdicts
 from sercore.analysis.results import PERCENT, Results
 from sercore.analysis.statistics import Printed
-from sercore.analysis.verdicts import COLUMNS, ENDS, OF_A_MODEL, ZERO, Lookup, ScoreKey
+from sercore.analysis.verdicts import COLUMNS, ENDS, OF_A_MODEL, ZERO, PrintedLookup, ScoreKey
 from sercore.registry import CORPORA, MODELS
 from sercore.schema import DIMENSIONS, EMOTION
 
@@ -124,7 +124,7 @@ def _of_errors(ratings: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
         yield from ((*key[:-1], name, key[-1], value) for name, value in values.items())
 
 
-def from_paper(section: str) -> Lookup:
+def from_paper(section: str) -> PrintedLookup:
     """Looks a key of `section` up in what the paper prints, as `verdicts.from_paper`, and in what follows from it.
 
     - `steepness` is 1 - the covariance of `published.covariances`: that of figure 3 if the variance of the truth were

@@ -13,7 +13,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -97,7 +97,7 @@ def equivalence(difference: float, error: float, df: int, margin: float) -> floa
     return stats.t.sf(_ratio(margin - np.abs(difference), error), df)
 
 
-def beyond(difference: float, error: float, df: int, margin: float) -> float:
+def beyond(difference: Any, error: Any, df: int, margin: float) -> Any:
     """p of the two-sided t-test that a difference lies outside +-`margin`; takes arrays too.
 
     With a margin of 0 it is the t-test itself.
@@ -521,9 +521,9 @@ def mixed_model(a: Sums, b: Sums, paired: bool = False, level: float = 1 - ALPHA
     speakers, seeds = cells["speaker"].nunique(), cells.groupby("ours")["seed"].nunique()
     df = min(speakers - 1, (seeds.min() - 1) if paired else seeds.sum() - 2)
     if speakers < 2 or seeds.min() < 2 or len(seeds) < 2:
-        return Mixed(*[math.nan] * 4, "too few speakers or seeds")
+        return Mixed(math.nan, math.nan, math.nan, math.nan, "too few speakers or seeds")
     if not cells["answer"].std() > ROUNDING:
-        return Mixed(*[math.nan] * 4, "every cell is the same")
+        return Mixed(math.nan, math.nan, math.nan, math.nan, "every cell is the same")
     effects = ["speaker", "own", "training", *(["seed"] if paired else [])]
     scale = cells["answer"].std()
     with warnings.catch_warnings(record=True):
@@ -537,7 +537,7 @@ def mixed_model(a: Sums, b: Sums, paired: bool = False, level: float = 1 - ALPHA
         ).fit(method="powell")  # without derivatives: the others fail where a variance is 0, as it often is
     estimate, error = scale * fitted.params["ours"], scale * fitted.bse["ours"]
     if not fitted.converged or not np.isfinite(error):
-        return Mixed(float(estimate), *[math.nan] * 3, "did not converge")
+        return Mixed(float(estimate), math.nan, math.nan, math.nan, "did not converge")
     reach = float(stats.t.isf((1 - level) / 2, df)) * error
     p = float(2 * stats.t.sf(abs(_over(estimate, error, none=0.0)), df))
     return Mixed(float(estimate), float(estimate - reach), float(estimate + reach), p, "")

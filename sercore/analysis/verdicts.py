@@ -201,6 +201,7 @@ class Finding(NamedTuple):
 
 
 Lookup = Callable[[ScoreKey], Scores | Printed | None]
+PrintedLookup = Callable[[ScoreKey], Printed | None]
 
 
 class Weight(NamedTuple):
@@ -336,7 +337,7 @@ def trained(key: ScoreKey, single_task: bool = False) -> frozenset[tuple[str, st
     return frozenset((model, key.train_corpus, task) for model in models)
 
 
-def from_paper(section: str) -> Lookup:
+def from_paper(section: str) -> PrintedLookup:
     """Looks a key of `section` up in the paper's Tables 1 to 3; what it does not print with an sd is missing."""
     printed = published.results()
     printed = printed[(printed["table"] != 4) & (printed["section"] == section)].set_index(list(ScoreKey._fields))
