@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -62,7 +63,8 @@ def start(study, *arguments, workers=1):
     local = [] if "--scheduler" in arguments else ["--workers", str(workers)]
     command = [sys.executable, "-m", "sercore.commands.cli", "run", str(study.path), *local, *arguments]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+    interruptible = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # tests in a shell's background ignore Ctrl-C
+    return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, preexec_fn=interruptible)
 
 
 def in_mid_epoch(study):
