@@ -31,11 +31,8 @@ LATE_FUSION_OF_BEST = (
 UNUSED = {"sgd": ("weight_decay", "warmup_steps", "total_steps"), "adam": ("momentum", "crop_seconds")}
 CHOICES: dict[str, Callable[[ModelSpec], bool]] = {
     "conditioning": lambda spec: spec.fuses,
-    "start of the projections": lambda spec: spec.fuses,
     "tokens in the mean": lambda spec: spec.uses_text,
     "BERT's head": lambda spec: spec.uses_text and not spec.uses_audio,
-    "output bias at the start": lambda spec: spec.trained,
-    "order of batches": lambda spec: spec.trained,
 }
 """Facts of `published.facts` that are no setting, and not in the paper's text -> the models that they are about."""
 KINDS: dict[str, "type[DataclassInstance]"] = {

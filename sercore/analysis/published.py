@@ -141,7 +141,7 @@ FACTS = """
     models | text encoder | S | bert-base-uncased, mean over the last layer's tokens
     models | text encoder, trained | I | frozen in the fusion models
     models | conditioning | I | added after the block's second ReLU, before pooling; linear, one number a map | 75 %
-    models | start of the projections | - | PyTorch's default is likely | Xavier-uniform, as all layers
+    models | start of the projections | - | PyTorch's default is likely | settings: projection
     models | tokens in the mean | - | with or without [CLS] and [SEP] | with [CLS] and [SEP]
     models | BERT's head | - | first token, pooler, or mean of the tokens before the linear layer | mean of the tokens
     models | MFCNN14 | S | all 6 blocks
@@ -157,8 +157,8 @@ FACTS = """
     training | epochs | M | 60, the best on validation is kept | 85 %
     training | losses | S | weighted cross-entropy; MSE (one dimension); mean of 1 - CCC (all three)
     training | training crops | I | not stated; related work of the author crops 2.5-5 s at random, evaluates whole
-    training | output bias at the start | - | 0, or as PyTorch draws it | 0
-    training | order of batches | - | random, or by duration | grouped by duration, the groups shuffled
+    training | output bias at the start | - | 0, or as PyTorch draws it | settings: output_bias
+    training | order of batches | - | random, or by duration | settings: sorted_batches
     training | seeds | D | 5
     BERT | optimiser | I | Adam, decoupled decay 0, betas .9 and .999, eps 1e-6, no bias correction | 85 %
     BERT | schedule | I | linear, 100 warm-up and 1000 total steps | 70 %

@@ -185,8 +185,8 @@ def test_settings_show_what_differs_and_what_is_not_certain(study):
 
 def test_what_is_no_setting_and_not_in_the_paper_has_a_line(study):
     rows = {row["setting"]: row for row in report.settings_table(study).numbers.to_dict("records")}
-    start = rows["no setting: start of the projections"]
-    assert (start["the paper's"], start["of"]) == ("not stated", "SFCNN14, MFCNN14")
+    head = rows["no setting: BERT's head"]
+    assert (head["the paper's"], head["of"]) == ("not stated", "BERT")
     assert rows["no setting: conditioning"]["is that certain?"] == "not confirmed: inferred (75 %)"
     assert {f"no setting: {fact}" for fact in captions.CHOICES} <= set(rows)
 
