@@ -77,7 +77,7 @@ def interquartile_mean(scores: np.ndarray) -> np.ndarray:
     return stats.trim_mean(scores, 0.25, axis=-2)
 
 
-def profile(scores: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+def profile(scores: np.ndarray, thresholds: Sequence[float] | np.ndarray) -> np.ndarray:
     """Share of the scores (..., rows, models) above each threshold -> (..., thresholds, models)."""
     return np.stack([(scores > threshold).mean(axis=-2) for threshold in thresholds], axis=-2)
 
