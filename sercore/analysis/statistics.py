@@ -528,13 +528,19 @@ def mixed_model(a: Sums, b: Sums, paired: bool = False, level: float = 1 - ALPHA
     scale = cells["answer"].std()
     with warnings.catch_warnings(record=True):
         warnings.simplefilter("always")
-        fitted = MixedLM.from_formula(
+        model = MixedLM.from_formula(
             "answer ~ ours",
             groups=np.ones(len(cells)),
             re_formula="0",
             vc_formula={name: f"0 + C({name})" for name in effects},
             data=cells.assign(answer=cells["answer"] / scale),
-        ).fit(method="powell")  # without derivatives: the others fail where a variance is 0, as it often is
+        )
+        try:
+            fitted = model.fit(
+                method="powell"
+            )  # without derivatives: others fail where a variance is 0, as it often is
+        except np.linalg.LinAlgError:  # of the library, at times, near a variance of 0
+            return Mixed(math.nan, math.nan, math.nan, math.nan, "no fit: singular matrix")
     estimate, error = scale * fitted.params["ours"], scale * fitted.bse["ours"]
     if not fitted.converged or not np.isfinite(error):
         return Mixed(float(estimate), math.nan, math.nan, math.nan, "did not converge")
