@@ -403,7 +403,7 @@ def crossed_difference(
 
     Each draw takes seeds of a, seeds of b and speakers, all with replacement, and a speaker counts as often for every
     seed (the pigeonhole bootstrap of Owen 2007, which errs on the wide side where speaker and seed interact). In a
-    simulation whose true difference is known, intervals at .95 held it in .93 to .97 of studies of 3 to 10 seeds and
+    simulation whose true difference is known, intervals at .95 held it in .93 to 1.00 of studies of 3 to 10 seeds and
     8 to 24 speakers.
 
     Args:
@@ -528,13 +528,19 @@ def mixed_model(a: Sums, b: Sums, paired: bool = False, level: float = 1 - ALPHA
     scale = cells["answer"].std()
     with warnings.catch_warnings(record=True):
         warnings.simplefilter("always")
-        fitted = MixedLM.from_formula(
+        model = MixedLM.from_formula(
             "answer ~ ours",
             groups=np.ones(len(cells)),
             re_formula="0",
             vc_formula={name: f"0 + C({name})" for name in effects},
             data=cells.assign(answer=cells["answer"] / scale),
-        ).fit(method="powell")  # without derivatives: the others fail where a variance is 0, as it often is
+        )
+        try:
+            fitted = model.fit(
+                method="powell"
+            )  # without derivatives: others fail where a variance is 0, as it often is
+        except np.linalg.LinAlgError:  # of the library, at times, near a variance of 0
+            return Mixed(math.nan, math.nan, math.nan, math.nan, "no fit: singular matrix")
     estimate, error = scale * fitted.params["ours"], scale * fitted.bse["ours"]
     if not fitted.converged or not np.isfinite(error):
         return Mixed(float(estimate), math.nan, math.nan, math.nan, "did not converge")
@@ -693,8 +699,11 @@ def speaker_scores(
         ValueError: as `sums` raises.
     """
     tables = []
-    for model, group in predictions.groupby("model", observed=True, sort=False):
-        by_speaker = sums(group[group["speaker"].notna()], metric, "speaker", runs, labels)
+    known = predictions[predictions["speaker"].notna()]
+    if known.empty:
+        return pd.DataFrame(columns=["model", "speaker", "score"])
+    for model, group in known.groupby("model", observed=True, sort=False):
+        by_speaker = sums(group, metric, "speaker", runs, labels)
         scores = by_speaker.score_present(by_speaker.values).mean(axis=1)
         tables.append(pd.DataFrame({"model": model, "speaker": by_speaker.clusters, "score": scores}))
     return pd.concat(tables, ignore_index=True)

@@ -386,3 +386,9 @@ def test_a_mixed_model_without_a_result_says_why(monkeypatch):
     failed = statistics.mixed_model(a, b)
     assert (failed.difference != 0, failed.note) == (True, "did not converge")
     assert math.isnan(failed.p)
+
+    def singular(*_, **__):
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    monkeypatch.setattr(statistics.MixedLM, "fit", singular)
+    assert statistics.mixed_model(a, b).note == "no fit: singular matrix"

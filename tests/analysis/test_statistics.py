@@ -56,7 +56,8 @@ def test_the_papers_test_agrees_with_scipy(seed):
     ours = statistics.compare_seeds(a, b)
     interval = expected.confidence_interval(0.95)
     assert ours == pytest.approx(
-        (a.mean() - b.mean(), *interval, expected.statistic, expected.df, expected.pvalue), abs=1e-9
+        (a.mean() - b.mean(), *interval, expected.statistic, expected.df, expected.pvalue, expected._standard_error),
+        abs=1e-9,
     )
 
 
