@@ -130,6 +130,18 @@ def _ratio(gap: float, error: float) -> float:
     return np.divide(gap, error, out=np.where(np.isnan(error), np.nan, np.copysign(np.inf, gap)), where=error > 0)
 
 
+def mean_interval(scores: Sequence[float], level: float = 1 - ALPHA) -> tuple[float, float]:
+    """The t-interval of the mean of one score a seed; NaN with fewer than two.
+
+    >>> [round(end, 2) for end in mean_interval([1, 2, 3])]
+    [-0.48, 4.48]
+    """
+    if len(scores) < 2:
+        return math.nan, math.nan
+    reach = float(stats.t.isf((1 - level) / 2, len(scores) - 1)) * float(stats.sem(scores))
+    return float(np.mean(scores)) - reach, float(np.mean(scores)) + reach
+
+
 def markers(scores: Mapping[str, Sequence[float]], alpha: float = ALPHA) -> dict[str, str]:
     """Marks of each model but the references, from its scores over seeds: `*` differs from cnn14, `†` from bert.
 

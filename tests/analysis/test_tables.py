@@ -7,9 +7,10 @@ import made_up
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from sercore import files
-from sercore.analysis import captions, comparisons, published, results, tables
+from sercore.analysis import captions, comparisons, published, results, statistics, tables
 from sercore.registry import METRICS, MODELS, SECTIONS, Metric
 from sercore.study import config
 
@@ -355,3 +356,15 @@ class TestTheRegistry:
         ours = results.Results(multitask.study, "pairs", own[own["target"] != "dominance"])
         assert set(ours.best["target"]) == {"arousal", "valence"}
         assert "highest toy CCC on the development utterances" in captions.best(ours)
+
+
+def test_intervals_are_those_of_the_mean_over_seeds(categories, multitask):
+    table = tables.intervals(categories, multitask)
+    row = table.numbers.query("model == 'bert' and target == 'arousal' and train_corpus == 'msp-podcast'").iloc[0]
+    scored = multitask.scores.query("partition == 'test' and train_corpus == test_corpus == 'msp-podcast'")
+    values = scored.query("model == 'bert' and target == 'arousal' and metric == 'ccc'")["score"]
+    low, high = stats.t.interval(0.95, len(values) - 1, values.mean(), stats.sem(values))
+    assert (row["low"], row["mean"], row["high"]) == pytest.approx((low, values.mean(), high))
+    assert "[" in table.frame.iloc[0, 0]
+    assert set(table.numbers["section"]) == {"categories", "multitask"}
+    assert np.isnan(statistics.mean_interval([0.5])).all()
