@@ -232,9 +232,9 @@ def judge(parts: Sequence[Part], lookup: Lookup) -> list[Finding]:
     against = CORRECTIONS[plan.correction]([math.nan if weight is None else weight.against for weight in weights])
     findings = []
     for (left, right), test, weight, p in zip(sides, tests, weights, against, strict=True):
-        verdict = OPEN
         if test is None or weight is None:
-            findings.append(Finding(verdict, left, right, None, False, math.nan, math.nan))
+            comparison, paired = test or (None, False)
+            findings.append(Finding(OPEN, left, right, comparison, paired, math.nan, math.nan))
             continue
         comparison, paired = test
         verdict = HOLDS if weight.shown else FAILS if p < plan.alpha else CONSISTENT if weight.agrees else OPEN

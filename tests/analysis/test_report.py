@@ -159,8 +159,8 @@ def test_verdicts_are_counted_by_claim():
     numbers = {"claim": ["1", "2", "2", "3"], "verdict": ["holds", "holds", "does not hold", "cannot tell"]}
     table = pd.DataFrame(numbers)
     counted = report.count_verdicts({"table 1": table, "table 2": table[:1]})
-    assert counted.frame.loc["table 1"].tolist() == ["1", "1", "1", "3"]
-    assert counted.frame.loc["together"].tolist() == ["2", "1", "1", "4"]
+    assert counted.frame.loc["table 1"].tolist() == ["1", "0", "1", "1", "3"]
+    assert counted.frame.loc["together"].tolist() == ["2", "0", "1", "1", "4"]
 
 
 def test_counts_of_verdicts_are_the_same_from_files_and_from_results(study, tmp_path):
