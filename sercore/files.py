@@ -22,17 +22,13 @@ from typing import Any
 import pandas as pd
 import yaml
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows has none
-    fcntl = None  # type: ignore[assignment]  # lock() takes a system without it for one without locks
 
 PARAMETERS = "parameters.yaml"
 PREDICTIONS = "predictions.parquet"  # written last: its presence means that the run is complete
-TRANSCRIPT_SHIFT = (
-    "transcript_shift.parquet"  # predictions of a run's models for other transcripts than they were trained with
-)
-RESIDUALS = "residuals.parquet"  # of a run that reads others: likewise
+RESIDUALS = "residuals.parquet"  # of a run that reads others: also written last
+TRANSCRIPT_SHIFT = "transcript_shift.parquet"  # predictions of a run's models with other transcripts than in training
 PROVENANCE = "provenance.json"
 HISTORY = "history.csv"
 NOTEBOOK = "notebook.ipynb"
@@ -150,20 +146,24 @@ def lock(path: Path, wait: Callable[[], None] | None = None) -> Iterator[tuple[i
     # not the package filelock: it unlocks the file when the block ends, and so for those too who inherited the lock
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as opened:
-        while True:
-            try:
-                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                descriptors: tuple[int, ...] | None = (opened.fileno(),)
-            except BlockingIOError:
-                if wait is not None:
-                    wait()
-                    time.sleep(SECONDS_BETWEEN_TRIES)
-                    continue
-                descriptors = None
-            except (OSError, AttributeError):  # a file system without locks; a system without fcntl
-                descriptors = ()
-            break
-        yield descriptors
+        yield _descriptors(opened.fileno(), wait)
+
+
+def _descriptors(descriptor: int, wait: Callable[[], None] | None) -> tuple[int, ...] | None:
+    """What `lock` yields for the open file `descriptor`."""
+    if sys.platform == "win32":
+        return ()
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return (descriptor,)
+        except BlockingIOError:
+            if wait is None:
+                return None
+        except OSError:  # a file system without locks
+            return ()
+        wait()
+        time.sleep(SECONDS_BETWEEN_TRIES)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -109,7 +109,7 @@ def _of_categories(name: str, target: Tensor, outputs: int) -> Objective:
 
 
 def _of_dimensions(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[str, Tensor, int], Objective]:
-    """What makes the objective of a `loss` of ratings."""
+    """A function that makes the objective of a `loss` of ratings, for OBJECTIVES."""
 
     def make(name: str, target: Tensor, outputs: int) -> Objective:
         _check_target(name, target, outputs, (len(target), outputs), "float32 ratings")
@@ -119,7 +119,7 @@ def _of_dimensions(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[str, T
 
 
 OBJECTIVES = {"categories": _of_categories, "mse": _of_dimensions(mse_loss), "ccc": _of_dimensions(ccc_loss)}
-"""Name in a section's record -> what makes the objective of a training set's target.
+"""Name in a section's record -> function (name, target of the training set, outputs) that makes the objective.
 
 A new loss is a function and an entry, `"mine": _of_dimensions(mine_loss)`; to train with it, name it as the `objective`
 of a section in the registry.

@@ -47,7 +47,7 @@ class Registry(Generic[Spec], Mapping[str, Spec]):
         return spec
 
     def remove(self, name: str) -> None:
-        """Take back what `add` did."""
+        """Remove the record `name`, as a test does that has added one."""
         del self._specs[name]
 
     def find(self, name: str) -> Spec:

@@ -51,11 +51,11 @@ class TextSettings:
     """The text encoder whose token embeddings are averaged (section 3), and which is fine-tuned as `bert`."""
 
     encoder: str = _setting(
-        "bert-base-uncased", "Hugging Face id, local folder, or a name of features.EMBEDDED_ENCODERS"
+        "bert-base-uncased", "Hugging Face id, local folder, or a name of features.hub.EMBEDDED_ENCODERS"
     )
     tokens: int = _setting(128, "longest transcript [tokens]; what is longer is cut", "from memory")
     transcripts: str = _setting(OWN, "own: the corpus's; empty: none at all; or one of its other_transcripts, by name")
-    corruption: float = _setting(0.0, "share of their words that are made wrong, see corruption.corrupt")
+    corruption: float = _setting(0.0, "share of their words that are made wrong, see transcripts.corrupt")
     shuffled: bool = _setting(False, "whether each utterance gets the transcript of another one")
     standardised: bool = _setting(
         False, "whether embeddings get mean 0 and deviation 1 over the training utterances", "not stated"
@@ -64,7 +64,7 @@ class TextSettings:
     def __post_init__(self) -> None:
         if self.tokens < 3:
             raise ValueError(
-                f"tokens is {self.tokens}; a transcript needs room for at least one token between its two marks"
+                f"tokens is {self.tokens}; a transcript needs room for at least one token between its two special ones"
             )
         if not 0 <= self.corruption <= 1:
             raise ValueError(f"corruption is {self.corruption}; expected a share of the words, 0 to 1")
@@ -202,7 +202,7 @@ def build(kind: type[Settings], values: Mapping[str, Any], base: Settings | None
 
 
 def _typed(owner: str, name: str, value: Any, kind: Any) -> Any:
-    """`value` if it fits the annotation `kind`; an int becomes a float where one is asked for."""
+    """`value` if it fits the annotation `kind`; an int becomes a float where that is expected."""
     if kind in (float, float | None) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     ok = isinstance(value, kind) and not (isinstance(value, bool) and kind not in (bool, bool | None))
@@ -214,7 +214,7 @@ def _typed(owner: str, name: str, value: Any, kind: Any) -> Any:
 def training(model: str, values: Mapping[str, Any]) -> TrainingSettings:
     """How `model` is trained: the paper's settings for it, with `values` in their place.
 
-    Models that the paper does not have are trained as its record in the registry says.
+    Its record in the registry says whether it is trained as CNN14 or fine-tuned; so it does for models of ours.
     """
     spec = trained_model(model)
     base = TrainingSettings() if spec.trained_as == "cnn14" else TrainingSettings.fine_tuning()

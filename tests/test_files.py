@@ -77,6 +77,17 @@ def test_a_process_is_alive_until_it_has_ended():
     assert not files.process_alive(0)
 
 
+def test_where_there_are_no_locks_the_block_runs_without(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(files.sys, "platform", "win32")
+        with files.lock(tmp_path / "x.lock") as descriptors:
+            assert descriptors == ()
+    with monkeypatch.context() as patch:  # a file system without locks
+        patch.setattr(files.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError("not supported")))
+        with files.lock(tmp_path / "x.lock") as descriptors:
+            assert descriptors == ()
+
+
 def test_a_lock_is_held_until_every_process_that_inherited_it_has_ended(tmp_path):
     path = tmp_path / "x.lock"
     with files.lock(path) as descriptors:

@@ -81,10 +81,7 @@ def study(tmp_path_factory):
     for run in study.runs:
         places = {"corpora": study.corpora, "folder": str(run.folder), "cache": str(folder / "cache")}
         defined = experiment.define("toy-section", folds=["s0"], text={}, **places, **run.parameters)
-        data = experiment.load(defined)
-        for split in experiment.folds(defined, data):
-            list(experiment.fit(defined, data, split))
-        experiment.finish(defined, data)
+        experiment.run(defined, experiment.load(defined))
     yield study
     for records, record in RECORDS:
         records.remove(record.name)

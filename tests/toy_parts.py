@@ -22,13 +22,13 @@ class MeanSpectrum(nn.Module):
         self.output = nn.Linear(mels, outputs)
         initialise(self.output, generator)
 
-    def forward(self, logmel, frames, text=None) -> Output:  # noqa: ARG002  (what CNN14 takes)
+    def forward(self, logmel, frames, text=None) -> Output:  # noqa: ARG002 -- what CNN14 takes
         real = torch.arange(logmel.shape[1], device=logmel.device) < frames[:, None]
         mean = (logmel * real[:, :, None]).sum(1) / frames[:, None] / 100  # (batch, mels)
         return Output(self.output(mean), mean)
 
 
-def arguments(experiment, source) -> dict:  # noqa: ARG001
+def arguments(experiment, source) -> dict:  # noqa: ARG001 -- what every model's function takes
     return {"outputs": experiment.outputs, "mels": experiment.features.mels}
 
 

@@ -49,6 +49,19 @@ HISTORY_COLUMNS = (  # of a run's history; the other columns of a table of histo
 )
 SIMULATED = "simulated speech"  # how it is marked on a picture
 MARK: dict[str, Any] = {"color": "#B3001B", "fontsize": 14, "weight": "bold"}
+MOST_RECORDINGS = 6  # over time, below each other
+RECORDING_SIZE = (11.0, 3.6)  # of the panel of a recording over time [inches]
+TARGET_COLOURS = {
+    "angry": "#D55E00",
+    "happy": "#E69F00",
+    "neutral": "#999999",
+    "sad": "#0072B2",
+    "arousal": "#D55E00",
+    "valence": "#009E73",
+    "dominance": "#0072B2",
+}  # Okabe and Ito's palette; other classes take what follows
+OTHER_COLOURS = ("#CC79A7", "#56B4E9", "#F0E442", "#009E73", "#000000", "#7F3C8D", "#80BA5A")
+MARKERS = "osD^vPX*<>h"  # beside the colours
 STYLE = {
     "font.size": 15,
     "axes.titlesize": 16,
@@ -380,37 +393,22 @@ def _pair(corpora: tuple[str, str]) -> str:
     return " → ".join(registry.CORPORA.label(name) for name in corpora)
 
 
-MOST = 6  # recordings in one figure
-SIZE = (11.0, 3.6)  # of a recording's panel [inches]
-COLOURS = {
-    "angry": "#D55E00",
-    "happy": "#E69F00",
-    "neutral": "#999999",
-    "sad": "#0072B2",
-    "arousal": "#D55E00",
-    "valence": "#009E73",
-    "dominance": "#0072B2",
-}  # Okabe and Ito's palette; other classes take what follows
-OTHERS = ("#CC79A7", "#56B4E9", "#F0E442", "#009E73", "#000000", "#7F3C8D", "#80BA5A")
-MARKERS = "osD^vPX*<>h"  # beside the colours
-
-
 def plot_over_time(predictions: pd.DataFrame) -> Figure:
     """Probability of each class, or rating of each dimension, over the seconds of each recording, a panel each.
 
-    `predictions` is a table of inference.predictor.Predictor with windows: a point stands in the middle of its window.
-    Rows with an error are left out, and a model of simulated speech is marked as one. Raises ValueError where no row is
-    left, and for more than 6 recordings.
+    `predictions` is what inference.predictor.Predictor returns with windows: a point stands in the middle of its
+    window. Rows with an error are left out, and a model of simulated speech is marked as one. Raises ValueError where
+    no row is left, and for more than MOST_RECORDINGS.
     """
     rows = predictions[predictions["error"].isna()]
-    files = list(rows["file"].unique())
-    if not files or len(files) > MOST:
-        raise ValueError(f"predictions of {len(files)} recordings to draw; expected 1 to {MOST}")
+    recordings = list(rows["file"].unique())
+    if not recordings or len(recordings) > MOST_RECORDINGS:
+        raise ValueError(f"predictions of {len(recordings)} recordings to draw; expected 1 to {MOST_RECORDINGS}")
     trained_on = first(rows["trained_on"].unique())
     mark = MARK if SIMULATED in trained_on else {"fontsize": 12}
-    with drawing(1, len(files), SIZE, simulated=False) as (figure, axes):
-        for axis, file in zip(axes[:, 0], files, strict=True):
-            _draw(axis, rows[rows["file"] == file])
+    with drawing(1, len(recordings), RECORDING_SIZE, simulated=False) as (figure, axes):
+        for axis, file in zip(axes[:, 0], recordings, strict=True):
+            _plot_recording(axis, rows[rows["file"] == file])
             axis.set_title(_shown(file), loc="left")
         axes[-1, 0].set_xlabel("seconds")
         axes[0, 0].legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
@@ -423,17 +421,18 @@ def save_over_time(figure: Figure, path: Path) -> None:
     files.write_bytes(path, picture(figure, path.suffix[1:]))
 
 
-def _draw(axis: Axes, rows: pd.DataFrame) -> None:
+def _plot_recording(axis: Axes, rows: pd.DataFrame) -> None:
+    """One panel of `plot_over_time`."""
     middle = (rows["start"] + rows["end"]) / 2
-    classes = probability_columns(rows)
-    names = classes or [name for name in DIMENSIONS if name in rows]
-    rest = iter(OTHERS)
+    probabilities = probability_columns(rows)
+    names = probabilities or [name for name in DIMENSIONS if name in rows]
+    rest = iter(OTHER_COLOURS)
     for column, marker in zip(names, MARKERS, strict=False):
         name = column.removeprefix(PROBABILITY)
-        colour = COLOURS.get(name) or next(rest)
+        colour = TARGET_COLOURS.get(name) or next(rest)
         axis.plot(middle, rows[column], color=colour, marker=marker, markersize=5, linewidth=1.8, label=name)
     axis.set_xlim(rows["start"].min(), rows["end"].max())
-    if classes:
+    if probabilities:
         axis.set_ylim(0, 1)
         axis.set_ylabel("probability")
     else:

@@ -52,8 +52,8 @@ def compare_seeds(scores_a: Sequence[float], scores_b: Sequence[float]) -> Compa
     """The paper's test (sections 5, 6.1): Student's two-sided t-test of one score a seed, variances pooled.
 
     Zero variance on both sides: equal means give t 0 and p 1, others an infinite t and p 0, with an interval of no
-    width. Fewer than two scores on either side,
-    or a score that is NaN: t, p and interval are NaN. Raises ValueError where a side is empty.
+    width. Fewer than two scores on either side, or a score that is NaN: t, p and interval are NaN. Raises ValueError
+    where a side is empty.
 
     >>> round(compare_seeds([1, 2, 3], [2, 3, 4]).p, 3)
     0.288
@@ -257,8 +257,12 @@ class Sums:
 
     def score_present(self, values: np.ndarray) -> np.ndarray:
         """`score`, but a UAR is over the classes that occur: for a single speaker, who seldom has them all."""
-        of_counts = METRICS[self.metric].of_counts
-        return self._of_moments(values) if of_counts is None else of_counts(*np.split(values, 2, axis=-1))
+        spec = METRICS[self.metric]
+        if spec.of_counts is not None:
+            return spec.of_counts(*np.split(values, 2, axis=-1))
+        if spec.of_moments is not None:
+            return spec.of_moments(self._moments(values))
+        raise _no_sums(self.metric)
 
     def resampled(self, weights: np.ndarray) -> np.ndarray:
         """The metric, averaged over runs, where each cluster counts `weights` (draws, clusters) times -> (draws,)."""
@@ -308,9 +312,7 @@ class Sums:
     def _seed_of_runs(self) -> pd.Index:
         return self.runs.get_level_values("seed") if "seed" in self.runs.names else pd.RangeIndex(len(self.runs))
 
-    def _of_moments(self, values: np.ndarray) -> np.ndarray:
-        of_moments = METRICS[self.metric].of_moments
-        assert of_moments is not None  # `sums` makes none of other metrics
+    def _moments(self, values: np.ndarray) -> metrics.Moments:
         count = values[..., :1]
         means = np.divide(values[..., 1:], count, out=np.full(values[..., 1:].shape, np.nan), where=count > 0)
         truth, prediction, truth_square, prediction_square, product = np.moveaxis(means, -1, 0)
@@ -319,7 +321,7 @@ class Sums:
             variance = square - mean**2
             variances.append(np.where(variance > ROUNDING * square, variance, 0.0))
         gap = prediction - truth
-        return of_moments(metrics.Moments(count[..., 0], gap, variances[0], variances[1], product - truth * prediction))
+        return metrics.Moments(count[..., 0], gap, variances[0], variances[1], product - truth * prediction)
 
 
 def bootstrap_interval(
@@ -337,7 +339,7 @@ def bootstrap_interval(
     Clusters are drawn with replacement; the interval spans the percentiles of the scores, taken further out where
     clusters are few (`tails`). In a simulation, where speakers differ by half the truth's spread, intervals at .95 held
     the true score in .90 to .92 of samples of 30 speakers, .83 to .92 of 10, .54 to .84 of 4: with few speakers they
-    are too narrow.
+    are too narrow. (Simulated once; no command here repeats it.)
 
     Args:
         predictions: of one model, target, partition and pair of corpora.
@@ -583,7 +585,7 @@ def sums(
     """
     spec = METRICS.find(metric)
     if not spec.resampled:
-        raise ValueError(f"metric '{metric}' has neither of_moments nor of_counts, so it cannot be resampled")
+        raise _no_sums(metric)
     for column in ONE_OF_EACH:
         if column in predictions and predictions[column].nunique(dropna=False) > 1:
             values = predictions[column].unique()
@@ -631,6 +633,10 @@ def cluster_names(predictions: pd.DataFrame, cluster: str = "speaker") -> pd.Ser
     return (
         names.where(names.notna(), "utterance " + predictions["utterance"].astype(str)) if names.isna().any() else names
     )
+
+
+def _no_sums(metric: str) -> ValueError:
+    return ValueError(f"metric '{metric}' has neither of_moments nor of_counts, so it cannot be resampled")
 
 
 def resample(

@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print(
-            f"\nsercore {args.command}: interrupted; what is complete is kept, the same command goes on",
+            f"\nsercore {args.command}: interrupted; what is complete is kept, run the same command again to go on",
             file=sys.stderr,
         )
         return 130

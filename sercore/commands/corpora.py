@@ -12,7 +12,6 @@ import yaml
 
 from sercore import files
 from sercore.commands import progress, seconds, transcripts
-from sercore.registry import CORPORA
 from sercore.schema import PARTITIONS
 from sercore.study import config
 
@@ -60,9 +59,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     table.set_defaults(do=_table)
 
     check = commands.add_parser("check", help="read a corpus and print its summary, defects included")
-    check.add_argument("name", help=f"{', '.join(CORPORA)}; any name with --reader")
-    check.add_argument("root", help="the release's folder, or the table")
-    check.add_argument("--reader", help=f"how a corpus with a name of its own is read: {', '.join(CORPORA)}")
+    transcripts.add_corpus(check)
     check.add_argument("--transcripts", help="a CSV of transcripts (utterance, transcript) for a release that has none")
     check.add_argument("--scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help="lowest and highest rating")
     check.add_argument(

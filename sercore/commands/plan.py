@@ -57,16 +57,17 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _plan(args: argparse.Namespace) -> int:
     study = progress.with_defaults(config.load(args.parameters))
     works = costs.works(study)
-    models = sorted({str(run.parameters.get("model")) for run in study.runs if works[run.key]}, key=MODELS.position)
+    trained = {str(run.parameters.get("model")) for run in study.runs if works[run.key]}
+    models = sorted(sorted(trained), key=MODELS.position)
     speeds = _measured(args.throughput, study, models) if args.throughput else _assumed(args, models)
     seconds = costs.planned(study, speeds.rates)
     runs, trainings, spent = Counter[str](), Counter[str](), defaultdict[str, float](float)
     for run in study.runs:
         work = works[run.key]
-        trained = work.trainings if work else 0
+        times = work.trainings if work else 0
         for group in (run.section, f"study {study.name}", *([f"model {run.parameters.get('model')}"] if work else [])):
             runs[group] += 1
-            trainings[group] += trained
+            trainings[group] += times
             spent[group] += seconds[run.key] / 3600
     for group in (*dict.fromkeys(run.section for run in study.runs), f"study {study.name}"):
         print(f"{group}: {runs[group]} runs, {trainings[group]} trainings, {spent[group]:,.1f} {speeds.unit}")

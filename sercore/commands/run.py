@@ -83,7 +83,7 @@ def perform(study: config.Study, only: Collection[tuple[str, str]], args: argpar
         with progress.followed(study, leave=False) if todo and sys.stderr.isatty() else nullcontext():
             for outcome in execute(study, cluster, only=only, retries=args.retries, patience=args.patience):
                 counted = not outcome.name.startswith(CACHES)
-                outcomes[outcome.state] += counted or outcome.state == "failed"
+                outcomes[outcome.state] += counted  # runs alone: those that wait for a cache that failed fail too
                 _print_outcome(outcome, f"[{outcomes.total()}/{len(only)}]" if counted else "[caches]")
         if not outcomes["failed"] and all(run.complete for run in study.runs):
             for outcome in analyse(study, cluster):
@@ -93,7 +93,7 @@ def perform(study: config.Study, only: Collection[tuple[str, str]], args: argpar
         elif study.analysis:
             print("analysis notebooks wait until every run of the study is complete")
         if outcomes["failed"]:
-            print(f"why: {study.folder}/*/*/{files.FAILURE}; the same command executes what has failed again")
+            print(f"why: {study.folder}/*/*/{files.FAILURE}; once that is mended, the same command executes them again")
     if outcomes["complete"] + outcomes["failed"] + analysed["complete"] + analysed["failed"] == 0:
         print(f"\nnothing to do: every run and analysis of study {study.name} is complete ({seconds(start)})")
     else:

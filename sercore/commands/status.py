@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 from datetime import datetime
+from functools import partial
 
 import pandas as pd
 
@@ -124,10 +125,11 @@ def describe(study: config.Study, table: pd.DataFrame, workers: int | None = Non
         each = rows["state"].value_counts()
         lines.append(f"{section}: {', '.join(f'{each.get(name, 0)} {name}' for name in STATES)}, of {len(rows)}")
     runs = dict(zip(table.index, study.runs, strict=True))
-    for state, describe_run in (("running", _running), ("failed", _failed)):
+    describe_running = partial(_running, measured=left is not None)
+    for state, describe_run in (("running", describe_running), ("failed", _failed)):
         rows = table[table["state"] == state]
         for index, row in rows.head(MOST).iterrows():
-            lines += describe_run(row, runs[index], left is not None)
+            lines += describe_run(row, runs[index])
         if len(rows) > MOST:
             lines.append(f"  ... and {len(rows) - MOST} more {state}")
     blocked = table[(table["state"] == "waiting") & table["cause"].str.endswith("failed")]
@@ -149,7 +151,7 @@ def _running(row: pd.Series, run: config.Run, measured: bool) -> list[str]:
     return lines
 
 
-def _failed(row: pd.Series, run: config.Run, measured: bool) -> list[str]:  # noqa: ARG001 - as _running
+def _failed(row: pd.Series, run: config.Run) -> list[str]:
     """A failed run: its cause, its time, and the cell that failed."""
     record = progress.failure(run) or {}
     lines = [f"  failed {row.section}/{row.run}: {row.cause}"]

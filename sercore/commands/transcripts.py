@@ -12,6 +12,7 @@ from sercore import files
 from sercore.commands import progress, seconds
 from sercore.corpora import transcripts
 from sercore.features.hub import ENGINE, LANGUAGE
+from sercore.registry import CORPORA
 
 if TYPE_CHECKING:
     from sercore.corpora import Corpus
@@ -23,7 +24,7 @@ GROUPS = ("emotion", "gender", "style", "speaker", "partition", "confidence")
 def add(commands: argparse._SubParsersAction) -> None:
     """Register the commands of this module."""
     transcribe = commands.add_parser("transcribe", help="recognise the speech of a corpus")
-    _add_corpus(transcribe)
+    add_corpus(transcribe)
     transcribe.add_argument(
         "--model",
         default=ENGINE,
@@ -32,19 +33,21 @@ def add(commands: argparse._SubParsersAction) -> None:
         f"(default: {ENGINE})",
     )
     transcribe.add_argument("--beam", type=int, default=1, help="hypotheses that are followed at a time (default: 1)")
-    transcribe.add_argument("--language", default=LANGUAGE, help="of the speech, for a model of several (default: en)")
+    transcribe.add_argument(
+        "--language", default=LANGUAGE, help="of the speech, for a model of several (default: %(default)s)"
+    )
     transcribe.add_argument("--workers", type=int, help="utterances at a time (default: one a core)")
     transcribe.add_argument("--output", help=f"the CSV (default: {TRANSCRIPTS}/NAME.csv, of another model NAME-MODEL)")
     transcribe.set_defaults(do=_transcribe)
 
     rates = commands.add_parser("wer", help="word error rate of a corpus's transcripts, by emotion and by speaker")
-    _add_corpus(rates)
+    add_corpus(rates)
     rates.add_argument(
-        "--heard", dest="recognised", help=f"the CSV of recognised transcripts (default: {TRANSCRIPTS}/NAME.csv)"
+        "--recognised", "--heard", help=f"the CSV of recognised transcripts (default: {TRANSCRIPTS}/NAME.csv)"
     )
     rates.add_argument(
+        "--reference",
         "--said",
-        dest="reference",
         help="the CSV of reference transcripts (default: the corpus's own; of an embedded corpus, its sentences)",
     )
     rates.add_argument(
@@ -59,10 +62,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     rates.set_defaults(do=_rates)
 
 
-def _add_corpus(command: argparse.ArgumentParser) -> None:
-    command.add_argument("name", help="iemocap, msp-podcast, table or audformat; any name with --reader")
+def add_corpus(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of `command` that name a corpus and say how it is read."""
+    command.add_argument("name", help=f"{', '.join(CORPORA)}; any name with --reader")
     command.add_argument("root", help="the release's folder, or the table")
-    command.add_argument("--reader", help="table or audformat, for a corpus with a name of its own")
+    command.add_argument("--reader", help=f"how a corpus with a name of its own is read: {', '.join(CORPORA)}")
 
 
 def _read(args: argparse.Namespace) -> "Corpus":
@@ -148,10 +152,9 @@ def _reference(args: argparse.Namespace, corpus: "Corpus") -> tuple[pd.Series, s
     if corpus.utterances["transcript"].notna().any():
         return corpus.utterances["transcript"], "the corpus's own transcripts"
     if corpus.simulated:
-        return ids.map(
-            synthetic.reference_transcripts(corpus.root)
-        ), "the sentences that the corpus was synthesised from"
-    raise ValueError(f"{corpus.root} has no transcripts of its own; name a CSV of reference transcripts with --said")
+        reference = ids.map(synthetic.reference_transcripts(corpus.root))
+        return reference, "the sentences that the corpus was synthesised from"
+    raise ValueError(f"{corpus.root} has no transcripts of its own; name a CSV of them with --reference")
 
 
 def _for_print(table: pd.DataFrame) -> pd.DataFrame:

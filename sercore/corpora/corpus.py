@@ -45,9 +45,8 @@ class Corpus:
     utterances: pd.DataFrame  # the utterance table, see schema.UTTERANCE_COLUMNS
     findings: tuple[Finding, ...]
     simulated: bool
-    other_transcripts: Mapping[str, Path] = field(
-        default_factory=dict
-    )  # name -> CSV, see transcripts.apply_transcripts
+    other_transcripts: Mapping[str, Path] = field(default_factory=dict)
+    """Name -> CSV, see transcripts.apply_transcripts."""
 
     @cached_property
     def fingerprint(self) -> dict[str, str]:

@@ -160,8 +160,7 @@ def read_labels(release: Release) -> tuple[pd.DataFrame, Path]:
     The consensus CSV, or the JSON, or labels.txt; whatever the file lacks comes from Partitions.txt and
     Speaker_ids.txt. Raises ValueError, naming the file, where it cannot be read or lacks a column.
     """
-    source = release.one("csv") or release.one("json") or release.one("txt")
-    assert source is not None  # survey has seen to it
+    source = next(path for kind in ("csv", "json", "txt") if (path := release.one(kind)) is not None)
     reader = {".csv": _read_csv, ".json": _read_json, ".txt": _read_txt}[source.suffix.lower()]
     cells = reader(source)
     absent = [column for column in NEEDED if column not in cells]

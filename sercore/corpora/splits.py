@@ -193,10 +193,10 @@ def speaker_leakage(split: Split, utterances: pd.DataFrame) -> list[str]:
 def overlap(split: Split, utterances: pd.DataFrame) -> pd.DataFrame:
     """Speakers, dialogs and transcripts that two partitions of `split` share, one row for each pair.
 
-    Columns: `partition` and `seen_in`, the two partitions; the number of `speakers`, `dialogs` and `transcripts` (the
-    same words, whatever case and punctuation) in both; the number of `turns` of `partition` whose transcript is in
-    both, and their `share` of it. What is missing or empty is not shared. Under leave-one-speaker-out, test and
-    development share their dialogs by design: two people talk with each other.
+    Columns: `partition`, and `seen_in`, one before it in the order of PARTITIONS; the number of `speakers`, `dialogs`
+    and `transcripts` (the same words, whatever case and punctuation) in both; the number of `turns` of `partition`
+    whose transcript is in both, and their `share` of it. What is missing or empty is not shared. Under
+    leave-one-speaker-out, test and development share their dialogs by design: two people talk with each other.
     """
     homes = _homes(split, utterances)
     homes["words"] = homes["transcript"].map(lambda text: " ".join(words(text)), na_action="ignore")

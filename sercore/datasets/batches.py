@@ -56,7 +56,8 @@ class Dataset(ABC):
     def __init__(self, packed: Packed, utterances: pd.DataFrame, target: Tensor) -> None:
         """Features of `utterances` (rows of the utterance table), in their order; `target` has a row for each.
 
-        Raises ValueError for an empty table, one target too many or few, and an utterance without features.
+        Raises ValueError for an empty table, one target too many or few, a target that is not finite, and an
+        utterance without features.
         """
         if not len(utterances):
             raise ValueError("no utterances; expected at least one: is a partition or class empty?")

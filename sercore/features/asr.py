@@ -156,13 +156,13 @@ class _Ctc(_Transformers):
 def _load_transformers(folder: str, beam: int, language: str) -> _Engine:
     """The model in `folder` with its weights. Raises ValueError where it is no recogniser, or not a whole one."""
     from transformers import AutoConfig, AutoModelForCTC, AutoModelForSpeechSeq2Seq
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CTC_MAPPING_NAMES as SPELLERS
-    from transformers.models.auto.modeling_auto import MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES as WRITERS
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CTC_MAPPING_NAMES as CTC
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES as SEQUENCE
 
     kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
-    if kind not in WRITERS and kind not in SPELLERS:
+    if kind not in SEQUENCE and kind not in CTC:
         raise ValueError(f"{folder} holds a model of type '{kind}', which recognises no speech")
-    auto, recogniser = (AutoModelForSpeechSeq2Seq, _SequenceToSequence) if kind in WRITERS else (AutoModelForCTC, _Ctc)
+    auto, recogniser = (AutoModelForSpeechSeq2Seq, _SequenceToSequence) if kind in SEQUENCE else (AutoModelForCTC, _Ctc)
     with quiet_transformers():  # absent weights are an error below
         model, report = auto.from_pretrained(folder, local_files_only=True, output_loading_info=True)
     absent = sorted(name for name in report["missing_keys"] if not name.endswith(NEVER_SAVED))

@@ -11,6 +11,7 @@ import torchaudio
 from jaxtyping import Float
 from torch import Tensor
 
+from sercore.corpora.headers import STREAMED
 from sercore.schema import first
 from sercore.settings import FeatureSettings
 
@@ -19,7 +20,6 @@ LEAST_FRAMES = 32  # CNN14 halves time five times
 LEAST_POWER = 1e-10
 FLOOR = -100.0  # LEAST_POWER as a level: digital silence [dB]
 CUT_OFF = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)  # libsndfile, of a file that ends early
-STREAMED = 0x7FFF_0000  # a length said to be this long was written by a program that did not know it [bytes]
 
 
 class AudioError(ValueError):

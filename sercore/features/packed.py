@@ -71,7 +71,7 @@ class Embeddings(Packed):
 
 
 class Tokens(Packed):
-    """Token ids: array (tokens,) int32, each utterance's with its two marks."""
+    """Token ids: array (tokens,) int32, each utterance's with its two special tokens."""
 
 
 class Waveforms(Packed):
@@ -109,7 +109,7 @@ class CacheEntry(Generic[Kind]):
 
 
 def fetch(task: CacheEntry[Kind], folder: Path, wait: Callable[[], None]) -> Kind:
-    """What `task` asks for, from a folder below `folder`, computed where it is not there.
+    """The rows of `task`, from a folder below `folder`, computed where they are not there.
 
     Of several processes one computes and the others `wait()`, then read. Raises ValueError naming what is wrong with
     the utterances that cannot be computed, after the rows of the others were kept for the next time.
@@ -129,7 +129,7 @@ def fetch(task: CacheEntry[Kind], folder: Path, wait: Callable[[], None]) -> Kin
 
 
 def _open(kind: type[Kind], place: Path) -> Kind | None:
-    """What lies in `place`; None where that is nothing, or not the whole."""
+    """The entry in `place`; None where there is none, or not all of it."""
     if not all((place / name).is_file() for name in (ROWS, INDEX, ABOUT)):
         return None
     if (place / ROWS).stat().st_size != files.read_json(place / ABOUT)["bytes"]:

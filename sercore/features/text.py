@@ -26,9 +26,9 @@ def load_encoder(encoder: str) -> "transformers.PreTrainedModel":
 class TextEncoder:
     """A frozen BERT-type encoder: a transcript's embedding is the mean of its tokens' vectors in the last layer.
 
-    The mean is over all real tokens, the two marks ([CLS] and [SEP]) included and padding left out. So the empty
-    transcript has an embedding too, that of the two marks alone; a missing transcript is taken as empty. A transcript
-    is cut at `settings.tokens` tokens, marks included.
+    The mean is over all real tokens, the two special ones ([CLS] and [SEP]) included and padding left out. So the empty
+    transcript has an embedding too, that of these two alone; a missing transcript is taken as empty. A transcript is
+    cut at `settings.tokens` tokens, special ones included.
     """
 
     def __init__(self, settings: TextSettings, device: str | torch.device = "cpu") -> None:
@@ -57,7 +57,7 @@ class TextEncoder:
         return model.requires_grad_(False).to(self.device)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, marks included, at most settings.tokens."""
+        """Token ids of each text, special ones included, at most settings.tokens."""
         cut = {"truncation": True, "max_length": self.settings.tokens}
         return self.tokenizer(list(texts), **cut)["input_ids"] if texts else []
 

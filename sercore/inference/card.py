@@ -201,12 +201,9 @@ def _results(trained: Trained, predictions: pd.DataFrame) -> pd.DataFrame:
     for row in table[shown].itertuples():
         part = test[(test["test_corpus"] == row.test_corpus) & (test["target"] == row.target)]
         low, high = _interval(part, row.metric, row.test_corpus == trained.corpus, labels)
-        counts = {"utterances": row.utterances, "speakers": part["speaker"].nunique()}
+        speakers, simulated = part["speaker"].nunique(), bool(part["simulated"].all())
         rows.append(
-            {
-                **{name: getattr(row, name) for name in ("test_corpus", "target", "metric", "score")},
-                **{"low": low, "high": high, **counts, "simulated": bool(part["simulated"].all())},
-            }
+            (row.test_corpus, row.target, row.metric, row.score, low, high, row.utterances, speakers, simulated)
         )
     columns = ["test_corpus", "target", "metric", "score", "low", "high", "utterances", "speakers", "simulated"]
     return pd.DataFrame(rows, columns=columns)

@@ -51,7 +51,7 @@ def export(run: str | Path, folder: str | Path, onnx: bool = False) -> Path:
         FileExistsError: There is something in `folder`.
         FileNotFoundError: As artifact.read.
         EncoderError: The text encoder, whose fingerprint is recorded, is not there.
-        ValueError: As artifact.read; `run` was exported already; as `write_onnx`.
+        ValueError: As artifact.read; `run` was exported already; with `onnx`, a speech encoder, and as `write_onnx`.
         ModuleNotFoundError: As `write_onnx`.
     """
     folder, trained = files.resolve(folder), artifact.read(run)
@@ -81,7 +81,7 @@ def export(run: str | Path, folder: str | Path, onnx: bool = False) -> Path:
 
 
 def write_onnx(model: Cnn14 | TextModel, path: Path, longest: int = 32) -> float:
-    """Write `model`, which models.load gave, to `path` as ONNX with any batch and any length.
+    """Write `model`, which checkpoint.load gave, to `path` as ONNX with any batch and any length.
 
     Inputs are those of its `forward`, by their names; the output is `logits` (batch, outputs). Returns the largest
     difference between onnxruntime's and PyTorch's logits on made-up batches of 1 to 3 unequal lengths; `longest` is the

@@ -15,8 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jupyter_client.kernelspec import NoSuchKernel
-from papermill.exceptions import PapermillException, PapermillExecutionError
+from papermill.exceptions import PapermillExecutionError
 
 from sercore import files
 from sercore.study import kernels
@@ -24,7 +23,6 @@ from sercore.study import kernels
 RETRIES = 1  # of a notebook whose kernel was lost
 SECONDS_BETWEEN_TRIES = 2.0
 TRACE = 8000  # characters of a traceback that are kept
-ERRORS = (PapermillException, NoSuchKernel, OSError, RuntimeError, ValueError)  # that a notebook may end with
 log = logging.getLogger(__name__)
 
 
@@ -100,7 +98,7 @@ def run(task: Task, needed: Sequence[Outcome] = (), wait: bool = False) -> Outco
             _try(task, watch, worker)
     except kernels.StoppedError:
         return Outcome(task.name, "stopped", time.monotonic() - start, worker=worker)
-    except ERRORS as error:
+    except Exception as error:  # noqa: BLE001 -- whatever a library raises is why this run failed; the others go on
         return Outcome(task.name, "failed", time.monotonic() - start, kernels.cause(error), worker)
     return Outcome(task.name, "complete", time.monotonic() - start, worker=worker)
 
@@ -126,7 +124,7 @@ def _try(task: Task, watch: kernels.Watch, worker: str) -> None:
                 raise
             log.warning("%s: %s; attempt %d", task.name, error, attempt + 1)
             time.sleep(SECONDS_BETWEEN_TRIES)
-        except ERRORS as error:
+        except Exception as error:
             _write_failure(task, error, attempt)
             raise
         else:

@@ -53,10 +53,10 @@ class Work:
 def expected(study: Study) -> dict[Key, float]:
     """The expected seconds of each run of `study`, from the start of its notebook to its result.
 
-    A complete run keeps its own measurement. Of the other runs it is the work that their parameters ask for, times the
-    median of measured seconds over work of the complete runs that are most like it: equal but for the seed, then of
-    the same section, model and corpus, of the same model and corpus, of the same model, any. Where nothing has been
-    measured the rate is ASSUMED_RATE.
+    A complete run keeps its own measurement. Another run takes its work, see `Work.passed`, times the median seconds
+    per work of those complete runs that are most like it: equal but for the seed, then of the same section, model and
+    corpus, of the same model and corpus, of the same model, any. Where nothing has been measured the rate is
+    ASSUMED_RATE.
 
     Returns: (section, name) -> seconds.
     """

@@ -103,9 +103,8 @@ class _Kernel(AsyncKernelManager):
                 _end(watch)
 
     async def _async_interrupt_kernel(self) -> None:
-        if (
-            not self.shutting_down
-        ):  # its last cell has ended, and an interrupt would reach it while it writes its answer
+        # when it shuts down its last cell has ended, and an interrupt would reach it while it writes its answer
+        if not self.shutting_down:
             await super()._async_interrupt_kernel()
 
 

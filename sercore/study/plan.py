@@ -40,11 +40,13 @@ def defaults(notebook: Path) -> dict[str, Any]:
     if not notebook.exists():
         near = first(sorted(other.name for other in notebook.parent.glob("*.ipynb")))
         raise FileNotFoundError(f"no notebook {notebook}; that folder has {near}")
-    return dict(_declared(notebook, notebook.stat().st_mtime_ns))
+    return dict(_declared((notebook, notebook.stat().st_mtime_ns)))
 
 
 @cache
-def _declared(notebook: Path, modified: int) -> dict[str, Any]:  # noqa: ARG001 - a change of `modified` makes the cache read the file again
+def _declared(version: tuple[Path, int]) -> dict[str, Any]:
+    """The parameters of a notebook as it was at a time [ns]; one that has changed since is read again."""
+    notebook, _ = version
     values = {}
     for name, parameter in papermill.inspect_notebook(str(notebook)).items():
         try:

@@ -181,7 +181,7 @@ class Scheduler:
 def batch_marker(folder: Path, cluster: Cluster) -> Iterator[Path]:
     """Record in `folder`, while the block runs, that a batch is under way.
 
-    Yields a file of this batch alone, which all of its workers must see. Its name is that of no other batch.
+    Yields a file that all workers of the batch must see; no other batch has one of this name.
     """
     start = time.monotonic()
     marker = folder / f".batch-{uuid.uuid4().hex}"
@@ -210,7 +210,7 @@ def _add_batch(path: Path, content: dict[str, Any]) -> None:
     """Add `content` to the list of the study's batches."""
     columns = ("host", "workers", "started", "seconds")
     with contextlib.suppress(OSError):  # a full disk must not hide why the batch ended
-        earlier = files.read_json(path)["batches"] if path.exists() else []
+        earlier = (files.find_json(path) or {}).get("batches", [])
         files.write_json(path, {"batches": [*earlier, {key: content[key] for key in columns}]})
 
 

@@ -133,7 +133,7 @@ class _Present:
 
     def __init__(self, study: Study) -> None:
         """Nothing is read yet."""
-        self._plan = study
+        self._study = study
         self._read: dict[str, Corpus] = {}
         self._fingerprints: dict[tuple[str, str], dict[str, str] | str] = {}
 
@@ -149,7 +149,7 @@ class _Present:
 
     def _with_transcripts(self, name: str, text: Mapping[str, Any]) -> Corpus:
         if name not in self._read:
-            options = dict(self._plan.corpora[name])
+            options = dict(self._study.corpora[name])
             self._read[name] = corpora.read(name, options.pop("root"), **options)
         return transcripts.apply_transcripts(self._read[name], settings.build(settings.TextSettings, text))
 

@@ -140,14 +140,15 @@ def browse(
     Args:
         predictions: of section 'categories'.
         utterances: a table of sound.gather.
-        best: the best seeds, a table of scores.best_on_validation.
+        best: the best seeds, a table of results.best_on_validation.
         audio: finds the sound of an utterance.
         marked: the folder that marked utterances are exported to.
         frames: finds the log-mel frames of an utterance, as sound.CachedFrames does.
 
     Raises ValueError where there is nothing to browse.
     """
-    return ConfusionBrowser(Confusions(predictions, best), utterances, audio, marked, frames)
+    listed = UtteranceList(utterances, audio, marked, "confusions", frames)
+    return ConfusionBrowser(Confusions(predictions, best), listed)
 
 
 class Grid(ipywidgets.VBox):
@@ -193,19 +194,12 @@ class Grid(ipywidgets.VBox):
 class ConfusionBrowser(ipywidgets.VBox):
     """Drop-down lists, the grids of one or two models and of their difference, and the utterances of a cell."""
 
-    def __init__(
-        self,
-        state: Confusions,
-        utterances: pd.DataFrame,
-        audio: AudioSource,
-        marked: Path,
-        frames: FrameSource = no_frames,
-    ) -> None:
-        self.state = state
+    def __init__(self, state: Confusions, listed: UtteranceList) -> None:
+        self.state, self.list = state, listed
+        self.list.details = self._details
         self.controls = Controls(state.selection, FIELDS, self._changed)
         self.one, self.two, self.difference = (Grid(state.labels) for _ in range(3))
         self.about = ipywidgets.HTML()
-        self.list = UtteranceList(utterances, audio, marked, "confusions", self._details, frames)
         self.grids = ipywidgets.HBox([self.one])
         self.grids.add_class("sercore-grids")
         for grid in (self.one, self.two, self.difference):

@@ -46,9 +46,7 @@ class Filters:
     """Conditions on utterances, all of which must hold."""
 
     values: tuple[tuple[str, str], ...] = ()  # column of NAMED, value; UNKNOWN stands for a missing one
-    ranges: tuple[
-        tuple[str, float, float], ...
-    ] = ()  # column of MEASURED, lowest, highest; missing values do not match
+    ranges: tuple[tuple[str, float, float], ...] = ()  # column of MEASURED, lowest, highest; a missing value is outside
     words: str = ""  # in the transcript, whatever case
 
     def value(self, column: str, value: str | None) -> "Filters":
@@ -96,21 +94,15 @@ def browse(
 
     Raises ValueError where there are no corpora.
     """
-    return CorpusBrowser(corpora, sound.gather(corpora), audio, marked, frames)
+    utterances = sound.gather(corpora)
+    return CorpusBrowser(corpora, utterances, UtteranceList(utterances, audio, marked, "corpus", frames))
 
 
 class CorpusBrowser(ipywidgets.VBox):
     """Filters, a picture of the utterances that are left, and their list."""
 
-    def __init__(
-        self,
-        corpora: Sequence[Corpus],
-        utterances: pd.DataFrame,
-        audio: AudioSource,
-        marked: Path,
-        frames: sound.FrameSource = sound.no_frames,
-    ) -> None:
-        self.corpora, self.utterances, self.filters = corpora, utterances, Filters()
+    def __init__(self, corpora: Sequence[Corpus], utterances: pd.DataFrame, listed: UtteranceList) -> None:
+        self.corpora, self.utterances, self.list, self.filters = corpora, utterances, listed, Filters()
         self.lists = {name: self._list(name) for name in NAMED}
         self.ranges = {name: self._range(name) for name in MEASURED if utterances[name].notna().any()}
         self.words = ipywidgets.Text(description="words", placeholder="in the transcript", continuous_update=False)
@@ -118,7 +110,6 @@ class CorpusBrowser(ipywidgets.VBox):
         self.kind = ipywidgets.Dropdown(description="picture", options=list(PICTURES))
         self.kind.observe(lambda _: self._draw(), "value")
         self.picture = ipywidgets.HTML()
-        self.list = UtteranceList(utterances, audio, marked, "corpus", frames=frames)
         boxes = [ipywidgets.HBox([*self.lists.values(), self.words]), ipywidgets.HBox(list(self.ranges.values()))]
         for box in boxes:
             box.add_class("sercore-choices")

@@ -153,34 +153,28 @@ def browse(
     Args:
         predictions: of section 'multitask' or 'dimensions'.
         utterances: a table of sound.gather.
-        best: the best seeds, a table of scores.best_on_validation.
+        best: the best seeds, a table of results.best_on_validation.
         audio: finds the sound of an utterance.
         marked: the folder that marked utterances are exported to.
         frames: finds the log-mel frames of an utterance, as sound.CachedFrames does.
 
     Raises ValueError where there is nothing to browse.
     """
-    return ResidualBrowser(Residuals(predictions, best), utterances, audio, marked, frames)
+    listed = UtteranceList(utterances, audio, marked, "residuals", frames)
+    return ResidualBrowser(Residuals(predictions, best), listed)
 
 
 class ResidualBrowser(ipywidgets.VBox):
     """Drop-down lists, residuals against truth with their line, a button for each bin, and a bin's utterances."""
 
-    def __init__(
-        self,
-        state: Residuals,
-        utterances: pd.DataFrame,
-        audio: AudioSource,
-        marked: Path,
-        frames: FrameSource = no_frames,
-    ) -> None:
-        self.state = state
+    def __init__(self, state: Residuals, listed: UtteranceList) -> None:
+        self.state, self.list = state, listed
+        self.list.details = self._details
         self.controls = Controls(state.selection, FIELDS, self._changed)
         self.about, self.picture = (
             ipywidgets.HTML(),
             ipywidgets.Image(format="png", layout={"width": "max-content", "align_self": "flex-start"}),
         )
-        self.list = UtteranceList(utterances, audio, marked, "residuals", self._details, frames)
         self.panel = ipywidgets.VBox()
         self.cells: dict[tuple[float, float], ipywidgets.Button] = {}
         self._edges: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())

@@ -49,7 +49,7 @@ class Choice:
 
 
 class Selection:
-    """The test predictions of one section, grouped by run; `best` is a table of scores.best_on_validation."""
+    """The test predictions of one section, grouped by run; `best` is a table of results.best_on_validation."""
 
     def __init__(self, predictions: pd.DataFrame, best: pd.DataFrame) -> None:
         """Late fusion of the models in `best` is added, as late fusion that is best on validation.

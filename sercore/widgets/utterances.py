@@ -168,7 +168,8 @@ SPEAKER = Column(name="speaker", width=8, text=text_or_blank)
 class UtteranceList(ipywidgets.VBox):
     """A list of buttons, each of which opens its utterance: sound, log-mel, transcript, ratings, predictions.
 
-    `show` fills it. Sound and picture are made when an utterance is opened, and only those of the open one are held.
+    `show` fills it; `details` gives what is shown of an open row beside its sound. Sound and picture are made when an
+    utterance is opened, and only those of the open one are held.
     """
 
     def __init__(
@@ -177,7 +178,6 @@ class UtteranceList(ipywidgets.VBox):
         audio: sound.AudioSource,
         folder: Path,
         name: str,
-        details: Callable[[pd.Series], Details] = lambda _: Details(),
         frames: sound.FrameSource = sound.no_frames,
     ) -> None:
         """Make an empty list.
@@ -187,11 +187,11 @@ class UtteranceList(ipywidgets.VBox):
             audio: finds the sound of an utterance.
             folder: that marked utterances are exported to.
             name: that the exported files begin with.
-            details: what is shown of an open row beside its sound.
             frames: finds the log-mel frames of an utterance.
         """
         self.utterances, self.audio, self.folder, self.name = indexed(utterances), audio, folder, name
-        self.details, self.frames, self.marks = details, frames, Marks()
+        self.frames, self.marks = frames, Marks()
+        self.details: Callable[[pd.Series], Details] = lambda _: Details()
         self.listing, self.seen = Listing(rows=pd.DataFrame()), ""
         self.columns: tuple[Column, ...] = ()
         self.opened: pd.Series | None = None

@@ -61,6 +61,21 @@ def test_a_failed_run_shows_in_the_exit_status_and_in_status(make, capsys):
     assert "seed 13 brings bad luck" in printed
 
 
+def test_a_cache_that_fails_counts_as_none_of_the_runs(embedded, tmp_path, capsys):
+    block = {
+        "grid": {"model": ["cnn14"], "corpus": ["iemocap"], "seed": [0, 1]},
+        "fixed": {"features": {"mel": 32}},  # no such setting
+    }
+    sections = {"categories": {"notebook": "notebooks/1_categories.ipynb", "blocks": [block]}}
+    content = {"study": "misspelt", "corpora": embedded, "outputs": str(tmp_path), "sections": sections}
+    (tmp_path / "misspelt.yaml").write_text(yaml.safe_dump(content))
+    assert cli.main(["run", str(tmp_path / "misspelt.yaml"), "--workers", "1"]) == 1
+    printed = capsys.readouterr().out
+    assert "did you mean 'mels'?" in printed
+    assert "[2/2]" in printed
+    assert "0 runs executed, 0 skipped, 2 failed" in printed
+
+
 def test_plan_counts_the_trainings_of_the_papers_grid(capsys):
     assert cli.main(["plan", "parameters/paper.yaml"]) == 0
     # (20 MSP-Podcast + 20 IEMOCAP x 10 folds) + (45 + 45 x 10) + 20

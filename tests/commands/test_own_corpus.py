@@ -281,7 +281,7 @@ def rates(command) -> pd.DataFrame:
 def test_error_rates_against_the_corpus_s_own_transcripts(tmp_path, capsys):
     root = write_table(tmp_path, list("abc"), transcript=["Good day!", "Well.", "No."])
     recognised = write_recognised(tmp_path / "asr.csv")
-    command = ["wer", "table", root, "--heard", recognised, "--output", str(tmp_path / "wer.csv"), "--by"]
+    command = ["wer", "table", root, "--recognised", recognised, "--output", str(tmp_path / "wer.csv"), "--by"]
     table = rates([*command, "speaker", "confidence"])
     assert table["all", ""] == 0.5  # of 4 words one is missing and one is another
     assert table["speaker"].tolist() == [0, 1, 1]
@@ -294,9 +294,9 @@ def test_error_rates_against_a_file_of_reference_transcripts(tmp_path, capsys):
     recognised = write_recognised(tmp_path / "asr.csv", confidence=False)
     command = ["wer", "table", root, "--heard", recognised]
     assert cli.main(command) == 2
-    assert "has no transcripts of its own; name a CSV of reference transcripts with --said" in capsys.readouterr().err
+    assert "has no transcripts of its own; name a CSV of them with --reference" in capsys.readouterr().err
     (tmp_path / "reference.csv").write_text("utterance,transcript\n0,Good day.\n1,Well.\n2,Yes.\n")
-    command += ["--said", str(tmp_path / "reference.csv")]
+    command += ["--reference", str(tmp_path / "reference.csv")]
     assert rates([*command, "--output", str(tmp_path / "wer.csv")])["all", ""] == 0.25
     assert cli.main([*command, "--by", "confidence"]) == 2
     assert "has no column confidence; leave it out of --by" in capsys.readouterr().err

@@ -114,6 +114,15 @@ def test_a_failure_record_holds_the_cell_and_its_source(make_task):
     assert failure["attempts"] == 1
 
 
+def test_a_notebook_that_papermill_cannot_use_is_a_failure_of_its_run_alone(make_task):
+    task = make_task()
+    task.notebook.write_text('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code"}]}')
+    outcome = attempt.run(task)
+    assert outcome.state == "failed"
+    assert files.read_json(task.folder / files.FAILURE)["cause"] == outcome.cause
+    assert outcome.cause
+
+
 def test_a_failure_is_final_in_its_batch_and_tried_again_by_the_next(make_task, tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).touch()

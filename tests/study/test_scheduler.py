@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from sercore import files
 from sercore.study import workers
 from sercore.study.attempt import Outcome
-from sercore.study.scheduler import Job, perform
+from sercore.study.scheduler import Job, batch_marker, perform
 from sercore.study.workers import Cluster, Where
 
 WITH_TESTS = os.environ | {
@@ -199,3 +200,11 @@ def test_a_scheduler_that_is_lost_ends_the_batch_with_its_address(scheduler, tmp
     finally:
         worker.kill()
         worker.wait()
+
+
+def test_a_damaged_list_of_batches_begins_anew(one, tmp_path):
+    (tmp_path / files.BATCHES).write_text("{")
+    with batch_marker(tmp_path, one) as marker:
+        assert marker.exists()
+    assert not list(tmp_path.glob(".batch-*"))
+    assert len(files.read_json(tmp_path / files.BATCHES)["batches"]) == 1
