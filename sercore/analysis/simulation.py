@@ -117,9 +117,7 @@ def outcomes(parts: Sequence[Part], values: Values, single_task: bool = False) -
         weights.append(verdicts.weigh(part.relation, difference, error, df, margin, plan.alpha, spread))
         significant.append(statistics.beyond(difference, error, df, 0.0) < plan.alpha)
     shown, agrees, against = (np.stack(of, axis=1) for of in zip(*weights, strict=True))
-    corrected = against.copy()
-    for study in np.flatnonzero(against.min(axis=1) < plan.alpha):  # a correction makes no p smaller
-        corrected[study] = CORRECTIONS[plan.correction](against[study])
+    corrected = CORRECTIONS[plan.correction](against)
     directional = np.array([part.relation != LEVEL for part in parts])
     different = np.where(
         shown.all(axis=1), directional.any(), (np.stack(significant, 1) & (against < plan.alpha)).any(1)
@@ -190,7 +188,7 @@ def _false(found: Outcomes, judged: np.ndarray) -> np.ndarray:
 def _table(name: str, title: str, numbers: pd.DataFrame, columns: Mapping[str, str], notes: tuple[str, ...]) -> Table:
     """One row a claim and one for all; for each number of seeds the shares of `numbers` that `columns` names, in %."""
     wide = numbers.pivot(index=["claim", "comparisons"], columns="seeds", values=list(columns))
-    wide = wide.reindex(numbers[["claim", "comparisons"]].drop_duplicates().to_numpy().tolist())
+    wide = wide.reindex(pd.MultiIndex.from_frame(numbers[["claim", "comparisons"]].drop_duplicates()))
     wide.loc[("all", "mean"), :] = wide.mean()
     wide = PERCENT * wide.swaplevel(axis=1)[[(size, of) for size in numbers["seeds"].unique() for of in columns]]
     frame = wide.map("{:.1f}".format)

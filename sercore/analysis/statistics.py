@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 from statsmodels.regression.mixed_linear_model import MixedLM
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
 from sercore import metrics
@@ -155,17 +154,17 @@ def markers(scores: Mapping[str, Sequence[float]], alpha: float = ALPHA) -> dict
     return {m: "".join(known[r] for r in known if compare_seeds(scores[m], scores[r]).p < alpha) for m in tested}
 
 
-def holm(p: Sequence[float]) -> np.ndarray:
-    """p-values of one table, corrected by Holm's method; a NaN stays NaN and counts as no test.
+def holm(p: Any) -> np.ndarray:
+    """p-values of one table (..., tests), corrected by Holm's method; a NaN stays NaN and counts as no test.
 
     >>> holm([0.01, 0.04, float("nan")])
     array([0.02, 0.04,  nan])
     """
     p = np.asarray(p, dtype="float64")
-    corrected, known = np.full(p.shape, np.nan), ~np.isnan(p)
-    if known.any():
-        corrected[known] = multipletests(p[known], method="holm")[1]
-    return corrected
+    order = np.argsort(p, axis=-1)  # NaN last
+    left = (~np.isnan(p)).sum(axis=-1, keepdims=True) - np.arange(p.shape[-1])
+    corrected = np.minimum(np.maximum.accumulate(np.take_along_axis(p, order, axis=-1) * left, axis=-1), 1.0)
+    return np.take_along_axis(corrected, np.argsort(order, axis=-1), axis=-1)
 
 
 def cohens_d(scores_a: Sequence[float], scores_b: Sequence[float]) -> float:

@@ -341,40 +341,13 @@ def test_a_speakers_score_is_the_mean_over_seeds_and_unknown_speakers_have_none(
     assert found["1"] == pytest.approx(np.mean(each), abs=1e-9)
 
 
-def test_speakers_without_a_score_are_left_out_and_counted():
-    long = pd.DataFrame(
-        {"model": ["a"] * 4 + ["b"] * 4, "speaker": list("wxyz") * 2, "score": [1, 2, 3, math.nan, 0, 0, 1, 1]}
-    )
-    found = statistics.compare_speakers(long, "a", "b")
-    assert (found.difference, found.speakers, found.left_out) == (pytest.approx(5 / 3), 3, 1)
-    few = statistics.compare_speakers(long[long["speaker"].isin(["w", "z"])], "a", "b")
-    assert (few.difference, few.speakers) == (1, 1)
-    assert math.isnan(few.p_t)
-    assert math.isnan(few.p_wilcoxon)
-
-
-def test_models_that_are_equal_on_every_speaker_do_not_differ():
-    long = pd.DataFrame({"model": ["a"] * 3 + ["b"] * 3, "speaker": list("xyz") * 2, "score": [1.0, 2.0, 3.0] * 2})
-    found = statistics.compare_speakers(long, "a", "b")
-    assert (found.difference, found.sd, found.p_t, found.p_wilcoxon) == (0, 0, 1, 1)
-    always = long.assign(score=[2.0, 3.0, 4.0, 1.0, 2.0, 3.0])
-    assert statistics.compare_speakers(always, "a", "b").p_t == 0
-
-
-def test_a_speaker_who_is_there_twice_and_a_model_that_is_not_are_refused():
-    long = pd.DataFrame({"model": ["a", "a", "b"], "speaker": ["x", "x", "x"], "score": [1.0, 2.0, 3.0]})
-    with pytest.raises(ValueError, match="duplicate entries"):
-        statistics.compare_speakers(long, "a", "b")
-    with pytest.raises(ValueError, match="no speaker scores of c; there are a, b"):
-        statistics.compare_speakers(long.iloc[1:], "a", "c")
-
-
 def test_a_metric_without_a_form_in_sums_cannot_be_resampled():
-    METRICS.add(Metric(name="worst", label="worst", axis="worst", function=max, margin=0.1))
+    METRICS.add(Metric(name="worst", label="worst", axis="worst", function=max))
     try:
         with pytest.raises(ValueError, match="'worst' has neither of_moments nor of_counts"):
             statistics.sums(pd.DataFrame(), "worst")
         with pytest.raises(ValueError, match="'worst' has neither of_moments nor of_counts"):
-            statistics.Sums("worst", pd.Index(["anna"]), np.ones((1, 1, 6))).score(np.ones(6))
+            runs = pd.MultiIndex.from_tuples([(0,)], names=["seed"])
+            statistics.Sums("worst", pd.Index(["anna"]), runs, np.ones((1, 1, 6))).score(np.ones(6))
     finally:
         METRICS.remove("worst")
