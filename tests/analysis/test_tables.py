@@ -160,7 +160,7 @@ class TestTheNotes:
         assert "epochs" not in doubted
         assert "before pooling, linear, one number a map (SFCNN14, MFCNN14, inferred (75 %))" in neither
         assert "BERT's head: mean of the tokens (BERT, not stated)" in neither
-        assert "projection default (not stated)" in doubted
+        assert "projection default, crop_seconds None (not stated)" in doubted
 
     def test_nothing_is_tested_with_one_seed_and_the_note_says_so(self, tmp_path):
         study = config.load(made_up.write_study(tmp_path, seeds=1, sections=("multitask",), utterances=8))
