@@ -30,7 +30,8 @@ class Outcomes(NamedTuple):
 
     verdicts: np.ndarray  # (studies,) of verdicts.VERDICTS
     uncorrected: np.ndarray  # likewise, if every comparison were tested as if it were the only one
-    different: np.ndarray  # (studies,) whether it is shown, or refuted, by a difference that is significant
+    false: np.ndarray  # (studies,) whether `verdicts` shows a difference: holds, or is refuted by a significant one
+    false_uncorrected: np.ndarray  # likewise of `uncorrected`
 
 
 def no_effect(sections: Sequence[Results], seeds: Sequence[int] = SEEDS, draws: int = DRAWS, seed: int = SEED) -> Table:
@@ -56,8 +57,7 @@ def no_effect(sections: Sequence[Results], seeds: Sequence[int] = SEEDS, draws: 
                 raise ValueError(f"section '{results.section}' has fewer than two seeds, and so no spread to simulate")
             for size in seeds:
                 found = outcomes(claim.parts, _noise(scores, size, draws, generator), single_task)
-                false, single = (_false(found, judged) for judged in (found.verdicts, found.uncorrected))
-                records.append((claim, size, false.mean(), single.mean()))
+                records.append((claim, size, found.false.mean(), found.false_uncorrected.mean()))
     if not records:
         raise ValueError("no claim can be simulated: the models that it compares are missing")
     numbers = pd.DataFrame(
@@ -110,21 +110,23 @@ def power(seeds: Sequence[int] = SEEDS, draws: int = DRAWS, seed: int = SEED) ->
 def outcomes(parts: Sequence[Part], values: Values, single_task: bool = False) -> Outcomes:
     """The verdicts on one claim in each of many studies; `judge` for arrays."""
     plan = preregistration.read()
-    weights, significant = [], []
+    weights, of_difference = [], []
     for part in parts:
         difference, error, df, spread = _compared(part, values, single_task)
         margin = verdicts.margin_of(verdicts.unit_of(part.left))
         weights.append(verdicts.weigh(part.relation, difference, error, df, margin, plan.alpha, spread))
-        significant.append(statistics.beyond(difference, error, df, 0.0) < plan.alpha)
+        of_difference.append(statistics.beyond(difference, error, df, 0.0))
     shown, agrees, against = (np.stack(of, axis=1) for of in zip(*weights, strict=True))
     corrected = CORRECTIONS[plan.correction](against)
-    directional = np.array([part.relation != LEVEL for part in parts])
-    different = np.where(
-        shown.all(axis=1), directional.any(), (np.stack(significant, 1) & (against < plan.alpha)).any(1)
-    )
-    return Outcomes(
-        _together(shown, agrees, corrected < plan.alpha), _together(shown, agrees, against < plan.alpha), different
-    )
+    directional = any(part.relation != LEVEL for part in parts)
+    judged, false = [], []
+    for p in (corrected, against):
+        refuted = p < plan.alpha
+        verdict = _together(shown, agrees, refuted)
+        by_difference = (refuted & (np.stack(of_difference, axis=1) <= against)).any(axis=1)  # and not as level
+        judged.append(verdict)
+        false.append(np.where(verdict == FAILS, by_difference, (verdict == HOLDS) & directional))
+    return Outcomes(*judged, *false)
 
 
 def _together(shown: np.ndarray, agrees: np.ndarray, refuted: np.ndarray) -> np.ndarray:
@@ -179,10 +181,6 @@ def _around(scores: Mapping[ScoreKey, Scores], size: int, draws: int, generator:
         key: score.mean + score.sd * to_ddof_1 * generator.standard_normal((draws, size))
         for key, score in scores.items()
     }
-
-
-def _false(found: Outcomes, judged: np.ndarray) -> np.ndarray:
-    return np.isin(judged, [HOLDS, FAILS]) & found.different
 
 
 def _table(name: str, title: str, numbers: pd.DataFrame, columns: Mapping[str, str], notes: tuple[str, ...]) -> Table:

@@ -68,8 +68,7 @@ def test_where_nothing_is_there_one_comparison_errs_at_alpha():
     values = values_of([MF, CNN], size=5, draws=20_000)
     found = simulation.outcomes(PARTS["one"], values)
     # both directions together; the standard error of the rate is .0015
-    false = np.isin(found.verdicts, [HOLDS, FAILS]) & found.different
-    assert false.mean() == pytest.approx(0.05, abs=0.006)
+    assert found.false.mean() == pytest.approx(0.05, abs=0.006)
 
 
 def test_many_comparisons_err_no_more_often_than_one_but_for_the_correction():
@@ -85,11 +84,11 @@ def test_to_call_level_what_is_level_is_not_false():
     values = values_of([MF, CNN], size=5, draws=200, sd=0.001)
     level = simulation.outcomes([Part(MF, LEVEL, CNN)], values)
     assert (level.verdicts == HOLDS).mean() > 0.95
-    assert not level.different[level.verdicts == HOLDS].any()
+    assert not level.false[level.verdicts == HOLDS].any()
     above = simulation.outcomes([Part(MF, ABOVE, CNN)], values)
     refuted = above.verdicts == FAILS
     assert refuted.mean() > 0.9, "it is refuted: the two are level"
-    assert above.different[refuted].mean() < 0.1
+    assert above.false[refuted].mean() < 0.1
 
 
 def test_noise_has_the_covariances_of_the_study():
