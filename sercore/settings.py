@@ -126,6 +126,9 @@ class TrainingSettings:
         "running",
         "its statistics in evaluation: running averages; or estimated, on whole training utterances, after each epoch",
     )
+    averaged_epochs: int = _setting(
+        1, "last epochs whose mean weights are evaluated and kept; 1: those of the last one"
+    )
     crop_seconds: float | None = _setting(
         None, "longest random crop in training [s]; None: whole utterances", "not stated"
     )
@@ -164,6 +167,11 @@ class TrainingSettings:
             raise ValueError(
                 f"epochs {self.epochs}, batch {self.batch}, learning_rate {self.learning_rate}: "
                 "expected at least 1 epoch, at least 2 utterances a step (batch norm), a rate above 0"
+            )
+        if self.averaged_epochs < 1 or (self.averaged_epochs > 1 and self.batch_norm != "estimated"):
+            raise ValueError(
+                f"averaged_epochs is {self.averaged_epochs}; expected at least 1, and more than 1 only with batch_norm "
+                "'estimated': averaged weights have no running statistics"
             )
         if self.crop_seconds is not None and not self.crop_seconds > 0:
             raise ValueError(

@@ -39,6 +39,8 @@ def test_a_value_of_another_type_is_refused():
         ({"schedule": "cosine", "total_steps": 10}, "no other schedule takes it"),
         ({"output_bias": "median"}, "output_bias is 'median'; known: zero, mean"),
         ({"batch_norm": "exact"}, "batch_norm is 'exact'; known: running, estimated"),
+        ({"averaged_epochs": 0, "batch_norm": "estimated"}, "averaged_epochs is 0; expected at least 1"),
+        ({"averaged_epochs": 2}, "more than 1 only with batch_norm 'estimated'"),
     ],
 )
 def test_contradictory_settings_are_refused(values, complaint):

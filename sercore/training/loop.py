@@ -136,6 +136,9 @@ class TrainLoop:
         train.to(self.device)
         self.step = 0  # over all epochs
         self.epochs: list[Epoch] = []
+        self.recent: Sequence[
+            dict[str, Tensor]
+        ] = ()  # parameters after each of the last epochs, where they are averaged
         self.best: dict[str, Tensor] | None = None  # weights of the best epoch
 
     @property
@@ -158,12 +161,13 @@ class TrainLoop:
         with randomness, kernels(self.settings), memory_kept(self.device):
             loss, utterances = self._train(number)
         trained = time.perf_counter()
-        if self.settings.batch_norm == "estimated":
-            estimate_statistics(self.model, self.train, self.device, self.settings)
-        score = self._evaluate()
-        best = score > self.best_score
-        if best:
-            self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        with self._weights_averaged():
+            if self.settings.batch_norm == "estimated":
+                estimate_statistics(self.model, self.train, self.device, self.settings)
+            score = self._evaluate()
+            best = score > self.best_score
+            if best:
+                self.best = _copied(self.model.state_dict())
         epoch = Epoch(
             epoch=number,
             loss=loss,
@@ -180,13 +184,13 @@ class TrainLoop:
         """Go on from `state`, if it holds one of this training; the epochs that are done."""
         progress = state.load(self.model, self.optimiser, self.order)
         if progress is not None:
-            self.step, self.best = progress.step, progress.best
+            self.step, self.best, self.recent = progress.step, progress.best, progress.recent
             self.epochs = [Epoch(**row) for row in progress.epochs]
         return list(self.epochs)
 
     def save(self, state: TrainingState) -> None:
         """Save the training as it is after the last epoch."""
-        progress = Progress(self.step, [epoch._asdict() for epoch in self.epochs], self.best)
+        progress = Progress(self.step, [epoch._asdict() for epoch in self.epochs], self.best, self.recent)
         state.save(self.model, self.optimiser, self.order, progress, self.is_over)
 
     def load_best(self) -> None:
@@ -224,6 +228,21 @@ class TrainLoop:
         self.optimiser.step()
         self.step += 1
         return loss.detach()
+
+    @contextlib.contextmanager
+    def _weights_averaged(self) -> Iterator[None]:
+        """Inside, the model has the mean of its weights after the last `averaged_epochs` epochs, this one included."""
+        if self.settings.averaged_epochs == 1:
+            yield
+            return
+        own = _copied(dict(self.model.named_parameters()))
+        self.recent = [*self.recent, own][-self.settings.averaged_epochs :]
+        mean = {name: torch.stack([weights[name] for weights in self.recent]).mean(0) for name in own}
+        self.model.load_state_dict(mean, strict=False)
+        try:
+            yield
+        finally:
+            self.model.load_state_dict(own, strict=False)
 
     def _evaluate(self) -> float:
         """Score on the development set."""
@@ -271,6 +290,10 @@ def estimate_statistics(model: nn.Module, dataset: Dataset, device: torch.device
                 model(*batch.inputs)
     for layer, value in zip(layers, momentum, strict=True):
         layer.eval().momentum = value
+
+
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in tensors.items()}
 
 
 def _check_score(objective: Objective, truth: np.ndarray) -> None:

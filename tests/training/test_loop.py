@@ -275,6 +275,29 @@ def test_estimating_statistics_changes_what_is_evaluated_and_not_how_it_is_train
     assert epoch.development == loop.objective.score(loop.truth, logits)
 
 
+def test_averaged_weights_are_evaluated_and_kept_and_training_does_not_depend_on_them():
+    plain, averaged = (
+        dataclasses.replace(QUICK, epochs=3, batch_norm="estimated", averaged_epochs=count) for count in (1, 2)
+    )
+    loops = []
+    for settings in (plain, averaged):
+        data = made_up()
+        goal = objective("categories", data.target, 3)
+        loops.append(TrainLoop(network(stages=(6,)), goal, data, made_up(12, seed=1), settings, seed=0))
+    after, kept = [], []
+    for _ in range(3):
+        losses = [loop.run_epoch().loss for loop in loops]
+        assert losses[0] == losses[1]
+        after.append({name: value.detach().clone() for name, value in loops[0].model.named_parameters()})
+        kept.append(loops[1].best)
+    assert all(torch.equal(value, after[-1][name]) for name, value in loops[1].model.named_parameters())
+    number = next(n for n in reversed(range(3)) if loops[1].epochs[n].best)
+    means = {
+        name: torch.stack([part[name] for part in after[max(0, number - 1) : number + 1]]).mean(0) for name in after[0]
+    }
+    torch.testing.assert_close({name: kept[number][name] for name in means}, means)
+
+
 def started(settings, ratings=True):
     """The model of a training that has not begun, and its data."""
     data = made_up(ratings=ratings, worded=False)

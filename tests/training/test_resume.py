@@ -111,6 +111,12 @@ CASES = {
         dataclasses.replace(SGD, batch_norm="estimated", schedule="cosine"),
         40,
     ),
+    "cnn14-averaged": (
+        acoustic_model,
+        lambda seed: speech(seed=seed, text=False),
+        dataclasses.replace(SGD, batch_norm="estimated", averaged_epochs=2),
+        40,
+    ),
     "sfcnn14-adam": (lambda: acoustic_model((6,)), lambda seed: speech(seed=seed), ADAM, 40),
     "bert": (text_model, lambda seed: texts(seed=seed), TUNING, None),
 }
