@@ -14,7 +14,7 @@ import pandas as pd
 from sercore.analysis import captions, preregistration, residuals, statistics
 from sercore.analysis.results import Results, classes, main_metric, of_best, reported, scores
 from sercore.analysis.tables import Table, cell_text, incomplete, number_text, sorted_rows
-from sercore.registry import CORPORA, METRICS, MODELS
+from sercore.registry import CORPORA, METRICS, MODELS, SECTIONS
 from sercore.schema import EMOTION
 
 Pairs = tuple[tuple[str, str], ...]
@@ -390,6 +390,10 @@ def interval(low: float, high: float, metric: str) -> str:
     return f"{signed(low, metric)} to {signed(high, metric)}" if np.isfinite([low, high]).all() else "not known"
 
 
+def _brackets(low: float, high: float, metric: str) -> list[str]:
+    return [f"[{number_text(low, metric)}, {number_text(high, metric)}]"] if np.isfinite([low, high]).all() else []
+
+
 def signed(value: float, metric: str) -> str:
     """A difference in the metric's decimals, always with its sign."""
     text = number_text(value, metric)
@@ -404,6 +408,71 @@ def probability(p: float) -> str:
 def whole(number: float) -> str:
     """A count that may be infinite or not known."""
     return "not known" if np.isnan(number) else "∞" if np.isinf(number) else f"{number:,.0f}"
+
+
+def interval_table(*sections: Results, draws: int = DRAWS, seed: int = SEED) -> Table:
+    """The main score in-domain of every model, folds pooled: its mean over seeds, and an interval at .95.
+
+    The interval is over seeds and speakers together (`statistics.crossed_interval`); where fewer than FEWEST_SPEAKERS
+    are tested, or the metric has no form in sums, it is a t-interval over seeds alone. Columns of the numbers: section,
+    train_corpus, target, metric, model, seeds, speakers, over (seeds and speakers, or seeds), mean, low, high, in the
+    units that are printed.
+    """
+    generator, rows = np.random.default_rng(seed), []
+    for results in sections:
+        labels = classes(results.predictions)
+        for key, runs, table in _tests(results.predictions):
+            train, test, target, name = key
+            if train != test or name != main_metric(target, in_domain=True):
+                continue
+            metric = METRICS[name]
+            of_test = _preferred(results.scores[_is(results.scores, [*KEYS, "partition"], [*key, "test"])])
+            for model, scored in of_test.groupby("model", observed=True, sort=False):
+                values, own = scored["score"].to_numpy(), table[table["model"] == model]
+                mean, speakers, over = float(values.mean()), own["speaker"].nunique(), "seeds"
+                ends = statistics.mean_interval(values)
+                if metric.resampled and speakers >= FEWEST_SPEAKERS:
+                    sums = statistics.sums(own, name, runs=runs, labels=labels)
+                    both = statistics.crossed_interval(sums, generator, draws, 1 - statistics.ALPHA)
+                    ends, over = (metric.scale * both.low, metric.scale * both.high), "seeds and speakers"
+                rows.append((results.section, train, target, name, model, len(values), speakers, over, mean, *ends))
+    columns = [
+        "section",
+        "train_corpus",
+        "target",
+        "metric",
+        "model",
+        "seeds",
+        "speakers",
+        "over",
+        "mean",
+        "low",
+        "high",
+    ]
+    numbers = pd.DataFrame(rows, columns=columns)
+    cells = [
+        (
+            CORPORA.label(row.train_corpus),
+            SECTIONS[row.section].paper,
+            row.target if row.target != EMOTION else METRICS.label(row.metric),
+            ("", MODELS.label(row.model)),
+            " ".join([number_text(row.mean, row.metric), *_brackets(row.low, row.high, row.metric)]),
+        )
+        for row in numbers.itertuples()
+    ]
+    frame = pd.DataFrame(cells).pivot(index=[0, 1, 2], columns=3, values=4).fillna("")
+    frame = frame[list(dict.fromkeys(cell[3] for cell in cells))].rename_axis(index=["in-domain", "section", "of"])
+    frame.columns = pd.MultiIndex.from_tuples(frame.columns)
+    alone = numbers.loc[numbers["over"] == "seeds", "train_corpus"].unique()
+    below = (
+        "Mean [interval at .95 over seeds and speakers, which are resampled together]; UAR in %, else CCC.",
+        *(
+            f"{CORPORA.label(corpus)}: t-interval over seeds alone, with fewer than {FEWEST_SPEAKERS} test speakers."
+            for corpus in alone
+        ),
+        *captions.simulated(sections[0]),
+    )
+    return Table("intervals", "In-domain scores with intervals", frame, numbers, below)
 
 
 def _tests(predictions: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], pd.DataFrame]]:

@@ -287,6 +287,10 @@ class Sums:
         share = np.eye(len(self.seeds))[codes]
         return scores @ (share / share.sum(axis=0))
 
+    def crossed(self, speakers: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """The mean score over seeds where clusters count `speakers` (draws, clusters) times and seeds `seeds` times."""
+        return (self.by_seed(self.of_runs(speakers)) * seeds).sum(axis=1) / seeds.sum(axis=1)
+
     def at(self, clusters: pd.Index | None = None, runs: pd.MultiIndex | None = None) -> "Sums":
         """These clusters and runs alone, in this order; a cluster that is not there has no utterances."""
         values = self.values
@@ -440,14 +444,15 @@ def crossed_difference(
         a, b = (of.at(runs=of.runs[of.runs.get_level_values("seed").isin(both)]) for of in (a, b))
 
     def score(speakers: np.ndarray, *seeds: np.ndarray) -> np.ndarray:
-        means = [
-            (of.by_seed(of.of_runs(speakers)) * weights).sum(axis=1) / weights.sum(axis=1)
-            for of, weights in ((a, seeds[0]), (b, seeds[-1]))
-        ]
-        return means[0] - means[1]
+        return a.crossed(speakers, seeds[0]) - b.crossed(speakers, seeds[-1])
 
     sizes = [len(a.clusters), len(a.seeds)] + ([] if paired else [len(b.seeds)])
     return resample(score, sizes, generator, draws, level)
+
+
+def crossed_interval(a: Sums, generator: np.random.Generator, draws: int = 10_000, level: float = 0.95) -> Interval:
+    """A model's mean score over seeds where its seeds and the speakers are resampled, as in `crossed_difference`."""
+    return resample(a.crossed, [len(a.clusters), len(a.seeds)], generator, draws, level)
 
 
 def swap_test(a: Sums, b: Sums, generator: np.random.Generator, draws: int = 10_000) -> float:

@@ -14,9 +14,9 @@ import pandas as pd
 
 from sercore import files
 from sercore.analysis import captions, published, statistics
-from sercore.analysis.results import Results, main_metric, of_best, scores
+from sercore.analysis.results import Results, of_best, scores
 from sercore.analysis.verdicts import CONSISTENT, FAILS, HOLDS, OPEN
-from sercore.registry import CORPORA, METRICS, MODELS, SECTIONS
+from sercore.registry import CORPORA, METRICS, MODELS
 from sercore.schema import DIMENSIONS
 from sercore.study.config import Study
 
@@ -223,43 +223,6 @@ def summary(results: Results) -> pd.DataFrame:
     mark = paper["star"].map({True: "*", False: ""}) + paper["dagger"].map({True: "†", False: ""})
     paper = paper.assign(paper_marker=mark).rename(columns={"mean": "paper_mean", "sd": "paper_sd"})
     return pd.DataFrame(rows).merge(paper[[*keys, "paper_mean", "paper_sd", "paper_marker"]], on=keys, how="left")
-
-
-def intervals(*sections: Results) -> Table:
-    """The main score in-domain of every model, its mean and the t-interval at .95 over seeds; folds are pooled."""
-    parts = []
-    for results in sections:
-        scored = results.scores[(results.scores["partition"] == "test") & (results.scores["pooling"] != "folds")]
-        inside = scored["train_corpus"].astype(object) == scored["test_corpus"].astype(object)
-        main = scored["target"].map(lambda target: main_metric(target, in_domain=True)) == scored["metric"]
-        parts.append(scored[inside & main.astype(bool)].assign(section=results.section))
-    keys = ["section", "train_corpus", "target", "metric", "model"]
-    records = []
-    for key, group in pd.concat(parts, ignore_index=True).groupby(keys, observed=True, sort=False):
-        scores = group["score"].to_numpy()
-        low, high = statistics.mean_interval(scores)
-        records.append({**dict(zip(keys, key, strict=True)), "seeds": len(scores), "mean": scores.mean()})
-        records[-1] |= {"low": low, "high": high}
-    numbers = pd.DataFrame(records)
-    rows = [
-        (
-            CORPORA.label(row.train_corpus),
-            SECTIONS[row.section].paper,
-            row.target if row.metric != "uar" else METRICS.label("uar"),
-            ("", MODELS.label(row.model)),
-            " ".join([number_text(row.mean, row.metric), _range(row.low, row.high, row.metric)]).strip(),
-        )
-        for row in sorted(numbers.itertuples(), key=lambda row: MODELS.position(row.model))
-    ]
-    frame = pd.DataFrame(rows).pivot(index=[0, 1, 2], columns=3, values=4).fillna("")
-    frame = frame[list(dict.fromkeys(row[3] for row in rows))].rename_axis(index=["in-domain", "section", "of"])
-    frame.columns = pd.MultiIndex.from_tuples(frame.columns)
-    below = ("Mean [t-interval at .95 over seeds]; UAR in %, else CCC.", *captions.simulated(sections[0]))
-    return Table("intervals", "In-domain scores with intervals", frame, numbers, below)
-
-
-def _range(low: float, high: float, metric: str) -> str:
-    return f"[{number_text(low, metric)}, {number_text(high, metric)}]" if np.isfinite([low, high]).all() else ""
 
 
 def _mean_table(

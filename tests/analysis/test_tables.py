@@ -358,13 +358,24 @@ class TestTheRegistry:
         assert "highest toy CCC on the development utterances" in captions.best(ours)
 
 
-def test_intervals_are_those_of_the_mean_over_seeds(categories, multitask):
-    table = tables.intervals(categories, multitask)
-    row = table.numbers.query("model == 'bert' and target == 'arousal' and train_corpus == 'msp-podcast'").iloc[0]
-    scored = multitask.scores.query("partition == 'test' and train_corpus == test_corpus == 'msp-podcast'")
-    values = scored.query("model == 'bert' and target == 'arousal' and metric == 'ccc'")["score"]
-    low, high = stats.t.interval(0.95, len(values) - 1, values.mean(), stats.sem(values))
-    assert (row["low"], row["mean"], row["high"]) == pytest.approx((low, values.mean(), high))
-    assert "[" in table.frame.iloc[0, 0]
+def test_intervals_are_over_seeds_and_speakers_and_over_seeds_alone_where_speakers_are_few(categories, multitask):
+    table = comparisons.interval_table(categories, multitask, draws=400)
     assert set(table.numbers["section"]) == {"categories", "multitask"}
+    few = table.numbers["speakers"] < comparisons.FEWEST_SPEAKERS
+    assert few.any()
+    assert not few.all()
+    assert set(table.numbers.loc[few, "over"]) == {"seeds"}
+    assert set(table.numbers.loc[~few, "over"]) == {"seeds and speakers"}
+    for row in table.numbers.itertuples():
+        results_of = {"categories": categories, "multitask": multitask}[row.section]
+        scored = results_of.scores.query("partition == 'test' and pooling != 'folds' and train_corpus == test_corpus")
+        of = scored.query("model == @row.model and target == @row.target and metric == @row.metric")
+        values = of.loc[of["train_corpus"] == row.train_corpus, "score"]
+        assert row.mean == pytest.approx(values.mean())
+        assert row.low < row.mean < row.high
+        if row.over == "seeds":
+            low, high = stats.t.interval(0.95, len(values) - 1, values.mean(), stats.sem(values))
+            assert (row.low, row.high) == pytest.approx((low, high))
+    assert "[" in table.frame.iloc[0, 0]
+    assert any("t-interval over seeds alone" in note for note in table.notes)
     assert np.isnan(statistics.mean_interval([0.5])).all()
