@@ -131,6 +131,14 @@ CHAPTERS = (
         "multitask",
         ("figure_3", "figure_3_slopes", "claims_figure_3", "table_4", "table_4_parts", "claims_table_4"),
     ),
+    Chapter(
+        "all_sections",
+        "All sections together",
+        "Not in the paper. How sure the scores are, how far apart the models are over all tasks, and how often the "
+        "verdicts on the paper's claims err.",
+        None,
+        ("intervals", "performance_profiles", "profiles", "false_verdicts", "power"),
+    ),
 )
 FIGURES = {
     "corpora_classes": ("Emotions in the corpora", "Bars: utterances of each emotion in each partition."),
@@ -142,6 +150,10 @@ FIGURES = {
     "figure_2": ("Figure 2. Confusions", "Confusion matrices: truth by prediction, share of the row and count."),
     "figure_2_differences": ("How fusion changes Figure 2", "Confusions of each fusion minus those of CNN14."),
     "figure_3": ("Figure 3. Residuals against truth", "Lines of prediction minus truth on truth, one a model."),
+    "performance_profiles": (
+        "Performance profiles",
+        "Interquartile means of the models, probabilities of improvement, and shares of runs above every score.",
+    ),
     "reliability_categories": ("Reliability of the classes", "Accuracy against confidence, in bins, a panel a model."),
     "reliability_dimensions": (
         "Reliability of the ratings",

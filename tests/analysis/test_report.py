@@ -116,6 +116,16 @@ def test_tables_of_a_complete_study_are_those_that_were_written(tmp_path):
     assert list(material.others()) == ["own"]
 
 
+def test_what_is_about_all_sections_has_a_chapter_where_it_was_written(tmp_path):
+    study = config.load(made_up.write_study(tmp_path, seeds=1, sections=("categories",), utterances=8))
+    (chapter,) = [chapter for chapter in report.CHAPTERS if chapter.name == "all_sections"]
+    assert report.Material(study).chapter(chapter) == {}
+    files.write_text(study.folder / "tables" / "power.html", '<h3 id="power">Power</h3>')
+    material = report.Material(study)
+    assert list(material.chapter(chapter)) == ["power"]
+    assert material.others() == {}
+
+
 def test_every_ccc_of_the_page_is_shown_with_its_parts(tmp_path):
     study = config.load(made_up.write_study(tmp_path, seeds=2, sections=("dimensions", "multitask"), utterances=8))
     material = report.Material(study)
