@@ -82,6 +82,24 @@ def concordance_correlation(truth: Values, prediction: Values) -> float:
     return float(concordance_of(_moments(truth, prediction)))
 
 
+def concordance_parts(truth: Values, prediction: Values) -> "ConcordanceParts":
+    """What the concordance correlation coefficient is made of: correlation, spread and shift (Lin 1989).
+
+        CCC = r * C_b,   C_b = 2 / (v + 1 / v + u^2)
+        v = sd(prediction) / sd(truth),   u = (mean(prediction) - mean(truth)) / sqrt(sd(prediction) sd(truth))
+
+    with population moments. C_b, in [0, 1], is 1 where the predictions have the truth's spread (v 1) and mean (u 0).
+    A constant prediction has v 0 and a constant truth none; where either is constant, r and u are NaN, and C_b is 0, or
+    NaN where the CCC is. Raises ValueError for a value that is not a finite number.
+
+    >>> tuple(round(part, 4) for part in concordance_parts([1, 2, 3], [3, 5, 7]))
+    (1.0, 2.0, 2.5981, 0.2162)
+    >>> concordance_parts([1, 2, 3], [2, 2, 2])
+    ConcordanceParts(r=nan, ratio=0.0, shift=nan, bias_correction=0.0)
+    """
+    return ConcordanceParts(*map(float, concordance_parts_of(_moments(truth, prediction))))
+
+
 def pearson_correlation(truth: Values, prediction: Values) -> float:
     """Pearson's correlation coefficient, in [-1, 1]; unlike the CCC it does not change with the scale of either.
 
@@ -121,11 +139,34 @@ class Moments(NamedTuple):
     together: Any  # covariance
 
 
+class ConcordanceParts(NamedTuple):
+    """Parts of a CCC, which is `r * bias_correction`; numbers, or arrays of them that hold one sample each."""
+
+    r: Any  # Pearson's correlation
+    ratio: Any  # of the spreads: sd(prediction) / sd(truth), v
+    shift: Any  # difference of the means in units of the spreads' geometric mean, u
+    bias_correction: Any  # C_b
+
+
 def concordance_of(moments: Moments) -> np.ndarray:
     """`concordance_correlation` of samples that have these moments."""
     size = np.asarray(moments.truth + moments.prediction + moments.gap**2)
     known = (np.asarray(moments.count) > 1) & (size > 0)
     return np.divide(2 * moments.together, size, out=np.full(size.shape, np.nan), where=known)
+
+
+def concordance_parts_of(moments: Moments) -> ConcordanceParts:
+    """`concordance_parts` of samples that have these moments."""
+    truth, prediction = np.sqrt(np.asarray(moments.truth)), np.sqrt(np.asarray(moments.prediction))
+    several = np.asarray(moments.count) > 1
+
+    def _over(value: np.ndarray, size: np.ndarray) -> np.ndarray:
+        return np.divide(value, size, out=np.full(size.shape, np.nan), where=several & (size > 0))
+
+    both = np.asarray(truth * prediction)
+    distance = np.asarray(moments.truth + moments.prediction + moments.gap**2)
+    shift = _over(np.asarray(moments.gap), np.sqrt(both))
+    return ConcordanceParts(pearson_of(moments), _over(prediction, truth), shift, _over(2 * both, distance))
 
 
 def pearson_of(moments: Moments) -> np.ndarray:

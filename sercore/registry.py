@@ -3,8 +3,8 @@
 To add one is one new file (the network, the reader, ...) and one record here. `MODELS.add(ModelSpec(...))` does it for
 one Python session, as in tests/test_registry.py, whose tests/toy_parts.py holds the smallest model, metric and reader
 that work; the `sercore` command knows only what stands here. Nothing here imports torch: what is built from torch is
-named as "module:attribute" and imported when it is needed, so that the analysis reads labels, colours and margins
-without it.
+named as "module:attribute" and imported when it is needed, so that the analysis reads labels and colours without
+it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -116,6 +116,11 @@ class ModelSpec:
         return not self.made_from
 
     @property
+    def consists_of(self) -> tuple[str, ...]:
+        """The trained models behind it: itself, or those whose predictions it averages."""
+        return self.made_from or (self.name,)
+
+    @property
     def fuses(self) -> bool:
         """Whether it takes both sound and text."""
         return self.uses_text and self.uses_audio
@@ -214,6 +219,7 @@ class Metric:
     interval over speakers.
 
     The first metric that is reported for a kind of target is its main one: it chooses the best seed.
+    Which difference matters, its margin, is a line of parameters/preregistration.yaml.
     """
 
     name: str
@@ -226,7 +232,6 @@ class Metric:
     scale: float = 1.0
     digits: int = 3
     leading_zero: bool = True  # 0.449 rather than .449, which is for what cannot exceed 1
-    margin: float  # what differs by less, with all of its interval, is level; ours, not the paper's
     categorical: bool = False
     in_domain: bool = True  # whether it is reported within a corpus
     cross_corpus: bool = False  # whether it is reported between corpora, whose scales differ (section 4.2)
@@ -251,7 +256,6 @@ METRICS: Registry[Metric] = Registry(
         unit="%",
         scale=100,
         digits=1,
-        margin=1.0,
         categorical=True,
         cross_corpus=True,
     ),
@@ -262,7 +266,6 @@ METRICS: Registry[Metric] = Registry(
         function=metrics.concordance_correlation,
         of_moments=metrics.concordance_of,
         leading_zero=False,
-        margin=0.01,
     ),
     Metric(
         name="pcc",
@@ -271,7 +274,6 @@ METRICS: Registry[Metric] = Registry(
         function=metrics.pearson_correlation,
         of_moments=metrics.pearson_of,
         leading_zero=False,
-        margin=0.01,
         in_domain=False,
         cross_corpus=True,
     ),
@@ -281,7 +283,6 @@ METRICS: Registry[Metric] = Registry(
         axis="MSE",
         function=metrics.mean_squared_error,
         of_moments=metrics.squared_error_of,
-        margin=0.05,
         higher_is_better=False,
         drawn=False,
         compared=False,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Settings = TypeVar("Settings", bound="DataclassInstance")
+PROJECTIONS = ("default", "xavier", "zero")
 OWN, EMPTY = "own", "empty"
 """Transcripts that every corpus has: those that its reader gives, and none at all."""
 
@@ -27,12 +28,12 @@ def _setting(default: Any, meaning: str, unconfirmed: str = "") -> Any:
 class FeatureSettings:
     """The log-mel front end (section 3: log-Mel spectrograms; the rest is the published CNN14's own)."""
 
-    sample_rate: int = _setting(16_000, "of the audio after resampling [Hz]", "the published network's own")
-    window: int = _setting(512, "Hann window and FFT length [samples]", "the published network's own")
-    hop: int = _setting(160, "between frames [samples]", "the published network's own")
-    mels: int = _setting(64, "Slaney mel bands", "the published network's own")
-    low: float = _setting(50.0, "lower edge of the lowest band [Hz]", "the published network's own")
-    high: float = _setting(8_000.0, "upper edge of the highest band [Hz]", "the published network's own")
+    sample_rate: int = _setting(16_000, "of the audio after resampling [Hz]", "as in the published network")
+    window: int = _setting(512, "Hann window and FFT length [samples]", "as in the published network")
+    hop: int = _setting(160, "between frames [samples]", "as in the published network")
+    mels: int = _setting(64, "Slaney mel bands", "as in the published network")
+    low: float = _setting(50.0, "lower edge of the lowest band [Hz]", "as in the published network")
+    high: float = _setting(8_000.0, "upper edge of the highest band [Hz]", "as in the published network")
 
     def __post_init__(self) -> None:
         if self.mels < 32:
@@ -56,6 +57,9 @@ class TextSettings:
     transcripts: str = _setting(OWN, "own: the corpus's; empty: none at all; or one of its other_transcripts, by name")
     corruption: float = _setting(0.0, "share of their words that are made wrong, see transcripts.corrupt")
     shuffled: bool = _setting(False, "whether each utterance gets the transcript of another one")
+    standardised: bool = _setting(
+        False, "whether embeddings get mean 0 and deviation 1 over the training utterances", "not stated"
+    )
 
     def __post_init__(self) -> None:
         if self.tokens < 3:
@@ -75,14 +79,28 @@ class NetworkSettings:
     width: int = _setting(64, "feature maps of the first block; the sixth has 32 times as many")
     dropout: float = _setting(0.2, "after each block")
     pretrained: str | None = _setting(
-        None, "a published CNN14 checkpoint to start from, or aisfx; None: Xavier", "not stated; about 75 % sure"
+        None, "a published CNN14 checkpoint to start from, or aisfx; None: Xavier", "not stated, 75 % sure"
     )
     encoder: str | None = _setting(None, "Hugging Face id or local folder of wav2vec2, hubert or wavlm; else None")
+    projection: str = _setting(
+        "default",
+        "how PROJ starts: default: as PyTorch's linear layer; xavier: as the other layers; zero: as CNN14 without text",
+        "not stated",
+    )
     frozen: bool | None = _setting(None, "whether that encoder keeps its weights; None: no, it is fine-tuned")
 
     def __post_init__(self) -> None:
+        if self.projection not in PROJECTIONS:
+            raise ValueError(f"projection is '{self.projection}'; known: {', '.join(PROJECTIONS)}")
         if self.width < 1 or not 0 <= self.dropout < 1:
             raise ValueError(f"width {self.width} must be at least 1 and dropout {self.dropout} in [0, 1)")
+
+
+CHOICES = {
+    "schedule": ("constant", "steps", "epochs", "cosine"),
+    "output_bias": ("zero", "mean"),
+    "batch_norm": ("running", "estimated"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +116,18 @@ class TrainingSettings:
     warmup_steps: int = _setting(0, "steps in which the rate climbs from 0")
     total_steps: int | None = _setting(None, "step at which a linear schedule reaches 0; None: constant rate")
     schedule: str = _setting(
-        "constant", "constant; steps: linear over total_steps; epochs: linear over epochs x batches"
+        "constant", "constant; steps: linear over total_steps; epochs: linear over epochs x batches; cosine: likewise"
+    )
+    output_bias: str = _setting(
+        "zero", "of a model of ratings at the start: zero, or mean: the training set's mean rating", "not stated"
+    )
+    sorted_batches: bool = _setting(True, "batches of utterances of similar duration, in random order", "not stated")
+    batch_norm: str = _setting(
+        "running",
+        "its statistics in evaluation: running averages; or estimated, on whole training utterances, after each epoch",
+    )
+    averaged_epochs: int = _setting(
+        1, "last epochs whose mean weights are evaluated and kept; 1: those of the last one"
     )
     crop_seconds: float | None = _setting(
         None, "longest random crop in training [s]; None: whole utterances", "not stated"
@@ -129,14 +158,20 @@ class TrainingSettings:
             raise ValueError(f"layout is '{self.layout}'; known: auto, channels_last, contiguous")
         if self.evaluation_batch < 1:
             raise ValueError(f"evaluation_batch is {self.evaluation_batch}; expected at least 1 utterance")
-        if self.schedule not in ("constant", "steps", "epochs"):
-            raise ValueError(f"schedule is '{self.schedule}'; known: constant, steps, epochs")
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is '{getattr(self, name)}'; known: {', '.join(known)}")
         if (self.schedule == "steps") != (self.total_steps is not None):
             raise ValueError("schedule 'steps' needs total_steps, and no other schedule takes it")
         if self.epochs < 1 or self.batch < 2 or not self.learning_rate > 0:
             raise ValueError(
                 f"epochs {self.epochs}, batch {self.batch}, learning_rate {self.learning_rate}: "
                 "expected at least 1 epoch, at least 2 utterances a step (batch norm), a rate above 0"
+            )
+        if self.averaged_epochs < 1 or (self.averaged_epochs > 1 and self.batch_norm != "estimated"):
+            raise ValueError(
+                f"averaged_epochs is {self.averaged_epochs}; expected at least 1, and more than 1 only with batch_norm "
+                "'estimated': averaged weights have no running statistics"
             )
         if self.crop_seconds is not None and not self.crop_seconds > 0:
             raise ValueError(

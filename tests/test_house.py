@@ -31,7 +31,10 @@ def test_requirements_are_ranges_but_for_what_carries_weights(project):
     assert all(re.fullmatch(r"[a-z0-9-]+>=[\d.]+", package) for package in project["dependencies"])
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "parameters").glob("*.yaml")), ids=lambda path: path.stem)
+STUDIES = sorted(path for path in (ROOT / "parameters").glob("*.yaml") if path.stem != "preregistration")
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_parameters_file_fits_its_notebooks(path):
     plan = config.load(path)
     assert plan.runs
@@ -39,10 +42,14 @@ def test_every_parameters_file_fits_its_notebooks(path):
         values = run_parameters(run)
         if run.section == "residuals":  # trains nothing
             continue
-        settings.training(values["model"], values["training"])
+        changes = values.get("changes", {"none": {}})
+        assert values.get("change", "none") in changes
         settings.build(settings.FeatureSettings, values["features"])
-        settings.build(settings.NetworkSettings, values["network"])
-        settings.build(settings.TextSettings, values["text"])
+        for change in changes.values():
+            assert change.keys() <= {"training", "network", "text"}
+            settings.training(values["model"], {**values["training"], **change.get("training", {})})
+            settings.build(settings.NetworkSettings, {**values["network"], **change.get("network", {})})
+            settings.build(settings.TextSettings, {**values["text"], **change.get("text", {})})
     assert all(notebook.exists() for notebook in plan.analysis)
 
 

@@ -87,6 +87,29 @@ def test_a_constant_is_recognised_despite_rounding():
     assert metrics.concordance_correlation(flat, [0.3] * 7) == 0
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_concordance_is_correlation_times_what_spread_and_shift_leave(seed):
+    truth, prediction = ratings(seed, utterances=2 + seed * 13)
+    parts = metrics.concordance_parts(truth, prediction)
+    assert parts.r == pytest.approx(audmetric.pearson_cc(truth, prediction))
+    assert parts.ratio == pytest.approx(prediction.std() / truth.std())
+    assert parts.shift == pytest.approx((prediction.mean() - truth.mean()) / np.sqrt(truth.std() * prediction.std()))
+    assert parts.bias_correction == pytest.approx(2 / (parts.ratio + 1 / parts.ratio + parts.shift**2))
+    assert parts.r * parts.bias_correction == pytest.approx(audmetric.concordance_cc(truth, prediction))
+
+
+def test_parts_of_a_constant_are_those_that_it_has():
+    flat = metrics.concordance_parts([1, 2, 3], [2, 2, 2])
+    assert (flat.ratio, flat.bias_correction) == (0, 0)
+    assert math.isnan(flat.r)
+    assert math.isnan(flat.shift)
+    truth = metrics.concordance_parts([2, 2, 2], [1, 2, 3])
+    assert truth.bias_correction == 0
+    assert math.isnan(truth.ratio)
+    assert all(map(math.isnan, metrics.concordance_parts([2, 2], [2, 2])))
+    assert all(map(math.isnan, metrics.concordance_parts([1], [2])))
+
+
 def test_concordance_cannot_exceed_correlation_and_has_its_sign():
     for seed in range(50):
         truth, prediction = ratings(seed, 30)

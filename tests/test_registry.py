@@ -40,7 +40,6 @@ RECORDS = (
             axis="mean absolute error",
             function=toy_parts.mean_absolute_error,
             digits=2,
-            margin=0.1,
             higher_is_better=False,
         ),
     ),

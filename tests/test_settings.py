@@ -3,7 +3,7 @@
 import pytest
 
 from sercore import settings
-from sercore.settings import FeatureSettings, TrainingSettings
+from sercore.settings import FeatureSettings, NetworkSettings, TextSettings, TrainingSettings
 
 
 def test_the_defaults_are_the_papers():
@@ -35,6 +35,12 @@ def test_a_value_of_another_type_is_refused():
         ({"optimiser": "adamw"}, "known: sgd, adam"),
         ({"crop_seconds": 0.0}, "above 0"),
         ({"precision": "half"}, "known: auto, float32, bfloat16"),
+        ({"schedule": "cosin"}, "schedule is 'cosin'; known: constant, steps, epochs, cosine"),
+        ({"schedule": "cosine", "total_steps": 10}, "no other schedule takes it"),
+        ({"output_bias": "median"}, "output_bias is 'median'; known: zero, mean"),
+        ({"batch_norm": "exact"}, "batch_norm is 'exact'; known: running, estimated"),
+        ({"averaged_epochs": 0, "batch_norm": "estimated"}, "averaged_epochs is 0; expected at least 1"),
+        ({"averaged_epochs": 2}, "more than 1 only with batch_norm 'estimated'"),
     ],
 )
 def test_contradictory_settings_are_refused(values, complaint):
@@ -45,6 +51,23 @@ def test_contradictory_settings_are_refused(values, complaint):
 def test_too_few_mels_for_five_halvings_are_refused():
     with pytest.raises(ValueError, match="at least 32"):
         FeatureSettings(mels=31)
+
+
+def test_the_start_of_the_projections_and_the_kind_of_a_switch_are_checked():
+    with pytest.raises(ValueError, match="projection is 'none'; known: default, xavier, zero"):
+        NetworkSettings(projection="none")
+    with pytest.raises(ValueError, match=r"TextSettings\.standardised is 'yes'; expected bool"):
+        settings.build(TextSettings, {"standardised": "yes"})
+    with pytest.raises(ValueError, match=r"TrainingSettings\.sorted_batches is 0; expected bool"):
+        settings.training("cnn14", {"sorted_batches": 0})
+
+
+def test_what_the_paper_does_not_say_is_not_confirmed():
+    doubts = [settings.unconfirmed(kind()) for kind in (NetworkSettings, TextSettings, TrainingSettings)]
+    assert doubts[0]["projection"] == doubts[1]["standardised"] == "not stated"
+    assert doubts[2]["output_bias"] == doubts[2]["sorted_batches"] == "not stated"
+    assert "projection" not in settings.unconfirmed(NetworkSettings(projection="xavier"))
+    assert "output_bias" not in settings.unconfirmed(TrainingSettings(output_bias="mean"))
 
 
 def test_unconfirmed_settings_are_named_only_while_they_are_the_papers():

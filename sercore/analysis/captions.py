@@ -3,16 +3,17 @@
 They are made from the study itself, so that they are true of the numbers above them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
 from sercore import settings
+from sercore.analysis import published
 from sercore.analysis.results import LATE_FUSION, OFFICIAL, Results
 from sercore.corpora.splits import MADE_HERE
-from sercore.registry import CORPORA, MODELS, SECTIONS
+from sercore.registry import CORPORA, MODELS, SECTIONS, ModelSpec
 from sercore.schema import first
 
 if TYPE_CHECKING:
@@ -22,7 +23,18 @@ IEMOCAP_FOLDS = 10
 LATE_FUSION_NOTE = (
     "Late fusion (LF) is the mean of what BERT and CNN14 of one seed predict; the paper prints it only in Table 4."
 )
+LATE_FUSION_OF_BEST = (
+    "Late fusion (LF) is the mean of what the BERT and the CNN14 that are best on validation predict, whatever their "
+    "seeds: so it was made in the paper's Table 4, as the covariances of predictions and truths show that follow from "
+    "its CCC and MSE."
+)
 UNUSED = {"sgd": ("weight_decay", "warmup_steps", "total_steps"), "adam": ("momentum", "crop_seconds")}
+CHOICES: dict[str, Callable[[ModelSpec], bool]] = {
+    "conditioning": lambda spec: spec.fuses,
+    "tokens in the mean": lambda spec: spec.uses_text,
+    "BERT's head": lambda spec: spec.uses_text and not spec.uses_audio,
+}
+"""Facts of `published.facts` that are no setting, and not in the paper's text -> the models that they are about."""
 KINDS: dict[str, "type[DataclassInstance]"] = {
     "features": settings.FeatureSettings,
     "text": settings.TextSettings,
@@ -96,8 +108,13 @@ def best(results: Results) -> str:
     return (
         f"Best on validation: per architecture and training corpus the seed with the highest "
         f"{_selected_by(results.section)} on the development utterances (folds pooled); ties go to the lowest seed "
-        f"({count}); LF by its own score there."
+        f"({count}). LF is the mean of the models that are so chosen."
     )
+
+
+def late_fusion(results: Results) -> tuple[str, ...]:
+    """How late fusion is made where only the models that are best on validation are shown."""
+    return (LATE_FUSION_OF_BEST,) if LATE_FUSION in set(results.predictions["model"]) else ()
 
 
 def departures(results: Results) -> tuple[str, ...]:
@@ -110,11 +127,37 @@ def departures(results: Results) -> tuple[str, ...]:
             continue
         for name, value, paper, doubt in compared(model, run.parameters):
             if value != paper:
-                differ.append((MODELS.label(model), f"{name} {value}", f"the paper: {paper}"))
+                differ.append(
+                    (MODELS.label(model), f"{name} {value}", f"the paper{f', {doubt}' if doubt else ''}: {paper}")
+                )
             elif doubt:
                 doubted.append((MODELS.label(model), f"{name} {value}", doubt))
     remarks = {"Settings other than the paper's": differ, "Settings that the paper's text does not confirm": doubted}
-    return tuple(f"{what}: {_by_models(rows)}." for what, rows in remarks.items() if rows)
+    about = [f"{c.fact}: {c.here} ({c.models}, {c.doubt})" for c in choices(run.parameters["model"] for run in runs)]
+    settled_here = (f"Neither settings nor fixed by the paper's text: {'; '.join(about)}.",) if about else ()
+    return (*(f"{what}: {_by_models(rows)}." for what, rows in remarks.items() if rows), *settled_here)
+
+
+class Choice(NamedTuple):
+    """What is done where the paper's text does not say it and no setting does."""
+
+    fact: str
+    here: str
+    doubt: str
+    models: str  # that it is about, in print
+
+
+def choices(models: Iterable[str]) -> list[Choice]:
+    """Every one of CHOICES that is about any of `models` of the paper."""
+    facts = published.facts().set_index("fact")
+    specs = [MODELS[name] for name in sorted(set(models), key=MODELS.position) if MODELS[name].in_paper]
+    rows = []
+    for fact, concerns in CHOICES.items():
+        row, of = facts.loc[fact], ", ".join(spec.label for spec in specs if concerns(spec))
+        unstated = row["certainty"] == "-"
+        here, doubt = (row["note"], row["meaning"]) if unstated else (row["value"], f"inferred ({row['note']})")
+        rows += [Choice(fact, here.replace(";", ","), doubt, of)] if of else []
+    return rows
 
 
 def compared(model: str, parameters: Mapping[str, Any]) -> list[tuple[str, Any, Any, str]]:

@@ -6,37 +6,31 @@ and speaker.
 """
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
 
-from sercore.analysis import captions, residuals, statistics
-from sercore.analysis.results import ACOUSTIC_BASELINE, Results, classes, main_metric, of_best, reported, scores
+from sercore.analysis import captions, preregistration, residuals, statistics
+from sercore.analysis.results import Results, classes, main_metric, of_best, reported, scores
 from sercore.analysis.tables import Table, cell_text, incomplete, number_text, sorted_rows
-from sercore.registry import CORPORA, METRICS, MODELS
+from sercore.registry import CORPORA, METRICS, MODELS, SECTIONS
 from sercore.schema import EMOTION
 
 Pairs = tuple[tuple[str, str], ...]
-OF_THE_PAPER: Pairs = (
-    ("bert", "cnn14"),
-    ("lf", "cnn14"),
-    ("sfcnn14", "cnn14"),
-    ("mfcnn14", "cnn14"),
-    ("sfcnn14", "bert"),
-    ("mfcnn14", "bert"),
-    ("sfcnn14", "lf"),
-    ("mfcnn14", "lf"),
-    ("mfcnn14", "sfcnn14"),
-)
-"""(model, against): the paper's pairs, the fusion models against late fusion, and multistage against single-stage."""
-DRAWS = 1000  # resamples of the speakers
+DRAWS = 10_000  # resamples of speakers and seeds, and swaps of two models
 SEED = 0  # of the resampling
 FEWEST_SPEAKERS = 5  # with fewer, resampling says nothing about other speakers, and nothing is given
 MULTISTAGE = (("mfcnn14", "sfcnn14"),)
 GROUPS = ("style", "gender")
 NOT_RESAMPLED = statistics.Interval(np.nan, np.nan, np.nan, np.nan, 0, 0)
-NOT_PAIRED = statistics.PairedComparison(np.nan, np.nan, np.nan, np.nan, 0, 0)
+NOT_FITTED = statistics.Mixed(np.nan, np.nan, np.nan, np.nan, "")
+MIXED = (
+    "difference of the share of right answers (not UAR) or of the squared error (here less is better; none across "
+    "corpora, whose scales differ), with effects of speaker, speaker and model, and training, fitted to the mean "
+    "of each speaker and seed. Every speaker weighs the same. It takes these effects as normal, which with few seeds "
+    "cannot be checked."
+)
 KEYS = ["train_corpus", "test_corpus", "target", "metric"]
 COLUMNS = [
     *KEYS,
@@ -53,59 +47,71 @@ COLUMNS = [
     "speakers_low",
     "speakers_high",
     "p_speakers",
-    "p_wilcoxon",
     "speakers_needed",
+    "both_low",
+    "both_high",
+    "mixed",
+    "mixed_low",
+    "mixed_high",
+    "mixed_p",
+    "mixed_note",
 ]
 
 
-def compared_pairs() -> Pairs:
-    """(model, against): those of the paper's models, and every other model against CNN14."""
-    named = {name for pair in OF_THE_PAPER for name in pair}
-    return OF_THE_PAPER + tuple((name, ACOUSTIC_BASELINE) for name in MODELS if name not in named)
-
-
 def differences(results: Results, pairs: Pairs | None = None, draws: int = DRAWS, seed: int = SEED) -> pd.DataFrame:
-    """Pairs of models compared over seeds and over speakers, on every test set and target and by every main metric.
+    """Pairs of models compared over seeds, speakers and both, on every test set and target and by every main metric.
 
     In-domain the folds are pooled, across corpora the folds' scores are averaged.
 
     Args:
         results: of one section.
-        pairs: (model, against); None: `compared_pairs`. Those without results are left out.
-        draws: resamples of the speakers.
+        pairs: (model, against); None: those of the preregistration. Those without results are left out.
+        draws: resamples of speakers and of seeds, and swaps of two models.
         seed: of the resampling.
 
     Returns:
         One row a pair and test. Columns: train_corpus, test_corpus, target, metric, model, against, difference (of the
         mean scores; UAR in %). Over seeds: seeds, low and high (t-interval at .95), p, p_holm, hedges_g, seeds_needed
-        (per model, for 4 of 5 studies to find this difference). Over speakers, the models taken as given: speakers,
-        speakers_low and speakers_high (clustered bootstrap), p_speakers and p_wilcoxon (paired over the speakers' own
-        scores), p_speakers_holm, speakers_needed (of the same kind). Holm's correction is over the whole table. The
-        interval is NaN with fewer than FEWEST_SPEAKERS, and all about speakers is NaN for a metric without a form in
-        sums.
+        (per model, to find a difference as large as the preregistered margin of the metric; NaN where it has none).
+        Over speakers, the models taken as given: speakers, speakers_low and speakers_high (clustered bootstrap),
+        p_speakers (`statistics.swap_test`), p_speakers_holm, speakers_needed (of the same kind, likewise). Over both:
+        both_low and both_high (`statistics.crossed_difference`), and mixed, mixed_low, mixed_high, mixed_p and
+        mixed_note (`statistics.mixed_model`, right answers in % or squared error; across corpora, whose scales differ,
+        none of ratings). Holm's correction is over the whole table. All about speakers is NaN with fewer than
+        FEWEST_SPEAKERS, and for a metric without a form in sums.
     """
-    pairs = compared_pairs() if pairs is None else pairs
+    plan = preregistration.read()
+    pairs = plan.compared_pairs() if pairs is None else pairs
     generator = np.random.default_rng(seed)
     rows = []
-    for key, runs, table in _tests(results):
+    for key, runs, table in _tests(results.predictions):
         scored = results.scores[_is(results.scores, [*KEYS, "partition"], [*key, "test"])]
         by_model = {
-            model: part["score"].to_numpy() for model, part in _preferred(scored).groupby("model", observed=True)
+            model: part.set_index("seed")["score"] for model, part in _preferred(scored).groupby("model", observed=True)
         }
         parts = {model: table[table["model"] == model] for model in by_model}
         labels, metric = classes(results.predictions), METRICS[key[-1]]
         if metric.resampled:
-            of_speakers = statistics.speaker_scores(table, metric.name, runs, labels)
             sums = {name: statistics.sums(part, metric.name, runs=runs, labels=labels) for name, part in parts.items()}
         for model, other in [pair for pair in pairs if set(pair) <= set(by_model)]:
             ours, theirs = by_model[model], by_model[other]
-            seeds = statistics.compare_seeds(ours, theirs)
-            spread = np.sqrt((ours.var(ddof=1) + theirs.var(ddof=1)) / 2) if min(len(ours), len(theirs)) > 1 else np.nan
-            people, paired = NOT_RESAMPLED, NOT_PAIRED
+            margin = plan.margins.get(metric.name, np.nan)  # an own metric has none
+            seeds, seeds_needed = _over_seeds(model, other, ours, theirs, margin)
+            people, both, p_speakers, mixed = NOT_RESAMPLED, NOT_RESAMPLED, np.nan, NOT_FITTED
             if metric.resampled:
-                people = _over_speakers(sums[model], sums[other], generator, draws)
-                paired = statistics.compare_speakers(of_speakers, model, other)
-            needed = statistics.sample_needed(people.score, people.error, people.clusters)
+                a, b = sums[model], sums[other]
+                people = statistics.difference_of_sums(a, b, generator, draws, 1 - statistics.ALPHA)
+                if people.clusters < FEWEST_SPEAKERS:
+                    people = NOT_RESAMPLED._replace(clusters=people.clusters)
+                else:
+                    together = _of_one_training(model, other)
+                    p_speakers = statistics.swap_test(a, b, generator, draws)
+                    both = statistics.crossed_difference(a, b, generator, draws, 1 - statistics.ALPHA, together)
+                    if metric.categorical or key[0] == key[1]:
+                        mixed = statistics.mixed_model(a, b, together)
+            needed = statistics.sample_needed(
+                margin / metric.scale, people.error, people.clusters, plan.power, plan.alpha
+            )
             rows.append(
                 {
                     **dict(zip(KEYS, key, strict=True)),
@@ -117,13 +123,19 @@ def differences(results: Results, pairs: Pairs | None = None, draws: int = DRAWS
                     "high": seeds.high,
                     "p": seeds.p,
                     "hedges_g": statistics.hedges_g(ours, theirs),
-                    "seeds_needed": statistics.seeds_needed(seeds.difference, spread),
+                    "seeds_needed": seeds_needed,
                     "speakers": people.clusters,
                     "speakers_low": metric.scale * people.low,
                     "speakers_high": metric.scale * people.high,
-                    "p_speakers": paired.p_t,
-                    "p_wilcoxon": paired.p_wilcoxon,
+                    "p_speakers": p_speakers,
                     "speakers_needed": np.maximum(needed, 2),
+                    "both_low": metric.scale * both.low,
+                    "both_high": metric.scale * both.high,
+                    "mixed": metric.scale * mixed.difference,
+                    "mixed_low": metric.scale * mixed.low,
+                    "mixed_high": metric.scale * mixed.high,
+                    "mixed_p": mixed.p,
+                    "mixed_note": mixed.note,
                 }
             )
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -150,6 +162,8 @@ def difference_table(
             probability(row.p_speakers),
             probability(row.p_speakers_holm),
             whole(row.speakers_needed),
+            interval(row.both_low, row.both_high, row.metric),
+            _mixed(row.mixed, row.mixed_low, row.mixed_high, row.mixed_note, row.metric),
         )
         for row in numbers.itertuples()
     ]
@@ -164,17 +178,24 @@ def difference_table(
         ("over speakers", "p"),
         ("over speakers", "Holm"),
         ("over speakers", "needed"),
+        ("over both", "95 %"),
+        ("over both", "mixed model"),
     ]
     frame = pd.DataFrame(rows, columns=range(3 + len(columns))).set_index([0, 1, 2])
     frame = frame.rename_axis(["corpora", "of", "models"])
     frame.columns = pd.MultiIndex.from_tuples(columns)
     below = (
         "These statistics are not in the paper; its own are the markers of the table above.",
-        "Over seeds: t-interval and test of the means over seeds; g: Hedges' effect size in standard deviations over "
-        "seeds; needed: seeds per model for 4 of 5 studies to find this difference.",
+        "Over seeds: t-interval and test of the means over seeds, of late fusion and its halves in pairs; g: Hedges' "
+        "effect size in standard deviations over seeds; needed: seeds per model for 4 of 5 studies to find a "
+        f"difference as large as the margin ({preregistration.FILE}), whatever difference was seen here.",
         f"Over speakers, the trained models taken as given: interval by resampling the test speakers {draws} times, "
-        "paired t-test of the speakers' own scores (a UAR over the classes that a speaker has); needed: speakers of "
-        "this kind. With few speakers the intervals are too narrow: at .95 they held .83 to .92 of 10 speakers.",
+        f"p by swapping the two models' predictions speaker by speaker, {draws} times, on the score of all utterances; "
+        "needed: likewise, speakers of this kind. With few speakers the intervals are too narrow: at .95 they held .83 "
+        f"to .92 of 10; with fewer than {FEWEST_SPEAKERS} nothing is given.",
+        f"Over both, other trainings judged by other people: interval by resampling seeds and speakers {draws} times. "
+        f"Mixed model: {MIXED}",
+        *_mixed_notes(numbers),
         f"Holm: corrected for the {len(numbers)} tests of this table. In-domain the folds are pooled.",
         *captions.simulated(results),
         *captions.missing(results),
@@ -182,8 +203,42 @@ def difference_table(
     return Table(name, f"Differences between models{incomplete(results)}", frame, numbers, below)
 
 
+def group_gaps(predictions: pd.DataFrame, draws: int = DRAWS, seed: int = SEED) -> pd.DataFrame:
+    """How much higher a model scores on one group of utterances than on another, by style and by gender.
+
+    Args:
+        predictions: a predictions table of one section; its test utterances are used.
+        draws: resamples of the speakers.
+        seed: of the resampling.
+
+    Returns:
+        One row a test, model and pair of groups. Columns: KEYS, group, model, value and other (of the group), score and
+        other_score, gap (printed units), low and high (95 % over speakers, the models taken as given; NaN with fewer
+        than FEWEST_SPEAKERS), speakers.
+    """
+    generator, rows, labels = np.random.default_rng(seed), [], classes(predictions)
+    for key, runs, table in _tests(predictions):
+        metric = METRICS[key[-1]]
+        for group in GROUPS if metric.resampled else ():
+            values = sorted(table[group].dropna().unique())
+            for model in sorted(table["model"].unique() if len(values) > 1 else (), key=MODELS.position):
+                own = table[table["model"] == model]
+                sums = {v: statistics.sums(own[own[group] == v], metric.name, runs=runs, labels=labels) for v in values}
+                of_all = {value: of.resampled(np.ones((1, len(of.clusters))))[0] for value, of in sums.items()}
+                for value, other in combinations(values, 2):
+                    gap = statistics.gap_of_sums(sums[value], sums[other], generator, draws, 1 - statistics.ALPHA)
+                    ends = (gap.low, gap.high) if gap.clusters >= FEWEST_SPEAKERS else (np.nan, np.nan)
+                    printed = [metric.scale * number for number in (of_all[value], of_all[other], gap.score, *ends)]
+                    rows.append((*key, group, model, value, other, *printed, gap.clusters))
+    columns = ["group", "model", "value", "other", "score", "other_score", "gap", "low", "high", "speakers"]
+    return pd.DataFrame(rows, columns=[*KEYS, *columns])
+
+
 def group_table(results: Results, name: str) -> Table:
-    """Scores of improvised and scripted speech apart, and of women and men; mean (sd) over seeds, and the counts."""
+    """Scores of improvised and scripted speech apart, and of women and men, and how much they differ.
+
+    Mean (sd) over seeds, the counts, and `group_gaps` with their intervals over speakers.
+    """
     test = results.predictions[results.predictions["partition"] == "test"]
     parts = []
     for group in GROUPS:
@@ -211,9 +266,24 @@ def group_table(results: Results, name: str) -> Table:
     frame = table.pivot(index=["corpora", "of", "model"], columns="group", values="text").fillna("")
     frame = frame[table["group"].drop_duplicates()]
     frame.columns = pd.MultiIndex.from_product([["scores of"], frame.columns])
+    gaps = group_gaps(results.predictions)
+    names = [
+        (_corpora(row.train_corpus, row.test_corpus), _of(row.target, row.metric), MODELS.label(row.model))
+        for row in gaps.itertuples()
+    ]
+    for (value, other), part in gaps.assign(row=names).groupby(["value", "other"], sort=False):
+        texts = [
+            f"{signed(row.gap, row.metric)} ({interval(row.low, row.high, row.metric)})" for row in part.itertuples()
+        ]
+        column = pd.Series(texts, pd.MultiIndex.from_tuples(part["row"]))
+        frame["difference, 95 %", f"{value} − {other}"] = column.reindex(frame.index, fill_value="")
+    numbers = pd.concat([numbers, gaps], ignore_index=True)
     below = (
         "Mean (sd, ddof 0) over seeds, each group scored apart; nan: a class has no utterance there. In-domain the "
         "folds are pooled. A corpus with one style, or whose speakers' gender is unknown, has no such columns.",
+        "Difference: of the mean scores of the two groups, with an interval by resampling the test speakers "
+        f"{DRAWS} times, the trained models taken as given; not known with fewer than {FEWEST_SPEAKERS}. Groups may "
+        "differ in what they say and how often, not only in how well they are understood. Ours, not the paper's.",
         *captions.simulated(results),
         *captions.missing(results),
     )
@@ -221,9 +291,9 @@ def group_table(results: Results, name: str) -> Table:
 
 
 def speaker_table(results: Results, name: str) -> Table:
-    """How far speakers differ: the median speaker's score, and the lowest and highest; every speaker in the numbers."""
+    """How far speakers differ: median, lowest and highest, and sd with its interval; every speaker in the numbers."""
     parts = []
-    for key, runs, table in _tests(results):
+    for key, runs, table in _tests(results.predictions):
         metric = METRICS[key[-1]]
         if metric.resampled:
             of_speakers = statistics.speaker_scores(table, metric.name, runs, classes(results.predictions))
@@ -235,15 +305,40 @@ def speaker_table(results: Results, name: str) -> Table:
         train, test, target, metric, model = key
         low, middle, high = (number_text(group["score"].quantile(q), metric) for q in (0, 0.5, 1))
         names = (_corpora(train, test), _of(target, metric), MODELS.label(model))
-        rows.append((*names, middle, low, high, str(group["score"].notna().sum())))
+        spread = speaker_spread(group["score"])
+        ends = [number_text(end, metric) for end in (spread.low, spread.high)]
+        sd = f"{number_text(spread.score, metric)} ({' to '.join(ends) if np.isfinite(spread.low) else 'not known'})"
+        rows.append((*names, middle, low, high, sd, str(group["score"].notna().sum())))
     frame = pd.DataFrame(rows).set_index([0, 1, 2]).rename_axis(["corpora", "of", "model"])
-    frame.columns = pd.MultiIndex.from_product([["scores of speakers"], ["median", "lowest", "highest", "speakers"]])
+    frame.columns = pd.MultiIndex.from_product(
+        [["scores of speakers"], ["median", "lowest", "highest", "sd, 95 %", "speakers"]]
+    )
     below = (
-        "Mean over seeds of each speaker's own score (a UAR over the classes that the speaker has).",
+        "Mean over seeds of each speaker's own score (a UAR over the classes that the speaker has). sd (ddof 1): with "
+        f"an interval by resampling the speakers {DRAWS} times; the fewer utterances a speaker has, the larger it is, "
+        "even where the model serves all of them equally well.",
         *captions.simulated(results),
         *captions.missing(results),
     )
     return Table(name, f"Scores by speaker{incomplete(results)}", sorted_rows(frame), numbers, below)
+
+
+def speaker_spread(scores: pd.Series, draws: int = DRAWS, seed: int = SEED) -> statistics.Interval:
+    """Standard deviation (ddof 1) of the speakers' own scores, and its interval at .95 under resampling of them.
+
+    NaN scores are left out; with fewer than FEWEST_SPEAKERS the ends are NaN.
+    """
+    known = scores.dropna().to_numpy()
+    if len(known) < FEWEST_SPEAKERS:
+        return NOT_RESAMPLED._replace(
+            score=float(np.std(known, ddof=1)) if len(known) > 1 else np.nan, clusters=len(known)
+        )
+
+    def sd(weights: np.ndarray) -> np.ndarray:
+        mean = (weights @ known / len(known))[:, None]
+        return np.sqrt((weights * (known - mean) ** 2).sum(axis=1) / (len(known) - 1))
+
+    return statistics.resample(sd, [len(known)], np.random.default_rng(seed), draws, 1 - statistics.ALPHA)
 
 
 def slope_table(results: Results, name: str) -> Table:
@@ -295,6 +390,10 @@ def interval(low: float, high: float, metric: str) -> str:
     return f"{signed(low, metric)} to {signed(high, metric)}" if np.isfinite([low, high]).all() else "not known"
 
 
+def _brackets(low: float, high: float, metric: str) -> list[str]:
+    return [f"[{number_text(low, metric)}, {number_text(high, metric)}]"] if np.isfinite([low, high]).all() else []
+
+
 def signed(value: float, metric: str) -> str:
     """A difference in the metric's decimals, always with its sign."""
     text = number_text(value, metric)
@@ -311,9 +410,74 @@ def whole(number: float) -> str:
     return "not known" if np.isnan(number) else "∞" if np.isinf(number) else f"{number:,.0f}"
 
 
-def _tests(results: Results) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], pd.DataFrame]]:
+def interval_table(*sections: Results, draws: int = DRAWS, seed: int = SEED) -> Table:
+    """The main score in-domain of every model, folds pooled: its mean over seeds, and an interval at .95.
+
+    The interval is over seeds and speakers together (`statistics.crossed_interval`); where fewer than FEWEST_SPEAKERS
+    are tested, or the metric has no form in sums, it is a t-interval over seeds alone. Columns of the numbers: section,
+    train_corpus, target, metric, model, seeds, speakers, over (seeds and speakers, or seeds), mean, low, high, in the
+    units that are printed.
+    """
+    generator, rows = np.random.default_rng(seed), []
+    for results in sections:
+        labels = classes(results.predictions)
+        for key, runs, table in _tests(results.predictions):
+            train, test, target, name = key
+            if train != test or name != main_metric(target, in_domain=True):
+                continue
+            metric = METRICS[name]
+            of_test = _preferred(results.scores[_is(results.scores, [*KEYS, "partition"], [*key, "test"])])
+            for model, scored in of_test.groupby("model", observed=True, sort=False):
+                values, own = scored["score"].to_numpy(), table[table["model"] == model]
+                mean, speakers, over = float(values.mean()), own["speaker"].nunique(), "seeds"
+                ends = statistics.mean_interval(values)
+                if metric.resampled and speakers >= FEWEST_SPEAKERS:
+                    sums = statistics.sums(own, name, runs=runs, labels=labels)
+                    both = statistics.crossed_interval(sums, generator, draws, 1 - statistics.ALPHA)
+                    ends, over = (metric.scale * both.low, metric.scale * both.high), "seeds and speakers"
+                rows.append((results.section, train, target, name, model, len(values), speakers, over, mean, *ends))
+    columns = [
+        "section",
+        "train_corpus",
+        "target",
+        "metric",
+        "model",
+        "seeds",
+        "speakers",
+        "over",
+        "mean",
+        "low",
+        "high",
+    ]
+    numbers = pd.DataFrame(rows, columns=columns)
+    cells = [
+        (
+            CORPORA.label(row.train_corpus),
+            SECTIONS[row.section].paper,
+            row.target if row.target != EMOTION else METRICS.label(row.metric),
+            ("", MODELS.label(row.model)),
+            " ".join([number_text(row.mean, row.metric), *_brackets(row.low, row.high, row.metric)]),
+        )
+        for row in numbers.itertuples()
+    ]
+    frame = pd.DataFrame(cells).pivot(index=[0, 1, 2], columns=3, values=4).fillna("")
+    frame = frame[list(dict.fromkeys(cell[3] for cell in cells))].rename_axis(index=["in-domain", "section", "of"])
+    frame.columns = pd.MultiIndex.from_tuples(frame.columns)
+    alone = numbers.loc[numbers["over"] == "seeds", "train_corpus"].unique()
+    below = (
+        "Mean [interval at .95 over seeds and speakers, which are resampled together]; UAR in %, else CCC.",
+        *(
+            f"{CORPORA.label(corpus)}: t-interval over seeds alone, with fewer than {FEWEST_SPEAKERS} test speakers."
+            for corpus in alone
+        ),
+        *captions.simulated(sections[0]),
+    )
+    return Table("intervals", "In-domain scores with intervals", frame, numbers, below)
+
+
+def _tests(predictions: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], pd.DataFrame]]:
     """(train_corpus, test_corpus, target, metric), the columns of one run, and the predictions, of each test."""
-    test = results.predictions[results.predictions["partition"] == "test"]
+    test = predictions[predictions["partition"] == "test"]
     corpora = test[["train_corpus", "test_corpus"]].drop_duplicates().astype(object)
     pairs = sorted(corpora.itertuples(index=False), key=lambda p: (CORPORA.position(p[0]), p[0] != p[1], *p))
     for (train, other), target in product(pairs, test["target"].unique()):
@@ -334,13 +498,39 @@ def _is(table: pd.DataFrame, columns: list[str], values: list[str]) -> pd.Series
     return pd.Series(np.logical_and.reduce([table[c] == v for c, v in zip(columns, values, strict=True)]), table.index)
 
 
-def _over_speakers(
-    ours: statistics.Sums, theirs: statistics.Sums, generator: np.random.Generator, draws: int
-) -> statistics.Interval:
-    """The difference of two models on the same resamples of the same speakers; no interval where these are few."""
-    interval = statistics.difference_of_sums(ours, theirs, generator, draws, 1 - statistics.ALPHA)
-    few = len(ours.clusters) < FEWEST_SPEAKERS
-    return interval._replace(low=np.nan, high=np.nan, error=np.nan) if few else interval
+def _over_seeds(
+    model: str, other: str, ours: pd.Series, theirs: pd.Series, margin: float
+) -> tuple[statistics.Comparison, float]:
+    """The test of two models' scores by seed, and the seeds that would find a difference of `margin`.
+
+    Late fusion and its halves are of the same trained models, and so are compared in pairs.
+    """
+    plan = preregistration.read()
+    if _of_one_training(model, other):
+        ours, theirs = ours.align(theirs, join="inner")
+        spread = float((ours - theirs).std(ddof=1))
+        paired = statistics.compare_pairs(ours.to_numpy(), theirs.to_numpy())
+        return paired, statistics.speakers_needed(margin, spread, plan.power, plan.alpha)
+    spread = float(np.sqrt((ours.var(ddof=1) + theirs.var(ddof=1)) / 2))
+    test = statistics.compare_seeds(ours.to_numpy(), theirs.to_numpy())
+    return test, statistics.seeds_needed(margin, spread, plan.power, plan.alpha)
+
+
+def _of_one_training(model: str, other: str) -> bool:
+    """Whether a seed of both is one training, as of late fusion and its halves."""
+    return bool(set(MODELS[model].consists_of) & set(MODELS[other].consists_of))
+
+
+def _mixed(difference: float, low: float, high: float, note: str, metric: str) -> str:
+    """The difference by a mixed model, with its interval, or why there is none."""
+    ends = f"{signed(difference, metric)} ({interval(low, high, metric)})"
+    return note or ("" if np.isnan(difference) else ends)
+
+
+def _mixed_notes(numbers: pd.DataFrame) -> tuple[str, ...]:
+    """How many of the mixed models have no result, by reason."""
+    failed = numbers.loc[numbers["mixed_note"].astype(bool), "mixed_note"].value_counts()
+    return tuple(f"Mixed models without a result: {count} ({note})." for note, count in failed.items())
 
 
 def _corpora(train: str, test: str) -> str:

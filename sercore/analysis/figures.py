@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -46,6 +47,8 @@ HISTORY_COLUMNS = (  # of a run's history; the other columns of a table of histo
     "utterances_per_second",
     "best",
 )
+SIMULATED = "simulated speech"  # how it is marked on a picture
+MARK: dict[str, Any] = {"color": "#B3001B", "fontsize": 14, "weight": "bold"}
 MOST_RECORDINGS = 6  # over time, below each other
 RECORDING_SIZE = (11.0, 3.6)  # of the panel of a recording over time [inches]
 TARGET_COLOURS = {
@@ -89,7 +92,7 @@ def drawing(columns: int, rows: int, size: tuple[float, float], simulated: bool)
         try:
             yield figure, axes
             if simulated:
-                figure.supxlabel("simulated speech", x=0.99, ha="right", color="#B3001B", fontsize=14, weight="bold")
+                figure.supxlabel(SIMULATED, x=0.99, ha="right", **MARK)
             figure.draw_without_rendering()
             figure.set_layout_engine("none")  # the layout is computed once; every later drawing is quicker
         finally:
@@ -394,19 +397,22 @@ def plot_over_time(predictions: pd.DataFrame) -> Figure:
     """Probability of each class, or rating of each dimension, over the seconds of each recording, a panel each.
 
     `predictions` is what inference.predictor.Predictor returns with windows: a point stands in the middle of its
-    window. Rows with an error are left out. Raises ValueError where no row is left, and for more than MOST_RECORDINGS.
+    window. Rows with an error are left out, and a model of simulated speech is marked as one. Raises ValueError where
+    no row is left, and for more than MOST_RECORDINGS.
     """
     rows = predictions[predictions["error"].isna()]
     recordings = list(rows["file"].unique())
     if not recordings or len(recordings) > MOST_RECORDINGS:
         raise ValueError(f"predictions of {len(recordings)} recordings to draw; expected 1 to {MOST_RECORDINGS}")
+    trained_on = first(rows["trained_on"].unique())
+    mark = MARK if SIMULATED in trained_on else {"fontsize": 12}
     with drawing(1, len(recordings), RECORDING_SIZE, simulated=False) as (figure, axes):
         for axis, file in zip(axes[:, 0], recordings, strict=True):
             _plot_recording(axis, rows[rows["file"] == file])
             axis.set_title(_shown(file), loc="left")
         axes[-1, 0].set_xlabel("seconds")
         axes[0, 0].legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
-        figure.supxlabel(f"trained on {first(rows['trained_on'].unique())}", x=0.99, ha="right", fontsize=12)
+        figure.supxlabel(f"trained on {trained_on}", x=0.99, ha="right", **mark)
     return figure
 
 

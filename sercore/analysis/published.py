@@ -141,6 +141,9 @@ FACTS = """
     models | text encoder | S | bert-base-uncased, mean over the last layer's tokens
     models | text encoder, trained | I | frozen in the fusion models
     models | conditioning | I | added after the block's second ReLU, before pooling; linear, one number a map | 75 %
+    models | start of the projections | - | PyTorch's default is likely | settings: projection
+    models | tokens in the mean | - | with or without [CLS] and [SEP] | with [CLS] and [SEP]
+    models | BERT's head | - | first token, pooler, or mean of the tokens before the linear layer | mean of the tokens
     models | MFCNN14 | S | all 6 blocks
     models | MFCNN14 projections | D | 3,100,608 parameters
     models | SFCNN14 | S | the last block
@@ -154,6 +157,8 @@ FACTS = """
     training | epochs | M | 60, the best on validation is kept | 85 %
     training | losses | S | weighted cross-entropy; MSE (one dimension); mean of 1 - CCC (all three)
     training | training crops | I | not stated; related work of the author crops 2.5-5 s at random, evaluates whole
+    training | output bias at the start | - | 0, or as PyTorch draws it | settings: output_bias
+    training | order of batches | - | random, or by duration | settings: sorted_batches
     training | seeds | D | 5
     BERT | optimiser | I | Adam, decoupled decay 0, betas .9 and .999, eps 1e-6, no bias correction | 85 %
     BERT | schedule | I | linear, 100 warm-up and 1000 total steps | 70 %
@@ -213,6 +218,31 @@ def results(table: int | None = None) -> pd.DataFrame:
         raise ValueError(f"table {table!r} is none of the paper's; known: 1, 2, 3, 4")
     printed = _results()
     return printed.copy() if table is None else printed[printed["table"] == table].reset_index(drop=True)
+
+
+def covariances() -> pd.DataFrame:
+    """The covariance of prediction and truth behind each CCC and MSE of Table 4, in squared units of the scale.
+
+    From CCC = 2 c / (MSE + 2 c) follows c = CCC MSE / (2 (1 - CCC)) with population moments (Lin 1989). It says two
+    things that the paper does not print. The slope of figure 3 is c / var(truth) - 1, so its order among models is
+    known, and the value is where the variance of the truth is. And late fusion has, but for rounding, the mean of
+    BERT's and CNN14's covariances, as the mean of the predictions of these same two models has.
+
+    Columns: model, train_corpus, test_corpus, target, ccc, mse, covariance, and covariance_low and covariance_high,
+    which the rounding of the printed numbers allows.
+
+    >>> covariances().query("target == 'arousal'").set_index("model")["covariance"].round(2).to_dict()
+    {'bert': 0.2, 'cnn14': 0.59, 'lf': 0.4, 'sfcnn14': 0.78, 'mfcnn14': 0.52}
+    """
+    keys = ["model", "train_corpus", "test_corpus", "target"]
+    table = results(4).pivot(index=keys, columns="metric", values="mean").reindex(columns=["ccc", "mse"])
+    half = {name: 0.5 * 10 ** -METRICS[name].digits for name in table}
+    for column, sign in (("covariance", 0), ("covariance_low", -1), ("covariance_high", 1)):
+        ccc, mse = (table[name] + sign * half[name] for name in half)
+        table[column] = ccc * mse / (2 * (1 - ccc))
+    table = table.rename_axis(columns=None).reset_index()
+    place = table["model"].map(MODELS.position)
+    return table.assign(place=place).sort_values(["place", "target"]).drop(columns="place").reset_index(drop=True)
 
 
 def markers_recomputed(alpha: float = statistics.ALPHA, seeds: int = SEEDS) -> pd.DataFrame:

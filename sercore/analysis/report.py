@@ -26,17 +26,16 @@ import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from sercore import files, registry, settings
-from sercore.analysis import captions, claims, figures, results, tables
+from sercore.analysis import calibration, captions, claims, figures, published, results, tables
 from sercore.analysis.results import Results
 from sercore.analysis.tables import Table
-from sercore.analysis.verdicts import FAILS, HOLDS, OPEN, together
+from sercore.analysis.verdicts import VERDICTS, together
 from sercore.schema import first
 from sercore.study.config import Run, Study
 from sercore.study.plan import failures
 
 TEMPLATE = "report.html"
 FIGURE_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}  # of a figure in both the first is taken
-VERDICTS = (HOLDS, FAILS, OPEN)
 SETTING_KINDS = {**captions.KINDS, "training": settings.TrainingSettings}
 NOT_DOUBTED = "not doubted"
 COMMIT_DIGITS = 10
@@ -86,6 +85,8 @@ CHAPTERS = (
             "table_1_differences",
             "table_1_groups",
             "table_1_speakers",
+            "reliability_categories",
+            "calibration",
             "curves_categories",
         ),
     ),
@@ -96,6 +97,8 @@ CHAPTERS = (
         "dimensions",
         (
             "table_2",
+            "table_2_parts",
+            "reliability_dimensions",
             "scores_dimensions",
             "claims_table_2",
             "table_2_differences",
@@ -111,6 +114,8 @@ CHAPTERS = (
         "multitask",
         (
             "table_3",
+            "table_3_parts",
+            "reliability_multitask",
             "scores_multitask",
             "claims_table_3",
             "table_3_differences",
@@ -124,7 +129,15 @@ CHAPTERS = (
         "Section 6.2 and appendix A: errors along the scale",
         "How errors depend on the truth, of the model of each architecture that is best on validation.",
         "multitask",
-        ("figure_3", "figure_3_slopes", "claims_figure_3", "table_4", "claims_table_4"),
+        ("figure_3", "figure_3_slopes", "claims_figure_3", "table_4", "table_4_parts", "claims_table_4"),
+    ),
+    Chapter(
+        "all_sections",
+        "All sections together",
+        "Not in the paper. How sure the scores are, how far apart the models are over all tasks, and how often the "
+        "verdicts on the paper's claims err.",
+        None,
+        ("intervals", "performance_profiles", "profiles", "false_verdicts", "power"),
     ),
 )
 FIGURES = {
@@ -137,6 +150,16 @@ FIGURES = {
     "figure_2": ("Figure 2. Confusions", "Confusion matrices: truth by prediction, share of the row and count."),
     "figure_2_differences": ("How fusion changes Figure 2", "Confusions of each fusion minus those of CNN14."),
     "figure_3": ("Figure 3. Residuals against truth", "Lines of prediction minus truth on truth, one a model."),
+    "performance_profiles": (
+        "Performance profiles",
+        "Interquartile means of the models, probabilities of improvement, and shares of runs above every score.",
+    ),
+    "reliability_categories": ("Reliability of the classes", "Accuracy against confidence, in bins, a panel a model."),
+    "reliability_dimensions": (
+        "Reliability of the ratings",
+        "Mean truth against mean prediction, in bins of utterances.",
+    ),
+    "reliability_multitask": ("Reliability of the ratings, multitask", "Mean truth against mean prediction, in bins."),
     "curves_categories": ("Learning curves, categories", "Training loss and development score by epoch."),
     "curves_dimensions": ("Learning curves, dimensions", "Training loss and development score by epoch."),
     "curves_multitask": ("Learning curves, multitask", "Training loss and development score by epoch."),
@@ -153,6 +176,13 @@ MAKERS: dict[str, tuple[str, Maker]] = {
     "table_2": ("dimensions", tables.table_2),
     "table_3": ("multitask", tables.table_3),
     "table_4": ("multitask", tables.table_4),
+    "calibration": ("categories", calibration.calibration_table),
+    "reliability_categories": ("categories", calibration.plot_class_reliability),
+    "reliability_dimensions": ("dimensions", calibration.plot_rating_reliability),
+    "reliability_multitask": ("multitask", calibration.plot_rating_reliability),
+    "table_2_parts": ("dimensions", partial(calibration.parts_table, name="table_2_parts")),
+    "table_3_parts": ("multitask", partial(calibration.parts_table, name="table_3_parts")),
+    "table_4_parts": ("multitask", partial(calibration.parts_table, name="table_4_parts", best=True)),
     "figure_2": ("categories", figures.plot_confusions),
     "figure_2_differences": ("categories", figures.plot_confusion_differences),
     "figure_3": ("multitask", figures.plot_residuals),
@@ -183,6 +213,7 @@ def page(study: Study, made: datetime | None = None) -> str:
         what_was_run=_markup(runs_table(study)),
         chapters=chapters,
         settings=_markup(settings_table(study)),
+        paper=[_markup(table) for table in paper_tables()],
         origins=[_markup(table) for table in origins if len(table.frame)],
         made=f"{made or datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         **_own_origin(),
@@ -415,8 +446,71 @@ def settings_table(study: Study) -> Table:
                         "meaning": f.metadata["meaning"],
                     }
                 )
+    records += [
+        {
+            "setting": f"no setting: {choice.fact}",
+            "here": choice.here,
+            "the paper's": "not stated" if choice.doubt == published.CERTAINTY["-"] else "the same",
+            "is that certain?": f"not confirmed: {choice.doubt}",
+            "of": choice.models,
+            "meaning": "",
+        }
+        for choice in captions.choices(run.parameters["model"] for run in study.runs if "model" in run.parameters)
+    ]
     below = "Certain: whether the paper's text confirms the value that is taken for the paper's."
     return _table("settings_table", "Settings", records, [below])
+
+
+def paper_tables() -> list[Table]:
+    """What is known of the paper: what it fixes, which of its markers follow from its numbers, and what came after."""
+    facts = [
+        {"fact": f"{row.part}: {row.fact}", "value": row.value, "how it is known": row.meaning, "note": row.note}
+        for row in published.facts().itertuples()
+    ]
+    return [
+        _table("paper_facts", "What the paper fixes, and what it does not", facts),
+        _markers_table(),
+        _beyond_table(),
+    ]
+
+
+def _markers_table() -> Table:
+    tests, exceptions = published.markers_recomputed(), published.exceptions()
+    records, below = [], []
+    for (number, against), group in tests.groupby(["table", "against"], sort=False):
+        records.append(
+            {
+                "table": f"Table {number}, against {registry.MODELS.label(against)}",
+                "could be marked": len(group),
+                "marked": int(group["printed"].sum()),
+                "as the printed numbers say": int(group["agrees"].sum()),
+            }
+        )
+    for row in exceptions.itertuples():
+        corpora = f"{registry.CORPORA.label(row.train_corpus)} → {registry.CORPORA.label(row.test_corpus)}"
+        where = f"Table {row.table}, {registry.MODELS.label(row.model)}, {corpora}, {row.target}"
+        below.append(f"{where}: {row.why}.")
+    below.append(
+        f"Each fusion model's cells, tested again from the printed mean (sd, ddof 0) of {published.SEEDS} seeds; where "
+        "p is below .05 there should be a marker."
+    )
+    title = "Do the paper's significance markers follow from its numbers?"
+    return _table("paper_markers", title, records, below, align="r")
+
+
+def _beyond_table() -> Table:
+    records = [
+        {
+            "of": f"{row.target}, {registry.METRICS.label(row.metric)}",
+            "score": tables.number_text(row.score, row.metric),
+            "the paper": tables.number_text(row.paper, row.metric),
+            "model": row.model,
+            "test": f"{registry.CORPORA.label(row.corpus)} {row.test}",
+            "source": row.source,
+        }
+        for row in published.beyond().itertuples()
+    ]
+    return _table("paper_beyond", "What others have reached since", records)
 
 
 def provenance_table(study: Study) -> Table:

@@ -24,6 +24,7 @@ OFFICIAL = "official"  # the name of the one fold of a corpus that has partition
 PERCENT = 100  # shares, such as those of a confusion matrix, are shown in %
 SCORE_KEYS = ("section", "model", "train_corpus", "test_corpus", "seed", "partition", "target")
 MODEL_KEYS = ["section", "model", "train_corpus", "target", "seed"]
+SELECTED = -1  # stands for the seed of late fusion whose halves are those that are best on validation, see `of_best`
 BY_HAND = "outputs/by-hand/residuals"  # of a notebook that no study runs
 LINES = "lines.csv"
 
@@ -268,19 +269,25 @@ def scores(predictions: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     rows = []
     for key, group in predictions.groupby(keys, observed=True, sort=False):
         row = dict(zip(keys, key, strict=True))
-        in_domain = row["train_corpus"] == row["test_corpus"]
-        folds = [fold for _, fold in group.groupby("fold", observed=True, sort=False)]
-        single = len(folds) == 1 and (group["fold"] == OFFICIAL).all()
-        counts = {"folds": len(folds), "utterances": group["utterance"].nunique()}
-        for metric in reported(row["target"], in_domain):
-            pooled = {} if single or not in_domain else {"pooled": score(group, metric, labels)}
-            mean = pd.Series([score(fold, metric, labels) for fold in folds]).mean(skipna=False)
-            for pooling, value in {**pooled, "single" if single else "folds": mean}.items():
+        counts = {"folds": group["fold"].nunique(), "utterances": group["utterance"].nunique()}
+        parts = samples(group)
+        for metric in reported(row["target"], row["train_corpus"] == row["test_corpus"]):
+            for pooling, tables in parts.items():
+                value = pd.Series([score(table, metric, labels) for table in tables]).mean(skipna=False)
                 rows.append({**row, "metric": metric, "pooling": pooling, "score": value, **counts})
     table = pd.DataFrame(rows, columns=[*keys, "metric", "pooling", "score", "folds", "utterances"])
     order = ["section", "place", *keys[2:]]
     table = table.assign(place=table["model"].map(MODELS.position))
     return table.sort_values(order, kind="stable", ignore_index=True).drop(columns="place")
+
+
+def samples(predictions: pd.DataFrame) -> dict[str, list[pd.DataFrame]]:
+    """Pooling, see `scores` -> the tables whose scores are averaged; of one run's predictions of one test corpus."""
+    folds = [fold for _, fold in predictions.groupby("fold", observed=True, sort=False)]
+    if len(folds) == 1 and (predictions["fold"] == OFFICIAL).all():
+        return {"single": folds}
+    in_domain = predictions["train_corpus"].iloc[0] == predictions["test_corpus"].iloc[0]
+    return {"pooled": [predictions], "folds": folds} if in_domain else {"folds": folds}
 
 
 def score(predictions: pd.DataFrame, metric: str, labels: Sequence[str]) -> float:
@@ -304,7 +311,7 @@ def best_on_validation(scored: pd.DataFrame) -> pd.DataFrame:
 
     The score is the main metric: UAR for emotions, CCC for a dimension that has a model of its own, the mean CCC of the
     three for a model of all; over the pooled folds under leave-one-speaker-out. Ties go to the lowest seed. Late
-    fusion, which is not trained, is chosen by its own score on the development utterances.
+    fusion, which is not trained, is not chosen: it is made of the models that are, see `of_best`.
 
     Args:
         scored: a table of `scores`.
@@ -320,6 +327,7 @@ def best_on_validation(scored: pd.DataFrame) -> pd.DataFrame:
         & (scored["train_corpus"] == scored["test_corpus"])
         & scored["metric"].isin([main_metric(target, in_domain=True) for target in (EMOTION, *DIMENSIONS)])
         & scored["pooling"].isin(("single", "pooled"))
+        & ~scored["model"].isin(_fused())
     ]
     together = [key for key in MODEL_KEYS if key != "target"]
     mean = development.groupby(together, observed=True)["score"].transform("mean")
@@ -338,10 +346,30 @@ def best_on_validation(scored: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*keys, "seed", "development", "ties"])
 
 
-def of_best(table: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `table` (predictions or scores) that come from the models in `best`, see `best_on_validation`."""
+def of_best(predictions: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `predictions` that come from the models in `best`, see `best_on_validation`, and late fusion of them.
+
+    So Table 4's late fusion is made: there the covariance of prediction and truth, CCC MSE / (2 (1 - CCC)), is that of
+    BERT and CNN14 in the mean. The two may have different seeds; the rows of late fusion have SELECTED as theirs.
+    """
     chosen = pd.MultiIndex.from_frame(best[MODEL_KEYS].astype(object))
-    return table[pd.MultiIndex.from_frame(table[MODEL_KEYS].astype(object)).isin(chosen)]
+    rows = predictions[pd.MultiIndex.from_frame(predictions[MODEL_KEYS].astype(object)).isin(chosen)]
+    return pd.concat([rows, selected_fusion(rows)], ignore_index=True)
+
+
+def seed_name(seed: int) -> str:
+    """What a seed is called in print."""
+    return "of the best models" if seed == SELECTED else f"seed {seed}"
+
+
+def selected_fusion(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of late fusion of `rows`, which are one seed's of each model, with SELECTED as their seed."""
+    fused = with_late_fusion(rows[~rows["model"].isin(_fused())].assign(seed=SELECTED))
+    return fused[fused["model"].isin(_fused())].assign(model=lambda table: table["model"].astype(rows["model"].dtype))
+
+
+def _fused() -> list[str]:
+    return [name for name, spec in MODELS.items() if spec.made_from]
 
 
 def _read_run(run: config.Run) -> pa.Table:

@@ -14,14 +14,19 @@ import pandas as pd
 
 from sercore import files
 from sercore.analysis import captions, published, statistics
-from sercore.analysis.results import Results, of_best
-from sercore.analysis.verdicts import FAILS, HOLDS, OPEN
+from sercore.analysis.results import Results, of_best, scores
+from sercore.analysis.verdicts import CONSISTENT, FAILS, HOLDS, OPEN
 from sercore.registry import CORPORA, METRICS, MODELS
 from sercore.schema import DIMENSIONS
 from sercore.study.config import Study
 
 HERE, PAPER = "here", "paper"
-VERDICT_CLASSES = {HOLDS: "verdict holds", FAILS: "verdict fails", OPEN: "verdict open"}  # of HTML
+VERDICT_CLASSES = {  # of HTML
+    HOLDS: "verdict holds",
+    CONSISTENT: "verdict consistent",
+    OPEN: "verdict open",
+    FAILS: "verdict fails",
+}
 SENTENCE = 40  # characters from which a cell is prose, not a value
 TEST_KEYS = ["train_corpus", "test_corpus", "target", "metric", "pooling"]
 POOLING_LABELS = {"single": "", "pooled": "folds pooled", "folds": "mean of folds"}
@@ -119,7 +124,7 @@ class Table:
     def _html_cell(self, text: str, paper: bool) -> str:
         """`text` escaped, in an element of its own where it is drawn in another way than the rest."""
         prose = "prose" if self.align == "l" and len(text) > SENTENCE else ""
-        kind = VERDICT_CLASSES.get(text) or (PAPER if paper else prose)
+        kind = VERDICT_CLASSES.get(text.partition(" (")[0]) or (PAPER if paper else prose)
         return f'<div class="{kind}">{html.escape(text)}</div>' if kind else html.escape(text)
 
     def _rows(self) -> list[tuple[list[str], list[str]]]:
@@ -155,8 +160,8 @@ def table_3(results: Results) -> Table:
 
 def table_4(results: Results) -> Table:
     """Table 4 (appendix A): CCC and MSE of the one model of each architecture that is best on validation."""
-    scored = of_best(results.scores, results.best)
-    scored = scored[(scored["partition"] == "test") & (scored["train_corpus"] == scored["test_corpus"])]
+    test = results.predictions[results.predictions["partition"] == "test"]
+    scored = scores(of_best(test[test["train_corpus"] == test["test_corpus"]], results.best))
     paper = published.results(4).rename(columns={"mean": "paper"})
     keys = ["model", *TEST_KEYS[:-1]]
     numbers = scored.astype(dict.fromkeys(keys, object)).merge(paper[[*keys, "paper"]], on=keys, how="left")
@@ -170,7 +175,11 @@ def table_4(results: Results) -> Table:
     frame = _frame(rows, ["model", "trained on", ""], [(d, METRICS.label(m)) for d in DIMENSIONS for m in OF_TABLE_4])
     best = results.best.drop_duplicates(["model", "train_corpus"])
     seeds = ", ".join(f"{MODELS.label(row.model)} {row.seed}" for row in best.itertuples())
-    below = (f"Seed of each model: {seeds}.", "MSE in squared units of the corpus's own scale (MSP-Podcast: 1-7).")
+    below = (
+        f"Seed of each model: {seeds}.",
+        *captions.late_fusion(results),
+        "MSE in squared units of the corpus's own scale (MSP-Podcast: 1-7).",
+    )
     title = _title(results, 4, "Multitask dimensions, the model of each architecture that is best on validation")
     shown = numbers[["section", *keys, "pooling", "seed", "score", "paper"]]
     return Table("table_4", title, frame, shown, (*below, *captions.notes(results, numbers)))

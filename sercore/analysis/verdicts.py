@@ -1,23 +1,23 @@
 """How the paper's claims are judged: each consists of comparisons of two scores, which are tested over seeds.
 
-A claim holds where all of its comparisons do, does not hold where one does not, and otherwise the study cannot tell.
 `measures` is the table of everything that claims are about, for every model and seed: scores, drops across corpora,
-confusions, residuals. `judge` compares two of its entries, or two printed numbers.
+confusions, residuals. `judge` compares its entries, or printed numbers, two by two; `RULES` says what follows from it.
+Level, margins and correction are those of `preregistration`.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from sercore import metrics
-from sercore.analysis import published, residuals, statistics
-from sercore.analysis.results import PERCENT, Results, classes, main_metric
-from sercore.analysis.statistics import ALPHA, Comparison, Printed
+from sercore.analysis import preregistration, published, residuals, statistics
+from sercore.analysis.preregistration import CORRECTIONS
+from sercore.analysis.results import ACOUSTIC_BASELINE, PERCENT, Results, classes, main_metric
+from sercore.analysis.statistics import Comparison, Printed
 from sercore.registry import CORPORA, METRICS, MODELS
 from sercore.schema import CLASSES, DIMENSIONS, EMOTION, PROBABILITY
 
@@ -125,22 +125,29 @@ def _of_residuals(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
         yield from ((*key[:-1], name, key[-1], value) for name, value in values.items())
 
 
-HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot tell"
+HOLDS, CONSISTENT, OPEN, FAILS = "holds", "consistent with", "cannot tell", "does not hold"
+VERDICTS = (HOLDS, CONSISTENT, OPEN, FAILS)
+"""From best to worst; a claim is as good as its worst comparison."""
 ABOVE, CLEARLY_ABOVE, NOT_TESTABLY_ABOVE, LEVEL = "above", "clearly above", "above, not significantly", "level with"
-"""The relations of a comparison, see `judge`."""
-MARGINS = {"steepness": 0.05, "low": 0.1, "high": 0.1}  # of the residuals; those of metrics stand in their records
-MARGIN = 2.0  # of confusions and contrasts, which are in %
-"""Differences below these do not matter: what differs by less, with all of its interval, is level. Not the paper's."""
-ZERO = "zero"  # in the place of a model: the other side is compared with 0
+"""The relations of a comparison, see `weigh`."""
+IN_PERCENT = ("tilt", "lesser", "others", "valence contrast", "arousal contrast", "majority")
+PERCENT_MARGIN = "percent"  # where the preregistration has the margin of these, and of confusions
+SINGLE_TASK = "single-task"  # begins the measure of models that are trained apart from those of the section
+ZERO = "zero"
+
+
 RULES = (
-    "A claim of one score above another holds where the difference is significant in that direction; it does not hold "
-    "where it is significant in the other one, or where its whole interval lies within the margin of differences that "
-    "do not matter. A claim of two level scores holds where the whole interval lies within the margin, and does not "
-    "hold where the difference is significant. One of a lead that is not significant holds where there is such a lead, "
-    "and does not hold where the difference is significant. Of several comparisons all must hold, and none may fail. "
-    "Cannot tell: anything else."
+    "Two scores of the same trained models are tested in pairs, seed by seed, as is late fusion beside its halves; all "
+    "others, and all printed numbers, as independent samples. One score above another: shown where the difference is "
+    "significant; against it is a significant difference the other way, or that the two are level. Two level scores: "
+    "shown by a two-sided equivalence test (the 90 % interval lies within the margin of differences that do not "
+    "matter); against it is a difference significantly beyond the margin. A lead that the paper calls not significant "
+    "cannot be shown: the data agree where there is such a lead, and against it is a significant difference the other "
+    "way. A claim holds where all of its comparisons are shown. It does not hold where one is against it after Holm's "
+    "correction for the claim's comparisons. Consistent with: the data agree, in what cannot be shown, and the rest is "
+    "shown. Cannot tell: anything else."
 )
-"""`judge` and `together` in words, for the notes of tables."""
+"""`weigh` and `judge` in words, for the notes of tables."""
 
 
 class ScoreKey(NamedTuple):
@@ -171,86 +178,166 @@ class Claim:
     parts: tuple[Part, ...]
 
 
+class Scores(NamedTuple):
+    """One side of a comparison."""
+
+    mean: float
+    sd: float  # ddof 0
+    n: int  # seeds
+    by_seed: pd.Series | None = None  # the seeds' scores; None: only mean and sd are known, as of printed numbers
+    trained: frozenset[tuple[str, str, str]] = frozenset()  # the trained models behind it: model, corpus, task
+
+
 class Finding(NamedTuple):
     """The verdict on one part, and the numbers behind it."""
 
     verdict: str
-    left: Printed | None  # mean, sd (ddof 0), seeds; None where the study does not have it
-    right: Printed | None
+    left: Scores | None  # None where the study does not have it
+    right: Scores | None
     comparison: Comparison | None
+    paired: bool
+    against: float  # p of what speaks against the part, corrected for the claim's parts; NaN without a test
+    detectable: float  # the smallest difference that a study of these seeds and spreads finds
 
 
-Lookup = Callable[[ScoreKey], Printed | None]
+Lookup = Callable[[ScoreKey], Scores | Printed | None]
+PrintedLookup = Callable[[ScoreKey], Printed | None]
 
 
-def judge(part: Part, lookup: Lookup) -> Finding:
-    """The verdict on one comparison, by the two-sided t-test over seeds at alpha .05.
+class Weight(NamedTuple):
+    """What a comparison says of a part; each a number, or an array of many comparisons."""
 
-    - `above` holds where the left mean is significantly higher, does not hold where it is significantly lower or where
-      the whole interval of the difference is inside the margin (level) and it is not significantly higher, and is open
-      otherwise.
-    - `clearly above` also needs a difference larger than the two standard deviations over seeds (ddof 1) together.
-    - `above, not significantly`, which the paper says of some differences, holds where the left mean is not lower and
-      the test is not significant, and does not hold where it is significant.
-    - `level with` holds where the whole interval is inside the margin, and does not hold where the difference is
-      significant and the interval is not. A test that is not significant does not show that two are level.
+    shown: Any  # bool: the part is shown at alpha
+    agrees: Any  # bool: the difference is as claimed, where no test can show it
+    against: Any  # p of what speaks against it, not corrected
 
-    All are open where a number is missing or has fewer than two seeds.
+
+def judge(parts: Sequence[Part], lookup: Lookup) -> list[Finding]:
+    """The verdicts on the comparisons of one claim, each by a t-test over seeds, at the preregistered alpha.
+
+    A part does not hold where what speaks against it (`weigh`) is significant after the correction for the claim's
+    parts, so that a claim of many parts is not refuted by chance more often than one of a single part. To be shown, a
+    part needs no correction, since the claim holds only where all are (intersection-union test, Berger 1982).
+
+    A part is open where a number is missing or has fewer than two seeds; such a part is no test of the correction.
+    `together` of the verdicts is that on the claim.
     """
-    left, right = lookup(part.left), lookup(part.right)
+    plan = preregistration.read()
+    sides = [[None if side is None else Scores(*side) for side in (lookup(p.left), lookup(p.right))] for p in parts]
+    tests = [_test(part, *two) for part, two in zip(parts, sides, strict=True)]
+    weights = [
+        None if test is None else _weigh(part, test[0], *two)
+        for part, test, two in zip(parts, tests, sides, strict=True)
+    ]
+    against = CORRECTIONS[plan.correction]([math.nan if weight is None else weight.against for weight in weights])
+    findings = []
+    for (left, right), test, weight, p in zip(sides, tests, weights, against, strict=True):
+        if test is None or weight is None:
+            comparison, paired = test or (None, False)
+            findings.append(Finding(OPEN, left, right, comparison, paired, math.nan, math.nan))
+            continue
+        comparison, paired = test
+        verdict = HOLDS if weight.shown else FAILS if p < plan.alpha else CONSISTENT if weight.agrees else OPEN
+        smallest = statistics.detectable(comparison.error, comparison.df, plan.power, plan.alpha)
+        findings.append(Finding(verdict, left, right, comparison, paired, float(p), smallest))
+    return findings
+
+
+def together(verdicts: Sequence[str]) -> str:
+    """The verdict on a claim of several parts: the worst."""
+    return max(verdicts, key=VERDICTS.index)
+
+
+def weigh(
+    relation: str, difference: Any, error: Any, df: int, margin: float, alpha: float, spread: Any = 0.0
+) -> Weight:
+    """What a difference of two means says of a part; arrays of differences and errors give arrays.
+
+    - `above` is shown where the left mean is significantly higher. Against it is a significantly lower one, or, where
+      it is not shown, an equivalence test: what is level is not above.
+    - `clearly above` is shown where the difference is also larger than `spread`, the sd of both sides together.
+    - `above, not significantly`, which the paper says of some differences, is never shown, since a test that is not
+      significant shows nothing. The data agree where the left mean is higher, and against it is a significantly lower
+      one. That a lead is significant here is not against the paper's, which was not.
+    - `level with` is shown by two one-sided tests (`statistics.equivalence`). Against it is a difference beyond the
+      margin (`statistics.beyond`).
+    """
+    p = statistics.beyond(difference, error, df, 0.0)
+    level = statistics.equivalence(difference, error, df, margin)
+    if relation == LEVEL:
+        return Weight(level < alpha, np.zeros_like(level, bool), statistics.beyond(difference, error, df, margin))
+    lower = np.where(difference < 0, p, 1.0 + 0 * p)
+    if relation == NOT_TESTABLY_ABOVE:
+        return Weight(np.zeros_like(p, bool), difference >= 0, lower)
+    higher = (difference > 0) & (p < alpha)
+    shown = higher & (difference > spread) if relation == CLEARLY_ABOVE else higher
+    return Weight(shown, np.zeros_like(p, bool), np.where(higher, 1.0, np.minimum(lower, level)))
+
+
+def _weigh(part: Part, test: Comparison, left: Scores | None, right: Scores | None) -> Weight | None:
+    if math.isnan(test.p) or left is None or right is None:
+        return None
+    spread = _sd(left) + _sd(right) if part.relation == CLEARLY_ABOVE else 0.0
+    plan = preregistration.read()
+    return weigh(part.relation, test.difference, test.error, test.df, margin_of(unit_of(part.left)), plan.alpha, spread)
+
+
+def _test(part: Part, left: Scores | None, right: Scores | None) -> tuple[Comparison, bool] | None:
+    """The t-test of a part, and whether it is paired; None where a side is missing."""
     if left is None or right is None:
-        return Finding(OPEN, left, right, None)
-    test = _against_zero(left) if part.right.model == ZERO else statistics.compare_printed(left, right)
-    return Finding(_verdict(part, left, right, test), left, right, test)
-
-
-def _verdict(part: Part, left: Printed, right: Printed, test: Comparison) -> str:
-    if math.isnan(test.p):
-        return OPEN
-    margin = margin_of(_unit(part.left))
-    level = -margin < test.low and test.high < margin
-    higher, lower = (test.p < ALPHA and sign * test.difference > 0 for sign in (1, -1))
-    if part.relation == LEVEL:
-        return HOLDS if level else FAILS if higher or lower else OPEN
-    if part.relation == NOT_TESTABLY_ABOVE:
-        return FAILS if higher or lower else HOLDS if test.difference >= 0 else OPEN
-    if part.relation == CLEARLY_ABOVE and higher:
-        return HOLDS if test.difference > _sd(left) + _sd(right) else OPEN
-    return FAILS if lower or (level and not higher) else HOLDS if higher else OPEN
+        return None
+    if part.right.model == ZERO:
+        return statistics.compare_with_zero(left[:3]), False
+    if left.trained & right.trained and left.by_seed is not None and right.by_seed is not None:
+        one, other = left.by_seed.align(right.by_seed, join="inner")
+        if len(one) > 1:
+            return statistics.compare_pairs(one.to_numpy(), other.to_numpy()), True
+    return statistics.compare_printed(left[:3], right[:3]), False
 
 
 def margin_of(measure: str) -> float:
-    """The difference of two means of `measure` below which they count as level."""
-    return METRICS[measure].margin if measure in METRICS else MARGINS.get(measure, MARGIN)
+    """The difference of two means of `measure` below which they count as level: ours, not the paper's."""
+    percent = measure in IN_PERCENT or " as " in measure
+    return preregistration.read().margin(PERCENT_MARGIN if percent else measure)
 
 
-def _unit(key: ScoreKey) -> str:
+def unit_of(key: ScoreKey) -> str:
     """The measure whose unit the values at `key` have: drops and leads are differences of a main metric."""
-    return main_metric(key.target, in_domain=True) if key.metric in ("drop", "lead") else key.metric
+    if key.metric in ("drop", "lead"):
+        return main_metric(key.target, in_domain=True)
+    return key.metric.removeprefix(SINGLE_TASK).strip()
 
 
-def together(verdicts: list[str]) -> str:
-    """The verdict on a claim of several parts."""
-    return FAILS if FAILS in verdicts else OPEN if OPEN in verdicts else HOLDS
-
-
-def from_study(measured: pd.DataFrame) -> Lookup:
-    """Looks a key up in a table of `measures`."""
+def from_study(measured: pd.DataFrame, single_task: bool = False) -> Lookup:
+    """Looks a key up in a table of `measures`; `single_task`: each target of the section has a model of its own."""
     keys = list(ScoreKey._fields)
-    seeds = {name: group.to_numpy() for name, group in measured.groupby(keys, observed=True, sort=False)["value"]}
+    seeds = dict(iter(measured.groupby(keys, observed=True, sort=False)))
 
-    def lookup(key: ScoreKey) -> Printed | None:
+    def lookup(key: ScoreKey) -> Scores | None:
         if key.model == ZERO:
-            return 0.0, 0.0, 1
-        values = seeds.get(tuple(key))
-        if values is None or np.isnan(values).any():
+            return Scores(0.0, 0.0, 1)
+        if tuple(key) not in seeds or seeds[tuple(key)]["value"].isna().any():
             return None
-        return float(values.mean()), float(np.std(values - values[0])), len(values)
+        by_seed = seeds[tuple(key)].set_index("seed")["value"].sort_index()
+        values = by_seed.to_numpy()
+        mean, sd = float(values.mean()), float(np.std(values - values[0]))
+        return Scores(mean, sd, len(values), by_seed, trained(key, single_task))
 
     return lookup
 
 
-def from_paper(section: str) -> Lookup:
+def trained(key: ScoreKey, single_task: bool = False) -> frozenset[tuple[str, str, str]]:
+    """The trained models that the scores at `key` are of: of late fusion both halves, of a lead both models.
+
+    Two keys that have one in common are compared seed by seed.
+    """
+    models = MODELS[key.model].consists_of if key.model in MODELS else (key.model,)
+    models += (ACOUSTIC_BASELINE,) if key.metric == "lead" else ()
+    task = key.target if single_task or key.metric.startswith(SINGLE_TASK) else ""
+    return frozenset((model, key.train_corpus, task) for model in models)
+
+
+def from_paper(section: str) -> PrintedLookup:
     """Looks a key of `section` up in the paper's Tables 1 to 3; what it does not print with an sd is missing."""
     printed = published.results()
     printed = printed[(printed["table"] != 4) & (printed["section"] == section)].set_index(list(ScoreKey._fields))
@@ -286,20 +373,40 @@ def in_words(parts: tuple[Part, ...], findings: list[Finding]) -> str:
     return "; ".join(f"{place}: {compared}" if place else compared for place, compared in sentences.items())
 
 
+def smallest(parts: Sequence[Part], findings: Sequence[Finding]) -> str:
+    """The smallest differences that the study could have seen, least and greatest of each measure's, in its unit."""
+    units: dict[str, list[float]] = {}
+    for part, finding in zip(parts, findings, strict=True):
+        if not math.isnan(finding.detectable):
+            units.setdefault(unit_of(part.left), []).append(finding.detectable)
+    texts = [
+        " to ".join(dict.fromkeys(f"{end:.{digits_of(unit)}f}" for end in (min(of), max(of))))
+        for unit, of in units.items()
+    ]
+    return ", ".join(dict.fromkeys(texts)) or "not known"
+
+
 def _compared(part: Part, finding: Finding) -> str:
     names = [_named(part.left, part.right), _named(part.right, part.left)]
     if finding.left is None or finding.right is None or finding.comparison is None:
         absent = [name for name, side in zip(names, (finding.left, finding.right), strict=True) if side is None]
         return f"no {' and no '.join(absent)} here"
-    unit, test = _unit(part.left), finding.comparison
-    digits = METRICS[unit].digits if unit in METRICS else 3 if unit in MARGINS else 1
+    unit, test = unit_of(part.left), finding.comparison
+    digits = digits_of(unit)
     means = f"{names[0]} {_shown(finding.left, digits)}"
     if part.right.model != ZERO:
         means += f" against {names[1]} {_shown(finding.right, digits)}"
     if math.isnan(test.p):
         return f"{means}, one seed and no test"
     p = "< .001" if test.p < 0.001 else "= " + f"{test.p:.3f}".removeprefix("0")
-    return f"{means}: {test.difference:+.{digits}f} [{test.low:+.{digits}f}, {test.high:+.{digits}f}], p {p}"
+    paired = ", paired" if finding.paired else ""
+    return f"{means}: {test.difference:+.{digits}f} [{test.low:+.{digits}f}, {test.high:+.{digits}f}], p {p}{paired}"
+
+
+def digits_of(measure: str) -> int:
+    """Decimals in print."""
+    percent = measure in IN_PERCENT or " as " in measure
+    return METRICS[measure].digits if measure in METRICS else 1 if percent else 3
 
 
 def _common(part: Part) -> str:
@@ -325,21 +432,10 @@ def _corpora(key: ScoreKey) -> str:
     return f"{CORPORA.label(key.train_corpus)} → {CORPORA.label(key.test_corpus)}"
 
 
-def _shown(side: Printed, digits: int) -> str:
-    return f"{side[0]:.{digits}f} ({side[1]:.{digits}f})"
+def _shown(side: Scores, digits: int) -> str:
+    return f"{side.mean:.{digits}f} ({side.sd:.{digits}f})"
 
 
-def _sd(side: Printed) -> float:
+def _sd(side: Scores) -> float:
     """The sd with ddof 1."""
-    return side[1] * math.sqrt(side[2] / (side[2] - 1)) if side[2] > 1 else math.nan
-
-
-def _against_zero(left: Printed) -> Comparison:
-    """The one-sample t-test of a mean against zero."""
-    mean, sd, n = left
-    if n < 2:
-        return Comparison(mean, math.nan, math.nan, math.nan, n - 1, math.nan)
-    error = sd / math.sqrt(n - 1)
-    reach = float(stats.t.isf(ALPHA / 2, n - 1)) * error
-    t = mean / error if error else math.copysign(math.inf, mean) if mean else 0.0
-    return Comparison(mean, mean - reach, mean + reach, t, n - 1, float(2 * stats.t.sf(abs(t), n - 1)))
+    return side.sd * math.sqrt(side.n / (side.n - 1)) if side.n > 1 else math.nan

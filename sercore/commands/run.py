@@ -15,7 +15,7 @@ from sercore.study import attempt, config, progress, workers
 from sercore.study.plan import CACHES, PATIENCE, analyse, execute, pending, select
 from sercore.study.workers import Cluster, Where
 
-SHOWN = ("ground_truth_*.md", "claims_*.md", "table_?.md")  # the tables that a study ends with; the others are longer
+SHOWN = ("ground_truth_*.md", "claims_*.md", "table_?.md", "intervals.md")  # with these a study ends; others are longer
 
 
 def add(commands: argparse._SubParsersAction) -> None:

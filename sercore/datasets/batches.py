@@ -89,18 +89,23 @@ class Dataset(ABC):
         self._resident = _resident(self._packed, self.device)
         return self
 
-    def batches(self, size: int, generator: torch.Generator | None, crop_frames: int | None = None) -> Iterator[Batch]:
+    def batches(
+        self, size: int, generator: torch.Generator | None, crop_frames: int | None = None, sort: bool = True
+    ) -> Iterator[Batch]:
         """Every utterance once, in batches of `size`; each of the two ways as `plan` describes it."""
-        for plan in self.plan(size, generator, crop_frames):
+        for plan in self.plan(size, generator, crop_frames, sort):
             rows = torch.from_numpy(plan.rows)
             yield Batch(self._inputs(plan), self.target[self._there(rows)], rows)
 
-    def plan(self, size: int, generator: torch.Generator | None, crop_frames: int | None = None) -> list[BatchIndex]:
+    def plan(
+        self, size: int, generator: torch.Generator | None, crop_frames: int | None = None, sort: bool = True
+    ) -> list[BatchIndex]:
         """The batches of an epoch, before anything is read.
 
         With a generator, for training: utterances are shuffled, sorted by duration within groups of 50 batches, and
         the batches of a group are shuffled; what is longer than `crop_frames` is cut to it at random; an utterance
-        that would be alone in a batch joins another one (batch normalisation needs two).
+        that would be alone in a batch joins another one (batch normalisation needs two). Without `sort` a batch is
+        of utterances of any duration.
         With None, for evaluation: whole utterances, the longest first; a batch of long ones holds fewer, so that it
         never takes more memory than `size` utterances of 10 s (128 tokens) would, or one that is longer.
         """
@@ -117,7 +122,7 @@ class Dataset(ABC):
         count, padded = self._count, self._padded(self._count)
         if crop_frames is not None:
             count, padded = np.minimum(count, crop_frames), np.minimum(padded, crop_frames)
-        batches = _training_batches(count, size, generator, self.multiple)
+        batches = _training_batches(count if sort else np.zeros_like(count), size, generator, self.multiple)
         chance = torch.rand(len(self), generator=generator, dtype=torch.float64).numpy()
         start = self._start + (chance * (self._count - count + 1)).astype(np.int64)
         return [BatchIndex(rows, start[rows], count[rows], int(padded[rows].max())) for rows in batches]

@@ -12,8 +12,8 @@ import pandas as pd
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from sercore.analysis import statistics
-from sercore.analysis.comparisons import DRAWS, FEWEST_SPEAKERS, SEED
-from sercore.analysis.results import OFFICIAL, classes, scores
+from sercore.analysis.comparisons import DRAWS, FEWEST_SPEAKERS, SEED, group_gaps, interval, signed, speaker_spread
+from sercore.analysis.results import OFFICIAL, classes, main_metric, scores
 from sercore.analysis.tables import number_text
 from sercore.inference.artifact import Trained
 from sercore.registry import CORPORA, METRICS, MODELS, SECTIONS
@@ -50,6 +50,7 @@ def card(
         "## Use\n\n" + _use(trained, onnx),
         "## Data and protocol\n\n" + _protocol(trained, provenance),
         "## Scores\n\n" + _scores(trained, predictions, results),
+        "## Groups\n\n" + _groups(trained, predictions),
         "## Limits\n\n" + _limits(trained),
         "## Licence\n\n" + _licence(trained),
     ]
@@ -215,8 +216,8 @@ def _interval(part: pd.DataFrame, metric: str, in_domain: bool, labels: list[str
         return np.nan, np.nan
     runs = ("seed",) if in_domain else ("seed", "fold")
     generator = np.random.default_rng(SEED)
-    interval = statistics.bootstrap_interval(part, metric, generator, draws=DRAWS, runs=runs, labels=labels)
-    return spec.scale * interval.low, spec.scale * interval.high
+    found = statistics.bootstrap_interval(part, metric, generator, draws=DRAWS, runs=runs, labels=labels)
+    return spec.scale * found.low, spec.scale * found.high
 
 
 def _scores(trained: Trained, predictions: pd.DataFrame, results: pd.DataFrame) -> str:
@@ -243,6 +244,38 @@ def _scores(trained: Trained, predictions: pd.DataFrame, results: pd.DataFrame) 
         "\n".join(lines)
         + f"\n\nIntervals: the test speakers resampled {DRAWS} times, the network taken as given; none with fewer than "
         f"{FEWEST_SPEAKERS} known speakers. Of one seed: another would score otherwise.{averaged}{simulated}"
+    )
+
+
+def _groups(trained: Trained, predictions: pd.DataFrame) -> str:
+    """How the scores differ between styles, genders and speakers of the model's own corpus, with intervals."""
+    own = predictions[(predictions["partition"] == "test") & (predictions["test_corpus"] == trained.corpus)]
+    lines = ["| of | metric | groups | scores | difference | 95 % over speakers |", "|---|---|---|---:|---:|---|"]
+    for row in group_gaps(own).itertuples():
+        both = " and ".join(number_text(score, row.metric) for score in (row.score, row.other_score))
+        lines.append(
+            f"| {row.target} | {METRICS[row.metric].axis} | {row.value} − {row.other} | {both} "
+            f"| {signed(row.gap, row.metric)} | {interval(row.low, row.high, row.metric)} |"
+        )
+    labels = classes(predictions)
+    for target, part in own.groupby("target", observed=True, sort=False):
+        metric = METRICS[main_metric(str(target), in_domain=True)]
+        known = metric.scale * statistics.speaker_scores(part, metric.name, labels=labels)["score"]
+        if known.notna().sum() > 1:
+            spread = speaker_spread(known)
+            ends = " to ".join(number_text(end, metric.name) for end in known.agg(["min", "max"]))
+            sd = " to ".join(number_text(end, metric.name) for end in (spread.low, spread.high))
+            lines.append(
+                f"| {target} | {metric.axis} | lowest and highest of {known.notna().sum()} speakers | {ends} "
+                f"| sd {number_text(spread.score, metric.name)} | {sd if np.isfinite(spread.low) else 'not known'} |"
+            )
+    if len(lines) == 2:
+        return "The test utterances have no groups that could be compared: neither styles, genders nor speakers."
+    return (
+        "\n".join(lines) + "\n\nOn test utterances of the corpus that it was trained on; not known with fewer than "
+        f"{FEWEST_SPEAKERS} speakers. A group may also say other things, or fewer: a difference is not yet unfairness, "
+        "and none that is seen is no proof of fairness. A speaker's own score is of few utterances, which alone makes "
+        "speakers differ."
     )
 
 

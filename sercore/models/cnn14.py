@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from sercore import registry
 from sercore.schema import first
+from sercore.settings import PROJECTIONS
 
 STAGES = 6
 LEAST = 2 ** (STAGES - 1)  # frames and mel bands, of which at least one must be left after five halvings
@@ -159,6 +160,9 @@ class Cnn14(nn.Module):
     `project.1` to `project.6`.
     """
 
+    text_mean: Tensor  # what embeddings are standardised by
+    text_deviation: Tensor
+
     def __init__(
         self,
         outputs: int,
@@ -167,14 +171,17 @@ class Cnn14(nn.Module):
         width: int = 64,
         mels: int = 64,
         dropout: float = 0.2,
+        projection: str = "default",
         generator: torch.Generator | None = None,
     ) -> None:
-        """Initial weights: Xavier-uniform convolutions and linear layers, zero biases, batch normalisation 1 and 0.
+        """Initial weights: Xavier-uniform but for PROJ, zero biases, batch normalisation 1 and 0.
 
         They are drawn from `generator` (None: PyTorch's global one), the trunk's first, then the output layer's: the
         models of one seed start with the same trunk. `width` is the number of feature maps of the first block; the
-        sixth has 32 times as many. `dropout` is applied after each block. Raises ValueError for fewer than 32 `mels`,
-        a stage that is none, and a size below 1.
+        sixth has 32 times as many. `dropout` is applied after each block. `projection` is how PROJ starts: "default"
+        as a linear layer of PyTorch does, weights and biases uniform within 1 / sqrt(text_width); "xavier" as the other
+        layers; "zero", so that the network starts as CNN14 itself. Raises ValueError for fewer than 32 `mels`, a stage
+        that is none, a size below 1, and another `projection`.
         """
         super().__init__()
         stages = tuple(text_stages)
@@ -189,7 +196,9 @@ class Cnn14(nn.Module):
                 f"outputs {outputs}, width {width} and text_width {text_width} must be at least 1, dropout {dropout} "
                 "in [0, 1)"
             )
-        self.text_stages, self.text_width, self.mels = stages, text_width, mels
+        if projection not in PROJECTIONS:
+            raise ValueError(f"projection is '{projection}'; known: {', '.join(PROJECTIONS)}")
+        self.text_stages, self.text_width, self.mels, self.dropout = stages, text_width, mels, dropout
         self.width, self.layout = width, "auto"  # see TrainingSettings.layout
         maps = [1, *(width * 2**k for k in range(STAGES))]
         with torch.device("meta"):  # without the weights that PyTorch would draw from the global generator
@@ -203,6 +212,21 @@ class Cnn14(nn.Module):
         self.to_empty(device="cpu")
         for module in self.modules():
             initialise(module, generator)
+        for parameter in self.project.parameters() if projection != "xavier" else ():
+            reach = text_width**-0.5 if projection == "default" else 0.0
+            nn.init.uniform_(parameter, -reach, reach, generator=generator)
+        if stages:
+            self.register_buffer("text_mean", torch.zeros(text_width))
+            self.register_buffer("text_deviation", torch.ones(text_width))
+
+    def standardise_text(self, embeddings: Tensor) -> None:
+        """From now on, embeddings are scaled as gives `embeddings` (utterances, text_width) mean 0 and deviation 1.
+
+        A number that is the same in all of them is not divided.
+        """
+        deviation = embeddings.std(0, correction=0)
+        self.text_mean.copy_(embeddings.mean(0))
+        self.text_deviation.copy_(deviation.masked_fill(deviation < 1e-6, 1.0))
 
     def forward(
         self,
@@ -222,6 +246,8 @@ class Cnn14(nn.Module):
             frames = frames.to(logmel.device, non_blocking=True)
         speech = _speech(frames, logmel.shape[1]) if padded else None  # (batch, frames)
         x = self._normalise(logmel, speech)
+        if text is not None:
+            text = (text - self.text_mean) / self.text_deviation
         x = x.unsqueeze(-1).permute(0, 3, 1, 2) if self._channels_last(x.device) else x.unsqueeze(1)
         mask = None if speech is None else speech[:, None, :, None].to(x.dtype)  # (batch, 1, frames, 1)
         for stage in range(1, STAGES + 1):
@@ -270,7 +296,7 @@ class Cnn14(nn.Module):
 
     def _normalise(self, logmel: Tensor, speech: Tensor | None) -> Tensor:
         """`logmel` after `bn0`, zero where there is no speech."""
-        if speech is None or not self.training:
+        if speech is None or not self.bn0.training:
             normal = self.bn0(logmel.flatten(0, 1)).view_as(logmel)
             return normal if speech is None else normal.masked_fill(~speech[:, :, None], 0.0)
         return logmel.new_zeros(logmel.shape).masked_scatter_(speech[:, :, None], self.bn0(logmel[speech]))
@@ -321,4 +347,5 @@ def arguments(experiment: Any, source: Any) -> dict[str, Any]:
         "width": experiment.network.width,
         "mels": experiment.features.mels,
         "dropout": experiment.network.dropout,
+        "projection": experiment.network.projection,
     }

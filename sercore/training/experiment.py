@@ -138,7 +138,8 @@ def define(section: str, **parameters: Any) -> Experiment:
     Args:
         section: Name of a section of the registry.
         parameters: The notebook's; without `corpora` the run is on the embedded corpora, without `folder` its results
-            are in outputs/by-hand, without `cache` features are cached in outputs/cache.
+            are in outputs/by-hand, without `cache` features are cached in outputs/cache. `change` names one of
+            `changes`: settings of text, network and training in place of the others.
 
     Raises:
         ValueError: A section, model, corpus, emotion or setting is unknown (the nearest known name is given), or the
@@ -155,7 +156,9 @@ def define(section: str, **parameters: Any) -> Experiment:
         near = schema.did_you_mean(parameters["target"], schema.DIMENSIONS)
         raise ValueError(f"no dimension '{parameters['target']}'{near}")
     condition = {key: parameters[key] for key in Condition._fields if key in parameters}
-    name = ",".join(f"{key}={parameters[key]}" for key in ("target", "model", "corpus", "seed") if key in parameters)
+    changed = _changed(parameters.get("change"), parameters.get("changes") or {})
+    grid = ("target", "model", "change", "corpus", "seed")
+    name = ",".join(f"{key}={parameters[key]}" for key in grid if key in parameters)
     experiment = Experiment(
         section=section,
         targets=targets,
@@ -166,9 +169,9 @@ def define(section: str, **parameters: Any) -> Experiment:
         allow_speaker_leakage=parameters.get("allow_speaker_leakage", False),
         classes={name: tuple(members) for name, members in parameters.get("classes", schema.FOUR_CLASSES).items()},
         features=settings.build(FeatureSettings, parameters["features"]),
-        text=settings.build(TextSettings, {**parameters["text"], **condition}),
-        network=settings.build(NetworkSettings, parameters["network"]),
-        training=settings.training(parameters["model"], parameters["training"]),
+        text=settings.build(TextSettings, {**parameters["text"], **condition, **changed["text"]}),
+        network=settings.build(NetworkSettings, {**parameters["network"], **changed["network"]}),
+        training=settings.training(parameters["model"], {**parameters["training"], **changed["training"]}),
         corpora={key: located(values, f"corpus '{key}'") for key, values in corpora.items()},
         folder=files.resolve(places["folder"] or f"{BY_HAND}/{section}/{name}"),
         cache=files.resolve(places["cache"] or CACHE),
@@ -176,6 +179,18 @@ def define(section: str, **parameters: Any) -> Experiment:
     settings.check_network(experiment.model, experiment.network)
     _record_parameters(experiment.folder, parameters)
     return experiment
+
+
+def _changed(change: str | None, changes: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Settings of text, network and training that `change`, one of `changes`, puts in place of the others."""
+    kinds: dict[str, dict[str, Any]] = {"text": {}, "network": {}, "training": {}}
+    if change is None:
+        return kinds
+    if change not in changes:
+        raise ValueError(f"no change '{change}' among the changes{schema.did_you_mean(change, changes)}")
+    if unknown := sorted(changes[change].keys() - kinds.keys()):
+        raise ValueError(f"change '{change}' is of {schema.first(unknown)}; expected text, network or training")
+    return {kind: {**changes[change].get(kind, {})} for kind in kinds}
 
 
 def _record_parameters(folder: Path, parameters: Mapping[str, Any]) -> None:
@@ -286,6 +301,9 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
     with state.timed("loading"):
         model = build_model(experiment, source)
         train, development = source.dataset(split.train), source.dataset(split.development)
+        if experiment.text.standardised and source.embeddings is not None and isinstance(model, Cnn14):
+            used = source.embeddings.positions(train.utterances["utterance"])
+            model.standardise_text(torch.from_numpy(source.embeddings.array[used]))
     history = []
     for epoch in _train(experiment, model, train, development, state):
         history.append({"fold": split.name, **epoch._asdict()})

@@ -126,6 +126,8 @@ class TrainLoop:
         self.seed, self.crop_frames, self.device = seed, crop_frames, pick_device(device)
         self.truth = development.target.cpu().numpy()
         _check_score(objective, self.truth)
+        if settings.output_bias == "mean" and train.target.is_floating_point():
+            nn.utils.vector_to_parameters(train.target.mean(0), [model.get_submodule("output").get_parameter("bias")])
         self.order = torch.Generator().manual_seed(_seed(seed, ORDER))
         steps_per_epoch = len(train.plan(settings.batch, torch.Generator().manual_seed(0), crop_frames))
         self.total = optimisers.total_steps(settings, steps_per_epoch)
@@ -134,6 +136,9 @@ class TrainLoop:
         train.to(self.device)
         self.step = 0  # over all epochs
         self.epochs: list[Epoch] = []
+        self.recent: Sequence[
+            dict[str, Tensor]
+        ] = ()  # parameters after each of the last epochs, where they are averaged
         self.best: dict[str, Tensor] | None = None  # weights of the best epoch
 
     @property
@@ -156,10 +161,13 @@ class TrainLoop:
         with randomness, kernels(self.settings), memory_kept(self.device):
             loss, utterances = self._train(number)
         trained = time.perf_counter()
-        score = self._evaluate()
-        best = score > self.best_score
-        if best:
-            self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        with self._weights_averaged():
+            if self.settings.batch_norm == "estimated":
+                estimate_statistics(self.model, self.train, self.device, self.settings)
+            score = self._evaluate()
+            best = score > self.best_score
+            if best:
+                self.best = _copied(self.model.state_dict())
         epoch = Epoch(
             epoch=number,
             loss=loss,
@@ -176,13 +184,13 @@ class TrainLoop:
         """Go on from `state`, if it holds one of this training; the epochs that are done."""
         progress = state.load(self.model, self.optimiser, self.order)
         if progress is not None:
-            self.step, self.best = progress.step, progress.best
+            self.step, self.best, self.recent = progress.step, progress.best, progress.recent
             self.epochs = [Epoch(**row) for row in progress.epochs]
         return list(self.epochs)
 
     def save(self, state: TrainingState) -> None:
         """Save the training as it is after the last epoch."""
-        progress = Progress(self.step, [epoch._asdict() for epoch in self.epochs], self.best)
+        progress = Progress(self.step, [epoch._asdict() for epoch in self.epochs], self.best, self.recent)
         state.save(self.model, self.optimiser, self.order, progress, self.is_over)
 
     def load_best(self) -> None:
@@ -196,7 +204,8 @@ class TrainLoop:
         self.model.train()
         losses: list[Tensor] = []
         sizes: list[int] = []
-        for batch in self.train.batches(self.settings.batch, self.order, self.crop_frames):
+        sort = self.settings.sorted_batches
+        for batch in self.train.batches(self.settings.batch, self.order, self.crop_frames, sort):
             if self.step == self.total:
                 break
             losses.append(self.train_step(batch))
@@ -220,6 +229,21 @@ class TrainLoop:
         self.step += 1
         return loss.detach()
 
+    @contextlib.contextmanager
+    def _weights_averaged(self) -> Iterator[None]:
+        """Inside, the model has the mean of its weights after the last `averaged_epochs` epochs, this one included."""
+        if self.settings.averaged_epochs == 1:
+            yield
+            return
+        own = _copied(dict(self.model.named_parameters()))
+        self.recent = [*self.recent, own][-self.settings.averaged_epochs :]
+        mean = {name: torch.stack([weights[name] for weights in self.recent]).mean(0) for name in own}
+        self.model.load_state_dict(mean, strict=False)
+        try:
+            yield
+        finally:
+            self.model.load_state_dict(own, strict=False)
+
     def _evaluate(self) -> float:
         """Score on the development set."""
         batch, precision = self.settings.evaluation_batch, self.settings.evaluation_precision
@@ -239,6 +263,37 @@ class TrainLoop:
                 f"{self.optimiser.param_groups[0]['lr']:g}: training diverged; lower learning_rate, or look for "
                 "log-mels, embeddings or ratings that are not finite"
             )
+
+
+def estimate_statistics(model: nn.Module, dataset: Dataset, device: torch.device, settings: TrainingSettings) -> None:
+    """Set the means and variances of batch normalisation to those of `dataset` under the weights that `model` has.
+
+    The running averages of a training lag behind its weights, and are of crops, under dropout. These are of whole
+    utterances, without, as in evaluation: the mean over its batches, but for a last one of a single utterance, which
+    may leave one value a feature map. The weights do not change, and training does not depend on these statistics. A
+    model without batch normalisation stays as it is.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
+    if not layers:
+        return
+    momentum = [layer.momentum for layer in layers]
+    model.eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.train().momentum = None  # the mean over all batches
+    precision = settings.evaluation_precision
+    with torch.inference_mode(), autocast(device, precision), memory_kept(device):
+        left = len(dataset)
+        for batch in dataset.batches(settings.batch, None):
+            left -= len(batch.rows)
+            if left or len(batch.rows) > 1:
+                model(*batch.inputs)
+    for layer, value in zip(layers, momentum, strict=True):
+        layer.eval().momentum = value
+
+
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in tensors.items()}
 
 
 def _check_score(objective: Objective, truth: np.ndarray) -> None:

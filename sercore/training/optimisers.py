@@ -94,11 +94,14 @@ def total_steps(settings: TrainingSettings, steps_per_epoch: int) -> int | None:
 def rate(step: int, settings: TrainingSettings, total: int | None) -> float:
     """Learning rate at `step`, counted from 0 over all epochs: up from 0 over the warm-up, then down to 0 at `total`.
 
-    Both ways are straight lines; where `total` is None the rate stays up.
+    Both ways are straight lines, but down is half a cosine where the schedule is "cosine"; where `total` is None the
+    rate stays up.
     """
     factor = 1.0
     if step < settings.warmup_steps:
         factor = step / settings.warmup_steps
     elif total is not None:
         factor = max(0.0, (total - step) / (total - settings.warmup_steps))
+        if settings.schedule == "cosine":
+            factor = (1 - math.cos(math.pi * factor)) / 2
     return settings.learning_rate * factor

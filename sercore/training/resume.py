@@ -15,7 +15,7 @@ import json
 import logging
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,10 +28,10 @@ from torch.optim import Optimizer
 from sercore import files
 from sercore.schema import first
 
-FORMAT = 1  # raise it when a state, or an epoch in it, has other parts than before
+FORMAT = 2  # raise it when a state, or an epoch in it, has other parts than before
 WRITING = 1 / 20  # share of the time that may go into it
 ABOUT, CHECK = "about", "check"  # keys of the file's metadata
-MODEL, BEST, OPTIMISER, ORDER = "model.", "best.", "optimiser.", "order"  # of its tensors
+MODEL, BEST, OPTIMISER, ORDER, RECENT = "model.", "best.", "optimiser.", "order", "recent."  # of its tensors
 log = logging.getLogger(__name__)
 
 
@@ -41,6 +41,7 @@ class Progress(NamedTuple):
     step: int  # over all epochs
     epochs: list[dict[str, Any]]  # their rows of the history
     best: dict[str, Tensor] | None  # weights of the best epoch
+    recent: Sequence[dict[str, Tensor]] = ()  # parameters after each of the last epochs, where they are averaged
 
 
 class TrainingState:
@@ -136,6 +137,7 @@ class TrainingState:
             "step": progress.step,
             "epochs": progress.epochs,
             "optimiser": numbers,
+            "recent": 0 if over else len(progress.recent),
             "over": over,
             "seconds": self.seconds,
             "sessions": self.sessions,
@@ -167,10 +169,13 @@ def _tensors(
     """All tensors of a state by their names in the file, and what an optimiser holds besides tensors."""
     tensors: dict[str, Tensor] = {}
     numbers: dict[str, dict[str, Any]] = {}
-    if over or not progress.epochs[-1]["best"]:
+    if over or progress.recent or not progress.epochs[-1]["best"]:  # else they are the model's
         tensors |= {BEST + name: value for name, value in (progress.best or {}).items()}
     if not over:
         tensors |= {MODEL + name: value for name, value in model.state_dict().items()}
+        tensors |= {
+            f"{RECENT}{n}.{name}": value for n, weights in enumerate(progress.recent) for name, value in weights.items()
+        }
         tensors[ORDER] = order.get_state()
         for number, held in optimiser.state_dict()["state"].items():
             for key, value in held.items():
@@ -233,9 +238,13 @@ def _restore(
             fits = value.shape == like.shape and value.dtype == like.dtype
             moments.setdefault(number, {})[key] = torch.empty_like(like).copy_(value) if fits else value
         optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
-        if about["epochs"][-1]["best"]:
+        if about["epochs"][-1]["best"] and not best:
             best = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    return Progress(step=about["step"], epochs=about["epochs"], best=best or None)
+    recent = (
+        {name: value.to(device) for name, value in _part(tensors, f"{RECENT}{n}.").items()}
+        for n in range(about["recent"])
+    )
+    return Progress(step=about["step"], epochs=about["epochs"], best=best or None, recent=list(recent))
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ import ipywidgets
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
+from sercore.analysis.results import seed_name
 from sercore.registry import MODELS
 
 SHEET = """
@@ -86,9 +87,9 @@ def model_colour(model: str) -> str:
     return MODELS[model].colour if model in MODELS else "#000000"
 
 
-def model_name(model: str, seed: object = None) -> str:
+def model_name(model: str, seed: int | None = None) -> str:
     """A model's name as HTML, with a square in its colour."""
-    label = MODELS.label(model) + (f", seed {seed}" if seed is not None else "")
+    label = MODELS.label(model) + (f", {seed_name(seed)}" if seed is not None else "")
     square = f'<span style="color:{model_colour(model)}">■</span>'
     return f"{square} {html.escape(label)}"
 

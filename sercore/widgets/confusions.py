@@ -11,7 +11,7 @@ import ipywidgets
 import numpy as np
 import pandas as pd
 
-from sercore.analysis.results import classes
+from sercore.analysis.results import classes, seed_name
 from sercore.registry import METRICS, MODELS
 from sercore.schema import EMOTION, PROBABILITY
 from sercore.widgets.appearance import button, change_colours, colour, model_name, share_colours, table
@@ -268,7 +268,7 @@ class ConfusionBrowser(ipywidgets.VBox):
         grid.title.value = model_name(model, self.state.selection.seed(self.controls.choice, model)) + score
 
     def _name(self, model: str) -> str:
-        return f"{MODELS.label(model)} (seed {self.state.selection.seed(self.controls.choice, model)})"
+        return f"{MODELS.label(model)} ({seed_name(self.state.selection.seed(self.controls.choice, model))})"
 
     def _details(self, row: pd.Series) -> Details:
         """Every model's probabilities of `row`; the truth's column is shaded, a model's prediction is underlined."""

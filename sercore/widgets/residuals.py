@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sercore.analysis import residuals
+from sercore.analysis.results import seed_name
 from sercore.registry import MODELS
 from sercore.schema import DIMENSIONS
 from sercore.widgets.appearance import button, colour, model_colour, model_name, share_colours, table
@@ -189,7 +190,7 @@ class ResidualBrowser(ipywidgets.VBox):
         self._open = truth, residual
         rows = self.state.bin(choice, choice.model, truth, residual)
         seed = self.state.selection.seed(choice, choice.model)
-        name = f"{MODELS.label(choice.model)} (seed {seed}), {choice.target}, {describe_choice(choice)}"
+        name = f"{MODELS.label(choice.model)} ({seed_name(seed)}), {choice.target}, {describe_choice(choice)}"
         self.list.show(rows, f"{name}: {describe_bin(truth, residual, len(rows))}", COLUMNS, ORDERS)
 
     def _changed(self) -> None:

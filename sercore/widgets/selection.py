@@ -12,6 +12,7 @@ import ipywidgets
 import numpy as np
 import pandas as pd
 
+from sercore.analysis.results import SELECTED, of_best
 from sercore.registry import CORPORA, MODELS
 from sercore.schema import check_predictions, first
 
@@ -51,7 +52,10 @@ class Selection:
     """The test predictions of one section, grouped by run; `best` is a table of results.best_on_validation."""
 
     def __init__(self, predictions: pd.DataFrame, best: pd.DataFrame) -> None:
-        """Raises ValueError for a table that is not one of predictions, is of several sections, or has no test rows."""
+        """Late fusion of the models in `best` is added, as late fusion that is best on validation.
+
+        Raises ValueError for a table that is not one of predictions, is of several sections, or has no test rows.
+        """
         sections = predictions["section"].unique() if "section" in predictions else []
         if len(sections) > 1:
             raise ValueError(f"predictions of {len(sections)} sections, {first(sections)}; a browser shows one")
@@ -59,13 +63,18 @@ class Selection:
         test = predictions[predictions["partition"] == "test"].reset_index(drop=True)
         if test.empty:
             raise ValueError("no predictions of test utterances: there is nothing to browse")
+        chosen = of_best(test, best.assign(section=sections[0]))
+        fused = chosen[chosen["seed"] == SELECTED]
+        test = pd.concat([test, fused], ignore_index=True) if len(fused) else test
         texts = [name for name in (*RUN, *FILTERS, "utterance") if name != "seed"]
         self.rows = test.assign(**{name: test[name].astype("category") for name in texts})
         groups = self.rows.groupby(RUN, observed=True, sort=False).indices
         self._groups = {_key(key): index for key, index in groups.items()}
         self._values: dict[tuple, dict[str, list]] = {}
         keys = ("train_corpus", "target", "model", "seed")
-        self._best = {(row[0], row[1], row[2]): int(row[3]) for row in zip(*(best[key] for key in keys), strict=True)}
+        both = (best, fused.drop_duplicates(list(keys)))
+        rows = (row for table in both for row in zip(*(table[key] for key in keys), strict=True))
+        self._best = {(train, target, model): int(seed) for train, target, model, seed in rows}
 
     def start(self) -> Choice:
         """The first choice: the paper's corpus in-domain where it is there, the first target and model."""
@@ -82,7 +91,7 @@ class Selection:
             options[name] = sorted(sorted({key[:4][place] for key in keys}), key=position)
             keys = [key for key in keys if key[place] == getattr(choice, name)]
         options["other"] = [None, *(model for model in options["model"] if model != choice.model)]
-        options["seed"] = [None, *sorted(key[4] for key in keys)]
+        options["seed"] = [None, *sorted(key[4] for key in keys if key[4] != SELECTED)]
         return options | (self._filters(keys[0]) if keys else {name: [None] for name in FILTERS})
 
     def valid(self, choice: Choice) -> Choice:

@@ -1,5 +1,6 @@
 """The report: one page that needs nothing else, names what is simulated and missing, and holds the tables' numbers."""
 
+import html
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from sercore import files
-from sercore.analysis import claims, report, results, tables
+from sercore.analysis import captions, claims, published, report, results, tables
 from sercore.commands import cli
 from sercore.study import config
 
@@ -94,9 +95,14 @@ def test_simulated_speech_and_what_is_missing_are_named_at_the_top(page, study):
 
 def test_tables_of_an_incomplete_study_are_made_of_the_runs_that_are_there(page):
     assert "stale" not in page
-    assert {"table_1", "claims_table_1", "figure_2", "scores_categories", "curves_categories"} <= set(
-        re.findall(r'<h3 id="(\w+)">', page)
-    )
+    assert {
+        "table_1",
+        "claims_table_1",
+        "figure_2",
+        "scores_categories",
+        "calibration",
+        "reliability_categories",
+    } <= set(re.findall(r'<h3 id="(\w+)">', page))
 
 
 def test_tables_of_a_complete_study_are_those_that_were_written(tmp_path):
@@ -108,6 +114,24 @@ def test_tables_of_a_complete_study_are_those_that_were_written(tmp_path):
     chapter = report.Chapter("t", "t", "", "categories", ("table_1",))
     assert material.chapter(chapter) == {"table_1": '<h3 id="table_1">written</h3>'}
     assert list(material.others()) == ["own"]
+
+
+def test_what_is_about_all_sections_has_a_chapter_where_it_was_written(tmp_path):
+    study = config.load(made_up.write_study(tmp_path, seeds=1, sections=("categories",), utterances=8))
+    (chapter,) = [chapter for chapter in report.CHAPTERS if chapter.name == "all_sections"]
+    assert report.Material(study).chapter(chapter) == {}
+    files.write_text(study.folder / "tables" / "power.html", '<h3 id="power">Power</h3>')
+    material = report.Material(study)
+    assert list(material.chapter(chapter)) == ["power"]
+    assert material.others() == {}
+
+
+def test_every_ccc_of_the_page_is_shown_with_its_parts(tmp_path):
+    study = config.load(made_up.write_study(tmp_path, seeds=2, sections=("dimensions", "multitask"), utterances=8))
+    material = report.Material(study)
+    for name in ("table_2_parts", "table_3_parts", "table_4_parts"):
+        (piece,) = material.chapter(report.Chapter("t", "t", "", None, (name,))).values()
+        assert f'<h3 id="{name}">What the CCCs are made of' in piece
 
 
 def test_a_table_that_was_written_without_html_is_shown_as_markdown(tmp_path):
@@ -145,8 +169,8 @@ def test_verdicts_are_counted_by_claim():
     numbers = {"claim": ["1", "2", "2", "3"], "verdict": ["holds", "holds", "does not hold", "cannot tell"]}
     table = pd.DataFrame(numbers)
     counted = report.count_verdicts({"table 1": table, "table 2": table[:1]})
-    assert counted.frame.loc["table 1"].tolist() == ["1", "1", "1", "3"]
-    assert counted.frame.loc["together"].tolist() == ["2", "1", "1", "4"]
+    assert counted.frame.loc["table 1"].tolist() == ["1", "0", "1", "1", "3"]
+    assert counted.frame.loc["together"].tolist() == ["2", "0", "1", "1", "4"]
 
 
 def test_counts_of_verdicts_are_the_same_from_files_and_from_results(study, tmp_path):
@@ -167,6 +191,25 @@ def test_settings_show_what_differs_and_what_is_not_certain(study):
     epochs = rows["training: epochs", "CNN14, SFCNN14, MFCNN14"]
     assert (epochs["here"], epochs["the paper's"]) == ("3", "60")
     assert epochs["is that certain?"] == "not confirmed: from memory (85 %)"
+
+
+def test_what_is_no_setting_and_not_in_the_paper_has_a_line(study):
+    rows = {row["setting"]: row for row in report.settings_table(study).numbers.to_dict("records")}
+    head = rows["no setting: BERT's head"]
+    assert (head["the paper's"], head["of"]) == ("not stated", "BERT")
+    assert rows["no setting: conditioning"]["is that certain?"] == "not confirmed: inferred (75 %)"
+    assert {f"no setting: {fact}" for fact in captions.CHOICES} <= set(rows)
+
+
+def test_what_is_known_of_the_paper_is_shown(page):
+    shown = html.unescape(page[page.index('id="paper"') :])
+    for fact in published.facts().itertuples():
+        assert f"{fact.part}: {fact.fact}" in shown
+    for row in (*published.exceptions()["why"], *published.beyond()["source"]):
+        assert row in shown
+    markers = report.paper_tables()[1].frame
+    assert markers.loc["Table 1, against CNN14"].tolist() == ["8", "7", "7"]
+    assert markers.astype(int).sum().tolist() == [52, 41, 50]
 
 
 def test_a_run_without_a_model_has_no_settings_in_the_report(tmp_path):

@@ -302,6 +302,7 @@ class TestBestOnValidation:
     def test_neither_the_error_nor_the_test_utterances_choose(self, study):
         found = results.read(study, "multitask")
         kept = found.scores[(found.scores["partition"] == "development") & (found.scores["metric"] == "ccc")]
+        kept = kept[kept["model"] != "lf"]
         expected = kept.groupby(["model", "seed"], observed=True)["score"].mean().unstack().idxmax(axis=1)
         assert found.best.drop_duplicates("model").set_index("model")["seed"].to_dict() == expected.to_dict()
 
@@ -309,4 +310,22 @@ class TestBestOnValidation:
         found = results.read(study, "multitask")
         kept = results.of_best(found.predictions, found.best)
         seeds = kept.groupby("model", observed=True)["seed"].unique().map(list).to_dict()
-        assert seeds == {row.model: [row.seed] for row in found.best.itertuples()}
+        assert seeds == {"lf": [results.SELECTED], **{row.model: [row.seed] for row in found.best.itertuples()}}
+
+    def test_late_fusion_of_the_best_is_the_mean_of_two_seeds(self):
+        models = [
+            dimension(model=model, seed=seed, truth=[1.0, 2.0], prediction=prediction)
+            for model, seed, prediction in (
+                ("bert", 0, [1.0, 3.0]),
+                ("bert", 1, [9.0, 9.0]),
+                ("cnn14", 0, [9.0, 9.0]),
+                ("cnn14", 1, [2.0, 5.0]),
+            )
+        ]
+        table = results.with_late_fusion(pd.concat(models))
+        best = pd.DataFrame({"model": ["bert", "cnn14"], "seed": [0, 1]}).assign(
+            **{key: table[key].iloc[0] for key in ("section", "train_corpus", "target")}
+        )
+        fused = results.of_best(table, best).query("model == 'lf'")
+        assert fused["prediction"].tolist() == [1.5, 4.0]
+        assert results.of_best(table, best[:1])["model"].tolist() == ["bert", "bert"], "without one of its models: none"

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.stats import weightstats
 from statsmodels.stats.meta_analysis import effectsize_smd
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower, TTestPower
@@ -56,7 +57,8 @@ def test_the_papers_test_agrees_with_scipy(seed):
     ours = statistics.compare_seeds(a, b)
     interval = expected.confidence_interval(0.95)
     assert ours == pytest.approx(
-        (a.mean() - b.mean(), *interval, expected.statistic, expected.df, expected.pvalue), abs=1e-9
+        (a.mean() - b.mean(), *interval, expected.statistic, expected.df, expected.pvalue, expected._standard_error),
+        abs=1e-9,
     )
 
 
@@ -86,6 +88,58 @@ def test_scores_that_never_vary_are_the_same_or_surely_different():
     assert other.low == other.high == pytest.approx(-0.2)
     assert statistics.cohens_d([0.1] * 3, [0.1] * 7) == 0
     assert statistics.cohens_d([0.1] * 3, [0.3] * 7) == -math.inf
+
+
+def test_pairs_and_one_mean_agree_with_scipy():
+    a, b = np.array([0.61, 0.70, 0.58, 0.66]), np.array([0.60, 0.66, 0.57, 0.61])
+    found, expected = statistics.compare_pairs(a, b), stats.ttest_rel(a, b)
+    interval = expected.confidence_interval(0.95)
+    assert (found.t, found.p, found.df) == pytest.approx((expected.statistic, expected.pvalue, 3))
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    zero = statistics.compare_with_zero((a.mean(), a.std(), len(a)))
+    assert zero.p == pytest.approx(stats.ttest_1samp(a, 0).pvalue)
+    assert math.isnan(statistics.compare_with_zero((0.5, 0.0, 1)).p)
+    assert statistics.compare_pairs([1, 2], [0, 1]).p == 0, "the same difference in every pair"
+    with pytest.raises(ValueError, match="2 scores against 3; expected pairs"):
+        statistics.compare_pairs([1, 2], [1, 2, 3])
+
+
+@pytest.mark.parametrize("margin", [0.01, 0.03, 0.1])
+def test_equivalence_agrees_with_statsmodels(margin):
+    a, b = scores(1)
+    test = statistics.compare_seeds(a, b)
+    expected = weightstats.ttost_ind(a, b, -margin, margin)[0]
+    assert statistics.equivalence(test.difference, test.error, test.df, margin) == pytest.approx(expected)
+    size = min(len(a), len(b))
+    pairs = statistics.compare_pairs(a[:size], b[:size])
+    expected = weightstats.ttost_paired(a[:size], b[:size], -margin, margin)[0]
+    assert statistics.equivalence(pairs.difference, pairs.error, pairs.df, margin) == pytest.approx(expected)
+
+
+def test_beyond_a_margin_of_zero_is_the_test_itself():
+    a, b = scores(2)
+    test = statistics.compare_seeds(a, b)
+    assert statistics.beyond(test.difference, test.error, test.df, 0.0) == pytest.approx(test.p)
+    wide = 2 * abs(test.difference)
+    assert statistics.beyond(test.difference, test.error, test.df, wide) == 1
+    # 3 errors above the margin
+    assert statistics.beyond(4.0, 1.0, 8, 1.0) == pytest.approx(2 * stats.t.sf(3, 8))
+
+
+def test_without_a_spread_a_difference_is_inside_the_margin_or_beyond_it():
+    inside, border, outside = 0.5, 1.0, 2.0
+    assert [float(statistics.equivalence(d, 0.0, 4, 1.0)) for d in (inside, border, outside)] == [0, 0, 1]
+    assert [float(statistics.beyond(d, 0.0, 4, 1.0)) for d in (inside, border, outside)] == [1, 1, 0]
+    assert np.isnan(statistics.equivalence(np.nan, np.nan, 4, 1.0))
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 10])
+def test_the_detectable_difference_has_the_power(size):
+    independent = statistics.detectable(math.sqrt(2 / size), 2 * size - 2)
+    paired = statistics.detectable(math.sqrt(1 / size), size - 1)
+    for effect, test in ((independent, TTestIndPower()), (paired, TTestPower())):
+        assert test.power(effect, size, 0.025, alternative="larger") == pytest.approx(0.8, abs=1e-4)
+    assert math.isnan(statistics.detectable(math.nan, 0))
 
 
 def test_a_score_that_is_missing_makes_the_answer_missing():
@@ -276,21 +330,6 @@ def test_a_difference_of_other_speakers_is_refused():
         statistics.bootstrap_difference(table, table[table["speaker"] != "4"], "ccc", np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_paired_tests_over_speakers_agree_with_scipy(seed):
-    table = biased_ratings(np.random.default_rng(seed), 18, 12, ("cnn14", "bert"))
-    long = statistics.speaker_scores(table, "ccc")
-    found = statistics.compare_speakers(long, "bert", "cnn14")
-    a, b = (
-        [metrics.concordance_correlation(own["truth"], own["prediction"]) for _, own in side.groupby("speaker")]
-        for side in (table[table["model"] == "bert"], table[table["model"] == "cnn14"])
-    )
-    assert found.difference == pytest.approx(np.mean(a) - np.mean(b), abs=1e-9)
-    assert found.p_t == pytest.approx(stats.ttest_rel(a, b).pvalue, abs=1e-9)
-    assert found.p_wilcoxon == pytest.approx(stats.wilcoxon(a, b).pvalue, abs=1e-9)
-    assert (found.speakers, found.left_out) == (18, 0)
-
-
 def test_a_speakers_score_is_the_mean_over_seeds_and_unknown_speakers_have_none():
     rng = np.random.default_rng(0)
     table = pd.concat([biased_ratings(rng, 3, 12).assign(seed=seed) for seed in range(2)])
@@ -302,40 +341,13 @@ def test_a_speakers_score_is_the_mean_over_seeds_and_unknown_speakers_have_none(
     assert found["1"] == pytest.approx(np.mean(each), abs=1e-9)
 
 
-def test_speakers_without_a_score_are_left_out_and_counted():
-    long = pd.DataFrame(
-        {"model": ["a"] * 4 + ["b"] * 4, "speaker": list("wxyz") * 2, "score": [1, 2, 3, math.nan, 0, 0, 1, 1]}
-    )
-    found = statistics.compare_speakers(long, "a", "b")
-    assert (found.difference, found.speakers, found.left_out) == (pytest.approx(5 / 3), 3, 1)
-    few = statistics.compare_speakers(long[long["speaker"].isin(["w", "z"])], "a", "b")
-    assert (few.difference, few.speakers) == (1, 1)
-    assert math.isnan(few.p_t)
-    assert math.isnan(few.p_wilcoxon)
-
-
-def test_models_that_are_equal_on_every_speaker_do_not_differ():
-    long = pd.DataFrame({"model": ["a"] * 3 + ["b"] * 3, "speaker": list("xyz") * 2, "score": [1.0, 2.0, 3.0] * 2})
-    found = statistics.compare_speakers(long, "a", "b")
-    assert (found.difference, found.sd, found.p_t, found.p_wilcoxon) == (0, 0, 1, 1)
-    always = long.assign(score=[2.0, 3.0, 4.0, 1.0, 2.0, 3.0])
-    assert statistics.compare_speakers(always, "a", "b").p_t == 0
-
-
-def test_a_speaker_who_is_there_twice_and_a_model_that_is_not_are_refused():
-    long = pd.DataFrame({"model": ["a", "a", "b"], "speaker": ["x", "x", "x"], "score": [1.0, 2.0, 3.0]})
-    with pytest.raises(ValueError, match="duplicate entries"):
-        statistics.compare_speakers(long, "a", "b")
-    with pytest.raises(ValueError, match="no speaker scores of c; there are a, b"):
-        statistics.compare_speakers(long.iloc[1:], "a", "c")
-
-
 def test_a_metric_without_a_form_in_sums_cannot_be_resampled():
-    METRICS.add(Metric(name="worst", label="worst", axis="worst", function=max, margin=0.1))
+    METRICS.add(Metric(name="worst", label="worst", axis="worst", function=max))
     try:
         with pytest.raises(ValueError, match="'worst' has neither of_moments nor of_counts"):
             statistics.sums(pd.DataFrame(), "worst")
         with pytest.raises(ValueError, match="'worst' has neither of_moments nor of_counts"):
-            statistics.Sums("worst", pd.Index(["anna"]), np.ones((1, 1, 6))).score(np.ones(6))
+            runs = pd.MultiIndex.from_tuples([(0,)], names=["seed"])
+            statistics.Sums("worst", pd.Index(["anna"]), runs, np.ones((1, 1, 6))).score(np.ones(6))
     finally:
         METRICS.remove("worst")

@@ -7,9 +7,10 @@ import made_up
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from sercore import files
-from sercore.analysis import captions, comparisons, published, results, tables
+from sercore.analysis import captions, comparisons, published, results, statistics, tables
 from sercore.registry import METRICS, MODELS, SECTIONS, Metric
 from sercore.study import config
 
@@ -148,12 +149,18 @@ class TestTheNotes:
         assert re.search("highest UAR on the development .* lowest seed", captions.best(categories))
 
     def test_settings_that_differ_and_settings_that_are_doubted_are_listed_separately(self, categories):
-        differ, doubted = captions.departures(categories)
-        assert "CNN14, SFCNN14, MFCNN14: mels 32, width 8 (the paper: 64), epochs 3 (the paper: 60)" in differ
-        assert "BERT: epochs 3 (the paper: 4)" in differ
+        differ, doubted, neither = captions.departures(categories)
+        assert (
+            "CNN14, SFCNN14, MFCNN14: mels 32 (the paper, as in the published network: 64), width 8 (the paper: 64), "
+            "epochs 3 (the paper, from memory (85 %): 60)"
+        ) in differ
+        assert "BERT: epochs 3 (the paper, from memory (50 %): 4)" in differ
         assert "learning_rate 0.01 (from memory (75 %))" in doubted
         assert "learning_rate 2e-05 (from memory (50 %))" in doubted.split("CNN14, SFCNN14, MFCNN14:")[0]
         assert "epochs" not in doubted
+        assert "before pooling, linear, one number a map (SFCNN14, MFCNN14, inferred (75 %))" in neither
+        assert "BERT's head: mean of the tokens (BERT, not stated)" in neither
+        assert "projection default, crop_seconds None (not stated)" in doubted
 
     def test_nothing_is_tested_with_one_seed_and_the_note_says_so(self, tmp_path):
         study = config.load(made_up.write_study(tmp_path, seeds=1, sections=("multitask",), utterances=8))
@@ -191,8 +198,25 @@ class TestStatisticsBeside:
         differences = comparisons.differences(categories, draws=50)
         few = differences["speakers"] < comparisons.FEWEST_SPEAKERS
         assert few.any()
-        assert differences.loc[few, ["speakers_low", "speakers_high", "speakers_needed"]].isna().all(axis=None)
-        assert differences.loc[~few, ["speakers_low", "speakers_high"]].notna().all(axis=None)
+        known = ["speakers_low", "speakers_high", "p_speakers", "both_low", "both_high", "mixed", "mixed_p"]
+        assert differences.loc[few, known].isna().all(axis=None)
+        assert differences.loc[few, "speakers_needed"].isna().all()
+        assert differences.loc[~few, known].notna().all(axis=None)
+
+    def test_a_ground_truth_effect_is_there_for_other_seeds_and_other_speakers_too(self, multitask):
+        differences = comparisons.differences(multitask, draws=500)
+        row = differences.query("model == 'mfcnn14' and against == 'cnn14' and target == 'valence'").iloc[0]
+        assert 0 < row["both_low"] < row["difference"] < row["both_high"]
+        assert row["mixed_low"] < row["mixed"] < row["mixed_high"] < 0, "less squared error"
+        across = differences["train_corpus"] != differences["test_corpus"]
+        assert differences.loc[across, "mixed"].isna().all(), "scales differ"
+
+    def test_mixed_models_without_a_result_are_counted_and_say_why(self, multitask):
+        one = multitask.predictions[multitask.predictions["seed"] == 0]
+        alone = replace(multitask, predictions=one)
+        table = comparisons.difference_table(alone, "stages", comparisons.MULTISTAGE, draws=50)
+        assert "Mixed models without a result: 3 (too few speakers or seeds)." in table.notes
+        assert list(table.frame["over both", "mixed model"]) == ["too few speakers or seeds"] * 3 + [""] * 3
 
     def test_the_same_seed_resamples_the_same_speakers(self, multitask):
         one, other = (comparisons.differences(multitask, draws=50, seed=3) for _ in range(2))
@@ -228,6 +252,35 @@ class TestStatisticsBeside:
         numbers = comparisons.group_table(categories, "groups").numbers.query("group == 'gender' and model == 'lf'")
         sizes = numbers.groupby(["train_corpus", "test_corpus"])["utterances"].sum()
         assert sizes["msp-podcast", "msp-podcast"] == 8 * 24
+
+    def test_gaps_are_of_the_groups_scores_and_have_intervals_where_there_are_speakers(self, multitask):
+        table = comparisons.group_table(multitask, "groups")
+        gaps = table.numbers[table.numbers["gap"].notna()]
+        assert gaps["gap"].to_numpy() == pytest.approx((gaps["score"] - gaps["other_score"]).to_numpy())
+        means = table.numbers[table.numbers["mean"].notna()]
+        keys = [*comparisons.KEYS, "model", "group", "value"]
+        known = means.set_index(keys)["mean"]
+        for row in gaps.itertuples():
+            assert row.score == pytest.approx(known[tuple(getattr(row, key) for key in keys)], abs=1e-6)
+        own = gaps[(gaps["test_corpus"] == "msp-podcast") & (gaps["group"] == "gender")]
+        assert (own["low"] < own["high"]).all()
+        assert set(own["speakers"]) == {8}
+        few = gaps[gaps["test_corpus"] == "iemocap"]
+        assert len(few)
+        assert few["low"].isna().all(), "4 speakers"
+        cells = table.frame["difference, 95 %", "female − male"]
+        assert cells.str.contains(r"[+−].* \([+−].* to [+−].*\)").any()
+        assert cells.str.endswith("(not known)").any()
+
+    def test_the_spread_of_speakers_is_their_sd_and_few_have_no_interval(self):
+        scores = pd.Series([1.0, 2.0, 4.0, np.nan, 7.0, 9.0, 3.0])
+        found = comparisons.speaker_spread(scores, draws=500)
+        assert found.score == pytest.approx(scores.std())
+        assert found.low < found.score < found.high
+        few = comparisons.speaker_spread(scores[:4])
+        assert few.score == pytest.approx(scores[:4].std())
+        assert np.isnan(few.low)
+        assert np.isnan(comparisons.speaker_spread(scores[:1]).score)
 
     def test_every_speaker_is_in_the_numbers(self, multitask):
         table = comparisons.speaker_table(multitask, "speakers")
@@ -267,7 +320,6 @@ class TestTheRegistry:
             axis="MAE",
             function=lambda truth, prediction: float(np.abs(prediction - truth).mean()),
             digits=2,
-            margin=0.1,
             higher_is_better=False,
         )
         fused = replace(MODELS["lf"], name="toy", label="Toy", made_from=("bert", "mfcnn14"), in_paper=False)
@@ -304,3 +356,26 @@ class TestTheRegistry:
         ours = results.Results(multitask.study, "pairs", own[own["target"] != "dominance"])
         assert set(ours.best["target"]) == {"arousal", "valence"}
         assert "highest toy CCC on the development utterances" in captions.best(ours)
+
+
+def test_intervals_are_over_seeds_and_speakers_and_over_seeds_alone_where_speakers_are_few(categories, multitask):
+    table = comparisons.interval_table(categories, multitask, draws=400)
+    assert set(table.numbers["section"]) == {"categories", "multitask"}
+    few = table.numbers["speakers"] < comparisons.FEWEST_SPEAKERS
+    assert few.any()
+    assert not few.all()
+    assert set(table.numbers.loc[few, "over"]) == {"seeds"}
+    assert set(table.numbers.loc[~few, "over"]) == {"seeds and speakers"}
+    for row in table.numbers.itertuples():
+        results_of = {"categories": categories, "multitask": multitask}[row.section]
+        scored = results_of.scores.query("partition == 'test' and pooling != 'folds' and train_corpus == test_corpus")
+        of = scored.query("model == @row.model and target == @row.target and metric == @row.metric")
+        values = of.loc[of["train_corpus"] == row.train_corpus, "score"]
+        assert row.mean == pytest.approx(values.mean())
+        assert row.low < row.mean < row.high
+        if row.over == "seeds":
+            low, high = stats.t.interval(0.95, len(values) - 1, values.mean(), stats.sem(values))
+            assert (row.low, row.high) == pytest.approx((low, high))
+    assert "[" in table.frame.iloc[0, 0]
+    assert any("t-interval over seeds alone" in note for note in table.notes)
+    assert np.isnan(statistics.mean_interval([0.5])).all()

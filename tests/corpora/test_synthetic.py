@@ -20,7 +20,7 @@ SIZE = 0.15
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Both corpora, small: 126 turns and 120 segments."""
+    """Both corpora, small: 126 turns and 167 segments."""
     folder = tmp_path_factory.mktemp("synthetic")
     for name in synthetic.LAYOUTS:
         assert synthetic.speak(name, folder / name, size=SIZE)
@@ -80,7 +80,9 @@ def test_the_miniature_of_msp_podcast_is_read_with_its_defects(folder):
     table = corpus.utterances
     assert corpus.simulated
     counts = table["partition"].value_counts(dropna=False).to_dict()
-    assert (counts["train"], counts["development"], counts["test"]) == (75 - 1, 16, 26)
+    assert (counts["train"], counts["development"], counts["test"]) == (75 - 1, 36, 54)
+    speakers = table.groupby("partition")["speaker"].nunique()
+    assert (speakers["development"], speakers["test"]) == (16, 24)
     assert table["transcript"].isna().all()
     assert table["utterance"].str.fullmatch(r"MSP-PODCAST_\d{4}_\d{4}_\d{4}").mean() == pytest.approx(0.24, abs=0.12)
     assert table["seconds"].between(1.0, 4.0).all()
@@ -175,6 +177,20 @@ def test_no_voice_is_in_two_partitions_or_both_corpora():
     variants["iemocap"] = {name.split("+")[1] for voices in iemocap.VOICES.values() for name in voices}
     together = [variant for names in variants.values() for variant in names]
     assert len(together) == len(set(together))
+
+
+def test_enough_speakers_choose_the_epoch_and_judge_it():
+    speakers = {}
+    for segment in msp_podcast.script(0, 1.0, None).segments:
+        speakers.setdefault(segment.split, []).append((segment.speaker, segment.gender))
+    assert len(set(speakers["Validation"])) >= 16
+    assert len(set(speakers["Test1"])) >= 24
+    for split in ("Validation", "Test1"):
+        turns = pd.Series([name for name, _ in speakers[split]]).value_counts()
+        assert turns.min() == turns.max() == 15, "shared out evenly"
+        share = np.mean([gender == "Female" for _, gender in set(speakers[split])])
+        assert 0.25 <= share <= 0.5
+        assert len(set(msp_podcast.VOICES[split])) == len(msp_podcast.VOICES[split])
 
 
 def test_a_seed_gives_the_same_bytes_whatever_the_number_of_processes(tmp_path):

@@ -72,6 +72,19 @@ def test_a_training_batch_has_the_requested_size_and_never_a_single_utterance():
         assert sizes[-1] == (9 if utterances % 8 == 1 else 8)
 
 
+def test_batches_that_are_not_sorted_are_of_any_duration():
+    data = only_counts(durations(400))
+    spread = {}
+    for sort in (True, False):
+        plans = data.plan(8, seeded(), None, sort)
+        assert sorted(np.concatenate([plan.rows for plan in plans])) == list(range(400))
+        assert {len(plan.rows) for plan in plans} == {8}
+        spread[sort] = np.mean([plan.count.std() for plan in plans])
+    assert spread[True] < 0.2 * spread[False]
+    assert spread[False] == pytest.approx(durations(400).std(), rel=0.15)
+    assert min(len(plan.rows) for plan in only_counts(durations(401)).plan(8, seeded(), None, False)) == 8
+
+
 def test_a_batch_is_what_the_cache_holds():
     counts = durations(50)
     dataset = speech(counts)

@@ -137,6 +137,11 @@ def test_the_card_says_what_the_model_is_and_that_its_speech_was_simulated(expor
     assert int(row.split("|")[-2]) == own["speaker"].nunique()
     assert row.split("|")[5].strip() == "not known" or " to " in row
     assert hub.encoder_fingerprint(artifact.read(exported).text) in text
+    groups = [line for line in text.splitlines() if line.startswith("| emotion | UAR (%) |")]
+    women = own[own["gender"] == "female"]
+    of_women = 100 * (women["truth"] == women["prediction"]).groupby(women["truth"]).mean().mean()
+    assert any("| female − male |" in line and f"| {of_women:.1f} and " in line for line in groups)
+    assert any(f"lowest and highest of {own['speaker'].nunique()} speakers" in line for line in groups)
 
 
 def test_the_header_of_the_card_is_what_the_hub_reads(exported, fusion):
@@ -156,7 +161,10 @@ def test_the_header_of_the_card_is_what_the_hub_reads(exported, fusion):
 def test_the_card_of_licensed_speech_carries_its_terms(exported, fusion):
     trained = dataclasses.replace(artifact.read(exported), simulated=False)
     provenance = files.read_json(fusion / files.PROVENANCE)
-    own = card.card(trained, artifact.predictions(fusion).assign(simulated=False), provenance, None)
+    predictions = artifact.predictions(fusion).assign(simulated=False)
+    nobody = predictions.assign(speaker=None, gender=None, style=None)
+    assert "have no groups that could be compared" in card.card(trained, nobody, provenance, None).text
+    own = card.card(trained, predictions, provenance, None)
     assert "SIMULATED" not in own.text
     assert "MSP-Podcast is licensed by the University of Texas at Dallas" in own.text
     assert "weights that were trained on it carry its terms" in own.text

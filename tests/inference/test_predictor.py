@@ -174,6 +174,10 @@ def test_the_plot_has_a_point_in_the_middle_of_each_window(over_time):
     assert lines["valence"].get_xdata().tolist() == [*range(5, 600, 5)]
     np.testing.assert_allclose(lines["valence"].get_ydata(), over_time["valence"])
     assert "simulated" in figure.get_supxlabel()
+    real = figures.plot_over_time(over_time.assign(trained_on="msp-podcast"))
+    assert real.get_supxlabel() == "trained on msp-podcast"
+    colours = [drawn._supxlabel.get_color() for drawn in (figure, real)]
+    assert colours == [figures.MARK["color"], "black"], "marked like every other figure, where it is simulated"
     with pytest.raises(ValueError, match="0 recordings to draw; expected 1 to 6"):
         figures.plot_over_time(over_time.assign(error="broken"))
 

@@ -17,6 +17,7 @@ from sercore.models.checkpoint import build, save
 from sercore.models.cnn14 import Cnn14, initialise
 from sercore.models.published import load_published
 from sercore.models.text import TextModel
+from sercore.settings import PROJECTIONS
 
 ALL = (1, 2, 3, 4, 5, 6)
 PUBLISHED = [
@@ -108,7 +109,7 @@ def test_zeroed_projection_is_the_acoustic_model():
     acoustic = lived_in(Cnn14(3, width=4, mels=32, generator=generator()))
     fused = Cnn14(3, ALL, text_width=5, width=4, mels=32, generator=generator(1))
     nothing = {name: torch.zeros_like(value) for name, value in fused.project.state_dict(prefix="project.").items()}
-    fused.load_state_dict(acoustic.state_dict() | nothing)
+    fused.load_state_dict(fused.state_dict() | acoustic.state_dict() | nothing)
     fused.eval()
     logmel, frames = torch.cat([speech(64, seed=1), speech(64, seed=2)]), torch.tensor([64, 40])
     with torch.inference_mode():
@@ -168,7 +169,7 @@ def test_padding_has_no_gradient_and_no_part_in_the_first_statistics():
 
 def test_initial_weights_are_xavier_and_come_from_the_generator_alone():
     state = torch.get_rng_state()
-    model = Cnn14(3, (6,), text_width=50, width=4, mels=32, generator=generator())
+    model = Cnn14(3, (6,), text_width=50, width=4, mels=32, projection="xavier", generator=generator())
     assert torch.equal(torch.get_rng_state(), state)
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -183,11 +184,84 @@ def test_initial_weights_are_xavier_and_come_from_the_generator_alone():
             assert (module.running_var == 1).all()
 
 
+def test_projections_start_as_pytorchs_linear_layer_does():
+    state = torch.get_rng_state()
+    project = Cnn14(3, ALL, text_width=64, width=16, mels=32, generator=generator()).project
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(0)
+    for stage in ALL:
+        usual = nn.Linear(64, 16 * 2 ** (stage - 1))
+        for name, value in project[str(stage)].named_parameters():
+            assert 0.75 / 8 < value.abs().max() <= 1 / 8, (stage, name)  # within 1 / sqrt(64)
+            assert value.shape == usual.get_parameter(name).shape
+    torch.set_rng_state(state)
+    values = torch.cat([value.flatten() for value in project.parameters()]).sort().values
+    uniform = torch.linspace(-1 / 8, 1 / 8, len(values))
+    assert (values - uniform).abs().max() < 0.01 / 8  # 65,520 of them
+    torch.testing.assert_close(usual.weight.std(), values.std(), rtol=0.02, atol=0)
+
+
+@pytest.mark.parametrize("words", [0.0, 1.0, 1e3])
+def test_projections_of_zero_start_as_cnn14_whatever_the_words(words):
+    acoustic = Cnn14(3, width=4, mels=32, generator=generator()).eval()
+    fused = Cnn14(3, ALL, text_width=5, width=4, mels=32, projection="zero", generator=generator()).eval()
+    logmel, frames = torch.cat([speech(64, seed=1), speech(64, seed=2)]), torch.tensor([64, 40])
+    with torch.inference_mode():
+        conditioned = fused(logmel, frames, words * torch.randn(2, 5, generator=generator()))
+        assert torch.equal(acoustic(logmel, frames).logits, conditioned.logits)
+    fused.train()(logmel, frames, torch.ones(2, 5)).logits.square().sum().backward()
+    assert all(value.grad.any() for value in fused.project.parameters()), "they learn nevertheless"
+
+
+def standardised(seed=3, text_width=5):
+    """A model that standardises embeddings, and 40 of these that it was shown."""
+    model = lived_in(Cnn14(3, (1, 6), text_width=text_width, width=2, mels=32, generator=generator()))
+    shown = 5 + torch.randn(40, text_width, generator=generator(seed)) * torch.arange(1, text_width + 1)
+    model.standardise_text(shown)
+    return model, shown
+
+
+def test_the_projections_see_embeddings_of_mean_0_and_deviation_1():
+    model, shown = standardised()
+    seen = []
+    model.project["6"].register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    logmel = torch.cat([speech(32)] * len(shown))
+    with torch.inference_mode():
+        model(logmel, torch.full((len(shown),), 32), shown)
+    torch.testing.assert_close(seen[0].mean(0), torch.zeros(5), rtol=0, atol=1e-6)
+    torch.testing.assert_close(seen[0].std(0, correction=0), torch.ones(5))
+
+
+def test_a_standardised_model_answers_as_one_that_is_given_the_standardised_embeddings():
+    model, shown = standardised()
+    plain = Cnn14(3, (1, 6), text_width=5, width=2, mels=32)
+    own = {name: value for name, value in model.state_dict().items() if not name.startswith("text_")}
+    plain.load_state_dict(own, strict=False)
+    text = ((shown - shown.mean(0)) / shown.std(0, correction=0))[:2]
+    inputs = torch.cat([speech(40, seed=1), speech(40, seed=2)]), torch.tensor([40, 35])
+    with torch.inference_mode():
+        answers = [
+            model(*inputs, shown[:2]).logits,
+            plain.eval()(*inputs, text).logits,
+            plain(*inputs, shown[:2]).logits,
+        ]
+    torch.testing.assert_close(answers[0], answers[1])
+    assert (answers[0] - answers[2]).abs().max() > 1e-3
+
+
+def test_an_embedding_whose_number_never_changes_keeps_its_deviation():
+    model = Cnn14(3, (6,), text_width=2, width=2, mels=32)
+    model.standardise_text(torch.tensor([[0.1, 1.0], [0.1, 3.0], [0.1, 5.0]]))
+    assert model.text_deviation[0] == 1
+    assert model.text_deviation[1] == pytest.approx((8 / 3) ** 0.5)
+
+
 def test_models_of_one_seed_start_alike_and_of_two_do_not():
     acoustic, again, other = (Cnn14(3, width=2, mels=32, generator=generator(seed)).state_dict() for seed in (0, 0, 1))
-    fused = Cnn14(3, ALL, text_width=5, width=2, mels=32, generator=generator()).state_dict()
     assert all(torch.equal(acoustic[name], again[name]) for name in acoustic)
-    assert all(torch.equal(acoustic[name], fused[name]) for name in acoustic)
+    for kind in PROJECTIONS:
+        fused = Cnn14(3, ALL, text_width=5, width=2, mels=32, projection=kind, generator=generator()).state_dict()
+        assert all(torch.equal(acoustic[name], fused[name]) for name in acoustic), kind
     assert not torch.equal(acoustic["conv_block1.conv1.weight"], other["conv_block1.conv1.weight"])
 
 
@@ -207,6 +281,7 @@ def test_dropout_is_after_each_block_and_in_training_only():
         ({"text_stages": (6, 6)}, "name a stage twice"),
         ({"width": 0}, "width 0"),
         ({"dropout": 1.0}, "dropout 1.0"),
+        ({"projection": "zeros"}, "projection is 'zeros'; known: default, xavier, zero"),
     ],
 )
 def test_an_impossible_model_is_refused(arguments, message):
@@ -340,6 +415,16 @@ def test_a_saved_model_comes_back_as_it_was(tmp_path):
     }
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in again.state_dict().items())
     inputs = speech(50), torch.tensor([50]), torch.ones(1, 5)
+    assert torch.equal(again(*inputs).logits, model(*inputs).logits)
+
+
+def test_a_saved_model_still_standardises(tmp_path):
+    model, shown = standardised()
+    save(model, CNN_SETTINGS, tmp_path / "best.safetensors")
+    again, _ = models.load(tmp_path / "best.safetensors")
+    assert torch.equal(again.text_mean, shown.mean(0))
+    assert torch.equal(again.text_deviation, shown.std(0, correction=0))
+    inputs = speech(50), torch.tensor([50]), shown[:1]
     assert torch.equal(again(*inputs).logits, model(*inputs).logits)
 
 

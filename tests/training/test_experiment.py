@@ -1,5 +1,6 @@
 """One run, from a corpus on disk to its predictions: what a notebook of sections 5 and 6 does."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -8,12 +9,16 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
+import papermill
 import pytest
 
 from sercore import files, schema
 from sercore.datasets.source import describe
 from sercore.models import checkpoint
+from sercore.study import config
+from sercore.study.plan import run_parameters
 from sercore.training import experiment, loop
 
 SMALL = {
@@ -293,6 +298,88 @@ def test_speakers_in_two_partitions_are_an_error_unless_allowed(define):
 def test_a_misspelt_parameter_is_an_error_with_the_nearest_name(define, changes, complaint):
     with pytest.raises(ValueError, match=complaint):
         experiment.load(define(**changes))
+
+
+CHANGES = {
+    "none": {},
+    "all": {
+        "text": {"standardised": True},
+        "network": {"projection": "zero"},
+        "training": {"epochs": 1, "batch_norm": "estimated", "output_bias": "mean"},
+    },
+    "misspelt": {"training": {"epoch": 1}},
+    "elsewhere": {"features": {"hop": 320}},
+}
+
+
+def test_a_change_is_settings_in_place_of_others(define, tmp_path):
+    usual = define(change="none", changes=CHANGES)
+    assert usual == define()
+    run = define(model="mfcnn14", change="all", changes=CHANGES)
+    assert run.text == dataclasses.replace(usual.text, standardised=True)
+    assert run.network == dataclasses.replace(usual.network, projection="zero")
+    changed = {"epochs": 1, "batch_norm": "estimated", "output_bias": "mean"}
+    assert run.training == dataclasses.replace(usual.training, **changed)
+    recorded = files.read_yaml(tmp_path / "run" / files.PARAMETERS)
+    assert (recorded["change"], recorded["changes"], recorded["network"]) == ("all", CHANGES, SMALL["network"])
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("al", "no change 'al' among the changes; did you mean 'all'"),
+        ("misspelt", "TrainingSettings has no 'epoch'; did you mean 'epochs'"),
+        ("elsewhere", "change 'elsewhere' is of features; expected text, network or training"),
+    ],
+)
+def test_a_change_that_is_none_is_an_error(define, change, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        define(change=change, changes=CHANGES)
+    with pytest.raises(ValueError, match="no change 'all' among the changes"):
+        define(change="all")
+
+
+def test_by_hand_a_change_has_a_folder_of_its_own(define, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, "BY_HAND", str(tmp_path / "by-hand"))
+    folders = {define(change=change, changes=CHANGES, folder=None).folder.name for change in ("none", "all")}
+    assert folders == {f"model=cnn14,change={change},corpus=msp-podcast,seed=0" for change in ("none", "all")}
+
+
+def test_a_changed_run_is_trained_as_the_change_says(define):
+    run = define("multitask", model="mfcnn14", change="all", changes=CHANGES)
+    data = experiment.load(run)
+    experiment.run(run, data)
+    model, arguments = checkpoint.load(run.folder / "fold=official" / files.CHECKPOINT)
+    assert arguments["projection"] == "zero"
+    (split,) = experiment.folds(run, data)
+    embeddings = data["msp-podcast"].embeddings
+    trained = embeddings.array[embeddings.positions(list(split.train))]
+    assert model.text_mean.numpy() == pytest.approx(trained.mean(axis=0), abs=1e-5)
+    deviation = trained.std(axis=0)
+    assert (deviation < 1e-6).sum() == 3, "numbers of this encoder that never change"
+    assert model.text_deviation.numpy() == pytest.approx(np.where(deviation < 1e-6, 1, deviation), rel=1e-3)
+    assert files.read_json(run.folder / files.PROVENANCE)["settings"]["training"]["output_bias"] == "mean"
+    assert abs(model.output.bias.mean().item() - 4) < 1
+
+
+def test_the_notebook_of_changes_records_the_parameters_of_the_batch(embedded, tmp_path, tmp_path_factory):
+    study = config.load("parameters/seed_spread.yaml")
+    assert len(study.runs) == 330
+    name = "change=estimated-bias,model=cnn14,corpus=msp-podcast,seed=0"
+    (run,) = [run for run in study.runs if run.name == name]
+    small = {**SMALL, "training": {"epochs": 1, "crop_seconds": 1.5}}
+    places = {
+        "corpora": {"msp-podcast": embedded["msp-podcast"]},
+        "folder": str(tmp_path / "run"),
+        "cache": str(tmp_path_factory.getbasetemp() / "cache"),
+    }
+    papermill.execute_notebook(
+        str(run.notebook), str(tmp_path / "out.ipynb"), {**run.parameters, **small, **places}, progress_bar=False
+    )
+    assert files.read_yaml(tmp_path / "run" / files.PARAMETERS) == {**run_parameters(run), **small}
+    recorded = files.read_json(tmp_path / "run" / files.PROVENANCE)["settings"]["training"]
+    assert (recorded["batch_norm"], recorded["output_bias"], recorded["epochs"]) == ("estimated", "mean", 1)
+    assert set(pd.read_parquet(tmp_path / "run" / files.PREDICTIONS)["target"]) == set(schema.DIMENSIONS)
 
 
 def test_a_fold_that_the_corpus_does_not_have_is_an_error(define):

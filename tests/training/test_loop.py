@@ -1,5 +1,6 @@
 """Training repeats exactly, keeps its best epoch, ends when it should, and its predictions fit the table."""
 
+import copy
 import dataclasses
 import itertools
 
@@ -14,7 +15,7 @@ from sercore.features import packed
 from sercore.losses import Objective, objective
 from sercore.models.cnn14 import Cnn14, Output
 from sercore.settings import TrainingSettings
-from sercore.training.loop import fit, pick_device, predict, predictions_table
+from sercore.training.loop import TrainLoop, estimate_statistics, fit, pick_device, predict, predictions_table
 
 CLASSES = ("angry", "happy", "sad")
 QUICK = TrainingSettings(epochs=3, batch=8, learning_rate=0.05)
@@ -180,6 +181,169 @@ def test_training_ends_where_the_rate_reaches_zero():
 def test_a_schedule_over_the_epochs_ends_with_them():
     settings = TrainingSettings(epochs=2, batch=8, learning_rate=1.0, schedule="epochs")
     assert [epoch.learning_rate for epoch in follow([0.5, 0.6], settings)[0]] == pytest.approx([4 / 6, 1 / 6])
+
+
+def normalisations(model):
+    return {
+        name: part
+        for name, part in model.named_modules()
+        if isinstance(part, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d)
+    }
+
+
+def by_hand(model, batches):
+    """Mean and variance of what each normalisation of `model` is given, each the mean of those of the batches."""
+    model = copy.deepcopy(model).train()
+    model.dropout = 0.0
+    given = {name: [] for name in normalisations(model)}
+    for name, part in normalisations(model).items():
+        part.register_forward_pre_hook(lambda _, arguments, name=name: given[name].append(arguments[0].clone()))
+    with torch.no_grad():
+        for batch in batches:
+            model(*batch.inputs)
+    numbers = {name: [part.transpose(0, 1).flatten(1) for part in parts] for name, parts in given.items()}
+    return {
+        name: (sum(part.mean(1) for part in parts) / len(parts), sum(part.var(1) for part in parts) / len(parts))
+        for name, parts in numbers.items()
+    }
+
+
+@pytest.mark.parametrize(("utterances", "stages"), [(24, ()), (20, (1, 6)), (9, ())])  # the last one: 8 and one alone
+def test_estimated_statistics_are_those_of_whole_utterances_by_hand(utterances, stages):
+    data, model, settings = made_up(utterances, worded=bool(stages)), network(stages=stages), QUICK
+    before = weights(model)
+    momentum = {name: 0.1 + 0.01 * place for place, name in enumerate(normalisations(model))}
+    for name, part in normalisations(model).items():
+        part.momentum = momentum[name]
+    batches = [batch for batch in data.batches(settings.batch, None) if len(batch.rows) > 1]
+    assert len(batches) == utterances // 8 + (utterances % 8 > 1)
+    expected = by_hand(model, batches)
+    state = torch.get_rng_state()
+    estimate_statistics(model, data, torch.device("cpu"), settings)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert len(expected) == 13
+    for name, part in normalisations(model).items():
+        torch.testing.assert_close(part.running_mean, expected[name][0], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(part.running_var, expected[name][1], rtol=1e-4, atol=1e-5)
+        assert part.momentum == momentum[name]
+    assert not any(part.training for part in model.modules())
+    kept = [name for name in before if "running" not in name and "num_batches" not in name]
+    assert all(torch.equal(model.state_dict()[name], before[name]) for name in kept)
+    if not stages:  # the first one sees true frames alone
+        frames = [torch.cat([row[:count] for row, count in zip(*batch.inputs[:2], strict=True)]) for batch in batches]
+        assert {len(batch.inputs[1].unique()) for batch in batches} != {1}, "there is padding"
+        torch.testing.assert_close(model.bn0.running_mean, sum(part.mean(0) for part in frames) / len(frames))
+        torch.testing.assert_close(model.bn0.running_var, sum(part.var(0) for part in frames) / len(frames))
+
+
+class Plain(torch.nn.Module):
+    """A model without batch normalisation, which cannot be asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.output = torch.nn.Linear(3, 3)
+
+
+def test_a_model_without_batch_normalisation_has_no_statistics_to_estimate():
+    model = Plain().train()
+    before = weights(model)
+    estimate_statistics(model, made_up(), torch.device("cpu"), QUICK)
+    assert same(before, weights(model))
+    assert model.training
+
+
+@pytest.mark.parametrize("crop_frames", [None, 40])
+def test_estimating_statistics_changes_what_is_evaluated_and_not_how_it_is_trained(crop_frames):
+    (running, kept), (estimated, other) = (
+        train(dataclasses.replace(QUICK, batch_norm=way), crop_frames=crop_frames) for way in ("running", "estimated")
+    )
+    assert [epoch[1] for epoch in running] == [epoch[1] for epoch in estimated]  # losses, to the last bit
+    assert not torch.equal(kept["bn0.running_var"], other["bn0.running_var"])
+    data, model = made_up(), network(stages=(6,))
+    loop = TrainLoop(
+        model,
+        objective("categories", data.target, 3),
+        data,
+        made_up(12, seed=1),
+        dataclasses.replace(QUICK, batch_norm="estimated"),
+        seed=0,
+    )
+    epoch = loop.run_epoch()
+    statistics = by_hand(model, data.batches(QUICK.batch, None))
+    torch.testing.assert_close(loop.best["bn0.running_mean"], statistics["bn0"][0])  # the model that is kept has them
+    logits = predict(model, made_up(12, seed=1))
+    assert epoch.development == loop.objective.score(loop.truth, logits)
+
+
+def test_averaged_weights_are_evaluated_and_kept_and_training_does_not_depend_on_them():
+    plain, averaged = (
+        dataclasses.replace(QUICK, epochs=3, batch_norm="estimated", averaged_epochs=count) for count in (1, 2)
+    )
+    loops = []
+    for settings in (plain, averaged):
+        data = made_up()
+        goal = objective("categories", data.target, 3)
+        loops.append(TrainLoop(network(stages=(6,)), goal, data, made_up(12, seed=1), settings, seed=0))
+    after, kept = [], []
+    for _ in range(3):
+        losses = [loop.run_epoch().loss for loop in loops]
+        assert losses[0] == losses[1]
+        after.append({name: value.detach().clone() for name, value in loops[0].model.named_parameters()})
+        kept.append(loops[1].best)
+    assert all(torch.equal(value, after[-1][name]) for name, value in loops[1].model.named_parameters())
+    number = next(n for n in reversed(range(3)) if loops[1].epochs[n].best)
+    means = {
+        name: torch.stack([part[name] for part in after[max(0, number - 1) : number + 1]]).mean(0) for name in after[0]
+    }
+    torch.testing.assert_close({name: kept[number][name] for name in means}, means)
+
+
+def started(settings, ratings=True):
+    """The model of a training that has not begun, and its data."""
+    data = made_up(ratings=ratings, worded=False)
+    model = network(outputs=2 if ratings else 3)
+    goal = objective("ccc" if ratings else "categories", data.target, 2 if ratings else 3)
+    TrainLoop(model, goal, data, made_up(6, 1, ratings=ratings, worded=False), settings, seed=0)
+    return model, data
+
+
+def test_the_output_bias_may_start_at_the_mean_rating():
+    mean = dataclasses.replace(QUICK, output_bias="mean")
+    model, data = started(mean)
+    torch.testing.assert_close(model.output.bias.detach(), data.target.mean(0))
+    assert model.output.bias.requires_grad
+    plain, _ = started(QUICK)
+    assert not plain.output.bias.any()
+    names = plain.state_dict().keys() - {"output.bias"}
+    assert all(torch.equal(model.state_dict()[name], plain.state_dict()[name]) for name in names)
+    goal = objective("mse", data.target, 2)
+    first = [
+        next(fit(part, goal, data, data, dataclasses.replace(way, epochs=1, learning_rate=1e-6), seed=0)).loss
+        for part, way in ((network(outputs=2), QUICK), (network(outputs=2), mean))
+    ]
+    assert first[1] < 0.3 * first[0]
+
+
+def test_the_output_bias_of_classes_starts_at_zero_whatever_the_setting():
+    assert train(dataclasses.replace(QUICK, output_bias="mean"))[0] == train()[0]
+    assert not started(dataclasses.replace(QUICK, output_bias="mean"), ratings=False)[0].output.bias.any()
+
+
+def test_batches_are_of_mixed_length_where_the_settings_say_so(monkeypatch):
+    data, seen = made_up(40, worded=False), {}
+    for sort in (True, False):
+        plans = []
+        plan = data.plan
+        monkeypatch.setattr(data, "plan", lambda *given: plans.append(plan(*given)) or plans[-1])  # noqa: B023 -- used at once
+        settings = dataclasses.replace(QUICK, epochs=1, sorted_batches=sort)
+        next(
+            fit(network(), objective("categories", data.target, 3), data, made_up(6, 1, worded=False), settings, seed=0)
+        )
+        monkeypatch.undo()
+        seen[sort] = plans[-1]
+        assert sorted(np.concatenate([batch.rows for batch in seen[sort]])) == list(range(40))
+    spread = {sort: np.mean([np.ptp(batch.count) for batch in batches]) for sort, batches in seen.items()}
+    assert spread[False] > 2 * spread[True]
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_best():

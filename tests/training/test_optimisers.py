@@ -1,5 +1,6 @@
 """Learning rates and updates, by hand."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -75,6 +76,17 @@ def test_schedules_by_hand():
     constant = TrainingSettings(learning_rate=0.5, warmup_steps=4, epochs=4)
     assert rates(constant, 5, [0, 2, 4, 100]) == [0, 0.25, 0.5, 0.5]
     assert total_steps(constant, 5) is None
+
+
+def test_a_cosine_goes_from_the_rate_to_zero_and_is_at_half_of_it_half_way():
+    cosine = TrainingSettings(learning_rate=1.0, schedule="cosine", epochs=4, warmup_steps=4)  # 20 steps in all
+    assert rates(cosine, 5, [0, 2, 4, 12, 20, 30]) == pytest.approx([0, 0.5, 1, 0.5, 0, 0])
+    assert rates(cosine, 5, [8, 16]) == pytest.approx([(1 + 0.5**0.5) / 2, (1 - 0.5**0.5) / 2])
+    line = TrainingSettings(learning_rate=1.0, schedule="epochs", epochs=4, warmup_steps=4)
+    differences = np.subtract(rates(cosine, 5, range(20)), rates(line, 5, range(20)))
+    assert (differences[5:12] > 0).all()
+    assert (differences[13:20] < 0).all()
+    assert total_steps(cosine, 5) == 20
 
 
 def test_warming_up_until_the_end_is_refused():

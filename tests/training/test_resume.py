@@ -105,6 +105,18 @@ CASES = {
     ),
     "cnn14-crops": (acoustic_model, lambda seed: speech(seed=seed, text=False), SGD, 40),
     "mfcnn14-crops": (lambda: acoustic_model((1, 2, 3, 4, 5, 6)), lambda seed: speech(seed=seed), SGD, 40),
+    "mfcnn14-estimated": (
+        lambda: acoustic_model((1, 2, 3, 4, 5, 6)),
+        lambda seed: speech(seed=seed),
+        dataclasses.replace(SGD, batch_norm="estimated", schedule="cosine"),
+        40,
+    ),
+    "cnn14-averaged": (
+        acoustic_model,
+        lambda seed: speech(seed=seed, text=False),
+        dataclasses.replace(SGD, batch_norm="estimated", averaged_epochs=2),
+        40,
+    ),
     "sfcnn14-adam": (lambda: acoustic_model((6,)), lambda seed: speech(seed=seed), ADAM, 40),
     "bert": (text_model, lambda seed: texts(seed=seed), TUNING, None),
 }

@@ -12,9 +12,10 @@ import papermill
 import pytest
 
 from sercore import metrics, schema
+from sercore.analysis import results
 from sercore.registry import MODELS
 from sercore.study import config
-from sercore.widgets import confusions
+from sercore.widgets import appearance, confusions
 from sercore.widgets.confusions import Confusions
 from sercore.widgets.selection import Selection
 
@@ -63,6 +64,16 @@ class TestChoices:
 
     def test_late_fusion_is_one_of_the_models(self, state):
         assert state.selection.models(state.selection.start()) == PAPER_MODELS
+
+    def test_the_best_late_fusion_is_made_of_the_best_models(self, state, categories):
+        choice = state.selection.start().but(model="lf")
+        best = of(categories, train_corpus="msp-podcast", test_corpus="msp-podcast")
+        best = results.of_best(best, categories.best).query("model == 'lf'").set_index("utterance")
+        shown = state.selection.predictions(choice, "lf").set_index("utterance")
+        assert shown["p_sad"].astype(float).to_dict() == best["p_sad"].to_dict()
+        assert state.selection.options(choice)["seed"] == [None, 0, 1], "which is no seed of its own"
+        assert state.selection.predictions(choice.but(seed=1), "lf")["seed"].unique().tolist() == [1]
+        assert appearance.model_name("lf", state.selection.seed(choice, "lf")).endswith("LF, of the best models")
 
     def test_a_speaker_of_another_corpus_is_no_longer_chosen(self, state):
         choice = state.selection.start().but(speaker="5", gender="male", fold="official")

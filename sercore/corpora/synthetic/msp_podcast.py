@@ -14,7 +14,7 @@ from sercore.corpora.synthetic.espeak import SAMPLE_RATE, SynthesisRequest
 from sercore.corpora.synthetic.turns import APPLE_DOUBLE, Author, Channel, Turn, make_request, write_lines
 
 SCALE = (1, 7)
-SEGMENTS = {"Train": 500, "Validation": 110, "Test1": 170, "Test2": 16}  # at full size
+SEGMENTS = {"Train": 500, "Validation": 240, "Test1": 360, "Test2": 16}  # at full size
 POOLS = {
     "Train": ("common", "common", "3", "4", "5"),
     "Validation": ("common", "1", "2"),
@@ -47,20 +47,53 @@ VOICES = {
         "en+benjamin",
         "en-gb-x-rp+max",
     ),
-    "Validation": ("en+grandma", "en-gb-x-rp+grandma", "en+Henrique", "en-gb-x-rp+adam"),
+    "Validation": (
+        "en+grandma",
+        "en-gb-x-rp+grandma",
+        "en+john",
+        "en-gb-x-rp+john",
+        "en+linda",
+        "en-gb-x-rp+linda",
+        "en+Henrique",
+        "en-gb-x-rp+Henrique",
+        "en+adam",
+        "en-gb-x-rp+adam",
+        "en+Michael",
+        "en-gb-x-rp+Michael",
+        "en+Gene",
+        "en-gb-x-rp+Gene",
+        "en+m7",
+        "en-gb-x-rp+m7",
+    ),
     "Test1": (
         "en+f5",
         "en-gb-x-rp+f5",
         "en+steph",
         "en-gb-x-rp+steph",
+        "en+Andrea",
+        "en-gb-x-rp+Andrea",
+        "en+steph3",
+        "en-gb-x-rp+steph3",
         "en+victor",
         "en-gb-x-rp+victor",
         "en+m8",
         "en-gb-x-rp+m8",
+        "en+Andy",
+        "en-gb-x-rp+Andy",
+        "en+Denis",
+        "en-gb-x-rp+Denis",
+        "en+m4",
+        "en-gb-x-rp+m4",
+        "en+Diogo",
+        "en-gb-x-rp+Diogo",
+        "en+pablo",
+        "en-gb-x-rp+pablo",
+        "en+Alex",
+        "en-gb-x-rp+Alex",
     ),
     "Test2": ("en-us-nyc+steph", "en+Mike"),
 }  # no variant is in two of the first three, or in the miniature of IEMOCAP
-FEMALE = ("Annie", "f2", "f3", "f5", "grandma", "steph")
+FEMALE = ("Andrea", "Annie", "f2", "f3", "f5", "grandma", "linda", "steph", "steph3")
 UNKNOWN = (2, 5, 12, 15)  # of the training voices: the release does not know who they are, nor the first two's gender
 RATERS = 5
 CODES = {
