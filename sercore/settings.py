@@ -100,6 +100,7 @@ CHOICES = {
     "schedule": ("constant", "steps", "epochs", "cosine"),
     "output_bias": ("zero", "mean"),
     "batch_norm": ("running", "estimated"),
+    "kernels": ("plain", "fused"),
 }
 
 
@@ -144,6 +145,10 @@ class TrainingSettings:
         False, "let a GPU time its convolution kernels for every shape; a seed then no longer gives the same weights"
     )
     compiled: bool = _setting(False, "compile the blocks, which takes minutes")
+    kernels: str = _setting(
+        "plain",
+        "of what follows a convolution of CNN14 in training: plain, PyTorch's; or fused, ours in Triton, for a GPU",
+    )
     stop_when_worse: bool = _setting(
         False, "stop at the first epoch that is worse on the development set than the one before"
     )
@@ -172,6 +177,11 @@ class TrainingSettings:
             raise ValueError(
                 f"averaged_epochs is {self.averaged_epochs}; expected at least 1, and more than 1 only with batch_norm "
                 "'estimated': averaged weights have no running statistics"
+            )
+        if self.kernels == "fused" and (self.compiled or self.layout == "contiguous"):
+            raise ValueError(
+                f"kernels is 'fused' with compiled {self.compiled} and layout '{self.layout}'; expected blocks "
+                "that are not compiled, and channels_last or auto"
             )
         if self.crop_seconds is not None and not self.crop_seconds > 0:
             raise ValueError(

@@ -13,7 +13,7 @@ from sercore.study import config, costs, progress, scheduler
 from sercore.study.plan import dependencies
 
 GPU_HOURS, CPU_HOURS = "GPU-hours", "hours of that processor"
-MEASURE = "measure them: make bench; then --throughput outputs/bench/throughput.json"
+MEASURE = "measure them: make bench-gpu; then --throughput outputs/bench/gpu/throughput.json"
 SIZES = {
     "log_mel": ("network", "width", NetworkSettings.width),
     "tokens": ("text", "encoder", TextSettings.encoder),
@@ -46,11 +46,14 @@ def add(commands: argparse._SubParsersAction) -> None:
     speed.add_argument(
         "--utterances-per-second",
         type=float,
-        default=costs.ASSUMED_RATE,
         metavar="RATE",
-        help="assumed speed of training, of every model (default: %(default).0f)",
+        help=f"assumed speed of training, of every model (default: speeds measured on an {costs.MEASURED['device']})",
     )
-    speed.add_argument("--throughput", metavar="FILE", help="measured speeds: the JSON file that `make bench` writes")
+    speed.add_argument(
+        "--throughput",
+        metavar="FILE",
+        help="measured speeds: the JSON file that `make bench` or `make bench-gpu` writes",
+    )
     plan.set_defaults(do=_plan)
 
 
@@ -59,7 +62,10 @@ def _plan(args: argparse.Namespace) -> int:
     works = costs.works(study)
     trained = {str(run.parameters.get("model")) for run in study.runs if works[run.key]}
     models = sorted(sorted(trained), key=MODELS.position)
-    speeds = _measured(args.throughput, study, models) if args.throughput else _assumed(args, models)
+    if args.utterances_per_second is not None:
+        speeds = _assumed(args, models)
+    else:
+        speeds = _measured(args.throughput, study, models)
     seconds = costs.planned(study, speeds.rates)
     runs, trainings, spent = Counter[str](), Counter[str](), defaultdict[str, float](float)
     for run in study.runs:
@@ -91,28 +97,37 @@ def _assumed(args: argparse.Namespace, models: list[str]) -> Speeds:
     return Speeds(dict.fromkeys(models, rate), dict.fromkeys(models, "assumed"), GPU_HOURS, note)
 
 
-def _measured(path: str, study: config.Study, models: list[str]) -> Speeds:
-    """The speeds that `make bench` measured; a model that it did not measure is as slow as its slowest one."""
-    where = files.resolve(path)
+def _measured(path: str | None, study: config.Study, models: list[str]) -> Speeds:
+    """The speeds in the file `path` (None: those on record); a model that has none is as slow as the slowest alike."""
+    where = "the record" if path is None else files.resolve(path)
     try:
-        bench = files.read_json(where)
+        bench = costs.MEASURED if path is None else files.read_json(where)
         measured = {model: float(row["ours"]) for model, row in bench["utterances_per_second"].items()}
-        slowest, device = min(measured.values()), str(bench["device"])
+        device = str(bench["device"])
+        if not measured:
+            raise ValueError("no model")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{where}: expected what `make bench` writes: {type(error).__name__}: {error}") from None
     rates = ", ".join(f"{model} {rate:,.0f}" for model, rate in measured.items())
     return Speeds(
-        rates={model: measured.get(model, slowest) for model in models},
+        rates={model: measured.get(model) or _slowest_alike(model, measured) for model in models},
         origins={model: _origin(model, study, bench) for model in models},
         unit=CPU_HOURS if device.startswith("cpu") else GPU_HOURS,
-        note=f"measured on {device}: {rates} utterances/s",
+        note=f"measured on {device}: {rates} utterances/s" + ("" if path else f"; yours: {MEASURE}"),
     )
+
+
+def _slowest_alike(model: str, measured: Mapping[str, float]) -> float:
+    """The lowest of the speeds `measured`, of models of the same features if there are any."""
+    features = {name: spec.features for name in (model, *measured) if (spec := MODELS.get(name))}
+    alike = [rate for name, rate in measured.items() if features.get(name) == features.get(model)]
+    return min(alike or measured.values())
 
 
 def _origin(model: str, study: config.Study, bench: Mapping[str, Any]) -> str:
     """Whether `bench` measured the speed of `model`, and with the settings that the study has."""
     if model not in bench["utterances_per_second"]:
-        return "assumed: as slow as the slowest measured model"
+        return "assumed: as slow as the slowest measured model of its kind"
     spec = MODELS.get(model)
     kind, name, default = SIZES.get((spec and spec.features) or "", ("", "", None))
     values = {

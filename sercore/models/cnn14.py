@@ -3,7 +3,7 @@
 On a CPU, the convolutions of its last blocks are matrix products where these are faster.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -117,6 +117,7 @@ class _Block(nn.Module):
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
+        self.rest: Callable[..., Tensor] | None = None  # fused.norm_relu_pool, where training is to use it
 
     def forward(self, x: Tensor, speech: Tensor | None, pooled: Tensor | None, text: Tensor | None) -> Tensor:
         """(batch, inputs, frames, bands) -> (batch, outputs, frames // pool, bands // pool).
@@ -125,6 +126,10 @@ class _Block(nn.Module):
         those of the result that are not `pooled`; `text` (batch, outputs) is what the projection gives. All of it is
         one part of the network, so that a compiler may make one pass over the feature maps of what are five here.
         """
+        if self.rest is not None and self.training:
+            between, after = (None if mask is None else mask.flatten(1).contiguous() for mask in (speech, pooled))
+            x = self.rest(_convolve(x, self.conv1), self.bn1, 1, between)
+            return self.rest(_convolve(x, self.conv2), self.bn2, self.pool, after, text, self.dropout)
         x = self.bn1(_convolve(x, self.conv1))
         if speech is not None:
             x = x.mul_(speech)  # before the ReLU it is the same as after it, and in place
@@ -300,6 +305,25 @@ class Cnn14(nn.Module):
             normal = self.bn0(logmel.flatten(0, 1)).view_as(logmel)
             return normal if speech is None else normal.masked_fill(~speech[:, :, None], 0.0)
         return logmel.new_zeros(logmel.shape).masked_scatter_(speech[:, :, None], self.bn0(logmel[speech]))
+
+    def use_kernels(self, name: str) -> None:
+        """In training, let the blocks do what follows a convolution as `name` says: see TrainingSettings.kernels.
+
+        Raises ValueError where the "fused" ones do not run: without Triton, on another device than a GPU, or for
+        feature maps whose numbers are neither powers of 2 nor multiples of 64.
+        """
+        blocks = [self.get_submodule(f"conv_block{stage}") for stage in range(1, STAGES + 1)]
+        rest = None
+        if name == "fused":
+            try:
+                from sercore.models import fused  # Triton comes with PyTorch for a GPU alone
+            except ImportError as error:
+                raise ValueError(f"training.kernels 'fused' need Triton ({error}): take 'plain'") from None
+            for block in blocks:
+                fused.check(block.conv1.weight.device, len(block.conv1.weight))
+            rest = fused.norm_relu_pool
+        for block in blocks:
+            block.rest = rest
 
     def _channels_last(self, device: torch.device) -> bool:
         """Whether feature maps lie innermost in memory: the faster order for these convolutions on this device."""

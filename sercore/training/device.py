@@ -78,8 +78,13 @@ class _HasLayout(Protocol):
     layout: str
 
 
+@runtime_checkable
+class _HasKernels(Protocol):
+    def use_kernels(self, name: str) -> None: ...
+
+
 def prepare(model: nn.Module, settings: TrainingSettings) -> nn.Module:
-    """`model` itself, its feature maps laid out and its blocks compiled as `settings` ask; its weights' names stay.
+    """`model` itself, its maps laid out, its blocks' kernels and compiler as `settings` ask; its weights' names stay.
 
     On a GPU the kernels lie as the feature maps do: else every step lays them out anew, and their gradients back.
     Blocks are compiled for lengths of any number of frames at once, so there are as many graphs as blocks.
@@ -88,6 +93,8 @@ def prepare(model: nn.Module, settings: TrainingSettings) -> nn.Module:
         model.layout = settings.layout
         if settings.layout != "contiguous" and next(model.parameters()).device.type == "cuda":
             model.to(memory_format=torch.channels_last)
+    if isinstance(model, _HasKernels):
+        model.use_kernels(settings.kernels)
     if settings.compiled:
         torch._dynamo.config.recompile_limit = max(GRAPHS, torch._dynamo.config.recompile_limit)
         for name, part in model.named_children():

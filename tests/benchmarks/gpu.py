@@ -119,20 +119,20 @@ class Variant:
     free: bool = False  # of cuDNN's choice of kernels: a seed need not give the same weights
     compiler: dict[str, Any] | None = None  # arguments of torch.compile, for each block
     graph: bool = False  # the whole step as one CUDA graph, of one batch
-    fused: bool = False  # batch normalisation, ReLU and pooling by the kernels of `fused`
 
 
 PLAIN = Variant("eager", {"layout": "contiguous"})
 EAGER = Variant("channels_last", {"fused": True})
 TUNED = Variant("tuned", {"fused": True, "tuned_kernels": True}, free=True)
 COMPILED = Variant("compiled", {"fused": True, "compiled": True})
-FUSED = Variant("fused", {"fused": True}, fused=True)
+FUSED = Variant("fused", {"fused": True, "kernels": "fused"})
+FUSED_TUNED = Variant("fused, tuned", {**FUSED.settings, "tuned_kernels": True}, free=True)
 VARIANTS = (
     EAGER,
     FUSED,
-    Variant("fused, tuned", TUNED.settings, free=True, fused=True),
-    Variant("fused, graph", FUSED.settings, fused=True, graph=True),
-    Variant("fused, tuned, graph", TUNED.settings, free=True, fused=True, graph=True),
+    FUSED_TUNED,
+    Variant("fused, graph", FUSED.settings, graph=True),
+    Variant("fused, tuned, graph", FUSED_TUNED.settings, free=True, graph=True),
     PLAIN,
     Variant("one update a weight", {}),
     Variant("free", EAGER.settings, free=True),
@@ -207,6 +207,21 @@ class Bench:
         """Write the numbers and the tables."""
         files.write_json(self.out / "gpu.json", self.numbers)
         (self.out / "gpu.md").write_text(tables(self.numbers), encoding="utf-8")
+        if rates := self._as_the_paper_trains():
+            size = {"width": self.sizes.width, "encoder": "bert-base-uncased"}
+            about = {"device": self.numbers.get("device", self.device.type), **size}
+            files.write_json(self.out / "throughput.json", {**about, "utterances_per_second": rates})
+
+    def _as_the_paper_trains(self) -> dict[str, dict[str, float]]:
+        """Utterances/s of the smallest batches of whole utterances, with the study's default kernels; for the plan."""
+        rows = self.numbers.get("whole", []) + [
+            row for row in self.numbers.get("training", []) if row["model"] == "bert"
+        ]
+        return {
+            row["model"]: {"ours": row["utterances_per_second"]}
+            for row in rows
+            if row["batch"] == self.sizes.small and row["variant"] == EAGER.name
+        }
 
     def release(self) -> None:
         """Give back the GPU's memory that nothing holds."""
@@ -306,10 +321,6 @@ class Training:
         self.loop = loop.TrainLoop(
             network, goal, data, data, self.settings, seed=0, crop_frames=self.crop, device=self.device
         )
-        if variant.fused:
-            from . import fused  # needs Triton, which a GPU's PyTorch brings
-
-            fused.install(network)
         if variant.compiler is not None:
             torch._dynamo.config.recompile_limit = GRAPHS
             for name, part in network.named_children():
@@ -476,6 +487,44 @@ def measure_limits(bench: Bench) -> None:
     bench.save()
 
 
+def measure_check(bench: Bench) -> None:
+    """Whether the fused kernels compute what PyTorch does, on this card."""
+    if bench.device.type == "cuda":
+        from . import fused_check  # needs Triton, which a GPU's PyTorch brings
+
+        found = fused_check.main()
+        bench.numbers["check"] = found
+        if max(found.values()) > fused_check.ALLOWED:
+            raise ValueError(f"{max(found, key=lambda name: found[name])} differs by {max(found.values()):.1e}")
+
+
+def measure_turns(bench: Bench, turns: int = 3) -> None:
+    """CNN14 and MFCNN14, with the fused kernels and without, by turns in one run: medians, and the ratios of turns."""
+    sizes = bench.sizes
+    for batch in (sizes.small, sizes.large):
+        models, variants = AUDIO_MODELS[:2], _possible(bench, (EAGER, FUSED))
+        every = {(model, v.name): Training(bench, model, batch, v) for v in variants for model in models}
+        rates: dict[tuple[str, str], list[float]] = {key: [] for key in every}
+        rows: dict[tuple[str, str], dict[str, Any]] = {}
+        for _ in range(turns):
+            for key, training in every.items():
+                rows[key] = training.measure(bench)
+                rates[key].append(rows[key]["utterances_per_second"])
+        for key, row in rows.items():
+            speed = statistics.median(rates[key])
+            rest = {name: row[name] * speed / row["utterances_per_second"] for name in ("tflop_per_second", "share")}
+            rest |= {"utterances_per_second": speed, "low": min(rates[key]), "high": max(rates[key])}
+            rest |= {"step_ms": 1e3 * batch / speed}
+            bench.add("turns", {"model": key[0], "batch": batch, "variant": key[1], **row, **rest})
+        for one, other in itertools.permutations(every, 2):
+            if (one[1] == other[1] and one[0] > other[0]) or (one[0] == other[0] and one[1] > other[1]):
+                ratios = sorted(a / b for a, b in zip(rates[one], rates[other], strict=True))
+                row = {"batch": batch, "of": ", ".join(one), "to": ", ".join(other)}
+                bench.add("ratios", {**row, "ratio": statistics.median(ratios), "low": ratios[0], "high": ratios[-1]})
+        del every, training
+        bench.release()
+
+
 def measure_eager(bench: Bench) -> None:
     """Every model at every batch size, cut to the crop, as the study trains by default but for its fused update."""
     order = [(name, batch) for batch in bench.sizes.batches for name in (*AUDIO_MODELS[:2], "bert", AUDIO_MODELS[2])]
@@ -498,7 +547,8 @@ def _possible(bench: Bench, variants: Sequence[Variant] = VARIANTS) -> list[Vari
     """Those that can run here: a graph needs a GPU, and so do its kernels; nothing is compiled in miniature."""
     if bench.device.type == "cuda":
         return list(variants)
-    return [v for v in variants if not (v.graph or v.fused or v.compiler or v.settings.get("compiled"))]
+    needing = ("compiled", "kernels")
+    return [v for v in variants if not (v.graph or v.compiler or any(name in v.settings for name in needing))]
 
 
 def measure_best(bench: Bench) -> None:
@@ -604,7 +654,7 @@ def _rest(bench: Bench, y: Tensor, channels: int, pool: int) -> dict[str, float]
 
     ways: dict[str, Callable[[], Tensor]] = {"rest": plain}
     if y.device.type == "cuda":
-        from . import fused  # needs Triton, which a GPU's PyTorch brings
+        from sercore.models import fused  # needs Triton, which a GPU's PyTorch brings
 
         ways["fused"] = lambda: fused.norm_relu_pool(leaf, norm, pool)
     row, leaves = {}, (leaf, norm.weight, norm.bias)
@@ -640,11 +690,8 @@ def measure_first(bench: Bench) -> None:
         "channels_last": lambda: library(torch.channels_last, 1),
         "8 channels": lambda: library(torch.channels_last, 8),
         "product": lambda: cnn14._Product.apply(x, weight),
+        "product of 16": lambda: _padded_product(x, weight),
     }
-    if device.type == "cuda":
-        from . import fused  # needs Triton, which a GPU's PyTorch brings
-
-        ways["product of 16"] = lambda: fused.first_convolution(x, weight)
     row = {}
     for name, work in ways.items():
         with bench.recorded(f"first: {name}"):
@@ -653,6 +700,14 @@ def measure_first(bench: Bench) -> None:
                 lambda work=work: torch.autograd.grad(work(), (x, weight), slope), bench
             )
     bench.add("first", row)
+
+
+def _padded_product(x: Tensor, weight: Tensor) -> Tensor:
+    """The convolution of one input channel as a product whose inner size is 16, which matrix units take."""
+    batch, _, frames, bands = x.shape
+    pad = torch.nn.functional.pad
+    y = pad(cnn14._unfolded(x, weight.shape[2:]), (0, 7)) @ pad(cnn14._matrix(weight), (0, 7)).mT
+    return y.view(batch, frames, bands, len(weight)).permute(0, 3, 1, 2)
 
 
 def measure_profile(bench: Bench) -> None:
@@ -763,30 +818,42 @@ def measure_bytes(bench: Bench) -> None:
             bench.add("bytes", {"model": model, "variant": variant.name, "same": same})
 
 
-def measure_curves(bench: Bench) -> None:
-    """The loss of each of some steps from the same start on the same batches, in each precision and way."""
-    ways = {"float32": (EAGER, {"precision": "float32"}), "bfloat16": (EAGER, {})}
-    ways["TensorFloat-32"] = (EAGER, {"precision": "float32", "tensor_float32": True})
+def measure_curves(bench: Bench, seeds: int = 3) -> None:
+    """The loss of each of some steps from the same start on the same batches, in each precision and way, over seeds.
+
+    A seed is that of dropout. Without dropout ("no dropout") the ways differ in nothing but rounding.
+    """
+    ways: dict[str, tuple[Variant, dict[str, Any]]] = {"bfloat16": (EAGER, {})}
     if bench.device.type == "cuda":
         ways["bfloat16, fused"] = (FUSED, {})
-    for name, (variant, values) in ways.items():
-        if bench.late:
-            return
-        with bench.recorded(f"curves: {name}"):
-            training = Training(bench, "mfcnn14", bench.sizes.small, variant, keep=16, **values)
-            torch.manual_seed(0)
-            with training.kernels():
-                curve = torch.stack([training.step() for _ in range(bench.sizes.curve)]).tolist()
-            bench.numbers.setdefault("curves", {})[name] = curve
-            print(f"{name}: loss {curve[0]:.4f} to {statistics.mean(curve[-10:]):.4f}", flush=True)
+    ways["float32"] = (EAGER, {"precision": "float32"})
+    ways["TensorFloat-32"] = (EAGER, {"precision": "float32", "tensor_float32": True})
+    for dropout, seed in [("no dropout", 0), *(("dropout", seed) for seed in range(seeds))]:
+        for name, (variant, values) in ways.items():
+            if "precision" in values and seed > 0:  # float32 takes ten times as long
+                continue
+            if bench.late:
+                return
+            with bench.recorded(f"curves: {name}, {dropout}, {seed}"):
+                training = Training(bench, "mfcnn14", bench.sizes.small, variant, keep=16, **values)
+                if dropout == "no dropout":
+                    for block in training.loop.model.children():
+                        block.dropout = 0.0  # of CNN14's blocks; no other part has or reads one
+                torch.manual_seed(seed)
+                with training.kernels():
+                    curve = torch.stack([training.step() for _ in range(bench.sizes.curve)]).tolist()
+                bench.numbers.setdefault("curves", {})[f"{name}, {dropout}, seed {seed}"] = curve
+                bench.save()
+                print(f"{name}, {dropout}, {seed}: {curve[0]:.4f} to {statistics.mean(curve[-10:]):.4f}", flush=True)
 
 
 def measure_several(bench: Bench) -> None:
     """Several trainings at once on one GPU, each a process of its own: utterances a second of all."""
-    for width in dict.fromkeys([bench.sizes.width, 8]):
-        for number in bench.sizes.runs:
-            if bench.late:
-                return
+    for number in bench.sizes.runs:
+        for width in dict.fromkeys([bench.sizes.width, 8]):
+            if bench.late:  # a start takes ten seconds
+                bench.add("left_out", {"part": "several", "runs": number, "width": width})
+                continue
             with bench.recorded(f"several: {number} at width {width}"), tempfile.TemporaryDirectory() as folder:
                 rates = _beside_each_other(bench, Path(folder), number, width)
                 bench.add("several", {"width": width, "runs": number, "utterances_per_second": sum(rates)})
@@ -833,21 +900,23 @@ def work_beside_others(bench: Bench, place: int, number: int, width: int) -> Non
 
 
 PARTS: dict[str, tuple[Callable[[Bench], None], float]] = {
-    "limits": (measure_limits, 15),
-    "eager": (measure_eager, 50),
-    "variants": (measure_variants, 130),
-    "best": (measure_best, 45),
-    "profile": (measure_profile, 12),
-    "whole": (measure_whole, 35),
+    "limits": (measure_limits, 10),
+    "check": (measure_check, 15),
+    "turns": (measure_turns, 30),
+    "curves": (measure_curves, 25),
+    "text": (measure_text, 35),
+    "several": (measure_several, 60),
+    "eager": (measure_eager, 45),
+    "variants": (measure_variants, 90),
+    "best": (measure_best, 40),
+    "profile": (measure_profile, 8),
+    "whole": (measure_whole, 30),
     "layers": (measure_layers, 15),
     "first": (measure_first, 4),
-    "data": (measure_data, 25),
-    "curves": (measure_curves, 15),
+    "data": (measure_data, 20),
     "bytes": (measure_bytes, 12),
     "evaluation": (measure_evaluation, 12),
     "features": (measure_features, 4),
-    "several": (measure_several, 60),
-    "text": (measure_text, 40),
 }
 """Name -> part, and the seconds after which it begins nothing new where all may take seven minutes."""
 
@@ -892,7 +961,7 @@ def tables(numbers: dict[str, Any]) -> str:
             f"{one['copy_bytes_per_second']:.2f} TB/s, read and written. {numbers.get('driver', '')}",
             "",
         ]
-    for part in ("training", "variants", "best", "whole", "text"):
+    for part in ("turns", "text", "training", "variants", "best", "whole"):
         if part in numbers:
             lines += [
                 f"## {part}",
@@ -907,7 +976,7 @@ def tables(numbers: dict[str, Any]) -> str:
                 for row in numbers[part]
             ]
             lines.append("")
-    for part in ("layers", "first", "data", "epochs", "log_mel", "evaluation", "bytes", "several"):
+    for part in ("ratios", "layers", "first", "data", "epochs", "log_mel", "evaluation", "bytes", "several"):
         if part in numbers:
             table = pd.DataFrame(numbers[part])
             lines += [f"## {part}", "", "| " + " | ".join(table.columns) + " |", "|---" * len(table.columns) + "|"]

@@ -15,8 +15,15 @@ def plan(capsys, *options):
     return capsys.readouterr().out
 
 
-def test_assumed_numbers_are_called_assumed(capsys):
+def test_by_itself_the_speeds_on_record_are_taken_and_named(capsys):
     printed = plan(capsys, PAPER)
+    assert "measured on NVIDIA H200: cnn14 1,374, mfcnn14 1,353, bert 595 utterances/s; yours: " in printed
+    assert "GPU-hours at 1,374 utterances/s, measured\n" in printed
+    assert "at 1,353 utterances/s, assumed: as slow as the slowest measured model of its kind\n" in printed  # sfcnn14
+
+
+def test_assumed_numbers_are_called_assumed(capsys):
+    printed = plan(capsys, PAPER, "--utterances-per-second", "1900")
     assert "study paper: 175 runs, 735 trainings, " in printed
     assert "assumed: 1,900 utterances/s" in printed
     assert "cnn14: 225 trainings, 23.7 GPU-hours at 1,900 utterances/s, assumed" in printed
@@ -41,7 +48,8 @@ def test_twice_the_speed_is_half_of_the_hours(capsys):
         printed = plan(capsys, PAPER, *options)
         return float(printed.split("735 trainings, ")[1].split(" GPU-hours")[0])
 
-    assert hours("--utterances-per-second", "950") == pytest.approx(2 * hours(), rel=0.01)
+    half, whole = hours("--utterances-per-second", "950"), hours("--utterances-per-second", "1900")
+    assert half == pytest.approx(2 * whole, rel=0.01)
 
 
 def bench(path, rates, **extra):
@@ -56,7 +64,9 @@ def test_measured_speeds_take_the_place_of_the_assumption(tmp_path, capsys):
     printed = plan(capsys, PAPER, "--throughput", path)
     assert "measured on Some GPU: cnn14 1,000, mfcnn14 900, bert 4,000 utterances/s" in printed
     assert "GPU-hours at 1,000 utterances/s, measured\n" in printed
-    assert "GPU-hours at 900 utterances/s, assumed: as slow as the slowest measured model\n" in printed  # sfcnn14
+    assert (
+        "GPU-hours at 900 utterances/s, assumed: as slow as the slowest measured model of its kind\n" in printed
+    )  # sfcnn14
 
 
 def test_a_speed_of_another_width_or_text_encoder_is_called_assumed(tmp_path, capsys):

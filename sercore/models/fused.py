@@ -1,4 +1,4 @@
-"""What follows a convolution of CNN14, in one pass over its feature maps: kernels in Triton, to be measured.
+"""What follows a convolution of CNN14 in training, in one pass over its feature maps: kernels in Triton for a GPU.
 
 Batch normalisation, ReLU, mean pooling, the text's share, the mask of padded frames, dropout.
 
@@ -11,23 +11,47 @@ is computed again. Maps are channels_last, sums are float32 in a fixed order, so
     dz = [z > 0] unpool(slope speech kept);  dy = scale (dz - mean(dz) - x mean(dz x)), x = (z - bias) / weight
 """
 
-import types
+from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 -- its name everywhere
 import triton
 import triton.language as tl
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from sercore.models import cnn14
-
 CHANNELS, TILE = 64, 4096  # of a program at most: channels, and numbers
 PROGRAMS = 528  # that share a sum: four for each of an H100's 132 multiprocessors
+WIDE = 512  # channels from which on the utterances of a batch are programs enough for the sums over their frames
+ALIGNED = 16  # bytes at whose multiples a tensor begins, unless it is a part of another
+LENGTHS = ("rows", "frames", "out_frames", "programs")  # of which a batch has others than the one before
 
 
-@triton.jit
+class _Kernel:
+    """A kernel that is compiled once for each kind of its arguments, whatever their lengths, and then only launched.
+
+    Triton's own launch looks at every argument anew, which takes longer than these kernels run on a small batch.
+    """
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self.function = triton.jit(function, do_not_specialize=LENGTHS)
+        self.compiled: dict[Any, Any] = {}
+
+    def __call__(self, kind: Any, grid: tuple[int, int, int], tensors: tuple[Tensor, ...], *others: float) -> None:
+        """Launch it; all that `tensors` and `others` may differ in, but for contents and LENGTHS, is in `kind`."""
+        places = 0
+        for tensor in tensors:
+            places |= tensor.data_ptr()
+        compiled = None if places % ALIGNED else self.compiled.get(kind)
+        if compiled is not None:
+            compiled[grid](*tensors, *others)
+            return
+        compiled = self.function[grid](*tensors, *others)
+        if compiled is not None and not places % ALIGNED:  # Triton's interpreter compiles nothing
+            self.compiled[kind] = compiled
+
+
+@_Kernel
 def _sums(y, pivot, parts, rows, channels, programs, BC: tl.constexpr, BP: tl.constexpr):  # noqa: N803
     c = tl.program_id(0) * BC + tl.arange(0, BC)
     middle = tl.load(pivot + c)[None, :]
@@ -54,12 +78,14 @@ def _total(parts, c, programs, channels, BC: tl.constexpr, BS: tl.constexpr):  #
     return tl.sum(total, 0)
 
 
-@triton.jit
+@_Kernel
 def _statistics(
-    parts, weight, bias, running_mean, running_variance, saved, rows, channels, programs, momentum, eps,
+    parts, weight, bias, running_mean, running_variance, tracked, saved, rows, channels, programs, momentum, eps,
     BC: tl.constexpr, BS: tl.constexpr,  # noqa: N803
 ):  # fmt: skip
-    """Into `saved`: mean, 1 / standard deviation, scale and offset of each channel."""
+    """Into `saved`: mean, 1 / standard deviation, scale and offset of each channel; the running ones go on."""
+    if tl.program_id(0) == 0:
+        tl.store(tracked, tl.load(tracked) + 1)
     c = tl.program_id(0) * BC + tl.arange(0, BC)
     pivot = tl.load(running_mean + c)
     first = _total(parts, c, programs, channels, BC, BS) / rows
@@ -78,12 +104,25 @@ def _statistics(
 
 
 @triton.jit
-def _kept(seed, places, dropout):
-    """0 or 1 / (1 - dropout) for each of `places`, the same whenever it is asked for."""
-    return tl.where(tl.rand(tl.load(seed), places) >= dropout, 1.0 / (1.0 - dropout), 0.0)
+def _mixed(x):
+    """Each of 2^32 numbers becomes another, and every bit of it depends on all bits."""
+    x = (x ^ (x >> 16)) * 0x21F0AAAD
+    x = (x ^ (x >> 15)) * 0x735A2D97
+    return x ^ (x >> 15)
 
 
 @triton.jit
+def _kept(seed, places, dropout):
+    """0 or 1 / (1 - dropout) for each of `places`, the same whenever it is asked for; `seed` is two numbers.
+
+    A fifth of the arithmetic of tl.rand, which took as long as the feature maps take to be read.
+    """
+    x = _mixed(places.to(tl.uint32) ^ tl.load(seed).to(tl.uint32))
+    x = _mixed(x + tl.load(seed + 1).to(tl.uint32))
+    return tl.where((x >> 8).to(tl.float32) * 5.9604644775390625e-08 >= dropout, 1.0 / (1.0 - dropout), 0.0)
+
+
+@_Kernel
 def _result(
     y, saved, speech, text, seed, out, rows, channels, frames, bands, out_frames, out_bands, dropout,
     POOL: tl.constexpr, MASKED: tl.constexpr, SHIFTED: tl.constexpr, DROPPED: tl.constexpr,  # noqa: N803
@@ -149,7 +188,7 @@ def _slope_of_z(
     return tl.where(z > 0, g, 0.0), x
 
 
-@triton.jit
+@_Kernel
 def _slope_sums(
     y, slope, saved, speech, seed, parts, rows, channels, frames, bands, out_frames, out_bands, dropout, programs,
     POOL: tl.constexpr, MASKED: tl.constexpr, DROPPED: tl.constexpr, BC: tl.constexpr, BP: tl.constexpr,  # noqa: N803
@@ -170,7 +209,7 @@ def _slope_sums(
     tl.store(place + programs * channels, tl.sum(second, 0))
 
 
-@triton.jit
+@_Kernel
 def _slope_totals(parts, totals, channels, programs, BC: tl.constexpr, BS: tl.constexpr):  # noqa: N803
     """Into `totals`: the slopes of bias and weight."""
     c = tl.program_id(0) * BC + tl.arange(0, BC)
@@ -178,7 +217,7 @@ def _slope_totals(parts, totals, channels, programs, BC: tl.constexpr, BS: tl.co
     tl.store(totals + channels + c, _total(parts + programs * channels, c, programs, channels, BC, BS))
 
 
-@triton.jit
+@_Kernel
 def _slope(
     y, slope, saved, speech, seed, totals, out, rows, channels, frames, bands, out_frames, out_bands, dropout,
     POOL: tl.constexpr, MASKED: tl.constexpr, DROPPED: tl.constexpr, BC: tl.constexpr, BP: tl.constexpr,  # noqa: N803
@@ -196,7 +235,7 @@ def _slope(
     tl.store(out + r[:, None] * channels + c[None, :], dy.to(out.dtype.element_ty), mask=(r < rows)[:, None])
 
 
-@triton.jit
+@_Kernel
 def _text_slope(
     slope, speech, seed, out, channels, frames, bands, dropout,
     MASKED: tl.constexpr, DROPPED: tl.constexpr, BC: tl.constexpr, BP: tl.constexpr,  # noqa: N803
@@ -235,25 +274,37 @@ class _NormReluPool(torch.autograd.Function):
         y = y.contiguous(memory_format=torch.channels_last)
         batch, channels, frames, bands = y.shape
         rows, (bc, bp) = batch * frames * bands, _tile(channels)
-        programs = _programs(rows, channels)
-        parts = y.new_empty(2, programs, channels, dtype=torch.float32)
-        saved = y.new_empty(4, channels, dtype=torch.float32)
-        _sums[channels // bc, programs](y, norm.running_mean, parts, rows, channels, programs, BC=bc, BP=bp)
-        _statistics[(channels // min(bc, 16),)](
-            parts, weight, bias, norm.running_mean, norm.running_var, saved, rows, channels, programs,
-            norm.momentum, norm.eps, BC=min(bc, 16), BS=64,
-        )  # fmt: skip
-        shape = (batch, channels, frames // pool, bands // pool)
-        out = torch.empty(shape, dtype=y.dtype, device=y.device, memory_format=torch.channels_last)
-        seed = torch.randint(2**31 - 1, (1,), device=y.device, dtype=torch.int32) if dropout else None
+        programs, few = _programs(rows, channels), min(bc, 16)
+        device = y.device
+        parts = torch.empty(2, programs, channels, dtype=torch.float32, device=device)
+        saved = torch.empty(4, channels, dtype=torch.float32, device=device)
+        out_frames, out_bands = frames // pool, bands // pool
+        out = torch.empty(
+            (batch, channels, out_frames, out_bands), dtype=y.dtype, device=device, memory_format=torch.channels_last
+        )
+        seed = torch.randint(2**31 - 1, (2,), dtype=torch.int32, device=device) if dropout else None
         text = None if text is None else text.contiguous()
-        places = batch * shape[2] * shape[3]
-        _result[triton.cdiv(places, bp), channels // bc](
-            y, saved, _or(speech, y), _or(text, y), _or(seed, y), out, places, channels, frames, bands, *shape[2:],
-            dropout, POOL=pool, MASKED=speech is not None, SHIFTED=text is not None, DROPPED=dropout > 0, BC=bc, BP=bp,
-        )  # fmt: skip
+        masked, dropped = None if speech is None else speech.dtype, dropout > 0
+        kind = device, y.dtype, weight.dtype, channels, bands, pool, masked, dropped
+        mean, variance = norm.running_mean, norm.running_var
+        _sums(kind, (channels // bc, programs, 1), (y, mean, parts), rows, channels, programs, bc, bp)
+        _statistics(
+            kind,
+            (channels // few, 1, 1),
+            (parts, weight, bias, mean, variance, norm.num_batches_tracked, saved),
+            *(rows, channels, programs, float(norm.momentum), norm.eps, few, 64),
+        )
+        places = batch * out_frames * out_bands
+        _result(
+            (kind, None if text is None else text.dtype),
+            (triton.cdiv(places, bp), channels // bc, 1),
+            (y, saved, _or(speech, y), _or(text, y), _or(seed, y), out),
+            *(places, channels, frames, bands, out_frames, out_bands, dropout),
+            *(pool, masked is not None, text is not None, dropped, bc, bp),
+        )
         ctx.save_for_backward(y, saved, speech, seed)
-        ctx.pool, ctx.dropout, ctx.shifted = pool, dropout, None if text is None else text.dtype
+        ctx.pool, ctx.dropout, ctx.kind = pool, dropout, kind
+        ctx.shifted = None if text is None else text.dtype
         return out
 
     @staticmethod
@@ -262,22 +313,29 @@ class _NormReluPool(torch.autograd.Function):
         y, saved, speech, seed = ctx.saved_tensors
         slope = slope.contiguous(memory_format=torch.channels_last)
         batch, channels, frames, bands = y.shape
+        _, _, out_frames, out_bands = slope.shape
         rows, (bc, bp) = batch * frames * bands, _tile(channels)
-        programs = _programs(rows, channels)
-        parts = y.new_empty(2, programs, channels, dtype=torch.float32)
-        totals = y.new_empty(2, channels, dtype=torch.float32)
+        programs, few = _programs(rows, channels), min(bc, 16)
+        parts = torch.empty(2, programs, channels, dtype=torch.float32, device=y.device)
+        totals = torch.empty(2, channels, dtype=torch.float32, device=y.device)
         out = torch.empty_like(y)
-        maps = y, slope, saved, _or(speech, y), _or(seed, y)
-        sizes = rows, channels, frames, bands, *slope.shape[2:], ctx.dropout
-        tile = {"MASKED": speech is not None, "DROPPED": ctx.dropout > 0, "BC": bc, "BP": bp}
-        _slope_sums[channels // bc, programs](*maps, parts, *sizes, programs, POOL=ctx.pool, **tile)
-        _slope_totals[(channels // min(bc, 16),)](parts, totals, channels, programs, BC=min(bc, 16), BS=64)
-        _slope[triton.cdiv(rows, bp), channels // bc](*maps, totals, out, *sizes, POOL=ctx.pool, **tile)
+        kind, dropout = ctx.kind, ctx.dropout
+        speech, seed, masked, dropped = _or(speech, y), _or(seed, y), speech is not None, seed is not None
+        sizes = rows, channels, frames, bands, out_frames, out_bands, dropout
+        whole = y, slope, saved, speech, seed
+        how = ctx.pool, masked, dropped, bc, bp
+        _slope_sums(kind, (channels // bc, programs, 1), (*whole, parts), *sizes, programs, *how)
+        _slope_totals(kind, (channels // few, 1, 1), (parts, totals), channels, programs, few, 64)
+        _slope(kind, (triton.cdiv(rows, bp), channels // bc, 1), (*whole, totals, out), *sizes, *how)
         of_text = None
         if ctx.shifted is not None:
             of_text = torch.empty(batch, channels, dtype=ctx.shifted, device=y.device)
-            _text_slope[batch, channels // bc](
-                slope, maps[3], maps[4], of_text, channels, *slope.shape[2:], ctx.dropout, **tile
+            part = bc if channels >= WIDE else few
+            _text_slope(
+                (kind, ctx.shifted),
+                (batch, channels // part, 1),
+                (slope, speech, seed, of_text),
+                *(channels, out_frames, out_bands, dropout, masked, dropped, part, TILE // part),
             )
         return out, totals[1], totals[0], of_text, None, None, None, None
 
@@ -323,31 +381,12 @@ def norm_relu_pool(
     """
     if y.numel() >= 2**31:
         raise ValueError(f"{y.numel()} numbers in a feature map; expected fewer than 2^31: take a smaller batch")
-    if norm.num_batches_tracked is not None:
-        norm.num_batches_tracked.add_(1)
-    return _NormReluPool.apply(y, norm.weight, norm.bias, text, speech, norm, pool, dropout)
+    with torch.cuda.device_of(y):
+        return _NormReluPool.apply(y, norm.weight, norm.bias, text, speech, norm, pool, float(dropout))
 
 
-def _forward(block: nn.Module, x: Tensor, speech: Tensor | None, pooled: Tensor | None, text: Tensor | None) -> Tensor:
-    """As the forward of a block of CNN14."""
-    if not block.training:
-        return type(block).forward(block, x, speech, pooled, text)
-    between, after = (None if mask is None else mask.flatten(1).contiguous() for mask in (speech, pooled))
-    x = norm_relu_pool(cnn14._convolve(x, block.conv1), block.bn1, 1, between)
-    x = cnn14._convolve(x, block.conv2)
-    return norm_relu_pool(x, block.bn2, block.pool, after, text, block.dropout)
-
-
-def install(model: nn.Module) -> None:
-    """Let the blocks of `model` use these kernels in training."""
-    for name, part in model.named_children():
-        if name.startswith("conv_block"):
-            part.forward = types.MethodType(_forward, part)
-
-
-def first_convolution(x: Tensor, weight: Tensor) -> Tensor:
-    """The convolution of one input channel as a product whose inner size is 16, which matrix units take."""
-    batch, _, frames, bands = x.shape
-    rows = F.pad(cnn14._unfolded(x, weight.shape[2:]), (0, 7))
-    y = rows @ F.pad(cnn14._matrix(weight), (0, 7)).mT
-    return y.view(batch, frames, bands, len(weight)).permute(0, 3, 1, 2)
+def check(device: torch.device, channels: int) -> None:
+    """Raise ValueError where these kernels do not run on `device`, or have no tile for `channels`."""
+    if device.type != "cuda" and not triton.knobs.runtime.interpret:
+        raise ValueError(f"training.kernels 'fused' are for a GPU of CUDA, and this is {device.type}: take 'plain'")
+    _tile(channels)
