@@ -38,14 +38,14 @@ def test_on_a_gpu_they_compute_what_pytorch_does():
 
 
 def test_where_they_do_not_run_they_are_refused():
-    with pytest.raises(ValueError, match="training.kernels 'fused' .* take 'plain'"):
+    with pytest.raises(ValueError, match=r"training.kernels 'fused' .* take 'plain'"):
         device.prepare(Cnn14(3, width=2, mels=32), FUSED)
 
 
 def test_without_triton_they_are_refused(monkeypatch):
     monkeypatch.delitem(sys.modules, "sercore.models.fused", raising=False)
     monkeypatch.setitem(sys.modules, "triton", None)
-    with pytest.raises(ValueError, match="need Triton .* take 'plain'"):
+    with pytest.raises(ValueError, match=r"need Triton .* take 'plain'"):
         device.prepare(Cnn14(3, width=2, mels=32), FUSED)
 
 
@@ -58,7 +58,7 @@ def test_plain_ones_take_the_place_of_others():
 
 @pytest.mark.parametrize("other", [{"compiled": True}, {"layout": "contiguous"}, {"kernels": "fast"}])
 def test_settings_that_contradict_them_are_refused(other):
-    with pytest.raises(ValueError, match="kernels is '(fused|fast)'"):
+    with pytest.raises(ValueError, match=r"kernels is '(fused|fast)'"):
         TrainingSettings(**{"kernels": "fused", **other})
 
 
