@@ -44,7 +44,7 @@ bench: $(INSTALLED)  ## speed of training, evaluation and reading, against a pla
 	env -u OMP_NUM_THREADS $(BIN)/python -m tests.benchmarks.throughput
 	$(BIN)/python -m tests.benchmarks.overhead
 
-bench-gpu: $(INSTALLED)  ## speed on a GPU as shares of what it can do, and which settings and kernels are the fastest: 7 minutes
+bench-gpu: $(INSTALLED)  ## speed on a GPU as shares of what it can do, and which settings and kernels are the fastest: 8 minutes
 	env -u OMP_NUM_THREADS $(BIN)/python -m tests.benchmarks.gpu --out outputs/bench/gpu
 
 bench-peer: $(INSTALLED) .venv-peer/installed  ## the same network in autrainer's training loop and in ours, by turns

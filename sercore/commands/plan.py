@@ -113,7 +113,7 @@ def _measured(path: str | None, study: config.Study, models: list[str]) -> Speed
         rates={model: measured.get(model) or _slowest_alike(model, measured) for model in models},
         origins={model: _origin(model, study, bench) for model in models},
         unit=CPU_HOURS if device.startswith("cpu") else GPU_HOURS,
-        note=f"measured on {device}: {rates} utterances/s" + ("" if path else f"; yours: {MEASURE}"),
+        note=f"measured on {device}: {rates} utterances/s" + ("" if path else f"; {MEASURE.replace('them', 'yours')}"),
     )
 
 

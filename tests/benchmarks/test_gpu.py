@@ -1,15 +1,9 @@
 """The benchmark of a GPU runs anywhere in miniature, and what a cut or failing run has measured is there."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from benchmarks import gpu
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +30,10 @@ def test_every_part_runs_in_miniature(tmp_path):
     ]
     assert all(row["same"] for row in numbers["bytes"])
     assert {len(curve) for curve in numbers["curves"].values()} == {gpu.MINIATURE.curve}
-    for part in ("first", "data", "epochs", "log_mel", "evaluation", "profile", "text", "best"):
+    plan = json.loads((tmp_path / "throughput.json").read_text())  # which `sercore plan --throughput` reads
+    assert plan["utterances_per_second"].keys() == {"cnn14", "mfcnn14", "bert"}
+    assert plan["width"] == gpu.MINIATURE.width
+    for part in ("turns", "first", "data", "epochs", "log_mel", "evaluation", "profile", "text", "best"):
         assert numbers[part]
     assert "| mfcnn14 | 4 | channels_last |" in (tmp_path / "gpu.md").read_text()
 
@@ -58,16 +55,3 @@ def test_what_a_failing_part_leaves_undone_keeps_no_other_from_running(tmp_path,
 def test_without_time_nothing_is_begun(tmp_path):
     numbers = gpu.main(["--out", str(tmp_path), "--miniature", "--minutes", "0", "--steps", "limits,eager"])
     assert numbers["steps"] == {"limits": "no time left", "eager": "no time left"}
-
-
-def test_the_kernels_of_one_pass_compute_what_pytorch_does():
-    pytest.importorskip("triton", reason="comes with PyTorch for a GPU")
-    ran = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.fused_check"],
-        cwd=ROOT,
-        env={**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -111,4 +111,4 @@ def test_a_mistake_is_an_error(options, complaint, capsys):
 def test_the_papers_schedule_on_eight_gpus(capsys):
     printed = plan(capsys, PAPER, "--workers", "8")
     (row,) = [line.split() for line in printed.splitlines() if line.strip().startswith("8 ")]
-    assert row == ["8", "9.09", "h", "1.6%"]
+    assert row == ["8", "12.70", "h", "0.9%"]
