@@ -16,13 +16,13 @@ from sercore.study.config import Run, Study
 
 Key = tuple[str, str]
 """Of a run: its section and its name."""
-MEASURED = {
+MEASURED: dict[str, Any] = {
     "device": "NVIDIA H200",
     "width": 64,
     "encoder": "bert-base-uncased",
     "utterances_per_second": {"cnn14": {"ours": 1_374.0}, "mfcnn14": {"ours": 1_353.0}, "bert": {"ours": 595.0}},
 }
-"""What `make bench-gpu` wrote of training as the paper trains: batches of 32 whole utterances of 5.8 s, in bfloat16."""
+"""What `make bench-gpu` gave of training as the paper trains: batches of 32 whole utterances of 5.8 s, in bfloat16."""
 ASSUMED_RATE = 1_353.0  # utterances/s of training on a GPU, for a model of which nothing is known: MFCNN14's above
 START = 6.0  # seconds until a notebook trains: the kernel and its imports
 READING = 8.0  # seconds of a run that trains nothing, its start included

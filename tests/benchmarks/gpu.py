@@ -6,7 +6,7 @@ here. Whatever has been measured is in FOLDER/gpu.json and gpu.md at once, and a
 that a run that was cut still tells.
 
     make bench-gpu
-    python -m tests.benchmarks.gpu --out FOLDER --minutes 7 --steps limits,eager
+    python -m tests.benchmarks.gpu --out FOLDER --minutes 2 --steps limits,eager
     python -m tests.benchmarks.gpu --out FOLDER --miniature       on anything, in seconds; its figures say nothing
 """
 
