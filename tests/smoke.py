@@ -1,8 +1,9 @@
 """Does the smallest study still score what it scored? `make smoke` runs it, then this compares; `--write` renews.
 
 A tolerance, because sums in another order (another processor, another version of a library) make other roundings, and
-a model that is hardly trained amplifies them. What a mistake does is larger: labels shuffled, text not read, a wrong
-corpus.
+a model that is hardly trained amplifies them: the CCC most, of which the mean of the predictions is a part, so ratings
+are compared by r. What a mistake does is larger: a fusion model that does not read falls to CNN14, labels are shuffled,
+a corpus is the wrong one. Models of IEMOCAP are chosen and tested on one speaker each, and differ more.
 """
 
 import sys
@@ -10,18 +11,52 @@ from pathlib import Path
 
 import pandas as pd
 
+from sercore import metrics
 from sercore.analysis import results
+from sercore.schema import CLASSES, EMOTION
 
 STUDY = "parameters/smoke.yaml"
 EXPECTED = Path(__file__).with_name("smoke_expected.csv")
-KEYS = ["section", "model", "train_corpus", "test_corpus", "target", "metric", "pooling"]
-TOLERANCE = {"uar": 15.0, "ccc": 0.25, "pcc": 0.25}  # UAR in %
+KEYS = ["section", "model", "train_corpus", "test_corpus", "target", "metric"]
+TOLERANCE = {  # UAR in %
+    ("msp-podcast", "uar"): 10.0,
+    ("msp-podcast", "pcc"): 0.2,
+    ("iemocap", "uar"): 20.0,
+    ("iemocap", "pcc"): 0.75,
+}
 
 
 def scores_of_study() -> pd.DataFrame:
-    parts = [results.read(STUDY, section).scores for section in ("categories", "dimensions", "multitask")]
-    scores = pd.concat([part[(part["partition"] == "test") & part["metric"].isin(TOLERANCE)] for part in parts])
-    return scores[[*KEYS, "score"]].astype(dict.fromkeys(KEYS, "str")).sort_values(KEYS, ignore_index=True).round(4)
+    """UAR of the classes and r of the ratings of every model on the test utterances."""
+    rows = []
+    for section in ("categories", "dimensions", "multitask"):
+        table = results.read(STUDY, section).predictions
+        for key, part in table[table["partition"] == "test"].groupby(KEYS[1:5], observed=True):
+            if key[-1] == EMOTION:
+                score = 100 * metrics.unweighted_average_recall(part["truth"], part["prediction"], CLASSES)
+            else:
+                score = metrics.pearson_correlation(part["truth"].astype(float), part["prediction"].astype(float))
+            rows.append((section, *key, "uar" if key[-1] == EMOTION else "pcc", round(score, 4)))
+    return pd.DataFrame(rows, columns=[*KEYS, "score"]).astype(dict.fromkeys(KEYS, "str"))
+
+
+def compared(scores: pd.DataFrame) -> pd.DataFrame:
+    """Each score beside the expected one, with their difference in tolerances."""
+    expected = pd.read_csv(EXPECTED, dtype=dict.fromkeys(KEYS, "str"))
+    both = expected.merge(scores, on=KEYS, how="outer", suffixes=("_expected", "_found"), indicator=True)
+    return both.assign(off=(both["score_found"] - both["score_expected"]).abs() / tolerance(both))
+
+
+def tolerance(scores: pd.DataFrame) -> pd.Series:
+    """What is tolerated of each row of `scores`."""
+    of = [TOLERANCE[row.train_corpus, row.metric] for row in scores.itertuples()]
+    return pd.Series(of, scores.index)
+
+
+def departures(scores: pd.DataFrame) -> pd.DataFrame:
+    """The scores that are missing, not expected, or further from the expected one than the tolerance."""
+    both = compared(scores)
+    return both[(both["_merge"] != "both") | ~(both["off"] <= 1)]
 
 
 def main() -> int:
@@ -30,13 +65,8 @@ def main() -> int:
         scores.to_csv(EXPECTED, index=False)
         print(f"{len(scores)} expected scores written to {EXPECTED}")
         return 0
-    both = pd.read_csv(EXPECTED, dtype=dict.fromkeys(KEYS, "str")).merge(
-        scores, on=KEYS, how="outer", suffixes=("_expected", "_found"), indicator=True
-    )
-    both["difference"] = both["score_found"] - both["score_expected"]
-    limit = both["metric"].map(TOLERANCE)
-    wrong = both[(both["_merge"] != "both") | ~(both["difference"].abs() <= limit)]
-    print(f"{len(both)} scores, largest difference {(both['difference'].abs() / limit).max():.0%} of the tolerance")
+    both, wrong = compared(scores), departures(scores)
+    print(f"{len(both)} scores, largest difference {both['off'].max():.0%} of the tolerance")
     if len(wrong):
         print(f"{len(wrong)} scores are not what was expected:\n{wrong.to_string(index=False)}")
     return 1 if len(wrong) else 0
