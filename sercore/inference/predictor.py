@@ -30,7 +30,6 @@ from sercore.training import loop
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au", ".caf", ".w64", ".rf64", ".sph")
 """What counts as a recording in a folder; a file that is named itself may be anything that libsndfile reads."""
-RAW = ".raw"
 SPEECH_RATE = 16_000  # of a speech recogniser [Hz]
 TABLES = (".csv", ".parquet")
 FILE, TRANSCRIPT = "file", "transcript"  # columns of a table of recordings, as in a corpus's
@@ -121,8 +120,6 @@ def _of_table(path: Path) -> list[Recording]:
 
 def sound(path: Path, sample_rate: int = SPEECH_RATE) -> Tensor:
     """The sound of `path`, (samples,) at `sample_rate` [Hz]. Raises AudioError as features.audio.read_audio does."""
-    if path.suffix.lower() == RAW:
-        raise audio.AudioError(f"{path}: headerless, so its rate and width are not known; convert it to .wav")
     return audio.read_audio(path, sample_rate)
 
 

@@ -216,14 +216,14 @@ def test_each_unreadable_recording_has_an_error_and_the_rest_is_predicted(
         "g.raw",
     ]
     assert errors["absent.wav"] == "no such audio file"
-    assert errors["mine/e.wav"] == "2000 of 2000 samples are not finite"
+    assert errors["mine/e.wav"] == "samples that are not finite, 2000 of 2000"
     assert errors["g.raw"].startswith("headerless")
     assert cli.main(["predict", str(acoustic), str(folder), "--output", str(tmp_path / "out.csv")]) == 1
     printed = capsys.readouterr()
     assert "SIMULATED SPEECH" in printed.out
     assert "files/s" in printed.out
     assert "x real time; 4 could not be used" in printed.out
-    assert "b.wav: cannot be read as audio" in printed.err
+    assert "b.wav: not an audio file that can be read" in printed.err
     assert pd.read_csv(tmp_path / "out.csv")["error"].notna().sum() == 4
 
 
