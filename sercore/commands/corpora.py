@@ -18,12 +18,12 @@ from sercore.study import config
 if TYPE_CHECKING:
     from sercore.corpora import Corpus
     from sercore.corpora.audit import Sound
+    from sercore.corpora.splits import Split
 
 EMBEDDED_CORPORA = "outputs/corpora"
 EXAMPLE = "parameters/own.yaml"
 PAPER_CORPORA = ("iemocap", "msp-podcast")  # whose classes are the paper's four
 SHOWN = 20  # errors, and warnings, that are printed
-SCALE_ADVICE = "as scale=(1, 7) (in a parameters file"  # of corpora.table
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -158,10 +158,7 @@ def _check(args: argparse.Namespace) -> int:
 
     options: dict[str, Any] = {name: yaml.safe_load(value) for name, value in _pairs(args.option, "--option")}
     options |= {name: getattr(args, name) for name in ("reader", "transcripts", "scale") if getattr(args, name)}
-    try:
-        corpus = corpora.read(args.name, args.root, **options)
-    except ValueError as error:  # which names the option as a parameters file has it
-        raise ValueError(str(error).replace(SCALE_ADVICE, "as --scale 1 7 (in a parameters file")) from None
+    corpus = corpora.read(args.name, args.root, **options)
     print(describe(corpus))
     heard = audit.audit_sound(corpus, args.all_audio)
     print(f"\n{_describe_sound(corpus, heard)}\n\n{_describe_split(corpus, args.reader or args.name)}")
@@ -191,37 +188,47 @@ def _describe_split(corpus: "Corpus", reader: str) -> str:
 
     The classes are those of schema.FOUR_CLASSES for the corpora of the paper, and every emotion of another one.
     """
-    from sercore.corpora import audit, splits
+    from sercore.corpora import audit
 
     rows = corpus.utterances
     if reader in PAPER_CORPORA:
         rows = rows.assign(emotion=map_emotions(rows[EMOTION], FOUR_CLASSES))
-    counts = rows[EMOTION].value_counts()
-    classes = sorted(counts.index)
-    own = rows["partition"].notna().any()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        made = [splits.official(splits.with_development(rows))] if own else splits.default_splits(rows)
-    origin = "its own" if own else "the corpus has none of its own"
-    if len(made) > 1:
-        lines = [f"split        leave one speaker out, {len(made)} folds ({origin})"]
-    else:
-        sizes = ", ".join(f"{name} {len(getattr(made[0], name)):,}" for name in PARTITIONS)
-        lines = [f"split        {made[0].name}: {sizes} ({origin})"]
-    found = [str(warning.message) for warning in caught]
-    if len(classes) > 1:
+    classes, rated = sorted(rows[EMOTION].dropna().unique()), rows.dropna(subset=list(DIMENSIONS))
+    made, found = _splits(rows)
+    origin = "its own" if rows["partition"].notna().any() else "the corpus has none of its own"
+    lines = [f"split        leave one speaker out, {len(made)} folds ({origin})"]
+    if len(made) < 2:
+        sizes = [f"{name} {len(getattr(split, name)):,}" for split in made for name in PARTITIONS]
+        lines = [f"split        {split.name}: {', '.join(sizes)} ({origin})" for split in made]
+    if classes:
         labelled = rows.dropna(subset=EMOTION)
+        made, refused = _splits(labelled)
+        found += refused
         found += [line for split in made for line in audit.shortfalls(split, labelled, [EMOTION], classes)]
         found += [line for split in made for line in audit.unscored(split, labelled, classes)]
-    rated = rows.dropna(subset=list(DIMENSIONS))
     if len(rated):
-        found += [line for split in made for line in audit.shortfalls(split, rated, DIMENSIONS)]
-    if not len(rated) and len(classes) < 2:
-        found.append(f"{len(classes)} emotions and no ratings: there is nothing to learn")
+        made, refused = _splits(rated)
+        found += [*refused, *(line for split in made for line in audit.shortfalls(split, rated, DIMENSIONS))]
+    elif len(classes) < 2:
+        found.append(f"{first(classes) if classes else 'no emotion'} and no ratings: there is nothing to tell apart")
     if lone := audit.lone_speakers(rows):
         found.append(f"speakers with one utterance, {len(lone):,}: {first(lone)}; are their names misspelt?")
     found = list(dict.fromkeys(found))
     return "\n".join([*lines, *(f"WARNING: {line}" for line in found[:SHOWN]), *_more(found, "warnings")])
+
+
+def _splits(rows: pd.DataFrame) -> tuple[list["Split"], list[str]]:
+    """The splits that a run makes of `rows`, and the warnings about it; or why it would refuse to."""
+    from sercore.corpora import splits
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            own = rows["partition"].notna().any()
+            made = [splits.official(splits.with_development(rows))] if own else splits.default_splits(rows)
+        except ValueError as error:
+            return [], [f"a run would refuse this: {error}"]
+    return made, [str(warning.message) for warning in caught]
 
 
 def _pairs(given: Iterable[str], option: str) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """What a run on a corpus would meet: audio that does not decode or holds no speech, and folds that lack something."""
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from sercore.corpora.splits import Split
 from sercore.schema import DIMENSIONS, EMOTION, PARTITIONS, first
 
 SAMPLE = 200  # files that are decoded where not all are
+MEASURED = 20_000  # files whose headers are looked at for those of another format
 SILENT = 1e-4  # peak of what counts as silence, full scale being 1: -80 dB
 LEAST = 2  # utterances of a partition that can be trained on, or scored
 
@@ -47,12 +49,21 @@ def audit_sound(corpus: Corpus, everything: bool = False) -> Sound:
 
 def _sample(root: Path, names: list[str]) -> list[str]:
     """SAMPLE of `names`, spread evenly, and all whose rate, channels or suffix are not those of most."""
-    headers = read_headers(root, names)
-    formats = headers["sample_rate"].astype("str") + headers["channels"].astype("str")
-    formats += [Path(name).suffix.lower() for name in names]
-    odd = (formats != formats.mode()[0]).to_numpy()
-    odd[np.linspace(0, len(names) - 1, min(SAMPLE, len(names))).astype(int)] = True
-    return [name for name, taken in zip(names, odd, strict=True) if taken]
+    measured = _spread(names, MEASURED)
+    headers = read_headers(root, measured)
+    formats = [
+        (rate, channels, Path(name).suffix.lower())
+        for name, rate, channels in zip(measured, headers["sample_rate"], headers["channels"], strict=True)
+    ]
+    (usual, _), *_ = Counter(formats).most_common(1)
+    odd = {name for name, form in zip(measured, formats, strict=True) if form != usual}
+    taken = odd.union(_spread(names, SAMPLE))
+    return [name for name in names if name in taken]
+
+
+def _spread(names: list[str], most: int) -> list[str]:
+    """At most `most` of `names`, spread evenly."""
+    return [names[place] for place in np.linspace(0, len(names) - 1, min(most, len(names))).astype(int)]
 
 
 def _level(path: Path) -> tuple[float, float] | str:

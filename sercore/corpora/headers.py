@@ -34,16 +34,21 @@ def read_headers(root: Path, names: Sequence[str]) -> pd.DataFrame:
     """
     if not len(names):
         return pd.DataFrame(columns=list(Header._fields), dtype=float)
-    headers = in_threads(lambda name: _attempt(f"{root}/{name}"), names)
-    broken = [f"{name}: {header}" for name, header in zip(names, headers, strict=True) if isinstance(header, str)]
+    files = list(dict.fromkeys(names))
+    headers = in_threads(lambda name: _attempt(f"{root}/{name}"), files)
+    broken = [f"{name}: {header}" for name, header in zip(files, headers, strict=True) if isinstance(header, str)]
     if broken:
         listed = "\n  ".join(broken[:SHOWN])
         more = f"\n  and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
         raise ValueError(
-            f"{len(broken)} of {len(names)} audio files below {root} cannot be read:\n  {listed}{more}\n"
+            f"{len(broken)} of {len(files)} audio files below {root} cannot be read:\n  {listed}{more}\n"
             "unpack or copy them again; or delete them, and they count as absent"
         )
-    return pd.DataFrame(headers, columns=list(Header._fields))
+    table = pd.DataFrame(headers, columns=list(Header._fields))
+    if len(files) == len(names):
+        return table
+    places = dict(zip(files, range(len(files)), strict=True))
+    return table.iloc[[places[name] for name in names]].reset_index(drop=True)
 
 
 def _attempt(path: str) -> Header | str:

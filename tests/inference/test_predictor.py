@@ -2,6 +2,7 @@
 
 import base64
 import datetime
+import os
 import shutil
 from pathlib import Path
 
@@ -337,6 +338,32 @@ def test_windows_that_hold_fewer_than_32_frames_are_refused(dimensions, speech, 
         dimensions(write(tmp_path / "a.wav", speech), windows=0.5)
     with pytest.raises(ValueError, match="no recordings; name at least one"):
         dimensions([])
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "-1"])
+def test_windows_are_a_number_of_seconds(acoustic, speech, tmp_path, capsys, seconds):
+    write(tmp_path / "a.wav", speech)
+    assert cli.main(["predict", str(acoustic), str(tmp_path / "a.wav"), f"--windows={seconds}"]) == 2
+    assert "expected a number of seconds, at least 0.3" in capsys.readouterr().err
+
+
+def test_a_table_that_is_read_is_not_overwritten(acoustic, speech, tmp_path, capsys):
+    write(tmp_path / "a.wav", speech)
+    (tmp_path / "t.csv").write_text("file\na.wav\n")
+    assert cli.main(["predict", str(acoustic), str(tmp_path / "t.csv"), "--output", str(tmp_path / "t.csv")]) == 2
+    assert "t.csv is what is to be read; name another file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_name_that_is_no_utf_8_is_predicted_and_written(acoustic, speech, tmp_path, capsys, suffix):
+    write(tmp_path / "a.wav", speech)
+    (tmp_path / "mine").mkdir()
+    shutil.copy(tmp_path / "a.wav", os.fsencode(tmp_path / "mine") + b"/m\xfcller.wav")
+    output = tmp_path / f"out.{suffix}"
+    assert cli.main(["predict", str(acoustic), str(tmp_path / "mine"), "--output", str(output)]) == 0
+    written = pd.read_csv(output) if suffix == "csv" else pd.read_parquet(output)
+    assert written["file"].tolist() == [f"{tmp_path}/mine/m\\udcfcller.wav"]
+    assert "m\\udcfcller.wav" in capsys.readouterr().out
 
 
 def test_a_folder_without_a_model_is_refused_with_what_to_give_instead(acoustic, tmp_path):
