@@ -118,7 +118,7 @@ def _find_sound(audio: BinaryIO | io.FileIO, size: int) -> SoundChunk | None:
         raise ValueError("a pointer of git lfs, not the sound (`git lfs pull` fetches it)")
     if beginning[:4] != b"RIFF" or beginning[8:12] != b"WAVE":
         return None
-    position, form = 12, (0, 0, 0, 0)
+    position, kind, rate, channels, block = 12, 0, 0, 0, 0
     while position + 8 <= size:
         if position + 24 > len(beginning):
             audio.seek(position)
@@ -128,10 +128,9 @@ def _find_sound(audio: BinaryIO | io.FileIO, size: int) -> SoundChunk | None:
         name, length = struct.unpack("<4sI", chunk[:8])
         if name == b"fmt " and len(chunk) == 24:
             kind, channels, rate, _, block, _ = struct.unpack("<HHIIHH", chunk[8:24])
-            form = kind, rate, channels, block
         elif name == b"data":
             start = position + 8
-            return SoundChunk(*form, start, length, _length(audio, start, length, size))
+            return SoundChunk(kind, rate, channels, block, start, length, _length(audio, start, length, size))
         position += 8 + length + length % 2
     raise ValueError("cut off: the file ends before its sound begins")
 

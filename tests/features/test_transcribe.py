@@ -126,7 +126,7 @@ def test_audio_that_cannot_be_read_is_named(corpus, tmp_path):
     first = corpus.utterances.head(1)
     (tmp_path / "broken.wav").write_bytes(b"RIFF no more")
     broken = dataclasses.replace(corpus, root=tmp_path, utterances=first.assign(file="broken.wav"))
-    with pytest.raises(audio.AudioError, match=r"no utterance can be transcribed:\n.*broken\.wav: cut off"):
+    with pytest.raises(audio.AudioError, match=r"no utterance can be transcribed:\n.*broken\.wav: not an audio file"):
         transcribe.transcribe(broken, tmp_path / "transcripts")
     absent = dataclasses.replace(corpus, root=tmp_path, utterances=first.assign(file="absent.wav"))
     with pytest.raises(audio.AudioError, match=rf"{first['utterance'][0]}: .*absent\.wav: no such audio file"):
