@@ -182,7 +182,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write `table` to `path` as Parquet or CSV, by its suffix, whole or not at all; the index is not written."""
     with atomic(path) as temporary:
         if path.suffix == ".parquet":
-            table.to_parquet(temporary, index=False)
+            table.to_parquet(temporary, index=False, write_page_checksum=True)
         elif path.suffix == ".csv":
             table.to_csv(temporary, index=False)
         else:

@@ -5,7 +5,10 @@ status: 0, or 1 where it ran and something in it failed. It raises an error for 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from sercore import files
 
 
 def progress(what: str) -> Callable[..., None]:
@@ -23,6 +26,16 @@ def progress(what: str) -> Callable[..., None]:
             bars[key].close()
 
     return draw
+
+
+def refuse_overwriting(output: Path | None, inputs: Iterable[str | Path | None]) -> None:
+    """Raise ValueError where the file `output` is one of the `inputs`, or a link to it."""
+    for path in inputs:
+        if output is None or path is None:
+            continue
+        given = files.resolve(path)
+        if given.exists() and output.exists() and output.samefile(given):
+            raise ValueError(f"the output {output} is what is to be read; name another file")
 
 
 def seconds(start: float) -> str:

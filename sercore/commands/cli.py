@@ -1,6 +1,7 @@
 """The command line: `sercore --help` lists the commands; each module of `commands/` adds some."""
 
 import argparse
+import io
 import sys
 
 from sercore.commands import corpora, models, plan, report, run, status, transcripts
@@ -13,6 +14,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     A mistake of the user (a wrong path, an unknown name, a broken file) is printed without a traceback, with status 2.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be no UTF-8
     args = _parser().parse_args(arguments)
     try:
         return args.do(args)

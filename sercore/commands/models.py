@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from sercore import files
-from sercore.commands import progress, seconds
+from sercore.commands import progress, refuse_overwriting, seconds
 from sercore.schema import EMOTION
 
 SHOWN = 40  # rows that are printed
@@ -42,6 +42,7 @@ def _predict(args: argparse.Namespace) -> int:
     for path, known in ((args.output, (".csv", ".parquet")), (args.plot, (".png", ".pdf", ".svg"))):
         if path is not None and path.suffix not in known:
             raise ValueError(f"{path}: expected a name that ends in {', '.join(known)}")
+        refuse_overwriting(path and files.resolve(path), args.recordings)
     from sercore.inference.predictor import load, load_recogniser  # torch takes seconds to import
 
     predictor = load(args.run, encoder=args.encoder)

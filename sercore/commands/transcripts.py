@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from sercore import files
-from sercore.commands import progress, seconds
+from sercore.commands import progress, refuse_overwriting, seconds
 from sercore.corpora import transcripts
 from sercore.features.hub import ENGINE, LANGUAGE
 from sercore.registry import CORPORA
+from sercore.schema import are
 
 if TYPE_CHECKING:
     from sercore.corpora import Corpus
@@ -81,8 +83,11 @@ def _transcribe(args: argparse.Namespace) -> int:
     else:
         suffix = "" if args.model == ENGINE else "-" + re.sub(r"\W+", "-", args.model.strip("./~")).strip("-")
         path = files.resolve(TRANSCRIPTS) / f"{args.name}{suffix}.csv"
-    transcribe_corpus(_read(args), path, args.model, args.beam, args.workers, args.language)
-    return 0
+    refuse_overwriting(path, [args.root, Path(args.root) / "utterances.csv"])
+    unusable = transcribe_corpus(_read(args), path, args.model, args.beam, args.workers, args.language)
+    for utterance, problem in unusable.items():
+        print(f"{utterance}: {problem}", file=sys.stderr)
+    return 1 if unusable else 0
 
 
 def transcribe_corpus(
@@ -92,8 +97,11 @@ def transcribe_corpus(
     beam: int = 1,
     workers: int | None = None,
     language: str = LANGUAGE,
-) -> None:
-    """Transcribe `corpus` by speech recognition into the CSV `path`; the others are as transcribe.transcribe's."""
+) -> dict[str, str]:
+    """Transcribe `corpus` by speech recognition into the CSV `path`; the others are as transcribe.transcribe's.
+
+    Returns what is wrong with each utterance that is not in it.
+    """
     from sercore.features import transcribe  # torch takes seconds to import
 
     start = time.monotonic()
@@ -101,7 +109,10 @@ def transcribe_corpus(
         corpus, path.parent, engine, beam, workers, progress=progress("transcripts"), language=language
     )
     files.write_bytes(path, recognised.read_bytes())
-    print(f"{corpus.name}: transcripts by speech recognition, {seconds(start)}: {path}")
+    unusable = transcribe.unusable(corpus, recognised)
+    left = f"; {len(unusable)} could not be used and {are(len(unusable))} not in it" if unusable else ""
+    print(f"{corpus.name}: transcripts by speech recognition, {seconds(start)}: {path}{left}")
+    return unusable
 
 
 def write_reference(name: str, root: Path, path: Path, sentences: str | None) -> None:
@@ -133,6 +144,7 @@ def _rates(args: argparse.Namespace) -> int:
         table["confidence"] = ids.map(cells.set_index("utterance")["confidence"])
     elif "confidence" in args.by:
         raise ValueError(f"{path} has no column confidence; leave it out of --by")
+    refuse_overwriting(args.output and files.resolve(args.output), [path, args.root, args.reference])
     rates = transcripts.error_table(table, args.by)
     print(f"{corpus.name}{' (simulated)' if corpus.simulated else ''}: {path}\nagainst {source}\n")
     print(_for_print(rates).to_string(index=False))

@@ -5,7 +5,6 @@
 """
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,13 @@ import pandas as pd
 from sercore import schema
 from sercore.corpora import corpus
 from sercore.corpora.corpus import Corpus, Finding, assemble, contents, locate, out_of_scale, walk
-from sercore.corpora.headers import read_headers, unusual
+from sercore.corpora.headers import in_threads, read_headers, unusual
+from sercore.corpora.names import FIELDS, compile_pattern
 from sercore.corpora.transcripts import one_line, read_transcripts
 
 AUDIO = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff")
-FIELDS = ("speaker", "gender", "dialog", "style", "partition", "emotion", "utterance")
 DEPTH = 8  # folders below the top that are looked through
 TEXT_SUFFIX = ".txt"  # of the transcript beside an audio file
-FIELD = re.compile(r"\{(\w+)(?::(\d+))?\}|(\*)|([^{}*]+)|(.)")
 TRANSLATED = ("emotion", "gender", "partition", "style")
 NAMES = ("utterances.csv", "utterances.parquet")
 CLOSE = 0.1  # a duration that differs by more from the audio's own is reported [s]
@@ -69,9 +67,8 @@ def read(
     if emotions and schema.EMOTION in cells:
         cells[schema.EMOTION] = corpus.translate(cells[schema.EMOTION], schema.EMOTION, emotions)
     table = schema.check_utterances(cells, str(path))
-    _check_content(table, path, (float(scale[0]), float(scale[1])))
+    headers = _read_content(table, path, (float(scale[0]), float(scale[1])))
     folder = path.parent
-    headers = read_headers(folder, list(table["file"]))
     differs = (table["seconds"] - headers["seconds"]).abs() > CLOSE
     without_speaker = table["speaker"].isna()
     findings += [
@@ -149,10 +146,17 @@ def _check_columns(cells: pd.DataFrame, path: Path) -> None:
         raise ValueError(f"{path}: " + "\n  ".join(problems))
 
 
-def _check_content(table: pd.DataFrame, path: Path, scale: tuple[float, float]) -> None:
-    """Raise ValueError where rows have an absolute path, absent audio, or a rating outside `scale`; all are named."""
-    absolute = [file for file in table["file"] if Path(file).is_absolute()]
-    absent = [f for f in table["file"] if not Path(f).is_absolute() and not (path.parent / f).is_file()]
+def _read_content(table: pd.DataFrame, path: Path, scale: tuple[float, float]) -> pd.DataFrame:
+    """The headers of the audio of `table`, as headers.read_headers gives them.
+
+    Raises ValueError where rows have an absolute path, audio that is absent or cannot be read, or a rating outside
+    `scale`; all are named.
+    """
+    named = list(table["file"].unique())
+    absolute = [file for file in named if os.path.isabs(file)]  # noqa: PTH117 -- of a million in half a second
+    relative = set(named).difference(absolute)
+    held = in_threads(lambda file: _held(f"{path.parent}/{file}"), named)
+    absent = [file for file, there in zip(named, held, strict=True) if file in relative and not there]
     outside = out_of_scale(table, scale)
     problems = []
     if absolute:
@@ -161,16 +165,31 @@ def _check_content(table: pd.DataFrame, path: Path, scale: tuple[float, float]) 
         )
     if absent:
         problems.append(
-            f"{len(absent)} of {len(table)} audio files are not there, {schema.first(absent)}; "
+            f"{len(absent)} of {len(named)} audio files {schema.are(len(absent))} not there, {schema.first(absent)}; "
             f"expected them below {path.parent}; correct the column 'file' or drop the rows"
         )
     if outside:
         problems.append(
             f"{len(outside)} ratings outside {scale[0]:g} to {scale[1]:g}, {schema.first(outside)}; "
-            "give the corpus's own scale, as scale=(1, 7) (in a parameters file `scale: [1, 7]`)"
+            "give the corpus's own scale, as --scale 1 7 (in a parameters file `scale: [1, 7]`)"
         )
+    readable = relative.difference(absent)
+    try:
+        headers = read_headers(path.parent, [file for file in table["file"] if file in readable])
+    except ValueError as error:
+        problems.append(str(error))
     if problems:
         raise ValueError(f"{path}: " + "\n  ".join(problems))
+    return headers
+
+
+def _held(file: str) -> bool:
+    """Whether `file` is there, of whatever kind."""
+    try:
+        os.stat(file)  # noqa: PTH116 -- half the time of Path.exists
+    except OSError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -181,32 +200,6 @@ class Listing:
     unmatched: tuple[str, ...]  # audio whose names do not fit the pattern
     without_emotion: tuple[str, ...]  # utterances whose label is to count as missing
     transcripts: int  # utterances with a text file beside the audio
-
-
-def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """The regular expression of `pattern`, for paths relative to the folder, with / between folders.
-
-    `{field}` is one of FIELDS, as few characters as fit and no /; `{field:2}` is exactly two; `*` is anything but /.
-    Raises ValueError for a field that is unknown or there twice, a brace that stands alone, and no field at all.
-    """
-    parts, seen = [], []
-    for field, width, star, text, stray in FIELD.findall(pattern):
-        if stray:
-            raise ValueError(
-                f"pattern '{pattern}': a brace stands alone; expected fields as {{speaker}} or {{emotion:1}}"
-            )
-        if field and field not in FIELDS:
-            raise ValueError(f"pattern '{pattern}': unknown field '{field}'{schema.did_you_mean(field, FIELDS)}")
-        if field in seen:
-            raise ValueError(f"pattern '{pattern}': field '{field}' is there twice; write * where a name repeats it")
-        if field:
-            seen.append(field)
-            parts.append(f"(?P<{field}>[^/]{{{width}}})" if width else f"(?P<{field}>[^/]+?)")
-        else:
-            parts.append("[^/]*" if star else re.escape(text))
-    if not seen:
-        raise ValueError(f"pattern '{pattern}' has no field; known: {', '.join(f'{{{name}}}' for name in FIELDS)}")
-    return re.compile("".join(parts))
 
 
 def tabulate(root: str | Path, pattern: str, emotions: Mapping[str, str | None] | None = None) -> Listing:
@@ -225,8 +218,8 @@ def tabulate(root: str | Path, pattern: str, emotions: Mapping[str, str | None] 
     names = audio_below(folder)
     if not names:
         raise ValueError(f"no audio ({', '.join(AUDIO)}) below {folder}; it holds {contents(folder)}")
-    matches = {name: expression.fullmatch(name) for name in names}
-    rows = [{"file": name, **match.groupdict()} for name, match in matches.items() if match]
+    matches = {name: expression.match(name) if schema.printable(name) == name else None for name in names}
+    rows = [{"file": name, **match} for name, match in matches.items() if match]
     if not rows:
         raise ValueError(
             f"none of {len(names)} audio files below {folder} fits '{pattern}'; the first are {schema.first(names, 3)}"
@@ -244,7 +237,7 @@ def tabulate(root: str | Path, pattern: str, emotions: Mapping[str, str | None] 
     order = [column for column in schema.UTTERANCE_COLUMNS if column in table]
     return Listing(
         utterances=table[order],
-        unmatched=tuple(name for name, match in matches.items() if not match),
+        unmatched=tuple(_named(name) for name, match in matches.items() if not match),
         without_emotion=tuple(without_emotion),
         transcripts=sum(text is not None for text in transcripts),
     )
@@ -286,6 +279,12 @@ def describe(listing: Listing, shown: int = 5) -> list[str]:
             "  no speaker: a split cannot keep speakers apart, and its scores are too high; name {speaker} if you can"
         )
     return lines
+
+
+def _named(name: str) -> str:
+    """`name` for print, with what is to be done where a table cannot hold it."""
+    text = schema.printable(name)
+    return text if text == name else f"{text} (not in UTF-8: rename it)"
 
 
 def _ids(paths: Sequence[str]) -> list[str]:

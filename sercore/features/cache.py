@@ -5,7 +5,9 @@ leaves is never read. Any folder may be deleted: it is computed again when it is
 """
 
 import hashlib
+import stat
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -215,7 +217,7 @@ def _audio_digests(corpus: Corpus, place: Path, progress: Progress | None) -> li
     absent = [file for file, state in zip(corpus.utterances["file"], sought, strict=True) if state is None]
     if absent:
         raise AudioError(
-            f"{len(absent)} of {len(sought)} audio files are not below {corpus.root}, {first(absent)}; "
+            f"audio files that are not below {corpus.root}, {len(absent)} of {len(sought)}: {first(absent)}; "
             "copy them from the release again, or drop the utterances"
         )
     known = _read_ledger(ledger)
@@ -238,14 +240,21 @@ def _state(root: Path, file: str) -> _State | None:
         held = (root / file).stat()
     except FileNotFoundError:
         return None
+    if not stat.S_ISREG(held.st_mode):  # whoever opens a pipe may wait for ever
+        return None
     return _State(file, held.st_size, held.st_mtime_ns)
 
 
 def _read_ledger(path: Path) -> dict[_State, str]:
+    """The digests of files by their states; none, after a warning, where the ledger is damaged."""
     if not path.exists():
         return {}
-    rows = pd.read_parquet(path).itertuples(index=False, name=None)
-    return {_State(*state): found for *state, found in rows}
+    try:
+        table = pd.read_parquet(path, columns=[*_State._fields, "digest"], page_checksum_verification=True)
+    except (OSError, ValueError) as error:
+        warnings.warn(f"{path} is damaged ({error}): the audio is hashed again", stacklevel=2)
+        return {}
+    return {_State(*state): found for *state, found in table.itertuples(index=False, name=None)}
 
 
 def _hash(path: Path) -> str:

@@ -7,6 +7,7 @@ probabilities, of dimensions the ratings.
 Recordings come as files, folders and tables.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -25,12 +26,11 @@ from sercore.features.text import TextEncoder
 from sercore.inference import artifact
 from sercore.inference.artifact import Trained, place
 from sercore.models import checkpoint, cnn14
-from sercore.schema import EMOTION, PROBABILITY, first
+from sercore.schema import EMOTION, PROBABILITY, first, printable
 from sercore.training import loop
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au", ".caf", ".w64", ".rf64", ".sph")
 """What counts as a recording in a folder; a file that is named itself may be anything that libsndfile reads."""
-RAW = ".raw"
 SPEECH_RATE = 16_000  # of a speech recogniser [Hz]
 TABLES = (".csv", ".parquet")
 FILE, TRANSCRIPT = "file", "transcript"  # columns of a table of recordings, as in a corpus's
@@ -121,8 +121,6 @@ def _of_table(path: Path) -> list[Recording]:
 
 def sound(path: Path, sample_rate: int = SPEECH_RATE) -> Tensor:
     """The sound of `path`, (samples,) at `sample_rate` [Hz]. Raises AudioError as features.audio.read_audio does."""
-    if path.suffix.lower() == RAW:
-        raise audio.AudioError(f"{path}: headerless, so its rate and width are not known; convert it to .wav")
     return audio.read_audio(path, sample_rate)
 
 
@@ -249,8 +247,8 @@ class Predictor:
         """
         recordings = self._with_texts([given] if isinstance(given, str | Path) else list(given), texts, recogniser)
         shortest = audio.LEAST_FRAMES * self.trained.features.hop / self.trained.features.sample_rate
-        if windows is not None and not windows >= shortest:
-            raise ValueError(f"windows of {windows:g} s; the networks take no less than {shortest:g} s")
+        if windows is not None and not shortest <= windows < math.inf:
+            raise ValueError(f"windows of {windows:g} s; expected a number of seconds, at least {shortest:g}")
         rows: list[dict[str, Any]] = []
         for begin in range(0, len(recordings), TOGETHER):
             part = recordings[begin : begin + TOGETHER]
@@ -340,9 +338,9 @@ class Predictor:
                 span = {"start": parts[0].start, "end": parts[-1].end, "windows": len(parts)}
                 text = texts.pop() if len(texts) == 1 else None
                 values = answers[[begin + i for i in group]].mean(0)
-                rows.append({"file": str(item.path), **span, "text": text, **self._values(values), "error": None})
+                rows.append({"file": printable(item.path), **span, "text": text, **self._values(values), "error": None})
             if item.error is not None:
-                rows.append({"file": str(item.path), "error": item.error})
+                rows.append({"file": printable(item.path), "error": item.error})
             begin += count
         return rows
 

@@ -37,7 +37,7 @@ import pandas as pd
 import torch
 
 from sercore import files, losses, registry, schema, settings
-from sercore.corpora import splits
+from sercore.corpora import audit, splits
 from sercore.corpora.corpus import located
 from sercore.corpora.transcripts import Condition
 from sercore.datasets.batches import Dataset
@@ -256,14 +256,28 @@ def load(experiment: Experiment, progress: Callable[[int, int, str], None] | Non
 def folds(experiment: Experiment, data: Mapping[str, Source]) -> list[splits.Split]:
     """The splits that the experiment trains on: the official one, or those of its folds, else splits.default_splits.
 
-    Raises ValueError for a fold that the corpus does not have.
+    Raises ValueError for a fold that the corpus does not have, and, before any is trained, for those that cannot be:
+    they are too small, or lack a class.
     """
     rows = data[experiment.corpus].rows
     if rows["partition"].notna().any():
-        return [splits.official(splits.with_development(rows), experiment.allow_speaker_leakage)]
-    if experiment.folds:
-        return splits.by_name(rows, experiment.folds, experiment.corpus)
-    return splits.default_splits(rows)
+        made = [splits.official(splits.with_development(rows), experiment.allow_speaker_leakage)]
+    elif experiment.folds:
+        made = splits.by_name(rows, experiment.folds, experiment.corpus)
+    else:
+        made = splits.default_splits(rows)
+    problems = [
+        line for split in made for line in audit.shortfalls(split, rows, experiment.targets, experiment.classes)
+    ]
+    if problems:
+        listed = "\n  ".join(problems[:10])
+        more = f"\n  and {len(problems) - 10} more" if len(problems) > 10 else ""
+        raise ValueError(
+            f"corpus '{experiment.corpus}' cannot be trained on in {len({line.split(':')[0] for line in problems})} of "
+            f"{len(made)} folds:\n  {listed}{more}\nleave out the class, correct the speakers, or name other `folds` "
+            "(by_speaker_0 deals the speakers such that all classes are in each part where that can be)"
+        )
+    return made
 
 
 def run(

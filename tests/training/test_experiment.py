@@ -73,6 +73,18 @@ def test_the_predictions_are_written_last(define, tmp_path):
     assert max(written, key=written.get) == files.PREDICTIONS
 
 
+def test_folds_that_cannot_be_trained_are_named_before_any_is():
+    rows = [(speaker, emotion) for speaker in "abcd" for emotion in ("angry", "sad") * 2 if speaker + emotion != "dsad"]
+    table = pd.DataFrame(rows, columns=["speaker", "emotion"]).rename_axis("utterance").reset_index()
+    table = table.astype({"utterance": "str"}).assign(partition=None, dialog=None)
+    run = SimpleNamespace(corpus="mine", folds=[], targets=("emotion",), classes={"angry": (), "sad": ()})
+    problem = r"fold c: development \(speaker d, 2 utterances\) has no sad"
+    with pytest.raises(ValueError, match=rf"corpus 'mine' cannot be trained on in 1 of 4 folds:\n  {problem}\n"):
+        experiment.folds(run, {"mine": SimpleNamespace(rows=table)})
+    run.folds = ["a", "b", "d"]
+    assert [split.name for split in experiment.folds(run, {"mine": SimpleNamespace(rows=table)})] == ["a", "b", "d"]
+
+
 def test_a_fold_that_is_complete_is_not_trained_again(define, monkeypatch):
     run = define(corpus="iemocap", folds=["Ses01F", "Ses02M"])
     data = experiment.load(run)
