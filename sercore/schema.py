@@ -102,6 +102,11 @@ def map_emotions(emotions: pd.Series, classes: Mapping[str, Iterable[str]]) -> p
     """
     mapping: dict[str, str] = {}
     for name, members in classes.items():
+        if isinstance(name, bool) or isinstance(members, str) or not isinstance(members, Iterable):
+            raise ValueError(
+                f"class {name!r} counts {members!r}; expected a name (yes, no, on and off are written in quotes) and "
+                "the list of the emotions that count as it, as {angry: [angry]}"
+            )
         for member in members:
             if member not in EMOTION_NAMES:
                 raise ValueError(

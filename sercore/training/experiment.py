@@ -295,7 +295,7 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
     state = _training_state(experiment, data, split)
     if (folder / files.PREDICTIONS).exists():
         state.delete()
-        yield from pd.read_csv(folder / files.HISTORY).to_dict("records")
+        yield from files.read_history(folder / files.HISTORY).to_dict("records")
         return
     source = data[experiment.corpus]
     with state.timed("loading"):
@@ -435,7 +435,7 @@ def finish(experiment: Experiment, data: Mapping[str, Source]) -> pd.DataFrame:
         [pd.read_parquet(folder / files.PREDICTIONS) for folder in parts.values()], ignore_index=True
     )
     schema.check_predictions(predictions, str(experiment.folder))
-    history = pd.concat([pd.read_csv(folder / files.HISTORY) for folder in parts.values()], ignore_index=True)
+    history = pd.concat([files.read_history(folder / files.HISTORY) for folder in parts.values()], ignore_index=True)
     stages = {name: files.read_json(folder / files.PROVENANCE) for name, folder in parts.items()}
     files.write_table(experiment.folder / files.HISTORY, history)
     end_session(experiment.folder, _origin(experiment, data), stages)

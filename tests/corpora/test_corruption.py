@@ -132,8 +132,17 @@ def test_transcripts_that_are_not_there_are_named(corpus, tmp_path):
         transcripts_under(corpus, transcripts="glod")
     (tmp_path / "other.csv").write_text("utterance,transcript\nx1,something\n")
     other = dataclasses.replace(corpus, other_transcripts={"gold": tmp_path / "other.csv"})
-    with pytest.raises(ValueError, match="has transcripts of x1, and none of the 300 utterances of 'made-up', u000"):
+    with pytest.raises(ValueError, match=r"none of its 1 utterances \(x1\) is one of the corpus's 300 \(u000, "):
         transcripts_under(other, transcripts="gold")
+
+
+def test_transcripts_of_a_part_of_the_corpus_come_with_a_warning(corpus, tmp_path):
+    (tmp_path / "gold.csv").write_text("utterance,transcript\nu000,something\nU001.WAV,more\n")
+    with pytest.warns(UserWarning) as warned:
+        transcripts_under(corpus, transcripts="gold")
+    texts = [str(warning.message) for warning in warned]
+    assert any("'made-up': 299 times utterance that gold.csv lacks, u001" in text for text in texts)
+    assert any("'U001.WAV' is perhaps 'u001'" in text for text in texts)
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.1])
