@@ -18,10 +18,9 @@ import pandas as pd
 
 from sercore import schema
 
-BLANKS = frozenset(
-    "|nan|na|n/a|n.a.|#n/a|<na>|nat|none|null|nil|-|--|\u2013|\u2014|?|unknown|unk|<unk>|unspecified|undefined|missing"
-    "|not available|not known".split("|")
-)
+NOT_KNOWN = "unknown, unk, <unk>, unspecified, undefined, missing, not available, not known"
+SIGNS = ("nan", "na", "n/a", "n.a.", "#n/a", "<na>", "nat", "none", "null", "nil", "-", "--", "\u2013", "\u2014", "?")
+BLANKS = frozenset(["", *SIGNS, *NOT_KNOWN.split(", ")])
 """What stands for a missing value in a cell, in lower case. Not in a transcript, where these are words that are said."""
 UNDEFINED = (0x81, 0x8D, 0x8F, 0x90, 0x9D)  # in Windows-1252
 FROM_WINDOWS = {code: bytes([code]).decode("cp1252") for code in range(0x80, 0xA0) if code not in UNDEFINED}
@@ -31,8 +30,8 @@ UNSEEN = dict.fromkeys([0xAD, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x2
 LOOK_ALIKES = str.maketrans(
     "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u0501\u04bb\u051b\u051d\u043a\u043c\u0442\u0432\u043d"
     "\u03b1\u03bf\u03c1\u03bd\u03b9\u03ba\u03c5\u03c7\u03b5\u0131"
-    "01|",
-    "aeopcyxijsdhqwkmtbh" + "aopvikuxei" + "oll",
+    "01",
+    "aeopcyxijsdhqwkmtbh" + "aopvikuxei" + "ol",
 )
 """Letters of Cyrillic and Greek, and digits, that look like a Latin letter, in lower case."""
 ACCENTS = re.compile("[\u0300-\u036f]")
@@ -128,14 +127,12 @@ def _rows(lines: Any, names: list[str], path: Path) -> Iterator[list[str]]:
         if len(row) == len(names):
             yield row
         elif any(map(clean, row)):
-            surplus = len(row) > len(names)
+            hint = "a comma is missing: an empty cell needs one too"
+            if len(row) > len(names):
+                hint = "a comma is too many: a cell that holds one is written in quotes, and none ends a line"
             raise ValueError(
-                f"{path}, line {lines.line_num}: {len(row)} cells, but {len(names)} columns ({schema.first(names, 8)}); "
-                + (
-                    "a comma is too many: a cell that holds one is written in quotes, and none ends a line"
-                    if surplus
-                    else "a comma is missing: an empty cell needs one too"
-                )
+                f"{path}, line {lines.line_num}: {len(row)} cells, but {len(names)} columns "
+                f"({schema.first(names, 8)}); {hint}"
             )
 
 
@@ -205,7 +202,7 @@ def voice(speaker: str) -> str:
 
 def _plain(speaker: str) -> str:
     """`speaker` in lower case, without accents and leading zeros, with a space for all that is no letter or digit."""
-    text = unicodedata.normalize("NFKC", clean(speaker)).replace("I", "l").casefold()
+    text = unicodedata.normalize("NFKC", clean(speaker)).casefold()
     text = ACCENTS.sub("", unicodedata.normalize("NFKD", text))
     return LEADING_ZEROS.sub("", SEPARATORS.sub(" ", text).strip() or text)
 

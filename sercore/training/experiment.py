@@ -256,10 +256,17 @@ def load(experiment: Experiment, progress: Callable[[int, int, str], None] | Non
 def folds(experiment: Experiment, data: Mapping[str, Source]) -> list[splits.Split]:
     """The splits that the experiment trains on: the official one, or those of its folds, else splits.default_splits.
 
-    Raises ValueError for a fold that the corpus does not have.
+    Raises ValueError for a fold that the corpus does not have, and for one that leaves out a speaker of a corpus with
+    partitions of its own, which are what it is split by.
     """
     rows = data[experiment.corpus].rows
     if rows["partition"].notna().any():
+        named = sorted(set(experiment.folds) & set(rows["speaker"].dropna()))
+        if named:
+            raise ValueError(
+                f"corpus '{experiment.corpus}' has partitions of its own, so its folds {schema.first(named)} would not "
+                "be used: leave out the folds, or the column partition (the reader's option columns: {partition: null})"
+            )
         return [splits.official(splits.with_development(rows), experiment.allow_speaker_leakage)]
     if experiment.folds:
         return splits.by_name(rows, experiment.folds, experiment.corpus)

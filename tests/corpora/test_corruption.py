@@ -138,7 +138,7 @@ def test_transcripts_that_are_not_there_are_named(corpus, tmp_path):
 
 def test_transcripts_of_a_part_of_the_corpus_come_with_a_warning(corpus, tmp_path):
     (tmp_path / "gold.csv").write_text("utterance,transcript\nu000,something\nU001.WAV,more\n")
-    with pytest.warns(UserWarning) as warned:
+    with pytest.warns(UserWarning, match="made-up") as warned:
         transcripts_under(corpus, transcripts="gold")
     texts = [str(warning.message) for warning in warned]
     assert any("'made-up': 299 times utterance that gold.csv lacks, u001" in text for text in texts)
