@@ -18,10 +18,10 @@ import pandas as pd
 
 from sercore import schema
 
-NOT_KNOWN = "unknown, unk, <unk>, unspecified, undefined, missing, not available, not known"
-SIGNS = ("nan", "na", "n/a", "n.a.", "#n/a", "<na>", "nat", "none", "null", "nil", "-", "--", "\u2013", "\u2014", "?")
+NOT_KNOWN = "nil, unknown, unk, <unk>, unspecified, undefined, missing, not available, not known"
+SIGNS = ("nan", "na", "n/a", "n.a.", "#n/a", "<na>", "nat", "none", "null", "-", "--", "\u2013", "\u2014", "?")
 BLANKS = frozenset(["", *SIGNS, *NOT_KNOWN.split(", ")])
-"""What stands for a missing value in a cell, in lower case. Not in a transcript, where these are words that are said."""
+"""What stands for a missing value in a cell, in lower case; not in a transcript, whose words are said."""
 UNDEFINED = (0x81, 0x8D, 0x8F, 0x90, 0x9D)  # in Windows-1252
 FROM_WINDOWS = {code: bytes([code]).decode("cp1252") for code in range(0x80, 0xA0) if code not in UNDEFINED}
 """Control characters that a text in Windows-1252 holds where it was read as Latin-1: 0x92 is an apostrophe."""
