@@ -86,7 +86,7 @@ def read(
         if column in table:
             table[column] = corpus.translate(table[column], column, where=str(folder))
     if schema.EMOTION in table:
-        idle = corpus.unused(emotions, table[schema.EMOTION], schema.EMOTION)
+        idle = corpus.unused(emotions, table[schema.EMOTION], schema.EMOTION, folder)
         table[schema.EMOTION] = corpus.translate(table[schema.EMOTION], schema.EMOTION, emotions, str(folder))
     table["partition"] = [homes.get(file) for file in index]
     table["file"] = index

@@ -282,10 +282,10 @@ def _texts(given: Mapping[Any, str | None], column: str, before: str) -> dict[st
     return {cells.clean(str(label)): name for label, name in given.items()}
 
 
-def unused(given: Mapping[str, str | None] | None, labels: pd.Series, column: str) -> Finding:
-    """The finding of the labels in `given` that no cell of `labels` has."""
+def unused(given: Mapping[str, str | None] | None, labels: pd.Series, column: str, where: Path) -> Finding:
+    """The finding of the labels in `given` that no cell of `labels` has. Raises ValueError as `translate` does."""
     there = set(cells.as_text(labels).dropna().astype("str"))
-    idle = [label for label in _texts(given or {}, column, "") if label not in there]
+    idle = [label for label in _texts(given or {}, column, f"{where}: ") if label not in there]
     return Finding.of(f"label of {column} that is named and never there", idle, "ignored; is it spelt as in the table?")
 
 
@@ -337,6 +337,6 @@ def doubts(utterances: pd.DataFrame) -> list[Finding]:
         Finding.of(
             "speaker in more than one partition",
             torn,
-            "a run refuses this; leave out the column partition, as columns: {partition: null}",
+            "refused by runs; columns: {partition: null} drops them",
         ),
     ]

@@ -67,7 +67,7 @@ def read(
     rows, found = corpus.tidy(rows, emotions or ())
     findings += found
     if emotions and schema.EMOTION in rows:
-        findings.append(corpus.unused(emotions, rows[schema.EMOTION], schema.EMOTION))
+        findings.append(corpus.unused(emotions, rows[schema.EMOTION], schema.EMOTION, path))
     for column in rows.columns.intersection(TRANSLATED):
         given = emotions if column == schema.EMOTION else None
         rows[column] = corpus.translate(rows[column], column, given, str(path))
@@ -243,9 +243,10 @@ def tabulate(root: str | Path, pattern: str, emotions: Mapping[str, str | None] 
     if "utterance" not in table:
         table["utterance"] = _ids(table["file"])
     table, _ = corpus.tidy(table, emotions or ())
-    unused = corpus.unused(emotions, table[schema.EMOTION], schema.EMOTION) if schema.EMOTION in table else None
+    labels = table[schema.EMOTION] if schema.EMOTION in table else pd.Series(dtype="str")
+    unused = corpus.unused(emotions, labels, schema.EMOTION, folder)
     for column in table.columns.intersection(TRANSLATED):
-        table[column] = corpus.translate(table[column], column, emotions if column == "emotion" else None)
+        table[column] = corpus.translate(table[column], column, emotions if column == "emotion" else None, str(folder))
     if "dialog" in table and "partition" in table:
         table["dialog"] = _dialogs(table)
     transcripts = [_transcript_beside(folder / name) for name in table["file"]]
@@ -258,7 +259,7 @@ def tabulate(root: str | Path, pattern: str, emotions: Mapping[str, str | None] 
         unmatched=tuple(name for name, match in matches.items() if not match),
         without_emotion=tuple(without_emotion),
         transcripts=sum(text is not None for text in transcripts),
-        unused=unused.examples if unused else (),
+        unused=unused.examples,
     )
 
 
