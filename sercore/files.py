@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -194,15 +194,53 @@ def write_yaml(path: Path, content: dict) -> None:
     write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, for which a key that is there twice in one mapping is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of `node`. Raises ConstructorError, with both places, for a key that is there twice."""
+        places: dict[Any, yaml.Node] = {}
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # << takes over what is not there
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable) and key in places:
+                raise yaml.constructor.ConstructorError(
+                    f"the key '{key}' is there twice in one mapping, first",
+                    places[key].start_mark,
+                    "and again: merge the two, or remove one",
+                    key_node.start_mark,
+                )
+            if isinstance(key, Hashable):
+                places[key] = key_node
+        return super().construct_mapping(node, deep)
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """The content of the YAML `text`, the only way in which YAML is read.
+
+    Raises ValueError, naming `where` (a file or an option) and the line, for what is no YAML and for a key that is
+    there twice in one mapping.
+    """
+    loader = _StrictLoader(text)
+    loader.name = where  # in the places that an error names
+    try:
+        return loader.get_single_data()
+    except yaml.YAMLError as error:
+        raise ValueError(f"{where} is not valid YAML: {error}") from error
+    finally:
+        loader.dispose()
+
+
 def read_yaml(path: Path) -> dict:
     """The mapping in the YAML file `path`. Raises ValueError, naming the file and line, where it is none."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         near = ", ".join(sorted(str(other) for other in path.parent.glob("*.yaml"))) or "no .yaml file there"
         raise FileNotFoundError(f"no parameters file {path}; found: {near}") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8: {error}; save it as UTF-8") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a mapping of names to values, found {type(content).__name__}")
     return content
@@ -218,6 +256,18 @@ def other_parameters(folder: Path, parameters: Mapping[str, Any]) -> list[str]:
         return []
     earlier = read_yaml(recorded)
     return sorted(key for key in earlier.keys() | parameters.keys() if earlier.get(key) != parameters.get(key))
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """The epochs in the CSV `path`, as `write_table` wrote them: numbers, and the fold's name as it is written.
+
+    A fold is often a speaker: 01 is not 1, and a speaker may be called NA or True. Raises ValueError, naming the file,
+    where it is no such table.
+    """
+    try:
+        return pd.read_csv(path, dtype={"fold": "str"}, keep_default_na=False, na_values=[""], index_col=False)
+    except ValueError as error:  # also pandas's own
+        raise ValueError(f"{path} is not a table of epochs: {error}") from None
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -10,6 +10,7 @@ A number is only as good as the sentence that says where it comes from, so these
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 import pandas as pd
 
@@ -105,13 +106,19 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"
 
 
-def map_emotions(emotions: pd.Series, classes: Mapping[str, Iterable[str]]) -> pd.Series:
+def map_emotions(emotions: pd.Series, classes: Mapping[Any, Any]) -> pd.Series:
     """Class of each utterance under `classes` (class -> emotions that count as it), missing where none fits.
 
-    Raises ValueError for an emotion that no corpus uses, and for one that is counted as two classes.
+    Raises ValueError for an emotion that no corpus uses, for one that is counted as two classes, and for members that
+    are no list.
     """
     mapping: dict[str, str] = {}
     for name, members in classes.items():
+        if isinstance(name, bool) or isinstance(members, str) or not isinstance(members, Iterable):
+            raise ValueError(
+                f"class {name!r} counts {members!r}; expected a name (yes, no, on and off are written in quotes) and "
+                "the list of the emotions that count as it, as {angry: [angry]}"
+            )
         for member in members:
             if member not in EMOTION_NAMES:
                 raise ValueError(

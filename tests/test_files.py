@@ -104,3 +104,45 @@ def test_a_lock_is_held_until_every_process_that_inherited_it_has_ended(tmp_path
     with files.lock(path, end_child) as descriptors:
         assert len(descriptors) == 1
     assert waited == [True]
+
+
+@pytest.mark.parametrize(
+    ("content", "key", "line"),
+    [
+        ("seed: 0\nfixed:\n  a: 1\nseed: 1\n", "seed", 4),
+        ("a: {W: angry, W: sad}", "W", 1),
+        ("a:\n  - {b: 1}\n  - {b: 1, c: 2,\n     b: 3}", "b", 4),
+        ("yes: 1\ntrue: 2\n", "True", 2),
+    ],
+)
+def test_a_key_that_is_there_twice_is_named_with_its_line(tmp_path, content, key, line):
+    path = tmp_path / "p.yaml"
+    path.write_text(content)
+    with pytest.raises(
+        ValueError, match=rf"(?s)p\.yaml is not valid YAML: the key '{key}' is there twice.*line {line}, "
+    ):
+        files.read_yaml(path)
+
+
+def test_a_merged_mapping_may_be_changed(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n")
+    assert files.read_yaml(path)["b"] == {"x": 1, "y": 3}
+
+
+def test_parameters_in_another_encoding_are_refused_by_name(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_bytes("a: très".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"p\.yaml is not text in UTF-8.*save it as UTF-8"):
+        files.read_yaml(path)
+
+
+@pytest.mark.parametrize("fold", ["01", "NA", "True", "1e5", "nan"])
+def test_a_history_is_read_back_as_it_was_written(tmp_path, fold):
+    written = pd.DataFrame({"fold": [fold, fold], "epoch": [1, 2], "loss": [0.5, None], "seconds": [1.0, 2.0]})
+    files.write_table(tmp_path / files.HISTORY, written)
+    read = files.read_history(tmp_path / files.HISTORY)
+    pd.testing.assert_frame_equal(read, written.astype({"fold": "str"}))
+    (tmp_path / "broken.csv").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"broken\.csv is not a table of epochs"):
+        files.read_history(tmp_path / "broken.csv")

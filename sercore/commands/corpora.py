@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import yaml
 
 from sercore import files
 from sercore.commands import progress, seconds, transcripts
@@ -156,7 +155,9 @@ def _check(args: argparse.Namespace) -> int:
     from sercore.corpora import audit
     from sercore.corpora.summary import describe
 
-    options: dict[str, Any] = {name: yaml.safe_load(value) for name, value in _pairs(args.option, "--option")}
+    options: dict[str, Any] = {
+        name: files.parse_yaml(value, f"--option {name}") for name, value in _pairs(args.option, "--option")
+    }
     options |= {name: getattr(args, name) for name in ("reader", "transcripts", "scale") if getattr(args, name)}
     corpus = corpora.read(args.name, args.root, **options)
     print(describe(corpus))

@@ -4,14 +4,16 @@ import argparse
 import re
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from sercore import files
+from sercore import files, schema
 from sercore.commands import progress, refuse_overwriting, seconds
-from sercore.corpora import transcripts
+from sercore.corpora import cells, transcripts
+from sercore.corpora.corpus import Finding
 from sercore.features.hub import ENGINE, LANGUAGE
 from sercore.registry import CORPORA
 from sercore.schema import are
@@ -130,18 +132,20 @@ def write_reference(name: str, root: Path, path: Path, sentences: str | None) ->
 
 
 def _rates(args: argparse.Namespace) -> int:
-    from sercore.corpora.transcripts import read_transcripts
-
     corpus = _read(args)
     path = files.resolve(args.recognised or f"{TRANSCRIPTS}/{args.name}.csv")
     if not path.is_file():
         raise FileNotFoundError(f"no {path}; make it with `sercore transcribe {args.name} {args.root}`")
     ids = corpus.utterances["utterance"]
     reference, source = _reference(args, corpus)
-    table = corpus.utterances.assign(transcript=reference, recognised=ids.map(read_transcripts(path)))
-    cells = pd.read_csv(path, dtype={"utterance": "str"})
-    if "confidence" in cells:
-        table["confidence"] = ids.map(cells.set_index("utterance")["confidence"])
+    recognised = transcripts.read_for(path, ids)
+    table = corpus.utterances.assign(transcript=reference, recognised=ids.map(recognised))
+    lacking = reference[~ids.isin(list(recognised))]
+    _print_findings(transcripts.unmatched(path, recognised, ids[lacking.index[lacking.notna()]], ids))
+    rows = cells.read_csv(path)
+    if "confidence" in rows:
+        confidence = pd.to_numeric(rows["confidence"], errors="coerce").set_axis(rows["utterance"].map(cells.clean))
+        table["confidence"] = ids.map(confidence)
     elif "confidence" in args.by:
         raise ValueError(f"{path} has no column confidence; leave it out of --by")
     refuse_overwriting(args.output and files.resolve(args.output), [path, args.root, args.reference])
@@ -156,17 +160,24 @@ def _rates(args: argparse.Namespace) -> int:
 def _reference(args: argparse.Namespace, corpus: "Corpus") -> tuple[pd.Series, str]:
     """The reference transcript of each utterance of `corpus`, and where it comes from."""
     from sercore.corpora import synthetic
-    from sercore.corpora.transcripts import read_transcripts
 
     ids = corpus.utterances["utterance"]
     if args.reference:
-        return ids.map(read_transcripts(args.reference)), args.reference
+        given = transcripts.read_for(args.reference, ids)
+        _print_findings(transcripts.unmatched(args.reference, given, ids, ids))
+        return ids.map(given), args.reference
     if corpus.utterances["transcript"].notna().any():
         return corpus.utterances["transcript"], "the corpus's own transcripts"
     if corpus.simulated:
         reference = ids.map(synthetic.reference_transcripts(corpus.root))
         return reference, "the sentences that the corpus was synthesised from"
     raise ValueError(f"{corpus.root} has no transcripts of its own; name a CSV of them with --reference")
+
+
+def _print_findings(findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        if finding.count:
+            print(f"{finding.count:,} {finding.kind}: {schema.first(finding.examples, 3)}")
 
 
 def _for_print(table: pd.DataFrame) -> pd.DataFrame:

@@ -19,6 +19,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from sercore.corpora import cells
 from sercore.datasets.batches import Dataset, SpeechDataset, TextDataset, WaveformDataset
 from sercore.features import audio, hub
 from sercore.features.packed import Embeddings, Frames, Kind, Tokens, Waveforms, samples
@@ -105,16 +106,15 @@ def _of_folder(folder: Path) -> list[Recording]:
 def _of_table(path: Path) -> list[Recording]:
     if not path.is_file():
         raise FileNotFoundError(f"no table {path}; expected a .csv or .parquet file with a column '{FILE}'")
-    try:
-        table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path, dtype="str")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a CSV table in UTF-8: {error}") from None
+    table = cells.read_table(path)
     if FILE not in table or table[FILE].isna().any():
         own = f"columns {', '.join(map(str, table.columns))}" if FILE not in table else "rows without one"
         raise ValueError(f"{path}: expected a column '{FILE}' (and '{TRANSCRIPT}' where it is known), found {own}")
     texts = table[TRANSCRIPT] if TRANSCRIPT in table else pd.Series(None, index=table.index, dtype="object")
     return [
-        Recording(path.parent / file, None if pd.isna(text) else str(text))
+        Recording(
+            path.parent / cells.spelt_on_disk(path.parent, file), None if pd.isna(text) else cells.clean(str(text))
+        )
         for file, text in zip(table[FILE], texts, strict=True)
     ]
 

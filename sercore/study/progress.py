@@ -118,7 +118,7 @@ def history(run: Run) -> pd.DataFrame | None:
     tables = []
     for path in parts:
         try:
-            tables.append(pd.read_csv(path))
+            tables.append(files.read_history(path))
         except (OSError, ValueError):  # it is being replaced on a file system that shows this
             continue
     return pd.concat(tables, ignore_index=True) if tables else None

@@ -256,11 +256,18 @@ def load(experiment: Experiment, progress: Callable[[int, int, str], None] | Non
 def folds(experiment: Experiment, data: Mapping[str, Source]) -> list[splits.Split]:
     """The splits that the experiment trains on: the official one, or those of its folds, else splits.default_splits.
 
-    Raises ValueError for a fold that the corpus does not have, and, before any is trained, for those that cannot be:
-    they are too small, or lack a class.
+    Raises ValueError for a fold that the corpus does not have, for one that leaves out a speaker of a corpus with
+    partitions of its own, which are what it is split by, and, before any is trained, for those that cannot be: they
+    are too small, or lack a class.
     """
     rows = data[experiment.corpus].rows
     if rows["partition"].notna().any():
+        named = sorted(set(experiment.folds) & set(rows["speaker"].dropna()))
+        if named:
+            raise ValueError(
+                f"corpus '{experiment.corpus}' has partitions of its own, so its folds {schema.first(named)} would not "
+                "be used: leave out the folds, or the column partition (the reader's option columns: {partition: null})"
+            )
         made = [splits.official(splits.with_development(rows), experiment.allow_speaker_leakage)]
     elif experiment.folds:
         made = splits.by_name(rows, experiment.folds, experiment.corpus)
@@ -309,7 +316,7 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
     state = _training_state(experiment, data, split)
     if (folder / files.PREDICTIONS).exists():
         state.delete()
-        yield from pd.read_csv(folder / files.HISTORY).to_dict("records")
+        yield from files.read_history(folder / files.HISTORY).to_dict("records")
         return
     source = data[experiment.corpus]
     with state.timed("loading"):
@@ -449,7 +456,7 @@ def finish(experiment: Experiment, data: Mapping[str, Source]) -> pd.DataFrame:
         [pd.read_parquet(folder / files.PREDICTIONS) for folder in parts.values()], ignore_index=True
     )
     schema.check_predictions(predictions, str(experiment.folder))
-    history = pd.concat([pd.read_csv(folder / files.HISTORY) for folder in parts.values()], ignore_index=True)
+    history = pd.concat([files.read_history(folder / files.HISTORY) for folder in parts.values()], ignore_index=True)
     stages = {name: files.read_json(folder / files.PROVENANCE) for name, folder in parts.items()}
     files.write_table(experiment.folder / files.HISTORY, history)
     end_session(experiment.folder, _origin(experiment, data), stages)

@@ -140,6 +140,32 @@ def test_text_beside_the_audio_is_the_transcript(tmp_path):
     assert listing.transcripts == 1
 
 
+def test_a_text_file_of_another_editor_is_read_or_named(tmp_path):
+    touch(tmp_path, "ann_a.wav", "bob_a.wav")
+    (tmp_path / "ann_a.TXT").write_bytes("Guten Tag".encode("utf-8-sig"))
+    assert tabulate(tmp_path, "{speaker}_*.wav").utterances["transcript"].tolist()[0] == "Guten Tag"
+    (tmp_path / "bob_a.txt").write_bytes("Guten Tag".encode("utf-16"))
+    with pytest.raises(ValueError, match=r"bob_a\.txt: expected text in UTF-8, found UTF-16"):
+        tabulate(tmp_path, "{speaker}_*.wav")
+
+
+def test_dialogs_that_are_numbered_in_every_partition_are_kept_apart(tmp_path):
+    touch(tmp_path, "train/dia0_joy.wav", "dev/dia0_joy.wav", "dev/dia1_anger.wav")
+    rows = tabulate(tmp_path, "{partition}/{dialog}_{emotion}.wav").utterances
+    assert rows["dialog"].tolist() == ["development-dia0", "development-dia1", "train-dia0"]
+    assert rows["utterance"].tolist() == ["dev-dia0_joy", "dev-dia1_anger", "train-dia0_joy"]
+
+
+def test_names_of_files_that_say_unknown_name_nobody(tmp_path, capsys):
+    touch(tmp_path, "unknown_joy.wav", "OAF_joy.wav", "OAF_anger.wav", "OAF_sad.wav", "OAF_neutral.wav", "OA_joy.wav")
+    command = ["table", str(tmp_path), "--pattern", "{speaker}_{emotion}.wav", "--emotions", "W=angry"]
+    assert cli.main(command) == 0
+    printed = capsys.readouterr().out
+    assert "speaker    2: OAF 4, OA 1" in printed
+    assert "speakers that may be one person: 'OA' (1), 'OAF' (4)" in printed
+    assert "1 labels that were named, and no file has: W" in printed
+
+
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
@@ -171,6 +197,8 @@ def test_check_takes_the_reader_s_options(recordings, capsys):
     assert "split        leave one speaker out, 3 folds" in printed
     assert cli.main([*command, "--option", "emotions"]) == 2
     assert "--option 'emotions': expected name=value" in capsys.readouterr().err
+    assert cli.main([*command, "--option", "emotions={angry: happy, angry: sad}"]) == 2
+    assert "--option emotions is not valid YAML: the key 'angry' is there twice" in capsys.readouterr().err
 
 
 def write_table(folder, speakers, **columns) -> str:
@@ -436,5 +464,9 @@ def test_error_rates_against_a_file_of_reference_transcripts(tmp_path, capsys):
     (tmp_path / "reference.csv").write_text("utterance,transcript\n0,Good day.\n1,Well.\n2,Yes.\n")
     command += ["--reference", str(tmp_path / "reference.csv")]
     assert rates([*command, "--output", str(tmp_path / "wer.csv")])["all", ""] == 0.25
+    capsys.readouterr()
+    (tmp_path / "reference.csv").write_text("utterance,transcript\n0,Good day.\n1,Well.\n2.wav,Yes.\n")
+    assert rates([*command, "--output", str(tmp_path / "wer.csv")])["all", ""] == pytest.approx(1 / 3)
+    assert "1 utterance that reference.csv lacks: 2" in capsys.readouterr().out
     assert cli.main([*command, "--by", "confidence"]) == 2
     assert "has no column confidence; leave it out of --by" in capsys.readouterr().err

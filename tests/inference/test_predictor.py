@@ -21,7 +21,7 @@ from sercore.commands import cli
 from sercore.features import asr, hub
 from sercore.features.asr import Transcription
 from sercore.inference import artifact
-from sercore.inference.predictor import load, windows
+from sercore.inference.predictor import find, load, windows
 from sercore.widgets.microphone import Recorder
 
 RATE = 16_000
@@ -257,6 +257,15 @@ def test_each_window_is_transcribed_by_itself_and_given_text_stays(fusion, speec
     answers = predictor(paths, [None, "It was late."], windows=2, recogniser=Counting())
     assert answers["text"].tolist()[:3] == ["32000 samples"] * 3
     assert set(answers["text"].tolist()[3:]) == {"It was late."}
+
+
+def test_a_table_of_recordings_is_read_as_every_table(tmp_path):
+    table = tmp_path / "mine.csv"
+    table.write_text("file,transcript\n a.wav ,None\nb.wav, \n")
+    assert find([table]) == [(tmp_path / "a.wav", "None"), (tmp_path / "b.wav", None)]
+    table.write_text("file,transcript\na.wav,it is late,\n")
+    with pytest.raises(ValueError, match=r"mine\.csv, line 2: 3 cells, but 2 columns"):
+        find([table])
 
 
 def test_a_table_brings_files_and_texts(fusion, speech, tmp_path):

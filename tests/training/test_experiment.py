@@ -400,6 +400,13 @@ def test_a_fold_that_the_corpus_does_not_have_is_an_error(define):
         experiment.folds(run, experiment.load(run))
 
 
+def test_folds_of_speakers_are_refused_where_the_corpus_has_partitions():
+    rows = pd.DataFrame({"speaker": ["ada", "ben"], "partition": ["train", "test"]})
+    run = SimpleNamespace(corpus="mine", folds=("ada", "Ses01F"), allow_speaker_leakage=False)
+    with pytest.raises(ValueError, match="corpus 'mine' has partitions of its own, so its folds ada would not be used"):
+        experiment.folds(run, {"mine": SimpleNamespace(rows=rows)})
+
+
 def test_unconfirmed_settings_are_marked(define):
     table = experiment.describe(define())
     assert "from memory" in table.loc["training.learning_rate", "the paper's text"]
