@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import papermill
+from ipykernel.kernelspec import RESOURCES, get_kernel_dict
 from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from jupyter_core.paths import jupyter_runtime_dir
@@ -24,6 +26,7 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets import default
 
 from sercore.study.forkserver import LAUNCHER, ForkServer, KernelProcess
+from sercore.study.notebooks import literal
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
@@ -82,6 +85,15 @@ class _Kernel(AsyncKernelManager):
         folder = Path(jupyter_runtime_dir())
         folder.mkdir(parents=True, exist_ok=True)
         return str(folder / f"sercore-{uuid.uuid4().hex}.json")
+
+    @property
+    def kernel_spec(self) -> KernelSpec | None:
+        """That of the notebook's language; Python is this process's own, whatever kernels a user has installed."""
+        if self.kernel_name != NATIVE_KERNEL_NAME:
+            return super().kernel_spec
+        if self._kernel_spec is None:
+            self._kernel_spec = KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
+        return self._kernel_spec
 
     async def _async_pre_start_kernel(self, **kw: Any) -> tuple[list[str], dict[str, Any]]:
         if _watch.get().warm and sys.platform == "linux":  # forking is safe there
@@ -162,7 +174,7 @@ def _execute(notebook: Path, output: Path, parameters: dict[str, Any], watch: Wa
     _watch.set(watch)
     try:
         papermill.execute_notebook(
-            str(notebook), str(output), parameters, progress_bar=False, kernel_manager_class=_Kernel
+            literal(notebook), literal(output), parameters, progress_bar=False, kernel_manager_class=_Kernel
         )
     finally:
         ensure_event_loop().close()  # which nbclient opens and leaves open

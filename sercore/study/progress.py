@@ -93,8 +93,9 @@ def _left(run: Run, past: pd.DataFrame, expected: float, work: costs.Work | None
     """Seconds that a run which has trained for some epochs still needs, at its mean speed so far."""
     if work is None or "seconds" not in past:
         return expected
-    ended = {path.parent.name.removeprefix("fold=") for path in run.folder.glob(f"fold=*/{files.PREDICTIONS}")}
-    begun = past.loc[~past["fold"].astype(str).isin(ended)]
+    folders = files.fold_folders(run.folder, past["fold"].unique())
+    ended = {fold for fold, folder in folders.items() if (folder / files.PREDICTIONS).exists()}
+    begun = past.loc[~past["fold"].isin(ended)]
     epochs = max(0, (work.trainings - len(ended)) * work.epochs - len(begun))
     return epochs * float(past["seconds"].mean())
 
@@ -114,11 +115,11 @@ def _with_causes(study: Study, table: pd.DataFrame) -> pd.DataFrame:
 
 def history(run: Run) -> pd.DataFrame | None:
     """The epochs that `run` has trained so far, those of the fold that grew last at the end; None before the first."""
-    parts = sorted(run.folder.glob(f"fold=*/{files.HISTORY}"), key=lambda path: path.stat().st_mtime)
+    parts = sorted(run.folder.glob(f"{files.FOLD}*/{files.HISTORY}"), key=lambda path: path.stat().st_mtime)
     tables = []
     for path in parts:
         try:
-            tables.append(pd.read_csv(path))
+            tables.append(pd.read_csv(path, dtype={"fold": "str"}, keep_default_na=False, na_values=[""]))
         except (OSError, ValueError):  # it is being replaced on a file system that shows this
             continue
     return pd.concat(tables, ignore_index=True) if tables else None
