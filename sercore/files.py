@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pandas as pd
+import psutil
 import yaml
 
 if sys.platform != "win32":
@@ -60,6 +61,7 @@ FINGERPRINTED_PACKAGES = (
 )
 DIRTY = "-dirty"  # ends a commit that files differed from
 SECONDS_BETWEEN_HEARTBEATS = 2.0
+SECONDS_OF_A_START = 2.0  # by which one process's start may be read differently
 
 
 def project() -> Path:
@@ -376,15 +378,21 @@ def modified(path: Path) -> float:
         return 0.0
 
 
-def process_alive(pid: int) -> bool:
-    """Whether a process of this machine has the number `pid`."""
+def process_started(pid: int) -> float | None:
+    """When the process `pid` of this machine started, in seconds since the epoch; None where there is none."""
     try:
-        os.kill(pid, 0)  # sends no signal
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    return pid > 0
+        return psutil.Process(pid).create_time()
+    except (psutil.Error, ValueError):
+        return None
+
+
+def process_alive(pid: int, started: float | None = None) -> bool:
+    """Whether a process of this machine has the number `pid`, and is the one that `started` then, if that is given.
+
+    A number is given again to another process, sooner or later.
+    """
+    now = process_started(pid) if pid > 0 else None
+    return now is not None and (started is None or abs(now - started) < SECONDS_OF_A_START)
 
 
 class Heartbeat:

@@ -1,5 +1,6 @@
 """Files appear whole or not at all, locks are inherited, settings and results are read."""
 
+import os
 import re
 import subprocess
 import sys
@@ -187,3 +188,10 @@ def test_names_that_differ_in_case_alone_have_folders_apart(tmp_path):
     folders = files.fold_folders(tmp_path, ["A", "a", "b"])
     assert len({folder.name.lower() for folder in folders.values()}) == 3
     assert folders["b"] == tmp_path / "fold=b"
+
+
+def test_another_process_of_the_same_number_is_not_the_one_that_was_recorded():
+    started = files.process_started(os.getpid())
+    assert files.process_alive(os.getpid(), started)
+    assert not files.process_alive(os.getpid(), started - 3600)
+    assert files.process_started(-1) is None

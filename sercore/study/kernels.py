@@ -46,7 +46,7 @@ class Watch:
     batch_id: str = ""  # `stop` ends the kernels of a batch
     inherit: tuple[int, ...] = ()  # file descriptors that stay open while it lives
     environment: Mapping[str, str] = field(default_factory=dict)  # variables that replace those of this process
-    alive: Callable[[], float] = time.time  # the time of its last progress, in seconds since the epoch
+    alive: Callable[[], float] = time.time  # changes whenever it makes progress: the time of a file
     patience: float = 0.0  # seconds without progress after which it is ended; 0: never
     warm: bool = False  # whether it is forked from a process that has imported torch and the like
     started: Callable[[int], None] = lambda _: None  # called with its process id
@@ -184,11 +184,15 @@ def _execute(notebook: Path, output: Path, parameters: dict[str, Any], watch: Wa
 def _watched(watch: Watch) -> Iterator[None]:
     """List `watch` for `stop` while the block runs, and end its kernel where it makes no progress."""
     done = threading.Event()
-    started = time.time()
 
     def end_when_silent() -> None:
+        # by a clock that stands while the machine sleeps, and that nobody sets: of files, only changes count
+        seen, since = watch.alive(), time.monotonic()
         while not done.wait(min(SECONDS_BETWEEN_LOOKS, watch.patience)):
-            silent = time.time() - max(started, watch.alive())
+            alive = watch.alive()
+            if alive != seen:
+                seen, since = alive, time.monotonic()
+            silent = time.monotonic() - since
             if silent > watch.patience:
                 watch.ended_because = f"no sign of life for {silent:.0f} s: the kernel was ended"
                 _end(watch)

@@ -136,7 +136,11 @@ def running(run: Run) -> dict[str, Any] | None:
         return None
     silent = time.time() - max(files.modified(path), files.modified(run.folder / files.HEARTBEAT))
     here = record.get("host") == socket.gethostname()
-    gone = not files.process_alive(int(record.get("pid", 0))) if here else silent > SILENCE_ELSEWHERE
+    gone = (
+        not files.process_alive(int(record.get("pid", 0)), record.get("process_started"))
+        if here
+        else silent > SILENCE_ELSEWHERE
+    )
     return None if gone and silent > SILENCE else record
 
 
@@ -155,7 +159,7 @@ def batch(study: Study) -> dict[str, Any] | None:
     if record is None:
         return None
     if record.get("host") == socket.gethostname():
-        return record if files.process_alive(int(record.get("pid", 0))) else None
+        return record if files.process_alive(int(record.get("pid", 0)), record.get("process_started")) else None
     return record if time.time() - files.modified(path) < SILENCE_ELSEWHERE or _any_running(study) else None
 
 
