@@ -170,9 +170,11 @@ def _descriptors(descriptor: int, wait: Callable[[], None] | None) -> tuple[int,
         time.sleep(SECONDS_BETWEEN_TRIES)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` in UTF-8, whole or not at all."""
+def write_text(path: Path, text: str, private: bool = False) -> None:
+    """Write `text` to `path` in UTF-8, whole or not at all; nobody else can read what is `private`."""
     with atomic(path) as temporary:
+        if private:
+            temporary.touch(mode=0o600)
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -352,9 +354,9 @@ def other_parameters(folder: Path, parameters: Mapping[str, Any]) -> list[str]:
     return sorted(key for key in earlier.keys() | parameters.keys() if earlier.get(key) != parameters.get(key))
 
 
-def write_json(path: Path, content: dict) -> None:
-    """Write `content` to `path` as indented JSON, whole or not at all."""
-    write_text(path, json.dumps(content, indent=2, default=str) + "\n")
+def write_json(path: Path, content: dict, private: bool = False) -> None:
+    """Write `content` to `path` as indented JSON, whole or not at all; nobody else can read what is `private`."""
+    write_text(path, json.dumps(content, indent=2, default=str) + "\n", private)
 
 
 def read_json(path: Path) -> dict:

@@ -196,8 +196,8 @@ def batch_marker(folder: Path, cluster: Cluster) -> Iterator[Path]:
         "dashboard": cluster.dashboard,
         "address": cluster.address,
     }
-    files.write_text(marker, cluster.batch_id)
-    files.write_json(path, content)
+    files.write_text(marker, cluster.batch_id, private=True)
+    files.write_json(path, content, private=True)  # whoever knows the address can give the workers jobs
     try:
         yield marker
     finally:

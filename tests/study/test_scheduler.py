@@ -207,6 +207,7 @@ def test_a_damaged_list_of_batches_begins_anew(one, tmp_path):
     (tmp_path / files.BATCHES).write_text("{")
     with batch_marker(tmp_path, one) as marker:
         assert marker.exists()
+        assert [path.stat().st_mode & 0o777 for path in (marker, tmp_path / files.BATCH)] == [0o600, 0o600]
     assert not list(tmp_path.glob(".batch-*"))
     assert len(files.read_json(tmp_path / files.BATCHES)["batches"]) == 1
 
