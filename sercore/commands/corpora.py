@@ -1,6 +1,7 @@
 """Preparing a corpus for training: `sercore speak · table · check`."""
 
 import argparse
+import math
 import time
 import warnings
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from sercore import files
-from sercore.commands import progress, seconds, transcripts
+from sercore.commands import number, progress, seconds, transcripts
+from sercore.commands import path as given
 from sercore.schema import DIMENSIONS, EMOTION, FOUR_CLASSES, PARTITIONS, first, map_emotions
 from sercore.study import config
 
@@ -33,19 +35,23 @@ def add(commands: argparse._SubParsersAction) -> None:
     speak.add_argument("name", nargs="?", choices=("iemocap", "msp-podcast"), help="one of them (default: both)")
     speak.add_argument(
         "--folder",
-        default=EMBEDDED_CORPORA,
+        type=given,
         help=f"where they go (default: {EMBEDDED_CORPORA}); "
         f"their transcripts go to {transcripts.TRANSCRIPTS}, or below another folder",
     )
-    speak.add_argument("--seed", type=int, default=0, help="of who says what, and how (default: 0)")
-    speak.add_argument("--sentences", help="a CSV of rated sentences to synthesise instead of the project's own")
-    speak.add_argument("--size", type=float, default=1.0, help="factor of the number of turns (default: 1)")
+    speak.add_argument("--seed", type=number(int, 0), default=0, help="of who says what, and how (default: 0)")
+    speak.add_argument(
+        "--sentences", type=given, help="a CSV of rated sentences to synthesise instead of the project's own"
+    )
+    speak.add_argument(
+        "--size", type=number(float, 0, above=True), default=1.0, help="factor of the number of turns (default: 1)"
+    )
     speak.set_defaults(do=_speak)
 
     table = commands.add_parser(
         "table", help="make the utterance table of a folder of audio from the names of its files"
     )
-    table.add_argument("folder", help="the folder of audio; the table goes there, as utterances.csv")
+    table.add_argument("folder", type=given, help="the folder of audio; the table goes there, as utterances.csv")
     table.add_argument(
         "--pattern",
         required=True,
@@ -58,10 +64,10 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="LABEL=NAME",
         help="emotion of each label in the names: W=angry; boredom= counts as missing",
     )
-    table.add_argument("--output", help="the table, if not beside the audio")
+    table.add_argument("--output", type=given, help="the table, if not beside the audio")
     table.add_argument("--preview", action="store_true", help="print the table, write nothing")
     table.add_argument("--overwrite", action="store_true", help="replace a table that is there")
-    table.add_argument("--parameters", help="also write a parameters file that trains on it")
+    table.add_argument("--parameters", type=given, help="also write a parameters file that trains on it")
     table.set_defaults(do=_table)
 
     check = commands.add_parser(
@@ -69,8 +75,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="read a corpus and print its summary, defects and splits; exit status 1 where audio does not decode",
     )
     transcripts.add_corpus(check)
-    check.add_argument("--transcripts", help="a CSV of transcripts (utterance, transcript) for a release that has none")
-    check.add_argument("--scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help="lowest and highest rating")
+    check.add_argument(
+        "--transcripts", type=given, help="a CSV of transcripts (utterance, transcript) for a release that has none"
+    )
+    check.add_argument(
+        "--scale", type=number(float, -math.inf), nargs=2, metavar=("LOW", "HIGH"), help="lowest and highest rating"
+    )
     check.add_argument(
         "--option",
         action="append",
@@ -90,7 +100,7 @@ def _speak(args: argparse.Namespace) -> int:
     from sercore import corpora
     from sercore.corpora import synthetic
 
-    folder, texts = files.resolve(args.folder), files.resolve(transcripts.TRANSCRIPTS)
+    folder, texts = args.folder or files.resolve(EMBEDDED_CORPORA), files.resolve(transcripts.TRANSCRIPTS)
     if folder != files.resolve(EMBEDDED_CORPORA):  # whose transcripts these must not replace
         texts = folder / "transcripts"
     for name in [args.name] if args.name else ["iemocap", "msp-podcast"]:
@@ -109,8 +119,8 @@ def _speak(args: argparse.Namespace) -> int:
 def _table(args: argparse.Namespace) -> int:
     from sercore.corpora.table import beside, describe, tabulate
 
-    audio = files.resolve(args.folder)
-    path = files.resolve(args.output) if args.output else audio / "utterances.csv"
+    audio = args.folder
+    path = args.output or audio / "utterances.csv"
     names = {label: name or None for label, name in _pairs(args.emotions, "--emotions")}
     listing = tabulate(audio, args.pattern, names)
     print("\n".join(describe(listing)))
@@ -122,7 +132,7 @@ def _table(args: argparse.Namespace) -> int:
     files.write_table(path, beside(listing.utterances, audio, path.parent))
     print(f"table: {path}")
     if args.parameters:
-        _write_parameters(files.resolve(args.parameters), path, listing.utterances, args.overwrite)
+        _write_parameters(args.parameters, path, listing.utterances, args.overwrite)
     return 0
 
 
@@ -156,7 +166,7 @@ def _check(args: argparse.Namespace) -> int:
     from sercore.corpora.summary import describe
 
     options: dict[str, Any] = {
-        name: files.parse_yaml(value, f"--option {name}") for name, value in _pairs(args.option, "--option")
+        name: files.parse_yaml(value, f"--option {name}")[0] for name, value in _pairs(args.option, "--option")
     }
     options |= {name: getattr(args, name) for name in ("reader", "transcripts", "scale") if getattr(args, name)}
     corpus = corpora.read(args.name, args.root, **options)

@@ -85,7 +85,7 @@ def _of_audio(
     progress: Progress | None,
 ) -> Kind:
     """`extract` of the file of every utterance of `corpus`, keyed by the files' content and `settings`."""
-    place, what, threads = folder / corpus.name, f"{name} of {corpus.name}", torch.get_num_threads()
+    place, what, threads = folder / files.folder_name(corpus.name), f"{name} of {corpus.name}", torch.get_num_threads()
     pool = ThreadPoolExecutor(threads)
     paths = {row.utterance: corpus.root / row.file for row in corpus.utterances.itertuples()}
 
@@ -125,7 +125,7 @@ def text_embeddings(
         return encoder.embed([texts[utterance] for utterance in utterances], progress=step)[:, None].numpy()
 
     task = _text_entry(Embeddings, "text", "float32", settings, texts, compute)
-    return fetch(task, Path(folder) / corpus.name, _waiting(what, progress))
+    return fetch(task, Path(folder) / files.folder_name(corpus.name), _waiting(what, progress))
 
 
 def tokens(corpus: Corpus, settings: TextSettings, folder: str | Path, progress: Progress | None = None) -> Tokens:
@@ -140,7 +140,7 @@ def tokens(corpus: Corpus, settings: TextSettings, folder: str | Path, progress:
         return _counted(map(np.array, ids), len(ids), what, progress)
 
     task = _text_entry(Tokens, "tokens", "int32", settings, texts, compute)
-    return fetch(task, Path(folder) / corpus.name, _waiting(what, progress))
+    return fetch(task, Path(folder) / files.folder_name(corpus.name), _waiting(what, progress))
 
 
 def _texts(corpus: Corpus) -> dict[str, str]:

@@ -304,7 +304,8 @@ def test_speakers_in_two_partitions_are_an_error_unless_allowed(define):
         ({"model": "mfcn14"}, "unknown model 'mfcn14'; did you mean 'mfcnn14'"),
         ({"corpus": "iemocp"}, "no corpus 'iemocp' among the corpora; did you mean 'iemocap'"),
         ({"training": {"epoch": 3}}, "TrainingSettings has no 'epoch'; did you mean 'epochs'"),
-        ({"classes": {"angry": ["angri"]}}, "unknown emotion 'angri'; did you mean 'angry'"),
+        ({"folds": "ada"}, r"folds: expected a list, found 'ada' \(text\); write \[ada\]"),
+        ({"classes": {"angry": ["angri"], "sad": ["sad"]}}, "unknown emotion 'angri'; did you mean 'angry'"),
     ],
 )
 def test_a_misspelt_parameter_is_an_error_with_the_nearest_name(define, changes, complaint):
@@ -431,3 +432,14 @@ def test_every_epoch_of_a_run_is_shown(define):
     run, epochs = define(), []
     experiment.run(run, experiment.load(run), epochs.append)
     assert [epoch["epoch"] for epoch in epochs] == [1, 2]
+
+
+def test_a_folds_folder_lies_in_the_runs_and_is_its_own(tmp_path):
+    split = SimpleNamespace(name="x/../../../evil")
+    run = SimpleNamespace(folder=tmp_path, folds=(split.name,), corpus="mine")
+    assert experiment.fold_folder(run, {}, split) == tmp_path / "fold=x%2F..%2F..%2F..%2Fevil"
+    run = SimpleNamespace(folder=tmp_path, folds=(), corpus="mine")
+    data = {"mine": SimpleNamespace(rows=pd.DataFrame({"speaker": ["A", "a", "b", None]}))}
+    names = [experiment.fold_folder(run, data, SimpleNamespace(name=name)).name.lower() for name in ("A", "a", "b")]
+    assert len(set(names)) == 3
+    assert names[2] == "fold=b"
