@@ -13,13 +13,15 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pandas as pd
+import psutil
 import yaml
 
 if sys.platform != "win32":
@@ -31,6 +33,7 @@ RESIDUALS = "residuals.parquet"  # of a run that reads others: also written last
 TRANSCRIPT_SHIFT = "transcript_shift.parquet"  # predictions of a run's models with other transcripts than in training
 PROVENANCE = "provenance.json"
 HISTORY = "history.csv"
+FOLD = "fold="  # begins the name of a fold's folder
 NOTEBOOK = "notebook.ipynb"
 CHECKPOINT = "best.safetensors"
 STATE = "state.safetensors"  # of a fold in training, which goes on from it after an interruption
@@ -58,6 +61,7 @@ FINGERPRINTED_PACKAGES = (
 )
 DIRTY = "-dirty"  # ends a commit that files differed from
 SECONDS_BETWEEN_HEARTBEATS = 2.0
+SECONDS_OF_A_START = 2.0  # by which one process's start may be read differently
 
 
 def project() -> Path:
@@ -166,9 +170,11 @@ def _descriptors(descriptor: int, wait: Callable[[], None] | None) -> tuple[int,
         time.sleep(SECONDS_BETWEEN_TRIES)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` in UTF-8, whole or not at all."""
+def write_text(path: Path, text: str, private: bool = False) -> None:
+    """Write `text` to `path` in UTF-8, whole or not at all; nobody else can read what is `private`."""
     with atomic(path) as temporary:
+        if private:
+            temporary.touch(mode=0o600)
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -182,7 +188,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write `table` to `path` as Parquet or CSV, by its suffix, whole or not at all; the index is not written."""
     with atomic(path) as temporary:
         if path.suffix == ".parquet":
-            table.to_parquet(temporary, index=False)
+            table.to_parquet(temporary, index=False, write_page_checksum=True)
         elif path.suffix == ".csv":
             table.to_csv(temporary, index=False)
         else:
@@ -194,18 +200,146 @@ def write_yaml(path: Path, content: dict) -> None:
     write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
+Keys = tuple[str | int, ...]
+"""What leads to a value in nested mappings and lists."""
+MOST_VALUES = 100_000  # of a YAML file: aliases of aliases can stand for billions
+
+
+class Place(NamedTuple):
+    """Where a value stands in a YAML file, and what is written there without quotes; else "" is."""
+
+    line: int
+    key: str = ""
+    value: str = ""
+
+
 def read_yaml(path: Path) -> dict:
-    """The mapping in the YAML file `path`. Raises ValueError, naming the file and line, where it is none."""
+    """The mapping in the YAML file `path`; errors are those of `read_yaml_places`."""
+    return read_yaml_places(path)[0]
+
+
+def read_yaml_places(path: Path) -> tuple[dict, dict[Keys, Place]]:
+    """The mapping in the YAML file `path`, and where each of its values stands.
+
+    Raises ValueError, naming the file and line, where it is none, and where a key is there twice; FileNotFoundError
+    that names other files where there is none.
+    """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         near = ", ".join(sorted(str(other) for other in path.parent.glob("*.yaml"))) or "no .yaml file there"
         raise FileNotFoundError(f"no parameters file {path}; found: {near}") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8: {error}; save it as UTF-8") from None
+    content, places = parse_yaml(text, str(path))
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a mapping of names to values, found {type(content).__name__}")
-    return content
+    return content, places
+
+
+def parse_yaml(text: str, where: str) -> tuple[Any, dict[Keys, Place]]:
+    """What the YAML `text` says, and where each of its values stands; `where` is what errors call it.
+
+    Raises ValueError where it is not valid, a key is there twice or no single value, or an alias stands for itself.
+    """
+    loader = None
+    places: dict[Keys, Place] = {}
+    twice: list[str] = []
+    try:
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        if root is None:
+            return None, places
+        _find_places(loader, root, (), places, twice, ())
+        if not twice:
+            return loader.construct_document(root), places
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+        TypeError,
+    ) as error:  # the last of keys that are no single value
+        raise ValueError(f"{where} is not valid YAML: {error}") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+    raise ValueError(f"{where}: {'; '.join(dict.fromkeys(twice))}: the first one would be lost")
+
+
+def _find_places(
+    loader: yaml.SafeLoader,
+    node: yaml.Node,
+    keys: Keys,
+    places: dict[Keys, Place],
+    twice: list[str],
+    within: tuple[yaml.Node, ...],
+) -> None:
+    """Add what is in `node`, which `keys` lead to, to `places`, and keys that are there twice to `twice`."""
+    if any(node is outer for outer in within):
+        raise ValueError(f"line {node.start_mark.line + 1}: an alias stands for what it is in")
+    if len(places) > MOST_VALUES:
+        raise ValueError(f"more than {MOST_VALUES:,} values")
+    within = (*within, node)
+    places.setdefault((), Place(1))
+    if isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            places[(*keys, number)] = Place(item.start_mark.line + 1, value=_bare(item))
+            _find_places(loader, item, (*keys, number), places, twice, within)
+    elif isinstance(node, yaml.MappingNode):
+        lines: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            line = key_node.start_mark.line + 1
+            name = "<<" if key_node.tag == MERGE else loader.construct_object(key_node, deep=True)
+            if name in lines:
+                twice.append(f"line {line}: '{key_node.value}' is there twice, first in line {lines[name]}")
+            lines.setdefault(name, line)
+        for merged in reversed([value for key, value in node.value if key.tag == MERGE]):
+            for part in reversed(merged.value) if isinstance(merged, yaml.SequenceNode) else [merged]:
+                _find_places(loader, part, keys, places, twice, within)
+        for key_node, value in node.value:
+            if key_node.tag != MERGE:
+                path = (*keys, loader.construct_object(key_node, deep=True))
+                places[path] = Place(key_node.start_mark.line + 1, _bare(key_node), _bare(value))
+                _find_places(loader, value, path, places, twice, within)
+
+
+MERGE = "tag:yaml.org,2002:merge"  # the key <<
+
+
+def _bare(node: yaml.Node) -> str:
+    """A single value as it is written, where it has no quotes."""
+    return node.value if isinstance(node, yaml.ScalarNode) and node.style is None else ""
+
+
+LONGEST_NAME = 100  # letters of a folder's name; file systems take 255 bytes, Windows 260 of a whole path
+RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+SAFE = " !#$&'()+,-;=@[]^_`"  # beside letters, digits and points
+
+
+def folder_name(text: str, others: Iterable[str] = ()) -> str:
+    """The name of the folder that is made for `text`: a speaker, the values of a grid, ...
+
+    It is `text` itself wherever every file system takes that. Other letters are written as %XX, as in addresses
+    (`urllib.parse.unquote` gives `text` again); what is too long is cut, and gets a digest. So no text leads to another
+    folder, and none is hidden. Of `others`, whose folders are to lie beside it, those that differ from `text` in case
+    alone would have the same folder on some disks: then it gets a digest too.
+    """
+    name = quote(text, safe=SAFE, errors="surrogatepass").replace("~", "%7E")  # which stands before a digest
+    if name.startswith((".", " ")) or name.partition(".")[0].lower() in RESERVED:
+        name = f"%{ord(name[0]):02X}{name[1:]}"
+    if name.endswith((".", " ")):
+        name = f"{name[:-1]}%{ord(name[-1]):02X}"
+    twin = any(other != text and other.casefold() == text.casefold() for other in others)
+    if twin or len(name) > LONGEST_NAME:
+        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+        name = f"{name[: LONGEST_NAME - len(digest) - 1]}~{digest}"
+    return name or "%"
+
+
+def fold_folders(run: Path, folds: Iterable[str]) -> dict[str, Path]:
+    """Name of each of the `folds` of the run in the folder `run` -> the folder of its training."""
+    names = {fold: f"{FOLD}{fold}" for fold in folds}
+    return {fold: run / folder_name(name, names.values()) for fold, name in names.items()}
 
 
 def other_parameters(folder: Path, parameters: Mapping[str, Any]) -> list[str]:
@@ -220,9 +354,21 @@ def other_parameters(folder: Path, parameters: Mapping[str, Any]) -> list[str]:
     return sorted(key for key in earlier.keys() | parameters.keys() if earlier.get(key) != parameters.get(key))
 
 
-def write_json(path: Path, content: dict) -> None:
-    """Write `content` to `path` as indented JSON, whole or not at all."""
-    write_text(path, json.dumps(content, indent=2, default=str) + "\n")
+def read_history(path: Path) -> pd.DataFrame:
+    """The epochs in the CSV `path`, as `write_table` wrote them: numbers, and the fold's name as it is written.
+
+    A fold is often a speaker: 01 is not 1, and a speaker may be called NA or True. Raises ValueError, naming the file,
+    where it is no such table.
+    """
+    try:
+        return pd.read_csv(path, dtype={"fold": "str"}, keep_default_na=False, na_values=[""], index_col=False)
+    except ValueError as error:  # also pandas's own
+        raise ValueError(f"{path} is not a table of epochs: {error}") from None
+
+
+def write_json(path: Path, content: dict, private: bool = False) -> None:
+    """Write `content` to `path` as indented JSON, whole or not at all; nobody else can read what is `private`."""
+    write_text(path, json.dumps(content, indent=2, default=str) + "\n", private)
 
 
 def read_json(path: Path) -> dict:
@@ -246,15 +392,21 @@ def modified(path: Path) -> float:
         return 0.0
 
 
-def process_alive(pid: int) -> bool:
-    """Whether a process of this machine has the number `pid`."""
+def process_started(pid: int) -> float | None:
+    """When the process `pid` of this machine started, in seconds since the epoch; None where there is none."""
     try:
-        os.kill(pid, 0)  # sends no signal
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    return pid > 0
+        return psutil.Process(pid).create_time()
+    except (psutil.Error, ValueError):
+        return None
+
+
+def process_alive(pid: int, started: float | None = None) -> bool:
+    """Whether a process of this machine has the number `pid`, and is the one that `started` then, if that is given.
+
+    A number is given again to another process, sooner or later.
+    """
+    now = process_started(pid) if pid > 0 else None
+    return now is not None and (started is None or abs(now - started) < SECONDS_OF_A_START)
 
 
 class Heartbeat:

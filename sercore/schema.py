@@ -10,6 +10,7 @@ A number is only as good as the sentence that says where it comes from, so these
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 import pandas as pd
 
@@ -88,6 +89,16 @@ def first(items: Iterable[object], most: int = 5) -> str:
     return ", ".join(texts[:most]) + rest
 
 
+def are(count: int) -> str:
+    """`is` of one, `are` of others: the verb of `count` things."""
+    return "is" if count == 1 else "are"
+
+
+def printable(text: object) -> str:
+    """`text` as it can be printed and written: bytes of a file's name that are no UTF-8 are escaped."""
+    return str(text).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` where a known name is close to `name`, else the list of known names."""
     known = list(known)
@@ -95,13 +106,19 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"
 
 
-def map_emotions(emotions: pd.Series, classes: Mapping[str, Iterable[str]]) -> pd.Series:
+def map_emotions(emotions: pd.Series, classes: Mapping[Any, Any]) -> pd.Series:
     """Class of each utterance under `classes` (class -> emotions that count as it), missing where none fits.
 
-    Raises ValueError for an emotion that no corpus uses, and for one that is counted as two classes.
+    Raises ValueError for an emotion that no corpus uses, for one that is counted as two classes, and for members that
+    are no list.
     """
     mapping: dict[str, str] = {}
     for name, members in classes.items():
+        if isinstance(name, bool) or isinstance(members, str) or not isinstance(members, Iterable):
+            raise ValueError(
+                f"class {name!r} counts {members!r}; expected a name (yes, no, on and off are written in quotes) and "
+                "the list of the emotions that count as it, as {angry: [angry]}"
+            )
         for member in members:
             if member not in EMOTION_NAMES:
                 raise ValueError(
@@ -119,8 +136,9 @@ def check_utterances(utterances: pd.DataFrame, source: str) -> pd.DataFrame:
     """`utterances` with every column of the utterance table, in its order, its values checked.
 
     Optional columns that are absent are added as missing. `source` (a file or folder) is named in errors.
-    Raises ValueError for an unknown or absent column, a duplicate or missing id, a value outside a column's names,
-    and a rating or duration that is not a number. Missing ratings and emotions are allowed.
+    Raises ValueError for an unknown or absent column, and, with all that is wrong, for a duplicate or missing id, a
+    value outside a column's names, and a rating or duration that is not a number. Missing ratings and emotions are
+    allowed.
     """
     for column in utterances.columns:
         if column not in UTTERANCE_COLUMNS:
@@ -133,15 +151,14 @@ def check_utterances(utterances: pd.DataFrame, source: str) -> pd.DataFrame:
     if not len(utterances):
         raise ValueError(f"{source}: no utterances; expected one row per utterance")
     table = utterances.reindex(columns=list(UTTERANCE_COLUMNS)).reset_index(drop=True)
+    problems = []
     for column in ("utterance", "file"):
         missing = table.index[table[column].isna()]
         if len(missing):
-            raise ValueError(
-                f"{source}: {len(missing)} rows have no {column}, rows {first(missing)}; fill them or drop the rows"
-            )
-    twice = table["utterance"][table["utterance"].duplicated()].unique()
+            problems.append(f"{len(missing)} rows have no {column}, rows {first(missing)}; fill them or drop the rows")
+    twice = table["utterance"][table["utterance"].duplicated()].dropna().unique()
     if len(twice):
-        raise ValueError(f"{source}: {len(twice)} utterances occur twice, {first(twice)}; every id must be unique")
+        problems.append(f"{len(twice)} utterances occur twice, {first(twice)}; every id must be unique")
     names = {"gender": GENDERS, "style": STYLES, "partition": PARTITIONS, "emotion": EMOTION_NAMES}
     for column, known in names.items():
         wrong = table[column].dropna()
@@ -149,14 +166,16 @@ def check_utterances(utterances: pd.DataFrame, source: str) -> pd.DataFrame:
         if len(wrong):
             value = str(wrong.iloc[0])
             where = first(table.loc[wrong.index, "utterance"])
-            raise ValueError(f"{source}: {column} is '{value}' at {where}{did_you_mean(value, known)}")
+            problems.append(f"{column} is '{value}' at {where}{did_you_mean(value, known)}")
     for column in (*DIMENSIONS, "seconds"):
         numbers = pd.to_numeric(table[column], errors="coerce")
         wrong = table.index[numbers.isna() & table[column].notna()]
         if len(wrong):
             offenders = first(f"{table.at[i, 'utterance']} ('{table.at[i, column]}')" for i in wrong)
-            raise ValueError(f"{source}: {column} is not a number at {offenders}; leave it empty where it is not known")
+            problems.append(f"{column} is not a number at {offenders}; leave it empty where it is not known")
         table[column] = numbers.astype("float64")
+    if problems:
+        raise ValueError(f"{source}: " + "\n  ".join(problems))
     for column in UTTERANCE_COLUMNS:
         if column not in (*DIMENSIONS, "seconds"):
             table[column] = table[column].astype("str").where(table[column].notna())

@@ -4,10 +4,19 @@ Every default is the paper's. Where the paper's text does not confirm a value, t
 `unconfirmed`, and `unconfirmed()` lists these wherever settings are reported.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+import inspect
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, field, fields
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from sercore import schema
 from sercore.registry import MODELS, ModelSpec
 from sercore.schema import did_you_mean
 
@@ -18,13 +27,17 @@ Settings = TypeVar("Settings", bound="DataclassInstance")
 PROJECTIONS = ("default", "xavier", "zero")
 OWN, EMPTY = "own", "empty"
 """Transcripts that every corpus has: those that its reader gives, and none at all."""
+STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+"""No value is turned into another type: `no`, 01 and '3' are what they are."""
+OPEN: ConfigDict = {**STRICT, "extra": "allow"}
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def _setting(default: Any, meaning: str, unconfirmed: str = "") -> Any:
     return field(default=default, metadata={"meaning": meaning, "unconfirmed": unconfirmed})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class FeatureSettings:
     """The log-mel front end (section 3: log-Mel spectrograms; the rest is the published CNN14's own)."""
 
@@ -46,7 +59,7 @@ class FeatureSettings:
             raise ValueError(f"hop is {self.hop} samples; it must be between 1 and the window's {self.window}")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class TextSettings:
     """The text encoder whose token embeddings are averaged (section 3), and which is fine-tuned as `bert`."""
 
@@ -72,7 +85,7 @@ class TextSettings:
             raise ValueError("empty transcripts can be neither corrupted nor shuffled: leave both away")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class NetworkSettings:
     """CNN14's size and regularisation (section 3; reference [32])."""
 
@@ -104,7 +117,7 @@ CHOICES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class TrainingSettings:
     """How a model is trained (section 4.2). The best epoch on the development set is kept."""
 
@@ -112,10 +125,12 @@ class TrainingSettings:
     batch: int = _setting(32, "utterances a step", "from memory (60 %)")
     learning_rate: float = _setting(0.01, "highest of the schedule", "from memory (75 %)")
     optimiser: str = _setting("sgd", "sgd: Nesterov momentum; adam: decoupled decay, no bias correction")
-    momentum: float = _setting(0.9, "of sgd", "inferred")
-    weight_decay: float = _setting(0.0, "of adam, decoupled", "inferred (85 %)")
-    warmup_steps: int = _setting(0, "steps in which the rate climbs from 0")
-    total_steps: int | None = _setting(None, "step at which a linear schedule reaches 0; None: constant rate")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = _setting(0.9, "of sgd", "inferred")
+    weight_decay: Annotated[float, Field(ge=0)] = _setting(0.0, "of adam, decoupled", "inferred (85 %)")
+    warmup_steps: Annotated[int, Field(ge=0)] = _setting(0, "steps in which the rate climbs from 0")
+    total_steps: Annotated[int, Field(ge=1)] | None = _setting(
+        None, "step at which a linear schedule reaches 0; None: constant rate"
+    )
     schedule: str = _setting(
         "constant", "constant; steps: linear over total_steps; epochs: linear over epochs x batches; cosine: likewise"
     )
@@ -204,29 +219,151 @@ class TrainingSettings:
         )
 
 
+class Problem(NamedTuple):
+    """What is wrong with one value of a set of settings."""
+
+    path: tuple[str | int, ...]  # keys that lead to it; () of the settings as a whole
+    text: str  # what was expected, and what was found
+
+    def within(self, *keys: str | int) -> "Problem":
+        """The same problem, of settings that `keys` lead to."""
+        return self._replace(path=(*keys, *self.path))
+
+
+EXPECTED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "sequence_str": "a list",
+    "is_instance_of": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping of names to values",
+    "mapping_type": "a mapping of names to values",
+    "model_type": "a mapping of names to values",
+    "finite_number": "a finite number",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "less than {lt}",
+    "less_than_equal": "{le} or less",
+    "too_short": "{min_length} or more entries",
+    "too_long": "{max_length} or fewer entries",
+    "string_too_short": "{min_length} or more letters",
+    "literal_error": "{expected}",
+    "path_type": "a path",
+}
+"""pydantic's kinds of errors -> what was expected, in words."""
+KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "a mapping",
+}
+
+
+def found(value: object) -> str:
+    """`value` as an error shows it, with what it is."""
+    if value is None:
+        return "nothing"
+    text = repr(value)
+    if isinstance(value, date):
+        return f"the date {value}"
+    kind = next((name for kind, name in KINDS.items() if type(value) is kind), type(value).__name__)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({kind})"
+
+
+def problems_of(error: ValidationError, known: Callable[[tuple[str | int, ...]], Any] | None = None) -> list[Problem]:
+    """The problems that pydantic has found, in plain words.
+
+    `known` gives the names that are known where a path leads, for "did you mean".
+    """
+    problems = []
+    for one in error.errors(include_url=False):
+        path, kind, value = one["loc"], one["type"], one["input"]
+        if path and path[-1] == "[key]":  # of a mapping whose keys are text
+            path = path[:-1]
+            text = f"a name: expected text, found {found(value)}"
+        elif kind in ("extra_forbidden", "unexpected_keyword_argument"):
+            near = did_you_mean(str(path[-1]), known(path[:-1])) if known else ""
+            text = f"unknown key '{path[-1]}'{near}"
+        elif kind in ("missing", "missing_keyword_only_argument"):
+            text = f"key '{path[-1]}' is missing"
+        elif kind == "value_error":
+            text = str(one["ctx"]["error"])
+        elif kind in EXPECTED:
+            limits = {name: "nothing else" if limit is None else limit for name, limit in one.get("ctx", {}).items()}
+            text = f"expected {EXPECTED[kind].format(**limits)}, found {found(value)}{_hint(kind, value)}"
+        else:
+            text = f"{one['msg']}, found {found(value)}"
+        problems.append(Problem(tuple(path), text))
+    return list(dict.fromkeys(problems))
+
+
+def _hint(kind: str, value: object) -> str:
+    """How a value of another type is written, where it is plain what was meant."""
+    if kind in ("list_type", "sequence_str") and isinstance(value, str) and value:
+        return f"; write [{value.strip('[]')}] (with papermill: -y 'name: [{value.strip('[]')}]')"
+    if kind in ("float_type", "int_type") and isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            return ""
+        if kind == "float_type":
+            return f"; as a number it is {_plain(number)}, without quotes"
+        return f"; write {value.strip()} without quotes" if number.is_integer() else ""
+    return ""
+
+
+def _plain(number: float) -> str:
+    """`number` as YAML reads it as one: with a point and a sign of the exponent."""
+    mantissa, letter, exponent = repr(number).partition("e")
+    return f"{mantissa if '.' in mantissa else mantissa + '.0'}{letter}{exponent}"
+
+
+def try_build(
+    kind: type[Settings], values: Mapping[str, Any], base: Settings | None = None
+) -> tuple[Settings | None, list[Problem]]:
+    """What `build` returns, and no problems; or None and all that is wrong with `values`."""
+    unnamed = [
+        Problem((name,), f"a name: expected text, found {found(name)}") for name in values if type(name) is not str
+    ]
+    if unnamed:
+        return None, unnamed
+    known = [f.name for f in fields(kind)]
+    try:
+        return kind(**{**(asdict(base) if base is not None else {}), **values}), []
+    except ValidationError as error:
+        problems = [
+            problem._replace(
+                text=f"{kind.__name__} has no '{problem.path[0]}'{did_you_mean(str(problem.path[0]), known)}"
+            )
+            if problem.path and problem.path[0] not in known
+            else problem
+            for problem in problems_of(error)
+        ]
+        return None, problems
+
+
 def build(kind: type[Settings], values: Mapping[str, Any], base: Settings | None = None) -> Settings:
     """Settings of `kind` with `values` in place of those of `base` (the defaults where it is None).
 
-    Raises ValueError for a name that `kind` does not have (with the nearest one that it has) and for a value of
-    another type than the field's.
+    Raises ValueError that lists each name that `kind` does not have (with the nearest one that it has) and each value
+    that is of another type than the field or outside its range.
     """
-    known = {f.name: f for f in fields(kind)}
-    start = asdict(base) if base is not None else {}
-    for name, value in values.items():
-        if name not in known:
-            raise ValueError(f"{kind.__name__} has no '{name}'{did_you_mean(name, known)}")
-        start[name] = _typed(kind.__name__, name, value, known[name].type)
-    return kind(**start)
-
-
-def _typed(owner: str, name: str, value: Any, kind: Any) -> Any:
-    """`value` if it fits the annotation `kind`; an int becomes a float where that is expected."""
-    if kind in (float, float | None) and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    ok = isinstance(value, kind) and not (isinstance(value, bool) and kind not in (bool, bool | None))
-    if not ok:
-        raise ValueError(f"{owner}.{name} is {value!r}; expected {getattr(kind, '__name__', kind)}")
-    return value
+    built, problems = try_build(kind, values, base)
+    if built is None:
+        raise ValueError(
+            "; ".join(
+                problem.text
+                if not problem.path or problem.text.startswith(kind.__name__)
+                else f"{'.'.join(map(str, (kind.__name__, *problem.path)))}: {problem.text}"
+                for problem in problems
+            )
+        )
+    return built
 
 
 def training(model: str, values: Mapping[str, Any]) -> TrainingSettings:
@@ -234,9 +371,13 @@ def training(model: str, values: Mapping[str, Any]) -> TrainingSettings:
 
     Its record in the registry says whether it is trained as CNN14 or fine-tuned; so it does for models of ours.
     """
+    return build(TrainingSettings, values, _papers(model))
+
+
+def _papers(model: str) -> TrainingSettings:
+    """The paper's training settings for `model`."""
     spec = trained_model(model)
-    base = TrainingSettings() if spec.trained_as == "cnn14" else TrainingSettings.fine_tuning()
-    return build(TrainingSettings, values, base)
+    return TrainingSettings() if spec.trained_as == "cnn14" else TrainingSettings.fine_tuning()
 
 
 def trained_model(model: str) -> ModelSpec:
@@ -260,6 +401,129 @@ def check_network(model: str, network: NetworkSettings) -> None:
     elif network.encoder is not None or network.frozen is not None:
         speech = ", ".join(name for name, spec in MODELS.items() if spec.features == "waveform")
         raise ValueError(f"{model} takes no network.encoder and no network.frozen; {speech} do")
+
+
+class Parameters(BaseModel):
+    """The parameters that notebooks have in common, by type and range; a notebook may have others."""
+
+    model_config = OPEN
+
+    model: str = ""
+    models: Sequence[str] = ()
+    corpus: str = ""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    target: Literal["arousal", "valence", "dominance"] | None = None
+    folds: Sequence[str] = ()
+    allow_speaker_leakage: bool = False
+    classes: Annotated[dict[str, Annotated[Sequence[str], Field(min_length=1)]], Field(min_length=2)] | None = None
+    features: dict[str, Any] = {}
+    text: dict[str, Any] = {}
+    network: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    transcripts: str = OWN
+    corruption: Share = 0.0
+    shuffled: bool = False
+    tested: Sequence[dict[str, Any]] = ()
+    change: str | None = None
+    changes: dict[str, dict[str, dict[str, Any]]] = {}
+
+
+SETTINGS: dict[str, type] = {
+    "features": FeatureSettings,
+    "text": TextSettings,
+    "network": NetworkSettings,
+    "training": TrainingSettings,
+}
+"""Parameter of a notebook -> the settings that it holds."""
+CHANGED = ("text", "network", "training")
+"""The settings that one of a notebook's `changes` may be of."""
+CONDITION = ("transcripts", "corruption", "shuffled")  # parameters that are also settings of the text
+OPTION = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+
+
+def parameter_problems(parameters: Mapping[str, Any]) -> list[Problem]:
+    """All that is wrong with the `parameters` of a notebook, by their paths; the data are not looked at.
+
+    Types and ranges first; where these are right, the model, the classes, and the settings that follow from all.
+    """
+    try:
+        Parameters.model_validate(dict(parameters))
+    except ValidationError as error:
+        return problems_of(error)
+    problems = []
+    if parameters.get("classes"):
+        problems += _problem(("classes",), schema.map_emotions, pd.Series(dtype="str"), parameters["classes"])
+    twice = sorted(fold for fold, times in Counter(parameters.get("folds", ())).items() if times > 1)
+    if twice:
+        problems.append(Problem(("folds",), f"{schema.first(twice)} is there twice"))
+    for place, model in enumerate(parameters.get("models", ())):
+        problems += _problem(("models", place), trained_model, model)
+    if "training" not in parameters:
+        known = _problem(("model",), MODELS.find, parameters["model"]) if "model" in parameters else []
+        return problems + known + _setting_problems(parameters, ("features", "text"))
+    wrong = _problem(("model",), trained_model, parameters.get("model"))
+    return problems + (wrong or _setting_problems(parameters, ("features", "text", "network", "training")))
+
+
+def _problem(path: tuple[str | int, ...], check: Callable[..., Any], *values: Any) -> list[Problem]:
+    """The ValueError of `check(*values)`, as the problem of `path`; none where it raises none."""
+    try:
+        check(*values)
+    except ValueError as error:
+        return [Problem(path, str(error))]
+    return []
+
+
+def _setting_problems(parameters: Mapping[str, Any], kinds: tuple[str, ...]) -> list[Problem]:
+    """What is wrong with the settings in `parameters`, whose types are right, with each change that it may have."""
+    problems: list[Problem] = []
+    change, changes = parameters.get("change"), parameters.get("changes") or {}
+    if change is not None and change not in changes:
+        problems.append(Problem(("change",), f"no change '{change}' among the changes{did_you_mean(change, changes)}"))
+    changed = changes.get(change, {})
+    for kind in changed:
+        if kind not in CHANGED:
+            text = f"change '{change}' is of {kind}; expected text, network or training"
+            problems.append(Problem(("changes", str(change), kind), text))
+    built: dict[str, Any] = {}
+    for kind in kinds:
+        condition = {key: parameters[key] for key in CONDITION if key in parameters and kind == "text"}
+        values = {**parameters.get(kind, {}), **condition, **changed.get(kind, {})}
+        base = _papers(parameters["model"]) if kind == "training" else None
+        built[kind], wrong = try_build(SETTINGS[kind], values, base)
+        for problem in wrong:
+            if problem.path and problem.path[0] in changed.get(kind, {}):
+                problems.append(problem.within("changes", str(change), kind))
+            elif problem.path and problem.path[0] in condition:
+                problems.append(problem)
+            else:
+                problems.append(problem.within(kind))
+    if built.get("network") is not None:
+        problems += _problem(("network",), check_network, parameters["model"], built["network"])
+    if built.get("text") is not None:
+        for place, values in enumerate(parameters.get("tested", ())):
+            wrong = try_build(TextSettings, values, built["text"])[1]
+            problems += [problem.within("tested", place) for problem in wrong]
+    return problems
+
+
+def option_problems(function: Callable[..., Any], options: Mapping[str, Any], given: str) -> list[Problem]:
+    """What is wrong with `options` of `function`, by the types that its signature gives them.
+
+    `given` is what the function is called in errors. The first parameter, and what has no type, is not checked.
+    """
+    known = dict(list(inspect.signature(function, eval_str=True).parameters.items())[1:])
+    problems = []
+    for name, value in options.items():
+        if name not in known:
+            problems.append(Problem((name,), f"{given} has no option '{name}'{did_you_mean(str(name), known)}"))
+        elif known[name].annotation is not inspect.Parameter.empty and not isinstance(value, Path):
+            kind = {str | Path: str, str | Path | None: str | None}.get(known[name].annotation, known[name].annotation)
+            try:
+                TypeAdapter(kind, config=OPTION).validate_python(value)
+            except ValidationError as error:
+                problems += [problem.within(name) for problem in problems_of(error)]
+    return problems
 
 
 FINE_TUNING_DOUBTS = {

@@ -1,7 +1,10 @@
 """Files appear whole or not at all, locks are inherited, settings and results are read."""
 
+import os
+import re
 import subprocess
 import sys
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
@@ -104,3 +107,108 @@ def test_a_lock_is_held_until_every_process_that_inherited_it_has_ended(tmp_path
     with files.lock(path, end_child) as descriptors:
         assert len(descriptors) == 1
     assert waited == [True]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("a: 1\nb: 2\na: 3", "line 3: 'a' is there twice, first in line 1"),
+        ("a: {x: 1, x: 2}", "line 1: 'x' is there twice"),
+        ("- {x: 1, x: 2}", "'x' is there twice"),
+        ("a: &a {x: 1}\nb: {<<: *a, <<: *a}", "'<<' is there twice"),
+        ("a: &a [*a]", "line 1: an alias stands for what it is in"),
+        ("[1, 2]: x", "not valid YAML"),
+        ("a: 2024-13-45", "not valid YAML"),
+        ("a: " + "[" * 2000, "not valid YAML"),
+        ("a: \x07", "not valid YAML"),
+        (
+            "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+            + "\n".join(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 10)}]" for n in range(9)),
+            "more than 100,000 values",
+        ),
+    ],
+)
+def test_yaml_that_means_two_things_or_none_is_refused(text, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        files.parse_yaml(text, "x.yaml")
+
+
+def test_each_value_has_its_line_and_what_is_written_there():
+    content, places = files.parse_yaml("a: &a {x: no, y: 'no'}\nb:\n  <<: [*a, {z: 1}]\n  01: [yes, 2]\n", "x.yaml")
+    assert content["b"] == {"x": False, "y": "no", "z": 1, 1: [True, 2]}
+    assert places["b", "x"] == files.Place(1, "x", "no")
+    assert places["b", "y"] == files.Place(1, "y", "")
+    assert places["b", 1] == files.Place(4, "01", "")
+    assert places["b", 1, 0] == files.Place(4, "", "yes")
+    assert files.parse_yaml("", "x.yaml") == (None, {})
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path):
+    (tmp_path / "x.yaml").write_bytes("a: \xe4".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"x\.yaml is not text in UTF-8"):
+        files.read_yaml(tmp_path / "x.yaml")
+
+
+@pytest.mark.parametrize("plain", ["Ses01F", "model=cnn14,corpus=a b,seed=0", "fold=by_speaker_0", "corruption=0.25"])
+def test_what_every_disk_takes_stays_as_it_is(plain):
+    assert files.folder_name(plain) == plain
+
+
+ODD = [
+    "..",
+    ".",
+    "",
+    "../up",
+    "x/../../evil",
+    "a\\b",
+    "x:y",
+    "{width}",
+    "nul",
+    "CON",
+    "com1.wav",
+    "a.",
+    "a ",
+    " a",
+    ".a",
+]
+ODD += ["~", "%2F", "a/b", "a%2Fb", "ä", "a\u0308", "😀", "a\0b", "\udcff", "*", "x" * 300, "x" * 301, "日本" * 60]
+
+
+def test_every_name_is_a_folder_of_its_own_inside():
+    names = [files.folder_name(text) for text in ODD]
+    assert len({name.lower() for name in names}) == len(ODD)
+    for name in names:
+        assert re.fullmatch(r"[ -~]{1,100}", name)
+        assert not re.search(r'[<>:"/\\|?*{}]|[. ]$|^[. ]', name)
+        assert name.split(".")[0].lower() not in files.RESERVED
+    assert unquote(files.folder_name("x/../é{1}")) == "x/../é{1}"
+
+
+def test_names_that_differ_in_case_alone_have_folders_apart(tmp_path):
+    folders = files.fold_folders(tmp_path, ["A", "a", "b"])
+    assert len({folder.name.lower() for folder in folders.values()}) == 3
+    assert folders["b"] == tmp_path / "fold=b"
+
+
+def test_another_process_of_the_same_number_is_not_the_one_that_was_recorded():
+    started = files.process_started(os.getpid())
+    assert files.process_alive(os.getpid(), started)
+    assert not files.process_alive(os.getpid(), started - 3600)
+    assert files.process_started(-1) is None
+
+
+def test_a_merged_mapping_may_be_changed(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n")
+    assert files.read_yaml(path)["b"] == {"x": 1, "y": 3}
+
+
+@pytest.mark.parametrize("fold", ["01", "NA", "True", "1e5", "nan"])
+def test_a_history_is_read_back_as_it_was_written(tmp_path, fold):
+    written = pd.DataFrame({"fold": [fold, fold], "epoch": [1, 2], "loss": [0.5, None], "seconds": [1.0, 2.0]})
+    files.write_table(tmp_path / files.HISTORY, written)
+    read = files.read_history(tmp_path / files.HISTORY)
+    pd.testing.assert_frame_equal(read, written.astype({"fold": "str"}))
+    (tmp_path / "broken.csv").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"broken\.csv is not a table of epochs"):
+        files.read_history(tmp_path / "broken.csv")

@@ -53,6 +53,11 @@ def test_a_class_of_an_unknown_emotion_is_refused():
         schema.map_emotions(pd.Series(["sad"]), {"angry": ["angri"]})
     with pytest.raises(ValueError, match="'happy' counts as both 'a' and 'b'"):
         schema.map_emotions(pd.Series(["sad"]), {"a": ["happy"], "b": ["happy"]})
+    for classes in ({"angry": "angry"}, {True: ["angry"]}, {"angry": None}):
+        with pytest.raises(
+            ValueError, match=r"expected a name .yes, no, on and off are written in quotes. and the list"
+        ):
+            schema.map_emotions(pd.Series(["sad"]), classes)
 
 
 def predictions(**columns):

@@ -1,5 +1,9 @@
 """Settings refuse what does not fit."""
 
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+
 import pytest
 
 from sercore import settings
@@ -19,9 +23,9 @@ def test_the_error_for_a_misspelt_setting_names_the_nearest():
 
 
 def test_a_value_of_another_type_is_refused():
-    with pytest.raises(ValueError, match=r"TrainingSettings\.epochs is '10'; expected int"):
+    with pytest.raises(ValueError, match=r"TrainingSettings\.epochs: expected a whole number, found '10'"):
         settings.training("cnn14", {"epochs": "10"})
-    with pytest.raises(ValueError, match=r"epochs is True"):
+    with pytest.raises(ValueError, match=r"epochs: expected a whole number, found True"):
         settings.training("cnn14", {"epochs": True})
     assert settings.training("cnn14", {"learning_rate": 1}).learning_rate == 1.0
 
@@ -56,9 +60,9 @@ def test_too_few_mels_for_five_halvings_are_refused():
 def test_the_start_of_the_projections_and_the_kind_of_a_switch_are_checked():
     with pytest.raises(ValueError, match="projection is 'none'; known: default, xavier, zero"):
         NetworkSettings(projection="none")
-    with pytest.raises(ValueError, match=r"TextSettings\.standardised is 'yes'; expected bool"):
+    with pytest.raises(ValueError, match=r"TextSettings\.standardised: expected true or false, found 'yes'"):
         settings.build(TextSettings, {"standardised": "yes"})
-    with pytest.raises(ValueError, match=r"TrainingSettings\.sorted_batches is 0; expected bool"):
+    with pytest.raises(ValueError, match=r"TrainingSettings\.sorted_batches: expected true or false, found 0"):
         settings.training("cnn14", {"sorted_batches": 0})
 
 
@@ -81,3 +85,93 @@ def test_the_error_for_an_unknown_model_names_the_nearest():
         settings.trained_model("mfcn14")
     with pytest.raises(ValueError, match="LF is not trained: it is the mean of the predictions of bert and cnn14"):
         settings.trained_model("lf")
+
+
+def test_all_mistakes_are_listed_at_once():
+    with pytest.raises(
+        ValueError, match=r"TrainingSettings\.batch: expected a whole.*; TrainingSettings has no 'epoch'"
+    ):
+        settings.training("cnn14", {"epoch": 1, "batch": 8.5})
+    with pytest.raises(ValueError, match="a name: expected text, found 1"):
+        settings.build(TextSettings, {1: 2})
+
+
+GOOD = {
+    "model": "cnn14",
+    "seed": 0,
+    "folds": ["ada"],
+    "classes": {"a": ["angry"], "b": ["sad"]},
+    "features": {},
+    "text": {},
+    "network": {},
+    "training": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "path", "complaint"),
+    [
+        ({"folds": "ada"}, ("folds",), "expected a list, found 'ada' (text); write [ada]"),
+        ({"folds": None}, ("folds",), "expected a list, found nothing"),
+        ({"folds": [3]}, ("folds", 0), "expected text, found 3"),
+        ({"folds": ["ada", "ada"]}, ("folds",), "ada is there twice"),
+        ({"seed": -1}, ("seed",), "expected 0 or more, found -1"),
+        ({"seed": True}, ("seed",), "expected a whole number, found True"),
+        ({"target": "valance"}, ("target",), "'valence'"),
+        ({"classes": {"angry": "angry", "sad": ["sad"]}}, ("classes", "angry"), "expected a list"),
+        ({"classes": {"angry": ["angry"]}}, ("classes",), "2 or more entries"),
+        ({"classes": {True: ["angry"], "no": ["sad"]}}, ("classes", True), "a name: expected text, found True"),
+        ({"classes": {"a": ["angri"], "b": ["sad"]}}, ("classes",), "unknown emotion 'angri'"),
+        ({"training": {"epochs": -2}}, ("training",), "at least 1 epoch"),
+        ({"training": {"learning_rate": "1e-4"}}, ("training", "learning_rate"), "it is 0.0001, without quotes"),
+        ({"training": {"learning_rate": "1e4"}}, ("training", "learning_rate"), "it is 10000.0, without quotes"),
+        ({"training": {"learning_rate": "fast"}}, ("training", "learning_rate"), "expected a number, found 'fast'"),
+        ({"training": {"batch": "8"}}, ("training", "batch"), "write 8 without quotes"),
+        ({"training": {"momentum": 1.5}}, ("training", "momentum"), "expected less than 1"),
+        ({"training": {"learning_rate": float("inf")}}, ("training", "learning_rate"), "finite number"),
+        ({"network": {"encoder": "x"}}, ("network",), "cnn14 takes no network.encoder"),
+        ({"corruption": 2.0}, ("corruption",), "expected 1.0 or less"),
+        ({"transcripts": "empty", "shuffled": True}, ("text",), "neither corrupted nor shuffled"),
+        ({"tested": [{"corruption": 3.0}]}, ("tested", 0), "corruption is 3.0"),
+        ({"model": "lf"}, ("model",), "LF is not trained"),
+        ({"models": ["lf"]}, ("models", 0), "LF is not trained"),
+        ({"change": "x"}, ("change",), "no change 'x'"),
+        ({"change": "x", "changes": {"x": {"text": {"token": 3}}}}, ("changes", "x", "text", "token"), "'tokens'"),
+        ({"change": "x", "changes": {"x": {"features": {}}}}, ("changes", "x", "features"), "expected text, network"),
+    ],
+)
+def test_every_parameter_of_a_notebook_has_its_type_and_range(wrong, path, complaint):
+    assert settings.parameter_problems(GOOD) == []
+    (problem,) = settings.parameter_problems(GOOD | wrong)
+    assert problem.path == path
+    assert complaint in problem.text
+
+
+def test_a_notebook_that_trains_nothing_needs_a_known_model():
+    assert settings.parameter_problems({"model": "lf", "seed": 0}) == []
+    (problem,) = settings.parameter_problems({"model": "CNN14"})
+    assert "unknown model 'CNN14'" in problem.text
+
+
+def _reader(root, scale: Sequence[float] = (1, 5), table: str | Path = "x", free=None):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"scale": 5}, "expected a list, found 5"),
+        ({"scale": [1, "7"]}, "expected a number, found '7'"),
+        ({"table": 3}, "expected text, found 3"),
+        ({"tabel": "x"}, "the reader has no option 'tabel'; did you mean 'table'"),
+    ],
+)
+def test_options_have_the_types_of_the_signature(options, complaint):
+    (problem,) = settings.option_problems(_reader, options, "the reader")
+    assert complaint in problem.text
+    assert settings.option_problems(_reader, {"scale": [1, 7.5], "table": Path("x"), "free": object()}, "") == []
+
+
+def test_what_was_found_is_shown_in_few_words():
+    assert settings.found("x" * 100) == f"{'x' * 100!r:.57}... (text)"
+    assert settings.found(datetime.date(2024, 5, 1)) == "the date 2024-05-01"

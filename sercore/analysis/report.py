@@ -407,7 +407,7 @@ def runs_table(study: Study) -> Table:
     """What the study is made of: one row a section, with what its runs differ in and how many are complete."""
     records = []
     for name, runs in sections(study).items():
-        keys = dict.fromkeys(part.split("=")[0] for run in runs for part in run.name.split(",") if "=" in part)
+        keys = dict.fromkeys(key for run in runs for key in run.grid)
         values = {key: _values(runs, key) for key in keys}
         records.append(
             {

@@ -114,8 +114,8 @@ def read_history(study: config.Study | str | Path, section: str) -> pd.DataFrame
         )
     histories = []
     for run in runs:
-        grid = {key: value for key, value in run.parameters.items() if f"{key}={value}" in run.name.split(",")}
-        history = pd.read_csv(run.folder / files.HISTORY, dtype={"fold": "str"})
+        grid = {key: value for key, value in run.parameters.items() if key in run.grid}
+        history = files.read_history(run.folder / files.HISTORY)
         histories.append(pd.DataFrame({"run": run.name, **grid}, index=history.index).join(history))
     return pd.concat(histories, ignore_index=True)
 

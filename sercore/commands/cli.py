@@ -1,8 +1,11 @@
 """The command line: `sercore --help` lists the commands; each module of `commands/` adds some."""
 
 import argparse
+import io
 import sys
+from importlib.metadata import version
 
+from sercore import files
 from sercore.commands import corpora, models, plan, report, run, status, transcripts
 
 COMMANDS = (corpora, transcripts, plan, run, status, models, report)
@@ -13,6 +16,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     A mistake of the user (a wrong path, an unknown name, a broken file) is printed without a traceback, with status 2.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be no UTF-8
     args = _parser().parse_args(arguments)
     try:
         return args.do(args)
@@ -27,10 +33,19 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
+class _Version(argparse.Action):
+    """Prints the package's version and, of a checkout, the commit; git is not asked before that."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(" ".join(filter(None, ["sercore", version("sercore"), files.commit()])))
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sercore", description="A study of where language should enter a network that listens."
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version, and the commit of a checkout")
     commands = parser.add_subparsers(dest="command", required=True)
     for module in COMMANDS:
         module.add(commands)

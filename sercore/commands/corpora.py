@@ -1,22 +1,30 @@
 """Preparing a corpus for training: `sercore speak · table · check`."""
 
 import argparse
+import math
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import yaml
 
 from sercore import files
-from sercore.commands import progress, seconds, transcripts
-from sercore.schema import PARTITIONS
+from sercore.commands import number, progress, seconds, transcripts
+from sercore.commands import path as given
+from sercore.schema import DIMENSIONS, EMOTION, FOUR_CLASSES, PARTITIONS, first, map_emotions
 from sercore.study import config
+
+if TYPE_CHECKING:
+    from sercore.corpora import Corpus
+    from sercore.corpora.audit import Sound
+    from sercore.corpora.splits import Split
 
 EMBEDDED_CORPORA = "outputs/corpora"
 EXAMPLE = "parameters/own.yaml"
+PAPER_CORPORA = ("iemocap", "msp-podcast")  # whose classes are the paper's four
+SHOWN = 20  # errors, and warnings, that are printed
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -27,19 +35,23 @@ def add(commands: argparse._SubParsersAction) -> None:
     speak.add_argument("name", nargs="?", choices=("iemocap", "msp-podcast"), help="one of them (default: both)")
     speak.add_argument(
         "--folder",
-        default=EMBEDDED_CORPORA,
+        type=given,
         help=f"where they go (default: {EMBEDDED_CORPORA}); "
         f"their transcripts go to {transcripts.TRANSCRIPTS}, or below another folder",
     )
-    speak.add_argument("--seed", type=int, default=0)
-    speak.add_argument("--sentences", help="a CSV of rated sentences to synthesise instead of the project's own")
-    speak.add_argument("--size", type=float, default=1.0, help="factor of the number of turns (default: 1)")
+    speak.add_argument("--seed", type=number(int, 0), default=0, help="of who says what, and how (default: 0)")
+    speak.add_argument(
+        "--sentences", type=given, help="a CSV of rated sentences to synthesise instead of the project's own"
+    )
+    speak.add_argument(
+        "--size", type=number(float, 0, above=True), default=1.0, help="factor of the number of turns (default: 1)"
+    )
     speak.set_defaults(do=_speak)
 
     table = commands.add_parser(
         "table", help="make the utterance table of a folder of audio from the names of its files"
     )
-    table.add_argument("folder", help="the folder of audio; the table goes there, as utterances.csv")
+    table.add_argument("folder", type=given, help="the folder of audio; the table goes there, as utterances.csv")
     table.add_argument(
         "--pattern",
         required=True,
@@ -52,22 +64,34 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="LABEL=NAME",
         help="emotion of each label in the names: W=angry; boredom= counts as missing",
     )
-    table.add_argument("--output", help="the table, if not beside the audio")
+    table.add_argument("--output", type=given, help="the table, if not beside the audio")
     table.add_argument("--preview", action="store_true", help="print the table, write nothing")
     table.add_argument("--overwrite", action="store_true", help="replace a table that is there")
-    table.add_argument("--parameters", help="also write a parameters file that trains on it")
+    table.add_argument("--parameters", type=given, help="also write a parameters file that trains on it")
     table.set_defaults(do=_table)
 
-    check = commands.add_parser("check", help="read a corpus and print its summary, defects included")
+    check = commands.add_parser(
+        "check",
+        help="read a corpus and print its summary, defects and splits; exit status 1 where audio does not decode",
+    )
     transcripts.add_corpus(check)
-    check.add_argument("--transcripts", help="a CSV of transcripts (utterance, transcript) for a release that has none")
-    check.add_argument("--scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help="lowest and highest rating")
+    check.add_argument(
+        "--transcripts", type=given, help="a CSV of transcripts (utterance, transcript) for a release that has none"
+    )
+    check.add_argument(
+        "--scale", type=number(float, -math.inf), nargs=2, metavar=("LOW", "HIGH"), help="lowest and highest rating"
+    )
     check.add_argument(
         "--option",
         action="append",
         default=[],
         metavar="NAME=YAML",
         help="another option of the reader, as in a parameters file: emotions='{W: angry}'",
+    )
+    check.add_argument(
+        "--all-audio",
+        action="store_true",
+        help="decode every audio file, not 200 of them and those of an unusual format alone",
     )
     check.set_defaults(do=_check)
 
@@ -76,7 +100,7 @@ def _speak(args: argparse.Namespace) -> int:
     from sercore import corpora
     from sercore.corpora import synthetic
 
-    folder, texts = files.resolve(args.folder), files.resolve(transcripts.TRANSCRIPTS)
+    folder, texts = args.folder or files.resolve(EMBEDDED_CORPORA), files.resolve(transcripts.TRANSCRIPTS)
     if folder != files.resolve(EMBEDDED_CORPORA):  # whose transcripts these must not replace
         texts = folder / "transcripts"
     for name in [args.name] if args.name else ["iemocap", "msp-podcast"]:
@@ -95,8 +119,8 @@ def _speak(args: argparse.Namespace) -> int:
 def _table(args: argparse.Namespace) -> int:
     from sercore.corpora.table import beside, describe, tabulate
 
-    audio = files.resolve(args.folder)
-    path = files.resolve(args.output) if args.output else audio / "utterances.csv"
+    audio = args.folder
+    path = args.output or audio / "utterances.csv"
     names = {label: name or None for label, name in _pairs(args.emotions, "--emotions")}
     listing = tabulate(audio, args.pattern, names)
     print("\n".join(describe(listing)))
@@ -108,7 +132,7 @@ def _table(args: argparse.Namespace) -> int:
     files.write_table(path, beside(listing.utterances, audio, path.parent))
     print(f"table: {path}")
     if args.parameters:
-        _write_parameters(files.resolve(args.parameters), path, listing.utterances, args.overwrite)
+        _write_parameters(args.parameters, path, listing.utterances, args.overwrite)
     return 0
 
 
@@ -138,34 +162,84 @@ def _write_parameters(path: Path, table: Path, utterances: pd.DataFrame, overwri
 
 def _check(args: argparse.Namespace) -> int:
     from sercore import corpora
+    from sercore.corpora import audit
     from sercore.corpora.summary import describe
 
-    options: dict[str, Any] = {name: yaml.safe_load(value) for name, value in _pairs(args.option, "--option")}
+    options: dict[str, Any] = {
+        name: files.parse_yaml(value, f"--option {name}")[0] for name, value in _pairs(args.option, "--option")
+    }
     options |= {name: getattr(args, name) for name in ("reader", "transcripts", "scale") if getattr(args, name)}
     corpus = corpora.read(args.name, args.root, **options)
     print(describe(corpus))
-    if corpus.utterances["partition"].isna().all():
-        print(f"\n{_describe_split(corpus.utterances)}")
-    return 0
+    heard = audit.audit_sound(corpus, args.all_audio)
+    print(f"\n{_describe_sound(corpus, heard)}\n\n{_describe_split(corpus, args.reader or args.name)}")
+    return 1 if heard.broken else 0
 
 
-def _describe_split(utterances: pd.DataFrame) -> str:
-    """How a study splits a corpus without partitions, and the warnings about it."""
+def _describe_sound(corpus: "Corpus", heard: "Sound") -> str:
+    """What decoding the audio has found."""
+    everything = corpus.utterances["file"].nunique()
+    hint = "" if heard.decoded == everything else "; --all-audio decodes all of them"
+    lines = [f"sound        {heard.decoded:,} of {everything:,} audio files decoded{hint}"]
+    lines += [f"ERROR: {problem}" for problem in heard.broken[:SHOWN]]
+    lines += _more(heard.broken, "files that cannot be used")
+    lines += [
+        f"WARNING: {finding.count:,}  {finding.kind}, {', '.join(finding.examples)}: {finding.meaning}"
+        for finding in heard.findings
+    ]
+    return "\n".join(lines)
+
+
+def _more(listed: Sequence[str], what: str) -> list[str]:
+    return [f"and {len(listed) - SHOWN:,} more {what}"] if len(listed) > SHOWN else []
+
+
+def _describe_split(corpus: "Corpus", reader: str) -> str:
+    """How a study splits `corpus`, the warnings about it, and what its folds lack.
+
+    The classes are those of schema.FOUR_CLASSES for the corpora of the paper, and every emotion of another one.
+    """
+    from sercore.corpora import audit
+
+    rows = corpus.utterances
+    if reader in PAPER_CORPORA:
+        rows = rows.assign(emotion=map_emotions(rows[EMOTION], FOUR_CLASSES))
+    classes, rated = sorted(rows[EMOTION].dropna().unique()), rows.dropna(subset=list(DIMENSIONS))
+    made, found = _splits(rows)
+    origin = "its own" if rows["partition"].notna().any() else "the corpus has none of its own"
+    lines = [f"split        leave one speaker out, {len(made)} folds ({origin})"]
+    if len(made) < 2:
+        sizes = [f"{name} {len(getattr(split, name)):,}" for split in made for name in PARTITIONS]
+        lines = [f"split        {split.name}: {', '.join(sizes)} ({origin})" for split in made]
+    if classes:
+        labelled = rows.dropna(subset=EMOTION)
+        made, refused = _splits(labelled)
+        found += refused
+        found += [line for split in made for line in audit.shortfalls(split, labelled, [EMOTION], classes)]
+        found += [line for split in made for line in audit.unscored(split, labelled, classes)]
+    if len(rated):
+        made, refused = _splits(rated)
+        found += [*refused, *(line for split in made for line in audit.shortfalls(split, rated, DIMENSIONS))]
+    elif len(classes) < 2:
+        found.append(f"{first(classes) if classes else 'no emotion'} and no ratings: there is nothing to tell apart")
+    if lone := audit.lone_speakers(rows):
+        found.append(f"speakers with one utterance, {len(lone):,}: {first(lone)}; are their names misspelt?")
+    found = list(dict.fromkeys(found))
+    return "\n".join([*lines, *(f"WARNING: {line}" for line in found[:SHOWN]), *_more(found, "warnings")])
+
+
+def _splits(rows: pd.DataFrame) -> tuple[list["Split"], list[str]]:
+    """The splits that a run makes of `rows`, and the warnings about it; or why it would refuse to."""
     from sercore.corpora import splits
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        defaults = splits.default_splits(utterances)
-    if len(defaults) > 1:
-        return f"split        leave one speaker out, {len(defaults)} folds (the corpus has none of its own)"
-    (split,) = defaults
-    sizes = ", ".join(f"{name} {len(getattr(split, name)):,}" for name in PARTITIONS)
-    return "\n".join(
-        [
-            f"split        {split.name}: {sizes} (the corpus has none of its own)",
-            *(f"WARNING: {warning.message}" for warning in caught),
-        ]
-    )
+        try:
+            own = rows["partition"].notna().any()
+            made = [splits.official(splits.with_development(rows))] if own else splits.default_splits(rows)
+        except ValueError as error:
+            return [], [f"a run would refuse this: {error}"]
+    return made, [str(warning.message) for warning in caught]
 
 
 def _pairs(given: Iterable[str], option: str) -> list[tuple[str, str]]:

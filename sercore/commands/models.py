@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from sercore import files
-from sercore.commands import progress, seconds
+from sercore.commands import number, path_or_name, progress, refuse_overwriting, seconds
+from sercore.commands import path as given
 from sercore.schema import EMOTION
 
 SHOWN = 40  # rows that are printed
@@ -22,16 +23,25 @@ def add(commands: argparse._SubParsersAction) -> None:
     text = predict.add_mutually_exclusive_group()
     text.add_argument("--text", help="the transcript of the recordings; '' for silence")
     text.add_argument("--transcribe", action="store_true", help="recognise speech where no table has the transcript")
-    predict.add_argument("--engine", help="what --transcribe recognises speech with (default: tiny.en)")
-    predict.add_argument("--windows", type=float, metavar="SECONDS", help="one answer a window, overlapping by half")
-    predict.add_argument("--output", type=Path, metavar="TABLE", help="write the answers as .csv or .parquet")
-    predict.add_argument("--plot", type=Path, metavar="PICTURE", help="draw them over time, as .png, .pdf or .svg")
-    predict.add_argument("--encoder", help="where the text encoder lies, if not where it was at training")
+    predict.add_argument(
+        "--engine", type=path_or_name, help="what --transcribe recognises speech with (default: tiny.en)"
+    )
+    predict.add_argument(
+        "--windows",
+        type=number(float, 0, above=True),
+        metavar="SECONDS",
+        help="one answer a window, overlapping by half",
+    )
+    predict.add_argument("--output", type=given, metavar="TABLE", help="write the answers as .csv or .parquet")
+    predict.add_argument("--plot", type=given, metavar="PICTURE", help="draw them over time, as .png, .pdf or .svg")
+    predict.add_argument(
+        "--encoder", type=path_or_name, help="where the text encoder lies, if not where it was at training"
+    )
     predict.set_defaults(do=_predict)
 
     export = commands.add_parser("export", help="write a run's model to a folder that stands alone")
     export.add_argument("run", help="a run's folder, or one fold of it")
-    export.add_argument("folder", help="the folder to write; it must not be there")
+    export.add_argument("folder", type=given, help="the folder to write; it must not be there")
     export.add_argument("--onnx", action="store_true", help="also as ONNX, its answers checked against PyTorch's")
     export.set_defaults(do=_export)
 
@@ -42,6 +52,7 @@ def _predict(args: argparse.Namespace) -> int:
     for path, known in ((args.output, (".csv", ".parquet")), (args.plot, (".png", ".pdf", ".svg"))):
         if path is not None and path.suffix not in known:
             raise ValueError(f"{path}: expected a name that ends in {', '.join(known)}")
+        refuse_overwriting(path and files.resolve(path), args.recordings)
     from sercore.inference.predictor import load, load_recogniser  # torch takes seconds to import
 
     predictor = load(args.run, encoder=args.encoder)
@@ -56,12 +67,12 @@ def _predict(args: argparse.Namespace) -> int:
     for row in wrong.itertuples():
         print(f"{row.file}: {row.error}", file=sys.stderr)
     if args.output:
-        files.write_table(files.resolve(args.output), answers)
+        files.write_table(args.output, answers)
         print(f"\n{args.output}: {len(answers)} rows")
     if args.plot:
         from sercore.analysis import figures
 
-        figures.save_over_time(figures.plot_over_time(answers), files.resolve(args.plot))
+        figures.save_over_time(figures.plot_over_time(answers), args.plot)
         print(f"{args.plot}: over time")
     _print_speed(answers, took)
     return 1 if len(wrong) else 0

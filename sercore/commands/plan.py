@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sercore import files
+from sercore.commands import number
+from sercore.commands import path as given
 from sercore.registry import MODELS
 from sercore.settings import NetworkSettings, TextSettings
-from sercore.study import config, costs, progress, scheduler
+from sercore.study import check, config, costs, progress, scheduler
 from sercore.study.plan import dependencies
 
 GPU_HOURS, CPU_HOURS = "GPU-hours", "hours of that processor"
@@ -38,19 +40,20 @@ def add(commands: argparse._SubParsersAction) -> None:
         description="Counts runs and trainings, and estimates hours from the speed of training. With --workers the "
         "schedule on that many GPUs is computed.",
     )
-    plan.add_argument("parameters", help="the study's parameters file")
+    plan.add_argument("parameters", type=given, help="the study's parameters file")
     plan.add_argument(
-        "--workers", type=int, nargs="+", default=[], metavar="N", help="GPUs, each with one run at a time"
+        "--workers", type=number(int, 1), nargs="+", default=[], metavar="N", help="GPUs, each with one run at a time"
     )
     speed = plan.add_mutually_exclusive_group()
     speed.add_argument(
         "--utterances-per-second",
-        type=float,
+        type=number(float, 0, above=True),
         metavar="RATE",
         help=f"assumed speed of training, of every model (default: speeds measured on an {costs.MEASURED['device']})",
     )
     speed.add_argument(
         "--throughput",
+        type=given,
         metavar="FILE",
         help="measured speeds: the JSON file that `make bench` or `make bench-gpu` writes",
     )
@@ -58,7 +61,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    study = progress.with_defaults(config.load(args.parameters))
+    study = config.load(args.parameters)
+    check.check(study)
+    study = progress.with_defaults(study)
     works = costs.works(study)
     trained = {str(run.parameters.get("model")) for run in study.runs if works[run.key]}
     models = sorted(sorted(trained), key=MODELS.position)
@@ -91,17 +96,15 @@ def _plan(args: argparse.Namespace) -> int:
 def _assumed(args: argparse.Namespace, models: list[str]) -> Speeds:
     """The same speed for every model."""
     rate = args.utterances_per_second
-    if not rate > 0:
-        raise ValueError(f"--utterances-per-second is {rate}; expected a rate above 0")
     note = f"assumed: {rate:,.0f} utterances/s of training, for every model; {MEASURE}"
     return Speeds(dict.fromkeys(models, rate), dict.fromkeys(models, "assumed"), GPU_HOURS, note)
 
 
-def _measured(path: str | None, study: config.Study, models: list[str]) -> Speeds:
+def _measured(path: Path | None, study: config.Study, models: list[str]) -> Speeds:
     """The speeds in the file `path` (None: those on record); a model that has none is as slow as the slowest alike."""
-    where = "the record" if path is None else files.resolve(path)
+    where = path or "the record"
     try:
-        bench = costs.MEASURED if path is None else files.read_json(where)
+        bench = costs.MEASURED if path is None else files.read_json(path)
         measured = {model: float(row["ours"]) for model, row in bench["utterances_per_second"].items()}
         device = str(bench["device"])
         if not measured:

@@ -3,7 +3,7 @@
 import argparse
 import time
 
-from sercore import files
+from sercore.commands import path as given
 from sercore.commands import seconds
 from sercore.study import config
 
@@ -11,8 +11,8 @@ from sercore.study import config
 def add(commands: argparse._SubParsersAction) -> None:
     """Register the commands of this module."""
     report = commands.add_parser("report", help="write a study's results as one HTML page that needs no network")
-    report.add_argument("parameters", help="the study's parameters file")
-    report.add_argument("--output", help="the file to write (default: report.html in the study's outputs)")
+    report.add_argument("parameters", type=given, help="the study's parameters file")
+    report.add_argument("--output", type=given, help="the file to write (default: report.html in the study's outputs)")
     report.set_defaults(do=_report)
 
 
@@ -22,7 +22,7 @@ def _report(args: argparse.Namespace) -> int:
     start = time.monotonic()
     study = config.load(args.parameters)
     lacking = missing(study)
-    path = write(study, files.resolve(args.output) if args.output else None)
+    path = write(study, args.output)
     print(f"study {study.name}: {path} ({path.stat().st_size / 1e6:.1f} MB, {seconds(start)})")
     for what in lacking:
         print(f"  {what}")

@@ -10,8 +10,8 @@ from contextlib import nullcontext
 from tqdm import tqdm
 
 from sercore import files
-from sercore.commands import seconds
-from sercore.study import attempt, config, progress, workers
+from sercore.commands import number, path, seconds
+from sercore.study import attempt, check, config, progress, workers
 from sercore.study.plan import CACHES, PATIENCE, analyse, execute, pending, select
 from sercore.study.workers import Cluster, Where
 
@@ -23,7 +23,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     run = commands.add_parser(
         "run", help="execute the runs of a study that are not complete, then its analysis notebooks"
     )
-    run.add_argument("parameters", help="the study's parameters file")
+    run.add_argument("parameters", type=path, help="the study's parameters file")
     run.add_argument("--section", action="append", default=[], help="only this section (may be given again)")
     run.add_argument("--where", default="", metavar="KEY=VALUE,...", help="only runs with these parameters")
     add_workers(run)
@@ -32,27 +32,28 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the options of `perform` to `parser`: which workers execute the notebooks, and when they give up."""
-    parser.add_argument("--workers", type=_positive, help="notebooks at a time (default: one a GPU, else one a core)")
-    parser.add_argument("--workers-per-gpu", type=_positive, default=1, help="notebooks that share a GPU (default: 1)")
+    parser.add_argument(
+        "--workers", type=number(int, 1), help="notebooks at a time (default: one a GPU, else one a core)"
+    )
+    parser.add_argument(
+        "--workers-per-gpu", type=number(int, 1), default=1, help="notebooks that share a GPU (default: 1)"
+    )
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--scheduler", default="", metavar="ADDRESS", help="a running Dask scheduler: tcp://host:8786")
-    place.add_argument("--cluster", default="", metavar="FILE", help="a queue, as in parameters/clusters/slurm.yaml")
+    place.add_argument("--cluster", type=path, metavar="FILE", help="a queue, as in parameters/clusters/slurm.yaml")
     parser.add_argument(
-        "--retries", type=int, default=attempt.RETRIES, help="of a run whose kernel died or hung (default: %(default)s)"
+        "--retries",
+        type=number(int, 0, 100),
+        default=attempt.RETRIES,
+        help="of a run whose kernel died or hung (default: %(default)s)",
     )
     parser.add_argument(
         "--patience",
-        type=float,
+        type=number(float, 0),
         default=PATIENCE,
         metavar="SECONDS",
         help="without a heartbeat after which a kernel is ended (0: never; default: %(default).0f)",
     )
-
-
-def _positive(value: str) -> int:
-    if not value.isdigit() or int(value) < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, not {value}")
-    return int(value)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -72,13 +73,16 @@ def _pairs(text: str) -> dict[str, str]:
 def perform(study: config.Study, only: Collection[tuple[str, str]], args: argparse.Namespace) -> int:
     """Execute the runs of the study that are in `only`, then its analyses if all runs are complete."""
     start = time.monotonic()
-    where = Where(workers=args.workers, per_gpu=args.workers_per_gpu, scheduler=args.scheduler, queue=args.cluster)
+    where = Where(
+        workers=args.workers, per_gpu=args.workers_per_gpu, scheduler=args.scheduler, queue=str(args.cluster or "")
+    )
     todo = [run for run in study.runs if run.key in only and not run.complete]
     print(f"study {study.name}: {len(only)} runs, {len(only) - len(todo)} complete", flush=True)
     outcomes, analysed = Counter[str](), Counter[str]()
     with workers.ended_by_signal(), Cluster(where, max(len(todo), len(study.analysis))) as cluster:
         if todo:
             pending(tuple(todo))  # its errors come before any worker is started
+            check.check(study, todo, data=True)
             print(f"Dask: {cluster.address}, dashboard {cluster.dashboard or 'none'}", flush=True)
         with progress.followed(study, leave=False) if todo and sys.stderr.isatty() else nullcontext():
             for outcome in execute(study, cluster, only=only, retries=args.retries, patience=args.patience):

@@ -8,6 +8,7 @@ from functools import partial
 
 import pandas as pd
 
+from sercore.commands import number, path
 from sercore.commands.run import add_workers, perform
 from sercore.schema import first
 from sercore.study import config, progress
@@ -27,7 +28,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         epilog=EXIT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    status.add_argument("parameters", help="the study's parameters file")
+    status.add_argument("parameters", type=path, help="the study's parameters file")
     what = status.add_mutually_exclusive_group()
     what.add_argument(
         "--watch", action="store_true", help="print it again whenever it changes, until no batch is under way"
@@ -36,7 +37,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     what.add_argument("--verify", action="store_true", help="list complete runs whose inputs have changed since")
     status.add_argument(
         "--every",
-        type=float,
+        type=number(float, 0, above=True),
         default=2.0,
         metavar="SECONDS",
         help="between two looks, with --watch (default: %(default).0f)",

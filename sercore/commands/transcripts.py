@@ -2,17 +2,22 @@
 
 import argparse
 import re
+import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from sercore import files
-from sercore.commands import progress, seconds
-from sercore.corpora import transcripts
+from sercore import files, schema
+from sercore.commands import number, path_or_name, progress, refuse_overwriting, seconds
+from sercore.commands import path as given
+from sercore.corpora import cells, transcripts
+from sercore.corpora.corpus import Finding
 from sercore.features.hub import ENGINE, LANGUAGE
 from sercore.registry import CORPORA
+from sercore.schema import are
 
 if TYPE_CHECKING:
     from sercore.corpora import Corpus
@@ -27,27 +32,36 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_corpus(transcribe)
     transcribe.add_argument(
         "--model",
+        type=path_or_name,
         default=ENGINE,
         help="a folder of weights, a Hugging Face id (openai/whisper-small, "
         "facebook/wav2vec2-base-960h), or a name of faster-whisper's "
         f"(default: {ENGINE})",
     )
-    transcribe.add_argument("--beam", type=int, default=1, help="hypotheses that are followed at a time (default: 1)")
+    transcribe.add_argument(
+        "--beam", type=number(int, 1), default=1, help="hypotheses that are followed at a time (default: 1)"
+    )
     transcribe.add_argument(
         "--language", default=LANGUAGE, help="of the speech, for a model of several (default: %(default)s)"
     )
-    transcribe.add_argument("--workers", type=int, help="utterances at a time (default: one a core)")
-    transcribe.add_argument("--output", help=f"the CSV (default: {TRANSCRIPTS}/NAME.csv, of another model NAME-MODEL)")
+    transcribe.add_argument("--workers", type=number(int, 1), help="utterances at a time (default: one a core)")
+    transcribe.add_argument(
+        "--output", type=given, help=f"the CSV (default: {TRANSCRIPTS}/NAME.csv, of another model NAME-MODEL)"
+    )
     transcribe.set_defaults(do=_transcribe)
 
     rates = commands.add_parser("wer", help="word error rate of a corpus's transcripts, by emotion and by speaker")
     add_corpus(rates)
     rates.add_argument(
-        "--recognised", "--heard", help=f"the CSV of recognised transcripts (default: {TRANSCRIPTS}/NAME.csv)"
+        "--recognised",
+        "--heard",
+        type=given,
+        help=f"the CSV of recognised transcripts (default: {TRANSCRIPTS}/NAME.csv)",
     )
     rates.add_argument(
         "--reference",
         "--said",
+        type=given,
         help="the CSV of reference transcripts (default: the corpus's own; of an embedded corpus, its sentences)",
     )
     rates.add_argument(
@@ -58,14 +72,14 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="COLUMN",
         help=f"of {', '.join(GROUPS)} (default: emotion gender speaker)",
     )
-    rates.add_argument("--output", help="also write the table there, as CSV")
+    rates.add_argument("--output", type=given, help="also write the table there, as CSV")
     rates.set_defaults(do=_rates)
 
 
 def add_corpus(command: argparse.ArgumentParser) -> None:
     """Add the arguments of `command` that name a corpus and say how it is read."""
     command.add_argument("name", help=f"{', '.join(CORPORA)}; any name with --reader")
-    command.add_argument("root", help="the release's folder, or the table")
+    command.add_argument("root", type=given, help="the release's folder, or the table")
     command.add_argument("--reader", help=f"how a corpus with a name of its own is read: {', '.join(CORPORA)}")
 
 
@@ -77,12 +91,15 @@ def _read(args: argparse.Namespace) -> "Corpus":
 
 def _transcribe(args: argparse.Namespace) -> int:
     if args.output:
-        path = files.resolve(args.output)
+        path = args.output
     else:
         suffix = "" if args.model == ENGINE else "-" + re.sub(r"\W+", "-", args.model.strip("./~")).strip("-")
-        path = files.resolve(TRANSCRIPTS) / f"{args.name}{suffix}.csv"
-    transcribe_corpus(_read(args), path, args.model, args.beam, args.workers, args.language)
-    return 0
+        path = files.resolve(TRANSCRIPTS) / f"{files.folder_name(args.name)}{suffix}.csv"
+    refuse_overwriting(path, [args.root, Path(args.root) / "utterances.csv"])
+    unusable = transcribe_corpus(_read(args), path, args.model, args.beam, args.workers, args.language)
+    for utterance, problem in unusable.items():
+        print(f"{utterance}: {problem}", file=sys.stderr)
+    return 1 if unusable else 0
 
 
 def transcribe_corpus(
@@ -92,8 +109,11 @@ def transcribe_corpus(
     beam: int = 1,
     workers: int | None = None,
     language: str = LANGUAGE,
-) -> None:
-    """Transcribe `corpus` by speech recognition into the CSV `path`; the others are as transcribe.transcribe's."""
+) -> dict[str, str]:
+    """Transcribe `corpus` by speech recognition into the CSV `path`; the others are as transcribe.transcribe's.
+
+    Returns what is wrong with each utterance that is not in it.
+    """
     from sercore.features import transcribe  # torch takes seconds to import
 
     start = time.monotonic()
@@ -101,7 +121,10 @@ def transcribe_corpus(
         corpus, path.parent, engine, beam, workers, progress=progress("transcripts"), language=language
     )
     files.write_bytes(path, recognised.read_bytes())
-    print(f"{corpus.name}: transcripts by speech recognition, {seconds(start)}: {path}")
+    unusable = transcribe.unusable(corpus, recognised)
+    left = f"; {len(unusable)} could not be used and {are(len(unusable))} not in it" if unusable else ""
+    print(f"{corpus.name}: transcripts by speech recognition, {seconds(start)}: {path}{left}")
+    return unusable
 
 
 def write_reference(name: str, root: Path, path: Path, sentences: str | None) -> None:
@@ -119,42 +142,52 @@ def write_reference(name: str, root: Path, path: Path, sentences: str | None) ->
 
 
 def _rates(args: argparse.Namespace) -> int:
-    from sercore.corpora.transcripts import read_transcripts
-
     corpus = _read(args)
-    path = files.resolve(args.recognised or f"{TRANSCRIPTS}/{args.name}.csv")
+    path = args.recognised or files.resolve(TRANSCRIPTS) / f"{files.folder_name(args.name)}.csv"
     if not path.is_file():
         raise FileNotFoundError(f"no {path}; make it with `sercore transcribe {args.name} {args.root}`")
     ids = corpus.utterances["utterance"]
     reference, source = _reference(args, corpus)
-    table = corpus.utterances.assign(transcript=reference, recognised=ids.map(read_transcripts(path)))
-    cells = pd.read_csv(path, dtype={"utterance": "str"})
-    if "confidence" in cells:
-        table["confidence"] = ids.map(cells.set_index("utterance")["confidence"])
+    recognised = transcripts.read_for(path, ids)
+    table = corpus.utterances.assign(transcript=reference, recognised=ids.map(recognised))
+    lacking = reference[~ids.isin(list(recognised))]
+    _print_findings(transcripts.unmatched(path, recognised, ids[lacking.index[lacking.notna()]], ids))
+    rows = cells.read_csv(path)
+    if "confidence" in rows:
+        confidence = pd.to_numeric(rows["confidence"], errors="coerce").set_axis(rows["utterance"].map(cells.clean))
+        table["confidence"] = ids.map(confidence)
     elif "confidence" in args.by:
         raise ValueError(f"{path} has no column confidence; leave it out of --by")
+    refuse_overwriting(args.output and files.resolve(args.output), [path, args.root, args.reference])
     rates = transcripts.error_table(table, args.by)
     print(f"{corpus.name}{' (simulated)' if corpus.simulated else ''}: {path}\nagainst {source}\n")
     print(_for_print(rates).to_string(index=False))
     if args.output:
-        files.write_table(files.resolve(args.output), rates)
+        files.write_table(args.output, rates)
     return 0
 
 
 def _reference(args: argparse.Namespace, corpus: "Corpus") -> tuple[pd.Series, str]:
     """The reference transcript of each utterance of `corpus`, and where it comes from."""
     from sercore.corpora import synthetic
-    from sercore.corpora.transcripts import read_transcripts
 
     ids = corpus.utterances["utterance"]
     if args.reference:
-        return ids.map(read_transcripts(args.reference)), args.reference
+        named = transcripts.read_for(args.reference, ids)
+        _print_findings(transcripts.unmatched(args.reference, named, ids, ids))
+        return ids.map(named), str(args.reference)
     if corpus.utterances["transcript"].notna().any():
         return corpus.utterances["transcript"], "the corpus's own transcripts"
     if corpus.simulated:
         reference = ids.map(synthetic.reference_transcripts(corpus.root))
         return reference, "the sentences that the corpus was synthesised from"
     raise ValueError(f"{corpus.root} has no transcripts of its own; name a CSV of them with --reference")
+
+
+def _print_findings(findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        if finding.count:
+            print(f"{finding.count:,} {finding.kind}: {schema.first(finding.examples, 3)}")
 
 
 def _for_print(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """Corpora in their native layouts -> the utterance table: `read("iemocap", root)`."""
 
 import dataclasses
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +8,10 @@ from sercore import files
 from sercore.corpora.corpus import SIMULATED, Corpus, Finding
 from sercore.registry import CORPORA, load
 from sercore.schema import did_you_mean
+from sercore.settings import option_problems
+
+OPTIONS = ("root", "reader", "other_transcripts")
+"""What `read` takes for every corpus, beside the options of its reader."""
 
 __all__ = ["SIMULATED", "Corpus", "Finding", "read"]
 
@@ -44,10 +47,10 @@ def read(
             )
         raise ValueError(f"corpus '{name}': unknown reader '{reader}'{did_you_mean(kind, CORPORA)}")
     read_release = load(CORPORA[kind].reader)
-    known = [option for option in inspect.signature(read_release).parameters if option != "root"]
-    for option in options:
-        if option not in known:
-            raise ValueError(f"the reader of {kind} has no option '{option}'{did_you_mean(option, known)}")
+    wrong = option_problems(read_release, options, f"the reader of {kind}")
+    if wrong:
+        lines = [f"{'.'.join(map(str, problem.path))}: {problem.text}" for problem in wrong]
+        raise ValueError(f"corpus '{name}': {'; '.join(lines)}")
     corpus = read_release(root, **options)
     if other_transcripts:
         paths = {source: files.resolve(path) for source, path in other_transcripts.items()}

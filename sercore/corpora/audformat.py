@@ -81,15 +81,17 @@ def read(
     for labels in labelled[1:]:
         index = index.union(labels.index)
     table = pd.DataFrame({column: labels.reindex(index) for column, labels in values.items()})
+    idle = Finding.of("", (), "")
     for column in ("gender", "style"):
         if column in table:
-            table[column] = corpus.translate(table[column], column)
+            table[column] = corpus.translate(table[column], column, where=str(folder))
     if schema.EMOTION in table:
-        table[schema.EMOTION] = corpus.translate(table[schema.EMOTION], schema.EMOTION, emotions)
+        idle = corpus.unused(emotions, table[schema.EMOTION], schema.EMOTION, folder)
+        table[schema.EMOTION] = corpus.translate(table[schema.EMOTION], schema.EMOTION, emotions, str(folder))
     table["partition"] = [homes.get(file) for file in index]
     table["file"] = index
     table["utterance"] = [corpus.id_of(file) for file in index]
-    return _corpus(table, folder, (float(scale[0]), float(scale[1])), name)
+    return _corpus(table, folder, (float(scale[0]), float(scale[1])), name, idle)
 
 
 def _load(folder: Path) -> "audformat.Database":
@@ -100,7 +102,7 @@ def _load(folder: Path) -> "audformat.Database":
     return audformat.Database.load(str(folder))
 
 
-def _corpus(table: pd.DataFrame, folder: Path, scale: tuple[float, float], name: str) -> Corpus:
+def _corpus(table: pd.DataFrame, folder: Path, scale: tuple[float, float], name: str, *findings: Finding) -> Corpus:
     absent = [file for file in table["file"] if not (folder / file).is_file()]
     if absent:
         raise ValueError(
@@ -109,7 +111,8 @@ def _corpus(table: pd.DataFrame, folder: Path, scale: tuple[float, float], name:
         )
     if "speaker" not in table:
         table["speaker"] = pd.Series(dtype="str")
-    table = schema.check_utterances(table.reset_index(drop=True), str(folder))
+    table, found = corpus.tidy(table.reset_index(drop=True))
+    table = schema.check_utterances(table, str(folder))
     outside = out_of_scale(table, scale)
     if outside:
         raise ValueError(
@@ -118,11 +121,12 @@ def _corpus(table: pd.DataFrame, folder: Path, scale: tuple[float, float], name:
         )
     headers = read_headers(folder, list(table["file"]))
     table["seconds"] = headers["seconds"]
-    findings = [
+    found += [
+        *findings,
         Finding.of("missing speaker", table["utterance"][table["speaker"].isna()], "kept; belongs to no speaker"),
         unusual(list(table["file"]), headers),
     ]
-    return assemble(name, folder, scale, table, findings)
+    return assemble(name, folder, scale, table, found)
 
 
 def _check_tables(database: "audformat.Database", tables: Sequence[str] | None, folder: Path) -> list[str]:

@@ -14,8 +14,11 @@ from typing import Any, Self
 import pandas as pd
 
 from sercore import files, schema
+from sercore.corpora import cells
 
 SIMULATED = "SIMULATED.txt"  # a file of this name in a corpus's root says that its speech is synthesised
+TEXTS = ("utterance", "speaker", "gender", "dialog", "style", "partition", "emotion", "transcript")
+MAY_BE_BLANK = ("speaker", "gender", "dialog", "style", "partition", "emotion", *schema.DIMENSIONS, "seconds")
 PATH_OPTIONS = ("root", "transcripts")  # of a corpus in a parameters file: relative to the project's folder
 
 
@@ -80,11 +83,13 @@ def _digest(table: pd.DataFrame) -> str:
 def assemble(
     name: str, root: Path, scale: tuple[float, float], utterances: pd.DataFrame, findings: Iterable[Finding]
 ) -> Corpus:
-    """The corpus of a reader's table: checked, in the order of the ids, without the findings that found nothing.
+    """The corpus of a reader's table: tidy, checked, in the order of the ids, with the findings that found something.
 
     Raises ValueError as schema.check_utterances does.
     """
+    utterances, found = tidy(utterances)
     utterances = schema.check_utterances(utterances, str(root))
+    findings = [*findings, *found, *doubts(utterances)]
     return Corpus(
         name=name,
         root=root,
@@ -169,20 +174,11 @@ def check_tolerance(tolerance: float) -> None:
         raise ValueError(f"tolerance is {tolerance}; expected a share of the labelled turns, 0 to 1")
 
 
-def read_cells(path: Path) -> pd.DataFrame:
-    """The text cells of the CSV `path` in UTF-8. Raises ValueError, naming it, where it is none."""
-    try:
-        return pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a CSV table in UTF-8: {error}") from None
-
-
 def id_of(file: str) -> str:
     """An utterance id made of the path `file`: its folders and name, without the suffix."""
     return Path(file).with_suffix("").as_posix().replace("/", "-")
 
 
-MISSING = ("nan", "na", "n/a", "none", "null", "-")  # cells that stand for a missing value
 EMOTIONS = {
     "anger": "angry",
     "ang": "angry",
@@ -208,6 +204,7 @@ EMOTIONS = {
 GENDERS = {"f": "female", "w": "female", "woman": "female", "m": "male", "man": "male"}
 PARTITIONS = {
     "training": "train",
+    "trn": "train",
     "dev": "development",
     "devel": "development",
     "val": "development",
@@ -216,8 +213,15 @@ PARTITIONS = {
     "eval": "test",
     "evaluation": "test",
     "testing": "test",
+    "tst": "test",
 }
-STYLES = {"improvisation": "improvised", "script": "scripted", "podcasts": "podcast"}
+STYLES = {
+    "improvisation": "improvised",
+    "improv": "improvised",
+    "impro": "improvised",
+    "script": "scripted",
+    "podcasts": "podcast",
+}
 KNOWN = {
     "emotion": (schema.EMOTION_NAMES, EMOTIONS),
     "gender": (schema.GENDERS, GENDERS),
@@ -227,45 +231,112 @@ KNOWN = {
 """Column -> its names, and other words for them, in lower case."""
 
 
-def translate(labels: pd.Series, column: str, given: Mapping[str, str | None] | None = None) -> pd.Series:
-    """`labels` in the names of `column` (emotion, gender, partition, style).
+def translate(
+    labels: pd.Series, column: str, given: Mapping[str, str | None] | None = None, where: str = ""
+) -> pd.Series:
+    """`labels` in the names of `column` (emotion, gender, partition, style), missing where they say that none is known.
 
     Labels in `given` have the name there, None for missing. All others are looked up in KNOWN, whatever their case.
-    Raises ValueError for unknown labels, with how often each occurs, and for an unknown name in `given`.
+    Raises ValueError, naming `where`, for unknown labels, with how often each occurs, and for a label or an unknown
+    name in `given` that is no text.
     """
     names, words = KNOWN[column]
-    given = {str(label): name for label, name in (given or {}).items()}
+    before = f"{where}: " if where else ""
+    given = _texts(given or {}, column, before)
     for label, name in given.items():
         if name is not None and name not in names:
-            raise ValueError(f"{column} '{label}' is to be '{name}'{schema.did_you_mean(str(name), names)}")
-    present = labels.dropna().astype("str")
+            raise ValueError(f"{before}{column} '{label}' is to be '{name}'{schema.did_you_mean(str(name), names)}")
+    labels = cells.as_text(labels).astype("str").where(labels.notna())
+    present = labels.dropna()
     mapping: dict[str, str | None] = {}
     unknown = []
     for label in present.unique():
-        plain = label.strip().lower()
+        plain = label.lower()
         if label in given:
             mapping[label] = given[label]
         elif plain in names or plain in words:
             mapping[label] = words.get(plain, plain)
+        elif cells.is_blank(label):
+            mapping[label] = None
         else:
             unknown.append(label)
     if unknown:
         counts = present.value_counts()
         listed = schema.first((f"'{label}' ({counts[label]:,} times)" for label in sorted(unknown)), 12)
+        close = schema.did_you_mean(min(unknown).lower(), [*names, *words])
         raise ValueError(
-            f"{len(unknown)} labels of {column} are not known: {listed}; known: {', '.join(names)}. "
+            f"{before}{len(unknown)} labels of {column} are not known: {listed}"
+            f"{close if close.startswith('; did') else ''}; known: {', '.join(names)}. "
             f"Say what each is called here, or leave it empty to count it as missing"
         )
-    return labels.astype("str").where(labels.notna()).map(mapping, na_action="ignore")
+    return labels.map(mapping, na_action="ignore").astype("str").where(labels.map(mapping).notna())
 
 
-def blank(table: pd.DataFrame, columns: tuple[str, ...]) -> tuple[pd.DataFrame, Finding]:
-    """`table` in which the cells of `columns` that stand for a missing value are missing, and a finding of them."""
-    cells = []
+def _texts(given: Mapping[Any, str | None], column: str, before: str) -> dict[str, str | None]:
+    """`given` with clean text as its keys. Raises ValueError for yes and no, which YAML reads as True and False."""
+    for label in given:
+        if isinstance(label, bool) or label is None:
+            raise ValueError(
+                f"{before}a label of {column} is {label}, not text; write it in quotes, as 'yes', 'no', 'on' or 'null'"
+            )
+    return {cells.clean(str(label)): name for label, name in given.items()}
+
+
+def unused(given: Mapping[str, str | None] | None, labels: pd.Series, column: str, where: Path) -> Finding:
+    """The finding of the labels in `given` that no cell of `labels` has. Raises ValueError as `translate` does."""
+    there = set(cells.as_text(labels).dropna().astype("str"))
+    idle = [label for label in _texts(given or {}, column, f"{where}: ") if label not in there]
+    return Finding.of(f"label of {column} that is named and never there", idle, "ignored; is it spelt as in the table?")
+
+
+def tidy(table: pd.DataFrame, spared: Iterable[str] = ()) -> tuple[pd.DataFrame, list[Finding]]:
+    """`table` with clean text in its cells, missing where they say so (cells.BLANKS), and findings of these.
+
+    `spared` are labels of emotion that stand for themselves. The names of files stay as they are, and so do the words
+    of transcripts: nan, none and unknown are said by people.
+    """
     table = table.copy()
-    for column in columns:
-        if column in table:
-            written = table[column].notna() & table[column].astype("str").str.strip().str.lower().isin(MISSING)
-            cells += [f"{name} ({column})" for name in table.loc[written, "utterance"]]
-            table[column] = table[column].mask(written)
-    return table, Finding.of("cells that say nan, NA or none", cells, "taken as missing")
+    written = []
+    kept = {cells.clean(str(label)) for label in spared}
+    for column in table.columns.intersection(TEXTS):
+        table[column] = cells.as_text(table[column])
+    for column in table.columns.intersection(MAY_BE_BLANK):
+        values = table[column].dropna()
+        if pd.api.types.is_numeric_dtype(values.dtype):
+            continue
+        blanks = {text for text in values.astype("str").unique() if cells.is_blank(cells.clean(text))}
+        blank = table[column].isin(blanks - kept if column == schema.EMOTION else blanks)
+        if blank.any():
+            said = blank & (table[column] != "")
+            written += [f"{name} ({column})" for name in table.loc[said, "utterance"]]
+            table[column] = table[column].mask(blank)
+    words = table["transcript"].dropna().astype("str") if "transcript" in table else pd.Series(dtype="str")
+    words = words[words.isin([text for text in words.unique() if text and cells.is_blank(text)])]
+    return table, [
+        Finding.of("cells that say nan, NA or none", written, "taken as missing"),
+        Finding.of(
+            "transcript that says nan, NA or none",
+            table["utterance"][words.index],
+            "kept as what was said; empty the cell where nothing is known",
+        ),
+    ]
+
+
+def doubts(utterances: pd.DataFrame) -> list[Finding]:
+    """Oddities of the speakers: names that may be one person's, and speakers of more than one partition."""
+    known = utterances.dropna(subset="speaker")
+    voices = known["speaker"].map({name: cells.voice(name) for name in known["speaker"].unique()})
+    homes = known["partition"].groupby(voices).nunique()
+    torn = known["speaker"][voices.isin(homes.index[homes > 1])].unique()
+    return [
+        Finding.of(
+            "speakers that may be one person",
+            cells.doubted(known["speaker"].value_counts().sort_index().to_dict()),
+            "kept apart",
+        ),
+        Finding.of(
+            "speaker in more than one partition",
+            torn,
+            "refused by runs; columns: {partition: null} drops them",
+        ),
+    ]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from sercore.corpora import cells
 from sercore.corpora.corpus import (
     Corpus,
     Finding,
@@ -26,7 +27,6 @@ from sercore.corpora.corpus import (
     walk,
 )
 from sercore.corpora.headers import read_headers, unusual
-from sercore.corpora.transcripts import one_line
 from sercore.schema import did_you_mean, first
 
 EMOTIONS: dict[str, str | None] = {
@@ -281,7 +281,7 @@ def read(root: str | Path, *, tags: str = "strip", tolerance: float = 0.01) -> C
 
 def strip_tags(transcript: str) -> str:
     """`transcript` without [LAUGHTER] and its like; empty where it held nothing else."""
-    return one_line(TAG.sub(" ", transcript))
+    return cells.clean(TAG.sub(" ", transcript))
 
 
 def _findings(release: Release, table: pd.DataFrame, silent: pd.Series, tags: str) -> list[Finding]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sercore.corpora.cells import BLANKS, clean, is_blank, read_csv
 from sercore.corpora.corpus import (
     Corpus,
     Finding,
@@ -21,11 +22,10 @@ from sercore.corpora.corpus import (
     locate,
     missing_ratings,
     out_of_scale,
-    read_cells,
     walk,
 )
 from sercore.corpora.headers import in_threads, read_headers, unusual
-from sercore.corpora.transcripts import one_line, read_transcripts
+from sercore.corpora.transcripts import read_for
 from sercore.schema import UTTERANCE_COLUMNS, did_you_mean, first
 
 EXPECTED = "a release as unpacked: Labels/labels_consensus.csv (or labels.txt), Audios/MSP-PODCAST_*.wav"
@@ -186,7 +186,7 @@ def _look_up(keys: pd.Series, values: dict[str, str]) -> pd.Series:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    cells = read_cells(path)
+    cells = read_csv(path)
     spelling = {column.lower(): column for column in COLUMNS}
     cells.columns = [spelling.get(column.strip().lower(), column) for column in cells.columns]
     cells["where"] = [f"line {number}" for number in range(2, len(cells) + 2)]
@@ -290,7 +290,6 @@ PARTITIONS: dict[str, str | None] = {
 UNUSED = {"test2": "of Test2", "test3": "of Test3", "": "without partition"}
 GENDERS: dict[str, str | None] = {"female": "female", "male": "male", "unknown": None, "": None}
 RATINGS = {"arousal": "EmoAct", "valence": "EmoVal", "dominance": "EmoDom"}
-NO_VALUE = ("", "nan", "na", "n/a", "none")
 NAME = re.compile(r"MSP-PODCAST_(\d{4}|test3)_\d{4}(?:_\d{4})?$", re.IGNORECASE)  # podcast, turn, sometimes a part
 TEST3 = "msp-podcast_test3"  # audio of a challenge, whose labels were never published
 
@@ -348,11 +347,11 @@ def _interpret(cells: pd.DataFrame, source: Path) -> pd.DataFrame:
     table["emotion"] = _named(cells, "EmoClass", {code.lower(): name for code, name in EMOTIONS.items()}, source)
     table["gender"] = _named(cells, "Gender", GENDERS, source)
     table["partition"] = _named(cells, "Split_Set", PARTITIONS, source)
-    speakers = cells["SpkrID"].str.strip()
-    table["speaker"] = speakers.where(~speakers.str.lower().isin([*NO_VALUE, "unknown"]))
+    table["speaker"] = cells["SpkrID"].map(clean)
+    table["speaker"] = table["speaker"].mask(table["speaker"].map(is_blank))
     for dimension, column in RATINGS.items():
         text = cells[column].str.strip().str.lower()
-        empty = text.isin(NO_VALUE)
+        empty = text.isin(BLANKS)
         numbers = pd.to_numeric(text.where(~empty), errors="coerce").astype("float64")
         refuse(source, cells, ~empty & ~np.isfinite(numbers), column, [])
         table[dimension] = numbers
@@ -362,6 +361,7 @@ def _interpret(cells: pd.DataFrame, source: Path) -> pd.DataFrame:
 def _named(cells: pd.DataFrame, column: str, names: dict[str, str | None], source: Path) -> pd.Series:
     """The study's name of each cell. Raises ValueError, naming the line, for a cell that is none of `names`."""
     keys = cells[column].str.strip().str.lower()
+    keys = keys.mask(keys.isin(BLANKS) & ~keys.isin(list(names)), "")
     refuse(source, cells, ~keys.isin(list(names)), column, [name for name in names if name])
     return keys.map(names)
 
@@ -393,7 +393,7 @@ def _add_transcripts(table: pd.DataFrame, release: Release, path: str | Path | N
     """Fill the column transcript of `table`, from the release and then from the file `path`."""
     paths = [release.transcripts.get(key) for key in table["utterance"].str.lower()]
     own = pd.Series(in_threads(_read_transcript, paths), index=table.index, dtype="object")
-    written = read_transcripts(path) if path is not None else {}
+    written = read_for(path, table["utterance"]) if path is not None else {}
     table["transcript"] = own.where(own.notna(), table["utterance"].map(written))
     texts = table["transcript"]
     filled = table["utterance"][own.isna() & texts.notna()]
@@ -410,7 +410,7 @@ def _add_transcripts(table: pd.DataFrame, release: Release, path: str | Path | N
 
 
 def _read_transcript(path: Path | None) -> str | None:
-    return None if path is None else one_line(path.read_text(encoding="utf-8-sig", errors="replace"))
+    return None if path is None else clean(path.read_text(encoding="utf-8-sig", errors="replace"))
 
 
 def _doubts(table: pd.DataFrame, cells: pd.DataFrame) -> list[Finding]:

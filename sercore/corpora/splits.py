@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from sercore.corpora.cells import voice
 from sercore.corpora.transcripts import words
 from sercore.schema import PARTITIONS, did_you_mean, first
 
@@ -42,14 +43,16 @@ def official(utterances: pd.DataFrame, allow_speaker_leakage: bool = False) -> S
     if empty:
         raise ValueError(
             f"no utterance is in {' or '.join(empty)}: this corpus has no official split "
-            "(or its part was filtered away); split with splits.by_speaker() or splits.leave_one_speaker_out()"
+            "(or its part was filtered away); without the column partition (the reader's option columns: "
+            "{partition: null}) it is split by speaker"
         )
     split = _split(OFFICIAL, utterances, utterances["partition"])
     leaking = speaker_leakage(split, utterances)
     if leaking and not allow_speaker_leakage:
         raise ValueError(
             f"{len(leaking)} speakers are in more than one partition, {first(leaking)}; scores on seen speakers are "
-            "inflated: split with splits.by_speaker(), or allow_speaker_leakage=True to keep the partitions"
+            "inflated: leave out the column partition (the reader's option columns: {partition: null}), and the "
+            "corpus is split by speaker, or keep the partitions with allow_speaker_leakage: true"
         )
     return split
 
@@ -64,7 +67,8 @@ def with_development(utterances: pd.DataFrame) -> pd.DataFrame:
     if "development" in sizes or "train" not in sizes or "test" not in sizes:
         return utterances
     train = utterances[utterances["partition"] == "train"]
-    column = next((c for c in ("speaker", "dialog") if train[c].nunique() >= len(PARTITIONS)), "utterance")
+    groups = {"speaker": _voices(train), "dialog": train["dialog"]}
+    column = next((name for name, group in groups.items() if group.nunique() >= len(PARTITIONS)), "utterance")
     chosen = by_group(train, column).development
     warnings.warn(
         f"the corpus has no development partition: {len(chosen)} of {len(train)} utterances of train, chosen by "
@@ -80,14 +84,22 @@ def leave_one_speaker_out(utterances: pd.DataFrame) -> list[Split]:
 
     Sessions are read from the names: Ses01F and Ses01M share one. A speaker whose name has no such partner is paired
     with the next one in alphabetical order (the last with the first). Utterances of unknown speakers are in no
-    partition: they could be the test speaker's. Raises ValueError for fewer than three speakers.
+    partition: they could be the test speaker's; nor are those of speakers who have a name of one voice with it, as Ada
+    has with ada (cells.voice). Raises ValueError for fewer than three speakers.
     """
     speakers = _speakers(utterances)
+    voices = {speaker: voice(speaker) for speaker in speakers}
     splits = []
     for place, speaker in enumerate(speakers):
         mates = [mate for mate in speakers if mate != speaker and _session(mate) == _session(speaker)]
-        development = mates[0] if len(mates) == 1 else speakers[(place + 1) % len(speakers)]
-        homes = dict.fromkeys(speakers, "train") | {development: "development", speaker: "test"}
+        others = [other for other in speakers[place:] + speakers[:place] if voices[other] != voices[speaker]]
+        development = mates[0] if len(mates) == 1 and voices[mates[0]] != voices[speaker] else others[0]
+        homes = {
+            other: "development" if voices[other] == voices[development] else "train"
+            for other in speakers
+            if voices[other] != voices[speaker]
+        }
+        homes[speaker] = "test"
         splits.append(_split(speaker, utterances, utterances["speaker"].map(homes)))
     return splits
 
@@ -100,7 +112,7 @@ def default_splits(utterances: pd.DataFrame) -> list[Split]:
     warning, because it then tests on speakers that may be in training. The same utterances give the same
     splits: their seed is 0, whatever a run's.
     """
-    speakers = utterances["speaker"].nunique()
+    speakers = _voices(utterances).nunique()
     if speakers > MOST_FOLDS:
         return [by_speaker(utterances)]
     if speakers >= len(PARTITIONS):
@@ -153,7 +165,9 @@ def by_group(
         raise ValueError(f"shares are {shares}; expected those of train, development and test, above 0 and 1 together")
     group = utterances[column]
     if column == "speaker":
-        names = _speakers(utterances)
+        _speakers(utterances)
+        group = _voices(utterances)
+        names = sorted(group.dropna().unique())
     else:
         group = group.where(group.notna(), "utterance " + utterances["utterance"])
         names = sorted(group.unique())
@@ -185,9 +199,14 @@ def _deal(sizes: np.ndarray, order: np.ndarray, shares: tuple[float, float, floa
 
 
 def speaker_leakage(split: Split, utterances: pd.DataFrame) -> list[str]:
-    """The speakers with utterances in more than one partition of `split`; unknown speakers are not one speaker."""
-    homes = _homes(split, utterances).groupby("speaker")["home"].nunique()  # leaves out missing speakers
-    return sorted(homes.index[homes > 1])
+    """The speakers with utterances in more than one partition of `split`; unknown speakers are not one speaker.
+
+    Speakers of one voice (cells.voice) are one speaker: ada in train and Ada in test are both named.
+    """
+    homes = _homes(split, utterances)
+    voices = _voices(homes)
+    counts = homes["home"].groupby(voices).nunique()  # leaves out missing speakers
+    return sorted(homes["speaker"][voices.isin(counts.index[counts > 1])].unique())
 
 
 def overlap(split: Split, utterances: pd.DataFrame) -> pd.DataFrame:
@@ -226,12 +245,21 @@ def _split(name: str, utterances: pd.DataFrame, homes: pd.Series) -> Split:
 
 def _speakers(utterances: pd.DataFrame) -> list[str]:
     speakers = sorted(utterances["speaker"].dropna().unique())
-    if len(speakers) < 3:
+    known = len({voice(speaker) for speaker in speakers})
+    if known < 3:
         raise ValueError(
-            f"{len(speakers)} known speakers ({first(speakers)}); expected at least three, one each to train on, to "
+            f"{known} known speakers ({first(speakers)}); expected at least three, one each to train on, to "
             "choose the epoch with and to test on"
         )
     return speakers
+
+
+def _voices(utterances: pd.DataFrame) -> pd.Series:
+    """Of each utterance the first, in alphabetical order, of the speakers of its voice; missing where it has none."""
+    speakers = utterances["speaker"]
+    first_of: dict[str, str] = {}
+    names = {speaker: first_of.setdefault(voice(speaker), speaker) for speaker in sorted(speakers.dropna().unique())}
+    return speakers.map(names, na_action="ignore")
 
 
 def _session(speaker: str) -> str:

@@ -5,7 +5,6 @@
 """
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +13,19 @@ import numpy as np
 import pandas as pd
 
 from sercore import schema
-from sercore.corpora import corpus
+from sercore.corpora import cells, corpus
 from sercore.corpora.corpus import Corpus, Finding, assemble, contents, locate, out_of_scale, walk
-from sercore.corpora.headers import read_headers, unusual
-from sercore.corpora.transcripts import one_line, read_transcripts
+from sercore.corpora.headers import in_threads, read_headers, unusual
+from sercore.corpora.names import FIELDS, compile_pattern
+from sercore.corpora.transcripts import read_for, unmatched
 
 AUDIO = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff")
-FIELDS = ("speaker", "gender", "dialog", "style", "partition", "emotion", "utterance")
 DEPTH = 8  # folders below the top that are looked through
 TEXT_SUFFIX = ".txt"  # of the transcript beside an audio file
-FIELD = re.compile(r"\{(\w+)(?::(\d+))?\}|(\*)|([^{}*]+)|(.)")
 TRANSLATED = ("emotion", "gender", "partition", "style")
 NAMES = ("utterances.csv", "utterances.parquet")
 CLOSE = 0.1  # a duration that differs by more from the audio's own is reported [s]
 EXPECTED = "a .csv or .parquet file of utterances, or the folder that holds utterances.csv or utterances.parquet"
-MAY_BE_BLANK = ("gender", "style", "partition", "emotion", *schema.DIMENSIONS, "seconds")
 
 
 def read(
@@ -43,11 +40,12 @@ def read(
     """The corpus described by the table `root`, or by utterances.csv or utterances.parquet in the folder `root`.
 
     The table has the columns of schema.UTTERANCE_COLUMNS, of which `utterance` and `file` are needed; `file` is
-    relative to the table's folder, which is the corpus's root. An empty cell of a CSV is missing. Durations that the
+    relative to the table's folder, which is the corpus's root. A cell of cells.BLANKS is missing. Durations that the
     table lacks are those of the audio. A table may lack `speaker`, but no split of it can keep speakers apart.
 
     `scale` is the lowest and highest rating. `columns` renames the table's own columns (path -> file); one renamed to
-    None is left out. `emotions` translates the table's labels (W -> angry, boredom -> None: missing).
+    None is left out. `emotions` translates the table's labels (W -> angry, boredom -> None: missing); other words for
+    the names of a column (anger, F, dev) need no translation.
     Utterances without a transcript take it from the CSV `transcripts` (utterance, transcript). `name` is what the
     corpus is called.
 
@@ -57,21 +55,24 @@ def read(
     if len(scale) != 2 or not scale[0] < scale[1]:
         raise ValueError(f"scale is {scale}; expected the lowest and the highest rating, as (1, 5)")
     path = _find(locate(root, EXPECTED))
-    cells = _renamed(_load(path), columns or {}, path)
-    _check_columns(cells, path)
+    rows = _renamed(_load(path), columns or {}, path)
+    _check_columns(rows, path)
     findings = []
-    if "speaker" not in cells:
+    if "speaker" not in rows:
         meaning = "every speaker counts as unknown; a split cannot keep speakers apart"
-        findings.append(Finding.of("no column 'speaker'", cells["utterance"], meaning))
-        cells["speaker"] = np.nan
-    cells, finding = corpus.blank(cells, MAY_BE_BLANK)
-    findings.append(finding)
-    if emotions and schema.EMOTION in cells:
-        cells[schema.EMOTION] = corpus.translate(cells[schema.EMOTION], schema.EMOTION, emotions)
-    table = schema.check_utterances(cells, str(path))
-    _check_content(table, path, (float(scale[0]), float(scale[1])))
+        findings.append(Finding.of("no column 'speaker'", rows["utterance"], meaning))
+        rows["speaker"] = np.nan
+    rows, found = corpus.tidy(rows, emotions or ())
+    findings += found
+    if emotions and schema.EMOTION in rows:
+        findings.append(corpus.unused(emotions, rows[schema.EMOTION], schema.EMOTION, path))
+    for column in rows.columns.intersection(TRANSLATED):
+        given = emotions if column == schema.EMOTION else None
+        rows[column] = corpus.translate(rows[column], column, given, str(path))
+    rows["file"] = rows["file"].map(lambda file: cells.spelt_on_disk(path.parent, str(file)), na_action="ignore")
+    table = schema.check_utterances(rows, str(path))
+    headers = _read_content(table, path, (float(scale[0]), float(scale[1])))
     folder = path.parent
-    headers = read_headers(folder, list(table["file"]))
     differs = (table["seconds"] - headers["seconds"]).abs() > CLOSE
     without_speaker = table["speaker"].isna()
     findings += [
@@ -89,7 +90,10 @@ def read(
         )
     table["seconds"] = table["seconds"].fillna(headers["seconds"])
     if transcripts is not None:
-        table["transcript"] = table["transcript"].fillna(table["utterance"].map(read_transcripts(transcripts)))
+        written = read_for(transcripts, table["utterance"])
+        silent = table["utterance"][table["transcript"].isna()]
+        findings += unmatched(transcripts, written, silent, table["utterance"])
+        table["transcript"] = table["transcript"].fillna(table["utterance"].map(written))
     return assemble(name, folder, (float(scale[0]), float(scale[1])), table, findings)
 
 
@@ -108,33 +112,31 @@ def _find(given: Path) -> Path:
 
 
 def _load(path: Path) -> pd.DataFrame:
-    if path.suffix == ".parquet":
-        return pd.read_parquet(path)
-    if path.suffix != ".csv":
+    if path.suffix.lower() not in (".csv", ".parquet"):
         raise ValueError(f"{path}: expected {EXPECTED}, found a '{path.suffix}' file")
-    return corpus.read_cells(path).replace("", np.nan)
+    return cells.read_table(path)
 
 
-def _renamed(cells: pd.DataFrame, columns: Mapping[str, str | None], path: Path) -> pd.DataFrame:
-    """`cells` with its columns renamed by `columns`.
+def _renamed(rows: pd.DataFrame, columns: Mapping[str, str | None], path: Path) -> pd.DataFrame:
+    """`rows` with their columns renamed by `columns`.
 
     Raises ValueError for a column that is not there, and where two columns get the same name.
     """
     for column in columns:
-        if column not in cells:
-            raise ValueError(f"{path}: no column '{column}' to rename{schema.did_you_mean(column, cells.columns)}")
-    cells = cells.drop(columns=[column for column, name in columns.items() if name is None])
-    cells = cells.rename(columns={column: name for column, name in columns.items() if name is not None})
-    twice = cells.columns[cells.columns.duplicated()]
+        if column not in rows:
+            raise ValueError(f"{path}: no column '{column}' to rename{schema.did_you_mean(column, rows.columns)}")
+    rows = rows.drop(columns=[column for column, name in columns.items() if name is None])
+    rows = rows.rename(columns={column: name for column, name in columns.items() if name is not None})
+    twice = rows.columns[rows.columns.duplicated()]
     if len(twice):
         raise ValueError(f"{path}: two columns are called '{twice[0]}'; rename one of them, or leave it out")
-    return cells
+    return rows
 
 
-def _check_columns(cells: pd.DataFrame, path: Path) -> None:
+def _check_columns(rows: pd.DataFrame, path: Path) -> None:
     """Raise ValueError that names every column that is unknown and every one that is needed and absent."""
-    unknown = [column for column in cells.columns if column not in schema.UTTERANCE_COLUMNS]
-    absent = [column for column in ("utterance", "file") if column not in cells.columns]
+    unknown = [column for column in rows.columns if column not in schema.UTTERANCE_COLUMNS]
+    absent = [column for column in ("utterance", "file") if column not in rows.columns]
     problems = [
         f"unknown column '{name}'{schema.did_you_mean(str(name), schema.UTTERANCE_COLUMNS)}" for name in unknown
     ]
@@ -149,10 +151,17 @@ def _check_columns(cells: pd.DataFrame, path: Path) -> None:
         raise ValueError(f"{path}: " + "\n  ".join(problems))
 
 
-def _check_content(table: pd.DataFrame, path: Path, scale: tuple[float, float]) -> None:
-    """Raise ValueError where rows have an absolute path, absent audio, or a rating outside `scale`; all are named."""
-    absolute = [file for file in table["file"] if Path(file).is_absolute()]
-    absent = [f for f in table["file"] if not Path(f).is_absolute() and not (path.parent / f).is_file()]
+def _read_content(table: pd.DataFrame, path: Path, scale: tuple[float, float]) -> pd.DataFrame:
+    """The headers of the audio of `table`, as headers.read_headers gives them.
+
+    Raises ValueError where rows have an absolute path, audio that is absent or cannot be read, or a rating outside
+    `scale`; all are named.
+    """
+    named = list(table["file"].unique())
+    absolute = [file for file in named if os.path.isabs(file)]  # noqa: PTH117 -- of a million in half a second
+    relative = set(named).difference(absolute)
+    held = in_threads(lambda file: _held(f"{path.parent}/{file}"), named)
+    absent = [file for file, there in zip(named, held, strict=True) if file in relative and not there]
     outside = out_of_scale(table, scale)
     problems = []
     if absolute:
@@ -161,16 +170,31 @@ def _check_content(table: pd.DataFrame, path: Path, scale: tuple[float, float]) 
         )
     if absent:
         problems.append(
-            f"{len(absent)} of {len(table)} audio files are not there, {schema.first(absent)}; "
+            f"{len(absent)} of {len(named)} audio files {schema.are(len(absent))} not there, {schema.first(absent)}; "
             f"expected them below {path.parent}; correct the column 'file' or drop the rows"
         )
     if outside:
         problems.append(
             f"{len(outside)} ratings outside {scale[0]:g} to {scale[1]:g}, {schema.first(outside)}; "
-            "give the corpus's own scale, as scale=(1, 7) (in a parameters file `scale: [1, 7]`)"
+            "give the corpus's own scale, as --scale 1 7 (in a parameters file `scale: [1, 7]`)"
         )
+    readable = relative.difference(absent)
+    try:
+        headers = read_headers(path.parent, [file for file in table["file"] if file in readable])
+    except ValueError as error:
+        problems.append(str(error))
     if problems:
         raise ValueError(f"{path}: " + "\n  ".join(problems))
+    return headers
+
+
+def _held(file: str) -> bool:
+    """Whether `file` is there, of whatever kind."""
+    try:
+        os.stat(file)  # noqa: PTH116 -- half the time of Path.exists
+    except OSError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -181,32 +205,7 @@ class Listing:
     unmatched: tuple[str, ...]  # audio whose names do not fit the pattern
     without_emotion: tuple[str, ...]  # utterances whose label is to count as missing
     transcripts: int  # utterances with a text file beside the audio
-
-
-def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """The regular expression of `pattern`, for paths relative to the folder, with / between folders.
-
-    `{field}` is one of FIELDS, as few characters as fit and no /; `{field:2}` is exactly two; `*` is anything but /.
-    Raises ValueError for a field that is unknown or there twice, a brace that stands alone, and no field at all.
-    """
-    parts, seen = [], []
-    for field, width, star, text, stray in FIELD.findall(pattern):
-        if stray:
-            raise ValueError(
-                f"pattern '{pattern}': a brace stands alone; expected fields as {{speaker}} or {{emotion:1}}"
-            )
-        if field and field not in FIELDS:
-            raise ValueError(f"pattern '{pattern}': unknown field '{field}'{schema.did_you_mean(field, FIELDS)}")
-        if field in seen:
-            raise ValueError(f"pattern '{pattern}': field '{field}' is there twice; write * where a name repeats it")
-        if field:
-            seen.append(field)
-            parts.append(f"(?P<{field}>[^/]{{{width}}})" if width else f"(?P<{field}>[^/]+?)")
-        else:
-            parts.append("[^/]*" if star else re.escape(text))
-    if not seen:
-        raise ValueError(f"pattern '{pattern}' has no field; known: {', '.join(f'{{{name}}}' for name in FIELDS)}")
-    return re.compile("".join(parts))
+    unused: tuple[str, ...] = ()  # labels that were given a name, and no file has
 
 
 def tabulate(root: str | Path, pattern: str, emotions: Mapping[str, str | None] | None = None) -> Listing:
@@ -214,7 +213,9 @@ def tabulate(root: str | Path, pattern: str, emotions: Mapping[str, str | None] 
 
     `emotions` translates the labels in the names (W -> angry; boredom -> None: missing); schema.EMOTION_NAMES and their
     nouns need no translation. A text file with the name of an audio file is its transcript. An utterance's id is its
-    file's name, or its path where files of two folders share a name.
+    file's name, or its path where files of two folders share a name. Dialogs are called after their partition too where
+    one occurs in two partitions: they are numbered in each. What a name says of a speaker, a dialog or a label is clean
+    and may be missing, see cells.
 
     Raises ValueError for a pattern that is wrong or fits no name, and for unknown labels.
     """
@@ -225,18 +226,22 @@ def tabulate(root: str | Path, pattern: str, emotions: Mapping[str, str | None] 
     names = audio_below(folder)
     if not names:
         raise ValueError(f"no audio ({', '.join(AUDIO)}) below {folder}; it holds {contents(folder)}")
-    matches = {name: expression.fullmatch(name) for name in names}
-    rows = [{"file": name, **match.groupdict()} for name, match in matches.items() if match]
+    matches = {name: expression.match(name) if schema.printable(name) == name else None for name in names}
+    rows = [{"file": name, **match} for name, match in matches.items() if match]
     if not rows:
         raise ValueError(
             f"none of {len(names)} audio files below {folder} fits '{pattern}'; the first are {schema.first(names, 3)}"
         )
     table = pd.DataFrame(rows)
-    for column in TRANSLATED:
-        if column in table:
-            table[column] = corpus.translate(table[column], column, emotions if column == "emotion" else None)
     if "utterance" not in table:
         table["utterance"] = _ids(table["file"])
+    table, _ = corpus.tidy(table, emotions or ())
+    labels = table[schema.EMOTION] if schema.EMOTION in table else pd.Series(dtype="str")
+    unused = corpus.unused(emotions, labels, schema.EMOTION, folder)
+    for column in table.columns.intersection(TRANSLATED):
+        table[column] = corpus.translate(table[column], column, emotions if column == "emotion" else None, str(folder))
+    if "dialog" in table and "partition" in table:
+        table["dialog"] = _dialogs(table)
     transcripts = [_transcript_beside(folder / name) for name in table["file"]]
     if any(text is not None for text in transcripts):
         table["transcript"] = transcripts
@@ -244,9 +249,10 @@ def tabulate(root: str | Path, pattern: str, emotions: Mapping[str, str | None] 
     order = [column for column in schema.UTTERANCE_COLUMNS if column in table]
     return Listing(
         utterances=table[order],
-        unmatched=tuple(name for name, match in matches.items() if not match),
+        unmatched=tuple(_named(name) for name, match in matches.items() if not match),
         without_emotion=tuple(without_emotion),
         transcripts=sum(text is not None for text in transcripts),
+        unused=unused.examples,
     )
 
 
@@ -278,14 +284,27 @@ def describe(listing: Listing, shown: int = 5) -> list[str]:
     beside_audio = f"a {TEXT_SUFFIX} file beside the audio"
     number = f"{listing.transcripts:,} with {beside_audio}" if listing.transcripts else f"none ({TEXT_SUFFIX})"
     lines.append(f"  {'transcript':<10} {number}")
-    for what, names in (("names do not fit, left out", listing.unmatched), ("no emotion", listing.without_emotion)):
+    for what, names in (
+        ("names do not fit, left out", listing.unmatched),
+        ("no emotion", listing.without_emotion),
+        ("labels that were named, and no file has", listing.unused),
+    ):
         if names:
             lines.append(f"  {len(names):,} {what}: {schema.first(names, 3)}")
-    if "speaker" not in table:
+    if "speaker" in table:
+        near = cells.doubted(table["speaker"].value_counts().sort_index().to_dict())
+        lines += [f"  speakers that may be one person: {schema.first(near)}"] if near else []
+    else:
         lines.append(
             "  no speaker: a split cannot keep speakers apart, and its scores are too high; name {speaker} if you can"
         )
     return lines
+
+
+def _named(name: str) -> str:
+    """`name` for print, with what is to be done where a table cannot hold it."""
+    text = schema.printable(name)
+    return text if text == name else f"{text} (not in UTF-8: rename it)"
 
 
 def _ids(paths: Sequence[str]) -> list[str]:
@@ -295,7 +314,15 @@ def _ids(paths: Sequence[str]) -> list[str]:
     return [corpus.id_of(path) for path in paths]
 
 
+def _dialogs(table: pd.DataFrame) -> pd.Series:
+    """The dialogs of `table`, behind their partition where one of them occurs in two partitions."""
+    twice = table.groupby("dialog")["partition"].nunique().gt(1).any()
+    return table["partition"].fillna("none") + "-" + table["dialog"] if twice else table["dialog"]
+
+
 def _transcript_beside(audio: Path) -> str | None:
-    """The transcript in the text file beside `audio`; None where there is none."""
-    path = audio.with_suffix(TEXT_SUFFIX)
-    return one_line(path.read_text(encoding="utf-8")) if path.is_file() else None
+    """The transcript in the text file beside `audio`, .txt or .TXT; None where there is none."""
+    for path in (audio.with_suffix(TEXT_SUFFIX), audio.with_suffix(TEXT_SUFFIX.upper())):
+        if path.is_file():
+            return cells.clean(cells.read_text(path))
+    return None

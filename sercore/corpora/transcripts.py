@@ -9,7 +9,10 @@ wrong in the same way at every higher one.
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+import unicodedata
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +21,8 @@ import jiwer
 import pandas as pd
 
 from sercore import files, settings
-from sercore.corpora.corpus import Corpus, read_cells
+from sercore.corpora import cells
+from sercore.corpora.corpus import Corpus, Finding
 from sercore.schema import did_you_mean, first
 from sercore.settings import EMPTY, OWN, TextSettings
 
@@ -26,6 +30,9 @@ GOLD = "gold"  # name of the reference transcripts in the embedded study
 COUNTS = ("words", "substitutions", "deletions", "insertions")
 OVERALL = "all"
 THIRDS = ("low", "middle", "high")  # of the recogniser's confidence
+APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u201b\u02bc\u02b9\u2032\u00b4\u0060\uff07", "'"))
+WORD = re.compile(r"[^ ']+(?:'[^ ']+)*")
+SUFFIX = re.compile(r"\.\w{2,5}$")  # of a file's name
 REPLACED, DELETED = 0.6, 0.2
 """Shares of the wrong words that are replaced and deleted, about as in recognition; the rest is followed by another."""
 
@@ -38,27 +45,77 @@ def read_transcripts(path: str | Path) -> dict[str, str]:
     path = files.resolve(path)
     if not path.is_file():
         raise FileNotFoundError(f"no transcripts file {path}; expected a CSV with the columns utterance and transcript")
-    cells = read_cells(path)
+    rows = cells.read_csv(path)
     for column in ("utterance", "transcript"):
-        if column not in cells:
-            raise ValueError(f"{path}: no column '{column}'{did_you_mean(column, cells.columns)}")
-    nameless = cells.index[cells["utterance"].str.strip() == ""]
+        if column not in rows:
+            raise ValueError(f"{path}: no column '{column}'{did_you_mean(column, rows.columns)}")
+    ids = rows["utterance"].map(cells.clean)
+    nameless = rows.index[ids == ""]
     if len(nameless):
         raise ValueError(f"{path}: {len(nameless)} lines name no utterance, {first(nameless + 2)}; fill or drop them")
-    twice = cells["utterance"][cells["utterance"].duplicated()].unique()
+    twice = ids[ids.duplicated()].unique()
     if len(twice):
         raise ValueError(f"{path}: {len(twice)} utterances have two transcripts, {first(twice)}; expected one row each")
-    return dict(zip(cells["utterance"], cells["transcript"].map(one_line), strict=True))
+    return dict(zip(ids, rows["transcript"].map(cells.clean), strict=True))
 
 
-def one_line(text: str) -> str:
-    """`text` with one space between its words."""
-    return " ".join(text.split())
+def read_for(path: str | Path, utterances: Iterable[str]) -> dict[str, str]:
+    """`read_transcripts` of a file that is made for `utterances`. Raises ValueError also where it has none of them."""
+    transcripts = read_transcripts(path)
+    ids = list(utterances)
+    if not transcripts.keys() & set(ids):
+        raise ValueError(
+            f"{path}: none of its {len(transcripts):,} utterances ({first(transcripts, 3) or 'it is empty'}) is one of "
+            f"the corpus's {len(ids):,} ({first(ids, 3)}){_spelling(transcripts, ids)}; "
+            "name the file that was made from this corpus, or write its ids as the corpus does"
+        )
+    return transcripts
+
+
+def unmatched(
+    path: str | Path, transcripts: Mapping[str, str], silent: Iterable[str], utterances: Iterable[str]
+) -> list[Finding]:
+    """The findings of ids that only one side has: `transcripts`, read from `path`, and the corpus's `utterances`.
+
+    `silent` are the utterances that have no transcript of their own.
+    """
+    ids, name = set(utterances), Path(path).name
+    lacking = [utterance for utterance in silent if utterance not in transcripts]
+    idle = [utterance for utterance in transcripts if utterance not in ids]
+    spelling = _spelling(idle, lacking)
+    return [
+        Finding.of(f"utterance that {name} lacks", lacking, f"kept, transcript missing{spelling}"),
+        Finding.of(f"transcript in {name} of no utterance", idle, f"ignored{spelling}"),
+    ]
+
+
+def _spelling(ids: Iterable[str], others: Iterable[str]) -> str:
+    """`; 'U1.WAV' is perhaps 'u1'` where ids of both sides differ in case, folder or suffix alone."""
+    known = {_stem(other): other for other in others}
+    near = [f"'{utterance}' is perhaps '{known[_stem(utterance)]}'" for utterance in ids if _stem(utterance) in known]
+    return f"; {near[0]}" if near else ""
+
+
+def _stem(utterance: str) -> str:
+    return SUFFIX.sub("", utterance.replace("\\", "/").rpartition("/")[2]).casefold()
 
 
 def words(text: str) -> list[str]:
-    """The words of `text` in lower case, without punctuation."""
-    return re.findall(r"[\w']+", text.lower())
+    """The words of `text` as speech recognition compares them: in lower case, without punctuation and underscores.
+
+    Typed and curly apostrophes are one, and belong to a word inside of it; so do composed and decomposed letters.
+
+    >>> words("\u201cDon\u2019t!\u201d she said, 'well-known'.")
+    ["don't", 'she', 'said', 'well', 'known']
+    """
+    text = unicodedata.normalize("NFKC", cells.clean(text).translate(APOSTROPHES)).casefold()
+    return WORD.findall("".join(map(_of_word, text)))
+
+
+@lru_cache(maxsize=4096)
+def _of_word(character: str) -> str:
+    """`character` where it may be in a word, else a space; vowel signs of Indic scripts are marks, no letters."""
+    return character if character == "'" or unicodedata.category(character)[0] in "LMN" else " "
 
 
 def word_error_rate(reference: Sequence[str], hypothesis: Sequence[str]) -> float:
@@ -192,12 +249,14 @@ def _of_source(corpus: Corpus, source: str) -> dict[str, str | None]:
             f"{', '.join(known)}; others are files that its `other_transcripts` name in the parameters file"
         )
     path = corpus.other_transcripts[source]
-    transcripts = read_transcripts(path)
-    if not transcripts.keys() & set(ids):
-        raise ValueError(
-            f"{path} has transcripts of {first(sorted(transcripts))}, and none of the {len(ids)} utterances of "
-            f"'{corpus.name}', {first(ids)}; name the file that was made from this corpus"
-        )
+    transcripts = read_for(path, ids)
+    for finding in unmatched(path, transcripts, ids, ids):
+        if finding.count:
+            warnings.warn(
+                f"corpus '{corpus.name}': {finding.count:,} times {finding.kind}, {first(finding.examples)}; "
+                f"{finding.meaning}",
+                stacklevel=3,
+            )
     return {name: transcripts.get(name) for name in ids}
 
 

@@ -1,59 +1,58 @@
 """Waveform -> log-mel spectrogram (section 3)."""
 
-import re
+import math
 import warnings
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+import scipy.signal
 import torch
 import torchaudio
 from jaxtyping import Float
 from torch import Tensor
 
-from sercore.corpora.headers import STREAMED
+from sercore.corpora.sound import AudioError, decode
 from sercore.schema import first
 from sercore.settings import FeatureSettings
+
+__all__ = ["AudioError", "log_mel", "read_audio", "resample"]
 
 PAPER = FeatureSettings()
 LEAST_FRAMES = 32  # CNN14 halves time five times
 LEAST_POWER = 1e-10
 FLOOR = -100.0  # LEAST_POWER as a level: digital silence [dB]
-CUT_OFF = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)  # libsndfile, of a file that ends early
-
-
-class AudioError(ValueError):
-    """Audio that is absent, cannot be read, or holds no sound."""
+LARGEST_KERNEL = 1_000_000  # values of a resampling kernel: 4 MB; 11,025 -> 16,000 Hz has 282,240
 
 
 def read_audio(path: str | Path, sample_rate: int = PAPER.sample_rate) -> Float[Tensor, " samples"]:
     """The sound of the file `path` as float32 in [-1, 1]: channels averaged, resampled to `sample_rate` [Hz].
 
-    Raises AudioError, naming the file, where it is absent, is no audio, is cut off, or has no or infinite samples.
+    Raises AudioError, naming the file, as corpora.sound.decode does.
     """
-    import soundfile  # of which only this has need: features may lie ready where there is none
-
-    path = Path(path)
-    if not path.is_file():
-        raise _audio_error(path, "no such audio file")
-    try:
-        with soundfile.SoundFile(path) as audio:
-            rate, log = audio.samplerate, audio.extra_info
-            samples = audio.read(dtype="float32", always_2d=True)  # (samples, channels)
-    except soundfile.LibsndfileError as error:
-        raise _audio_error(path, f"cannot be read as audio ({error.error_string.strip()})") from None
-    cut = CUT_OFF.search(log)
-    if cut and int(cut[2]) < int(cut[1]) < STREAMED:
-        raise _audio_error(path, f"cut off, {cut[1]} bytes of sound are promised and {cut[2]} are there")
-    if not len(samples):
-        raise _audio_error(path, "no samples in it")
+    samples, rate = decode(path)
     waveform = torch.from_numpy(samples).mean(1)
-    if wrong := len(waveform) - int(torch.isfinite(waveform).sum()):
-        raise _audio_error(path, f"{wrong} of {len(waveform)} samples are not finite")
-    return waveform if rate == sample_rate else _resampling(rate, sample_rate)(waveform)
+    return waveform if rate == sample_rate else resample(waveform, rate, sample_rate)
 
 
-def _audio_error(path: Path, problem: str) -> AudioError:
-    return AudioError(f"{path}: {problem}; copy it from the release again, or drop the utterance")
+def resample(waveform: Float[Tensor, " samples"], rate: int, sample_rate: int) -> Float[Tensor, " resampled"]:
+    """`waveform` at `sample_rate` instead of `rate` [Hz], ceil(samples * sample_rate / rate) of them.
+
+    torchaudio's kernel has as many values as the two rates, without their common divisors, multiplied: it serves the
+    rates that recorders have. A rate such as 44,099 Hz would take gigabytes; there it is scipy's polyphase filter,
+    which is as exact in the rate and has ten zero crossings on either side instead of six.
+    """
+    divisor = math.gcd(rate, sample_rate)
+    up, down = sample_rate // divisor, rate // divisor
+    if up * down <= LARGEST_KERNEL:
+        return _resampling(rate, sample_rate)(waveform)
+    return torch.from_numpy(scipy.signal.resample_poly(waveform.numpy(), up, down, window=_low_pass(max(up, down))))
+
+
+@lru_cache(4)
+def _low_pass(rate: int) -> np.ndarray:
+    """The filter (values,) that scipy.signal.resample_poly would design anew in each call."""
+    return scipy.signal.firwin(20 * rate + 1, 1 / rate, window=("kaiser", 5.0)).astype("float32")
 
 
 @lru_cache

@@ -5,7 +5,9 @@ leaves is never read. Any folder may be deleted: it is computed again when it is
 """
 
 import hashlib
+import stat
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -83,7 +85,7 @@ def _of_audio(
     progress: Progress | None,
 ) -> Kind:
     """`extract` of the file of every utterance of `corpus`, keyed by the files' content and `settings`."""
-    place, what, threads = folder / corpus.name, f"{name} of {corpus.name}", torch.get_num_threads()
+    place, what, threads = folder / files.folder_name(corpus.name), f"{name} of {corpus.name}", torch.get_num_threads()
     pool = ThreadPoolExecutor(threads)
     paths = {row.utterance: corpus.root / row.file for row in corpus.utterances.itertuples()}
 
@@ -123,7 +125,7 @@ def text_embeddings(
         return encoder.embed([texts[utterance] for utterance in utterances], progress=step)[:, None].numpy()
 
     task = _text_entry(Embeddings, "text", "float32", settings, texts, compute)
-    return fetch(task, Path(folder) / corpus.name, _waiting(what, progress))
+    return fetch(task, Path(folder) / files.folder_name(corpus.name), _waiting(what, progress))
 
 
 def tokens(corpus: Corpus, settings: TextSettings, folder: str | Path, progress: Progress | None = None) -> Tokens:
@@ -138,7 +140,7 @@ def tokens(corpus: Corpus, settings: TextSettings, folder: str | Path, progress:
         return _counted(map(np.array, ids), len(ids), what, progress)
 
     task = _text_entry(Tokens, "tokens", "int32", settings, texts, compute)
-    return fetch(task, Path(folder) / corpus.name, _waiting(what, progress))
+    return fetch(task, Path(folder) / files.folder_name(corpus.name), _waiting(what, progress))
 
 
 def _texts(corpus: Corpus) -> dict[str, str]:
@@ -215,7 +217,7 @@ def _audio_digests(corpus: Corpus, place: Path, progress: Progress | None) -> li
     absent = [file for file, state in zip(corpus.utterances["file"], sought, strict=True) if state is None]
     if absent:
         raise AudioError(
-            f"{len(absent)} of {len(sought)} audio files are not below {corpus.root}, {first(absent)}; "
+            f"audio files that are not below {corpus.root}, {len(absent)} of {len(sought)}: {first(absent)}; "
             "copy them from the release again, or drop the utterances"
         )
     known = _read_ledger(ledger)
@@ -238,14 +240,21 @@ def _state(root: Path, file: str) -> _State | None:
         held = (root / file).stat()
     except FileNotFoundError:
         return None
+    if not stat.S_ISREG(held.st_mode):  # whoever opens a pipe may wait for ever
+        return None
     return _State(file, held.st_size, held.st_mtime_ns)
 
 
 def _read_ledger(path: Path) -> dict[_State, str]:
+    """The digests of files by their states; none, after a warning, where the ledger is damaged."""
     if not path.exists():
         return {}
-    rows = pd.read_parquet(path).itertuples(index=False, name=None)
-    return {_State(*state): found for *state, found in rows}
+    try:
+        table = pd.read_parquet(path, columns=[*_State._fields, "digest"], page_checksum_verification=True)
+    except (OSError, ValueError) as error:
+        warnings.warn(f"{path} is damaged ({error}): the audio is hashed again", stacklevel=2)
+        return {}
+    return {_State(*state): found for *state, found in table.itertuples(index=False, name=None)}
 
 
 def _hash(path: Path) -> str:

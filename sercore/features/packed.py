@@ -1,12 +1,15 @@
 """Rows of many utterances in one memory-mapped array, in a folder that is named by what is in it.
 
 A folder holds the rows of all utterances one after the other and an index of who has which. Its name ends in a hash
-of the content and the settings that the rows were computed from. It appears whole or not at all.
+of the content and the settings that the rows were computed from. It appears whole or not at all, and what a disk has
+changed since is noticed: a process compares the files with their checksums when it opens them for the first time.
 """
 
 import hashlib
 import json
 import shutil
+import warnings
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +24,9 @@ from sercore.schema import first
 
 ROWS = "rows.npy"
 INDEX = "index.parquet"  # utterance, digest of its content, start, count
-ABOUT = "about.json"  # settings and size; written last of the three
+ABOUT = "about.json"  # settings, size and checksums; written last of the three
+CHECKSUMS = "checksums"  # in ABOUT: of ROWS and INDEX
+DAMAGED = "damaged"  # folder of the entries that were set aside
 LOCK = ".lock"
 FULL_SCALE = 32_767  # of a sample in int16
 LEAST_SAMPLES = 400  # span of one vector of a speech encoder: 25 ms at 16 kHz
@@ -111,14 +116,15 @@ class CacheEntry(Generic[Kind]):
 def fetch(task: CacheEntry[Kind], folder: Path, wait: Callable[[], None]) -> Kind:
     """The rows of `task`, from a folder below `folder`, computed where they are not there.
 
-    Of several processes one computes and the others `wait()`, then read. Raises ValueError naming what is wrong with
-    the utterances that cannot be computed, after the rows of the others were kept for the next time.
+    Of several processes one computes and the others `wait()`, then read. An entry that is damaged is named in a
+    warning, set aside and computed again. Raises ValueError naming what is wrong with the utterances that cannot be
+    computed, after the rows of the others were kept for the next time.
     """
     place = folder / task.folder_name(task.digests)
     found = _open(task.kind, place)
     if found is None:
         with files.lock(folder / LOCK, wait) as held:
-            found = _open(task.kind, place)
+            found = _open(task.kind, place, set_aside=True)
             if found is None:
                 if held:
                     files.remove_leftovers(folder)
@@ -128,13 +134,57 @@ def fetch(task: CacheEntry[Kind], folder: Path, wait: Callable[[], None]) -> Kin
     return found
 
 
-def _open(kind: type[Kind], place: Path) -> Kind | None:
-    """The entry in `place`; None where there is none, or not all of it."""
+def _open(kind: type[Kind], place: Path, set_aside: bool = False) -> Kind | None:
+    """The entry in `place`; None where there is none, or not all of it, or of a version without checksums.
+
+    None also where it is damaged; `set_aside`, with the lock held, moves it away then and warns.
+    """
     if not all((place / name).is_file() for name in (ROWS, INDEX, ABOUT)):
         return None
-    if (place / ROWS).stat().st_size != files.read_json(place / ABOUT)["bytes"]:
+    try:
+        about = files.read_json(place / ABOUT)
+        if (place / ROWS).stat().st_size != about["bytes"]:
+            raise ValueError(f"{ROWS} is not as long as it was")
+        if CHECKSUMS not in about:
+            return None
+        for name in (ROWS, INDEX):
+            if _checksum(place / name) != about[CHECKSUMS][name]:
+                raise ValueError(f"the content of {name} is not what was written")
+        return _load(kind, place)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if set_aside:
+            _set_aside(place, str(error) if isinstance(error, ValueError | OSError) else f"{ABOUT} has no {error}")
         return None
-    return _load(kind, place)
+
+
+def _set_aside(place: Path, problem: str) -> None:
+    """Move the damaged entry in `place` to the folder DAMAGED beside it, in place of an earlier one, and warn."""
+    aside = place.parent / DAMAGED / place.name
+    aside.parent.mkdir(exist_ok=True)
+    shutil.rmtree(aside, ignore_errors=True)
+    place.rename(aside)
+    warnings.warn(
+        f"the cache entry {place} is damaged ({problem}); it is computed again, and what was there is in {aside}: look "
+        "for errors of the disk",
+        stacklevel=2,
+    )
+
+
+_CHECKSUMS: dict[tuple[Path, int, int, int], str] = {}
+"""Path, size, time and number of a file -> its checksum: a process reads each file once for it."""
+
+
+def _checksum(path: Path) -> str:
+    """CRC-32 of the file `path` in hexadecimal: a gigabyte a second, and one damaged file in 4e9 goes unnoticed."""
+    held = path.stat()
+    key = (path, held.st_size, held.st_mtime_ns, held.st_ino)
+    if key not in _CHECKSUMS:
+        value = 0
+        with path.open("rb") as content:
+            while block := content.read(1 << 20):
+                value = zlib.crc32(block, value)
+        _CHECKSUMS[key] = f"{value:08x}"
+    return _CHECKSUMS[key]
 
 
 def _load(kind: type[Kind], place: Path) -> Kind:
@@ -182,7 +232,8 @@ def _write(task: CacheEntry, place: Path) -> None:
             out.seek(0)
             _write_header(out, task.dtype, (total, *shape))
         files.write_table(temporary / INDEX, pd.DataFrame(index, columns=["utterance", "digest", "start", "count"]))
-        files.write_json(temporary / ABOUT, {"settings": task.settings, "bytes": size})
+        checksums = {name: _checksum(temporary / name) for name in (ROWS, INDEX)}
+        files.write_json(temporary / ABOUT, {"settings": task.settings, "bytes": size, CHECKSUMS: checksums})
         if broken:
             if index:
                 files.move_folder(temporary, place.with_name(task.folder_name(row[0] for row in index)))
@@ -199,8 +250,9 @@ def _known(task: CacheEntry, folder: Path) -> dict[str, Callable[[], np.ndarray]
     """Digest of a content -> the rows that it gave, from all folders of the task's settings."""
     known: dict[str, Callable[[], np.ndarray]] = {}
     for about in sorted(folder.glob(f"{task.name}-*/{ABOUT}")):
-        if files.read_json(about)["settings"] == task.settings:
-            packed = _open(task.kind, about.parent)
+        content = files.find_json(about)
+        if content is None or content.get("settings") == task.settings:
+            packed = _open(task.kind, about.parent, set_aside=True)
             if packed is not None:
                 known |= {content: partial(packed.rows, row) for row, content in enumerate(packed.digests)}
     return known

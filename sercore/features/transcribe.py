@@ -52,7 +52,8 @@ def transcribe(
         progress: called with (utterances done, all utterances)
         language: of the speech
 
-    Raises features.AudioError, naming the file, for audio that cannot be read, and what hub.locate raises.
+    An utterance whose audio cannot be used is not in the CSV; `unusable` says why. Raises features.AudioError where
+    that is so of all of them, and what hub.locate raises.
     """
     if beam < 1 or (workers is not None and workers < 1):
         raise ValueError(f"beam is {beam} and workers {workers}; expected both at least 1")
@@ -87,9 +88,27 @@ def transcribe(
                         progress(done, len(rows))
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
-    files.write_table(path, pd.concat([_read_part(files_of[key]) for key in keys], ignore_index=True))
+    recognised = pd.concat([_read_part(files_of[key]) for key in keys], ignore_index=True)
+    if recognised.empty:
+        problems = [f"{utterance}: {_problem(corpus.root / file)}" for utterance, file in rows[:5]]
+        raise audio.AudioError("no utterance can be transcribed:\n  " + "\n  ".join(problems))
+    files.write_table(path, recognised)
     shutil.rmtree(parts, ignore_errors=True)
     return path
+
+
+def unusable(corpus: Corpus, transcribed: Path) -> dict[str, str]:
+    """Utterance -> what is wrong with its audio, of those of `corpus` that are not in the CSV `transcribed`."""
+    rows = corpus.utterances[~corpus.utterances["utterance"].isin(_read_part(transcribed)["utterance"])]
+    return {row.utterance: _problem(corpus.root / row.file) for row in rows.itertuples()}
+
+
+def _problem(path: Path) -> str:
+    try:
+        audio.read_audio(path, asr.SAMPLE_RATE)
+    except audio.AudioError as error:
+        return str(error)
+    return f"{path}: could not be used when it was transcribed; remove the transcripts to try again"
 
 
 def name_of(engine: str) -> str:
@@ -122,10 +141,8 @@ def _key(settings: dict[str, Any], root: Path, chunk: Sequence[tuple[str, str]])
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for utterance, file in chunk:
         digest.update(f"\n{utterance}\n".encode())
-        try:
-            digest.update((root / file).read_bytes())
-        except OSError as error:
-            raise audio.AudioError(f"{root / file}, of {utterance}, cannot be read: {error.strerror}") from None
+        path = root / file
+        digest.update(path.read_bytes() if path.is_file() else b"absent")
     return digest.hexdigest()[:16]
 
 
@@ -134,13 +151,16 @@ def _transcribe_chunk(
 ) -> int:
     """Transcribe `chunk` into the CSV `path` and return its number of utterances."""
     recogniser = recogniser or _LOADED[0]
-    transcriptions = [
-        (utterance, recogniser.transcribe(audio.read_audio(root / file, asr.SAMPLE_RATE).numpy()))
-        for utterance, file in chunk
-    ]
-    rows = [(utterance, text, engine, round(confidence, 4)) for utterance, (text, confidence) in transcriptions]
+    rows = []
+    for utterance, file in chunk:
+        try:
+            waveform = audio.read_audio(root / file, asr.SAMPLE_RATE)
+        except audio.AudioError:  # which `unusable` gives
+            continue
+        text, confidence = recogniser.transcribe(waveform.numpy())
+        rows.append((utterance, text, engine, round(confidence, 4)))
     files.write_table(path, pd.DataFrame(rows, columns=list(COLUMNS)))
-    return len(rows)
+    return len(chunk)
 
 
 def _read_part(path: Path) -> pd.DataFrame:

@@ -18,7 +18,6 @@ from sercore.settings import FeatureSettings, NetworkSettings, TextSettings
 
 DESCRIPTION = "settings.json"  # of an exported folder
 FORMAT = 1  # of that file; counted up when an older one can no longer be read
-FOLD = "fold="
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,18 +83,23 @@ def read(folder: str | Path) -> Trained:
 
 
 def _complete(folder: Path) -> Trained:
-    run, fold = (folder.parent, folder.name.removeprefix(FOLD)) if folder.name.startswith(FOLD) else (folder, None)
+    one = folder.name.startswith(files.FOLD)
+    run = folder.parent if one else folder
     if (run / files.RESIDUALS).is_file():
         raise ValueError(f"{run} holds residuals of other runs' predictions, and no model; name one of those runs")
     if not (run / files.PREDICTIONS).is_file() or not folder.is_dir():
         raise FileNotFoundError(_absent(folder))
     predictions = pd.read_parquet(run / files.PREDICTIONS)
     networks = {
-        name: run / f"{FOLD}{name}" / files.CHECKPOINT for name in predictions["fold"].unique() if fold in (None, name)
+        name: place / files.CHECKPOINT
+        for name, place in files.fold_folders(run, predictions["fold"].unique()).items()
+        if not one or place.name == folder.name
     }
     lost = [str(path) for path in networks.values() if not path.is_file()]
     if lost or not networks:
-        raise FileNotFoundError(f"{folder} has lost its networks, {first(lost) or fold}; copy the whole run, or train")
+        raise FileNotFoundError(
+            f"{folder} has lost its networks, {first(lost) or folder.name}; copy the whole run, or train"
+        )
     return _of_run(run, predictions, networks)
 
 
@@ -109,9 +113,10 @@ def describe(trained: Trained) -> dict[str, Any]:
 def predictions(folder: str | Path) -> pd.DataFrame:
     """The predictions of the run or fold in `folder`: what `read` has the networks of."""
     folder = place(folder)
-    fold = folder.name.startswith(FOLD)
-    table = pd.read_parquet((folder.parent if fold else folder) / files.PREDICTIONS)
-    return table[table["fold"] == folder.name.removeprefix(FOLD)] if fold else table
+    one = folder.name.startswith(files.FOLD)
+    table = pd.read_parquet((folder.parent if one else folder) / files.PREDICTIONS)
+    folders = files.fold_folders(folder.parent, table["fold"].unique())
+    return table[table["fold"].map(folders) == folder] if one else table
 
 
 def _of_run(run: Path, predictions: pd.DataFrame, networks: dict[str, Path]) -> Trained:
@@ -170,7 +175,7 @@ def _absent(folder: Path) -> str:
         return f"no folder {folder}; expected a run's folder, such as outputs/<study>/<section>/<run>"
     below = sorted(str(path.parent.relative_to(folder)) for path in folder.glob(f"*/{files.PREDICTIONS}"))
     below += sorted(str(path.parent.relative_to(folder)) for path in folder.glob(f"*/*/{files.PREDICTIONS}"))
-    runs = [name for name in below if not Path(name).name.startswith(FOLD)]
+    runs = [name for name in below if not Path(name).name.startswith(files.FOLD)]
     if runs:
         return f"{folder} is no run, but holds {len(runs)}, {first(runs)}; name one of them"
     if (folder / files.PARAMETERS).is_file():

@@ -60,13 +60,19 @@ def export(run: str | Path, folder: str | Path, onnx: bool = False) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} is there already; remove it or name another folder")
     home = artifact.place(run)
-    home = home.parent if home.name.startswith(artifact.FOLD) else home
+    home = home.parent if home.name.startswith(files.FOLD) else home
     if trained.uses_text:
         trained = replace(trained, encoder=hub.encoder_fingerprint(trained.text))
     if onnx:
         _check_onnx()
     with files.atomic_folder(folder) as temporary:
-        exported = replace(trained, networks={fold: temporary / f"{fold}.safetensors" for fold in trained.networks})
+        exported = replace(
+            trained,
+            networks={
+                fold: temporary / f"{files.folder_name(fold, trained.networks)}.safetensors"
+                for fold in trained.networks
+            },
+        )
         for fold, path in exported.networks.items():
             files.write_bytes(path, trained.networks[fold].read_bytes())
         content = artifact.describe(exported)

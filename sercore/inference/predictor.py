@@ -7,6 +7,7 @@ probabilities, of dimensions the ratings.
 Recordings come as files, folders and tables.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from sercore.corpora import cells
 from sercore.datasets.batches import Dataset, SpeechDataset, TextDataset, WaveformDataset
 from sercore.features import audio, hub
 from sercore.features.packed import Embeddings, Frames, Kind, Tokens, Waveforms, samples
@@ -25,12 +27,11 @@ from sercore.features.text import TextEncoder
 from sercore.inference import artifact
 from sercore.inference.artifact import Trained, place
 from sercore.models import checkpoint, cnn14
-from sercore.schema import EMOTION, PROBABILITY, first
+from sercore.schema import EMOTION, PROBABILITY, first, printable
 from sercore.training import loop
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au", ".caf", ".w64", ".rf64", ".sph")
 """What counts as a recording in a folder; a file that is named itself may be anything that libsndfile reads."""
-RAW = ".raw"
 SPEECH_RATE = 16_000  # of a speech recogniser [Hz]
 TABLES = (".csv", ".parquet")
 FILE, TRANSCRIPT = "file", "transcript"  # columns of a table of recordings, as in a corpus's
@@ -105,24 +106,21 @@ def _of_folder(folder: Path) -> list[Recording]:
 def _of_table(path: Path) -> list[Recording]:
     if not path.is_file():
         raise FileNotFoundError(f"no table {path}; expected a .csv or .parquet file with a column '{FILE}'")
-    try:
-        table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path, dtype="str")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a CSV table in UTF-8: {error}") from None
+    table = cells.read_table(path)
     if FILE not in table or table[FILE].isna().any():
         own = f"columns {', '.join(map(str, table.columns))}" if FILE not in table else "rows without one"
         raise ValueError(f"{path}: expected a column '{FILE}' (and '{TRANSCRIPT}' where it is known), found {own}")
     texts = table[TRANSCRIPT] if TRANSCRIPT in table else pd.Series(None, index=table.index, dtype="object")
     return [
-        Recording(path.parent / file, None if pd.isna(text) else str(text))
+        Recording(
+            path.parent / cells.spelt_on_disk(path.parent, file), None if pd.isna(text) else cells.clean(str(text))
+        )
         for file, text in zip(table[FILE], texts, strict=True)
     ]
 
 
 def sound(path: Path, sample_rate: int = SPEECH_RATE) -> Tensor:
     """The sound of `path`, (samples,) at `sample_rate` [Hz]. Raises AudioError as features.audio.read_audio does."""
-    if path.suffix.lower() == RAW:
-        raise audio.AudioError(f"{path}: headerless, so its rate and width are not known; convert it to .wav")
     return audio.read_audio(path, sample_rate)
 
 
@@ -249,8 +247,8 @@ class Predictor:
         """
         recordings = self._with_texts([given] if isinstance(given, str | Path) else list(given), texts, recogniser)
         shortest = audio.LEAST_FRAMES * self.trained.features.hop / self.trained.features.sample_rate
-        if windows is not None and not windows >= shortest:
-            raise ValueError(f"windows of {windows:g} s; the networks take no less than {shortest:g} s")
+        if windows is not None and not shortest <= windows < math.inf:
+            raise ValueError(f"windows of {windows:g} s; expected a number of seconds, at least {shortest:g}")
         rows: list[dict[str, Any]] = []
         for begin in range(0, len(recordings), TOGETHER):
             part = recordings[begin : begin + TOGETHER]
@@ -340,9 +338,9 @@ class Predictor:
                 span = {"start": parts[0].start, "end": parts[-1].end, "windows": len(parts)}
                 text = texts.pop() if len(texts) == 1 else None
                 values = answers[[begin + i for i in group]].mean(0)
-                rows.append({"file": str(item.path), **span, "text": text, **self._values(values), "error": None})
+                rows.append({"file": printable(item.path), **span, "text": text, **self._values(values), "error": None})
             if item.error is not None:
-                rows.append({"file": str(item.path), "error": item.error})
+                rows.append({"file": printable(item.path), "error": item.error})
             begin += count
         return rows
 

@@ -154,6 +154,7 @@ def _execute(task: Task, watch: kernels.Watch, attempt: int, worker: str, starte
         now = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
+            "process_started": files.process_started(os.getpid()),
             "worker": worker,
             "started": started,
             "attempt": attempt,

@@ -1,14 +1,18 @@
 """A parameters file -> the runs of a study: strict YAML, and grids that become runs with readable names."""
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError
 
 from sercore import files
 from sercore.corpora.corpus import located
 from sercore.schema import did_you_mean
+from sercore.settings import OPEN, STRICT, Problem, problems_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,8 @@ class Run:
     folder: Path
     result: str = files.PREDICTIONS  # the file that its notebook writes last
     needs: tuple[str, ...] = ()  # sections whose results its notebook reads
+    block: int = 0  # of the section, from 0
+    grid: Mapping[str, int] = field(default_factory=dict)  # name -> which of the grid's values it has, from 0
 
     @property
     def key(self) -> tuple[str, str]:
@@ -45,6 +51,7 @@ class Study:
     outputs: Path
     runs: tuple[Run, ...]
     analysis: tuple[Path, ...]
+    places: Mapping[files.Keys, files.Place] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def folder(self) -> Path:
@@ -59,77 +66,212 @@ class Study:
         return tuple(run for run in self.runs if run.section == name)
 
 
-STUDY_KEYS = {"study", "corpora", "outputs", "sections", "analysis"}
-SECTION_KEYS = {"notebook", "blocks", "result", "needs"}
-BLOCK_KEYS = {"fixed", "grid"}
+class _Block(BaseModel):
+    """Values that all runs of the block have, and lists of values, whose product gives its runs."""
+
+    model_config = STRICT
+
+    grid: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
+    fixed: dict[str, Any] | None = None
+
+
+class _Section(BaseModel):
+    """A notebook, and the blocks of its runs."""
+
+    model_config = STRICT
+
+    notebook: str
+    blocks: Annotated[list[_Block], Field(min_length=1)]
+    result: str = files.PREDICTIONS
+    needs: list[str] | None = None
+
+
+class _Corpus(BaseModel):
+    """Arguments of corpora.read; the options of each reader are checked by `check.check`."""
+
+    model_config = OPEN
+
+    root: Annotated[str, Field(min_length=1)]
+    reader: str | None = None
+    transcripts: str | None = None
+    other_transcripts: dict[str, str] | None = None
+
+
+class _File(BaseModel):
+    """A parameters file. What has no value is as if it were not there."""
+
+    model_config = STRICT
+
+    study: str
+    corpora: dict[str, _Corpus]
+    outputs: str | None = None
+    sections: Annotated[dict[str, _Section], Field(min_length=1)]
+    analysis: list[str] | None = None
+
+
+SHOWN = 20  # mistakes that are listed
 
 
 def load(path: str | Path) -> Study:
     """The study in the parameters file `path`, its grids expanded into runs.
 
     A section is a notebook and a list of blocks; a block has `fixed` values and a `grid` of lists, whose product gives
-    its runs. Raises ValueError for an unknown key, an empty grid and two runs of the same name.
+    its runs. Raises ValueError that lists all mistakes with their lines: a key that is unknown, missing or there twice,
+    a value of another type, a name that cannot be a folder's, two runs of the same name. Whether the parameters
+    fit the notebooks, is checked by `check.check`.
     """
     path = files.resolve(path)
-    content = files.read_yaml(path)
-    _check_keys(content, STUDY_KEYS, {"study", "corpora", "sections"}, str(path))
-    outputs = files.resolve(content.get("outputs", "outputs"))
-    runs = [
-        run
-        for name, section in content["sections"].items()
-        for run in _expand(path, content["study"], outputs, name, section)
-    ]
-    names = [(run.section, run.name) for run in runs]
-    twice = sorted({f"{section}/{name}" for section, name in names if names.count((section, name)) > 1})
-    if twice:
-        raise ValueError(
-            f"{path}: two blocks give the same run {twice[0]}; put a value in which they differ into the grid"
-        )
-    analysis = tuple(files.resolve(notebook) for notebook in content.get("analysis", []))
+    content, places = files.read_yaml_places(path)
+    try:
+        parsed = _File.model_validate(content)
+    except ValidationError as error:
+        problems = problems_of(error, _known)
+    else:
+        problems = [*_names(parsed), *_grids(parsed)]
+    refuse(path, problems, places)
+    outputs = files.resolve(parsed.outputs or "outputs")
+    runs = [run for name in parsed.sections for run in _expand(parsed, outputs, name)]
+    analysis = tuple(files.resolve(notebook) for notebook in parsed.analysis or ())
     corpora = {name: located(values, f"{path}, corpus '{name}'") for name, values in content["corpora"].items()}
     return Study(
-        name=content["study"], path=path, corpora=corpora, outputs=outputs, runs=tuple(runs), analysis=analysis
+        name=parsed.study,
+        path=path,
+        corpora=corpora,
+        outputs=outputs,
+        runs=tuple(runs),
+        analysis=analysis,
+        places=places,
     )
 
 
-def _expand(path: Path, study: str, outputs: Path, name: str, section: Mapping[str, Any]) -> list[Run]:
-    """The runs of one section of a parameters file."""
-    where = f"{path}, section '{name}'"
-    _check_keys(section, SECTION_KEYS, {"notebook", "blocks"}, where)
-    runs = []
-    for number, block in enumerate(section["blocks"], 1):
-        _check_keys(block, BLOCK_KEYS, {"grid"}, f"{where}, block {number}")
-        grid, fixed = block["grid"], block.get("fixed") or {}
-        empty = [key for key, values in grid.items() if not isinstance(values, list) or not values]
-        if empty:
-            raise ValueError(f"{where}, block {number}: grid value '{empty[0]}' must be a list with at least one entry")
-        both = set(grid) & set(fixed)
-        if both:
-            raise ValueError(f"{where}, block {number}: '{min(both)}' is both fixed and in the grid")
-        for point in itertools.product(*grid.values()):
-            values = dict(zip(grid, point, strict=True))
-            run = ",".join(f"{key}={value}" for key, value in values.items())
-            runs.append(
-                Run(
-                    study=study,
-                    section=name,
-                    name=run,
-                    notebook=files.resolve(section["notebook"]),
-                    parameters={**values, **fixed},
-                    folder=outputs / study / name / run,
-                    result=section.get("result", files.PREDICTIONS),
-                    needs=tuple(section.get("needs", ())),
-                )
+def refuse(path: Path, problems: Iterable[Problem], places: Mapping[files.Keys, files.Place]) -> None:
+    """Raise ValueError with each of `problems` and its line in the parameters file `path`, if there are any."""
+    lines = {_line(problem, places): None for problem in problems}
+    if not lines:
+        return
+    listed = [text for _, text in sorted(lines)]
+    if len(listed) == 1:
+        raise ValueError(f"{path}, {listed[0]}")
+    more = [f"... and {len(listed) - SHOWN} more"] if len(listed) > SHOWN else []
+    raise ValueError("\n  ".join([f"{path}: {len(listed)} mistakes", *listed[:SHOWN], *more]))
+
+
+def _line(problem: Problem, places: Mapping[files.Keys, files.Place]) -> tuple[int, str]:
+    """The line of `problem`, and the problem as it is printed; with a hint at quotes where YAML changed the type."""
+    known = next(keys for keys in _prefixes(problem.path) if keys in places or not keys)
+    place = places.get(known, files.Place(1))
+    text = problem.text
+    written = place.key if text.startswith("a name: ") else place.value
+    if known == problem.path and written and "expected text, found" in text:
+        text += f"; YAML reads {written} as that: write it in quotes, '{written}'"
+    shown = problem.path[:-1] if text.startswith("a name: ") else problem.path  # True is no place in a list
+    label = "".join(f"[{key + 1}]" if type(key) is int else f".{key}" for key in shown).lstrip(".")
+    return place.line, f"line {place.line}: {label}{': ' if label else ''}{text}"
+
+
+def _prefixes(keys: files.Keys) -> list[files.Keys]:
+    return [keys[:length] for length in range(len(keys), -1, -1)]
+
+
+def _known(keys: files.Keys) -> list[str]:
+    """The keys that may stand where `keys` lead to."""
+    kinds: dict[tuple[bool, int], type[BaseModel]] = {(True, 2): _Section, (True, 4): _Block}
+    return list(kinds.get((keys[:1] == ("sections",), len(keys)), _File).model_fields)
+
+
+def _names(parsed: _File) -> Iterable[Problem]:
+    """Names of the study, its sections, corpora and results that cannot be those of folders and files."""
+    beside = {"study": STUDY_TAKEN, "sections": SECTION_TAKEN}
+    named: list[tuple[files.Keys, str]] = [
+        (("study",), parsed.study),
+        *((("sections", name), name) for name in parsed.sections),
+        *((("corpora", name), name) for name in parsed.corpora),
+        *((("sections", name, "result"), section.result) for name, section in parsed.sections.items()),
+    ]
+    for keys, name in named:
+        if files.folder_name(name) != name or not name.strip():
+            yield Problem(
+                keys, f"'{name}' cannot be the name of a folder or file everywhere; use letters, digits, - _ ."
             )
-    return runs
+        elif len(keys) < 3 and name.lower() in beside.get(str(keys[0]), ()):
+            yield Problem(keys, f"'{name}' is the name of another folder there; choose another one")
+    for kind, names in (("sections", parsed.sections), ("corpora", parsed.corpora)):
+        alike = Counter(name.casefold() for name in names)
+        for name in names:
+            if alike[name.casefold()] > 1:
+                yield Problem(
+                    (kind, name), f"'{name}' and another name differ in case alone; some disks take them for one"
+                )
+    for name, section in parsed.sections.items():
+        for place, need in enumerate(section.needs or ()):
+            if need not in parsed.sections:
+                yield Problem(
+                    ("sections", name, "needs", place), f"no section '{need}'{did_you_mean(need, parsed.sections)}"
+                )
 
 
-def _check_keys(content: object, known: set[str], needed: set[str], where: str) -> None:
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{where}: expected a mapping, found {type(content).__name__}")
-    for key in content:
-        if key not in known:
-            raise ValueError(f"{where}: unknown key '{key}'{did_you_mean(str(key), sorted(known))}")
-    absent = sorted(needed - set(content))
-    if absent:
-        raise ValueError(f"{where}: key '{absent[0]}' is missing")
+STUDY_TAKEN = {"bench", "by-hand", "cache", "corpora", "transcripts"}
+SECTION_TAKEN = {"analysis", "caches", "figures", "tables"}
+"""Folders that lie beside those of studies, and of sections."""
+
+
+def _grids(parsed: _File) -> Iterable[Problem]:
+    """Values that are both fixed and in the grid, and runs that are there twice."""
+    for name, section in parsed.sections.items():
+        seen: set[str] = set()
+        for place, block in enumerate(section.blocks):
+            keys = ("sections", name, "blocks", place)
+            for key in sorted(block.grid.keys() & (block.fixed or {}).keys()):
+                yield Problem((*keys, "grid", key), f"'{key}' is both fixed and in the grid")
+            for values, _ in _points(block):
+                if _label(values) in seen:
+                    text = (
+                        f"the same run is there twice, {_label(values)}; put a value in which they differ into the grid"
+                    )
+                    yield Problem((*keys, "grid"), text)
+                    break
+                seen.add(_label(values))
+
+
+def _points(block: _Block) -> Iterable[tuple[dict[str, Any], dict[str, int]]]:
+    """Each point of a grid: its values, and which ones of their lists they are."""
+    for point in itertools.product(*(enumerate(values) for values in block.grid.values())):
+        yield (
+            {key: value for key, (_, value) in zip(block.grid, point, strict=True)},
+            {key: place for key, (place, _) in zip(block.grid, point, strict=True)},
+        )
+
+
+def _expand(parsed: _File, outputs: Path, name: str) -> list[Run]:
+    """The runs of one section of a parameters file."""
+    section = parsed.sections[name]
+    runs = [
+        Run(
+            study=parsed.study,
+            section=name,
+            name=_label(values),
+            notebook=files.resolve(section.notebook),
+            parameters={**values, **(block.fixed or {})},
+            folder=outputs / parsed.study / name,
+            result=section.result,
+            needs=tuple(section.needs or ()),
+            block=place,
+            grid=grid,
+        )
+        for place, block in enumerate(section.blocks)
+        for values, grid in _points(block)
+    ]
+    names = [run.name for run in runs]
+    folders = {name: files.folder_name(name, names) for name in names}
+    return [replace(run, name=folders[run.name], folder=run.folder / folders[run.name]) for run in runs]
+
+
+def _label(values: Mapping[str, Any]) -> str:
+    """The values of a grid in one line: model=mfcnn14,corpus=iemocap,seed=0."""
+    return ",".join(f"{key}={_text(value)}" for key, value in values.items())
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Mapping):
+        return f"({_label(value)})"
+    return f"({','.join(map(_text, value))})" if isinstance(value, list) else str(value)

@@ -8,8 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
-
 from sercore import files, settings
 from sercore.registry import CORPORA, MODELS
 from sercore.study.config import Run, Study
@@ -134,7 +132,7 @@ def measured(run: Run) -> float | None:
         return float(past[0]["seconds"])
     history = run.folder / files.HISTORY
     if history.exists():
-        trained = pd.read_csv(history)
+        trained = files.read_history(history)
         if "seconds" in trained:
             return START + float(trained["seconds"].sum())
     ended = [float(one["seconds"]) for one in past if one["outcome"] == "complete"]

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import papermill
+from ipykernel.kernelspec import RESOURCES, get_kernel_dict
 from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from jupyter_core.paths import jupyter_runtime_dir
@@ -24,6 +26,7 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets import default
 
 from sercore.study.forkserver import LAUNCHER, ForkServer, KernelProcess
+from sercore.study.notebooks import literal
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
@@ -43,7 +46,7 @@ class Watch:
     batch_id: str = ""  # `stop` ends the kernels of a batch
     inherit: tuple[int, ...] = ()  # file descriptors that stay open while it lives
     environment: Mapping[str, str] = field(default_factory=dict)  # variables that replace those of this process
-    alive: Callable[[], float] = time.time  # the time of its last progress, in seconds since the epoch
+    alive: Callable[[], float] = time.time  # changes whenever it makes progress: the time of a file
     patience: float = 0.0  # seconds without progress after which it is ended; 0: never
     warm: bool = False  # whether it is forked from a process that has imported torch and the like
     started: Callable[[int], None] = lambda _: None  # called with its process id
@@ -82,6 +85,15 @@ class _Kernel(AsyncKernelManager):
         folder = Path(jupyter_runtime_dir())
         folder.mkdir(parents=True, exist_ok=True)
         return str(folder / f"sercore-{uuid.uuid4().hex}.json")
+
+    @property
+    def kernel_spec(self) -> KernelSpec | None:
+        """That of the notebook's language; Python is this process's own, whatever kernels a user has installed."""
+        if self.kernel_name != NATIVE_KERNEL_NAME:
+            return super().kernel_spec
+        if self._kernel_spec is None:
+            self._kernel_spec = KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
+        return self._kernel_spec
 
     async def _async_pre_start_kernel(self, **kw: Any) -> tuple[list[str], dict[str, Any]]:
         if _watch.get().warm and sys.platform == "linux":  # forking is safe there
@@ -162,7 +174,7 @@ def _execute(notebook: Path, output: Path, parameters: dict[str, Any], watch: Wa
     _watch.set(watch)
     try:
         papermill.execute_notebook(
-            str(notebook), str(output), parameters, progress_bar=False, kernel_manager_class=_Kernel
+            literal(notebook), literal(output), parameters, progress_bar=False, kernel_manager_class=_Kernel
         )
     finally:
         ensure_event_loop().close()  # which nbclient opens and leaves open
@@ -172,11 +184,15 @@ def _execute(notebook: Path, output: Path, parameters: dict[str, Any], watch: Wa
 def _watched(watch: Watch) -> Iterator[None]:
     """List `watch` for `stop` while the block runs, and end its kernel where it makes no progress."""
     done = threading.Event()
-    started = time.time()
 
     def end_when_silent() -> None:
+        # by a clock that stands while the machine sleeps, and that nobody sets: of files, only changes count
+        seen, since = watch.alive(), time.monotonic()
         while not done.wait(min(SECONDS_BETWEEN_LOOKS, watch.patience)):
-            silent = time.time() - max(started, watch.alive())
+            alive = watch.alive()
+            if alive != seen:
+                seen, since = alive, time.monotonic()
+            silent = time.monotonic() - since
             if silent > watch.patience:
                 watch.ended_because = f"no sign of life for {silent:.0f} s: the kernel was ended"
                 _end(watch)

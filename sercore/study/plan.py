@@ -4,57 +4,30 @@ A run is complete when its folder holds its result, which its notebook writes la
 whatever else is in their folder; the cause of a run that fails is recorded, and the others go on.
 """
 
-import ast
 import json
+import math
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import papermill
-
 from sercore import files
 from sercore.registry import MODELS
 from sercore.schema import did_you_mean, first
-from sercore.study import attempt, costs, scheduler
+from sercore.study import attempt, check, costs, scheduler
 from sercore.study.attempt import Outcome, Task
 from sercore.study.config import Run, Study
+from sercore.study.notebooks import PLACES, defaults
 from sercore.study.workers import Cluster, Where
 
-PLACES = ("study", "corpora", "folder", "cache")  # parameters that are paths: they do not make a run another one
 PREPARATION = "notebooks/0_corpora.ipynb"
 CACHES = "caches"  # the names of jobs that fill caches begin with it
 READS = {"corpus", "model", "features", "text"}  # parameters of a notebook that reads caches
 PATIENCE = 1800.0  # seconds without a sign of life after which a kernel is ended
 WARM = 3  # from so many runs per worker on it pays to fork kernels from a process that has imported everything
-
-
-def defaults(notebook: Path) -> dict[str, Any]:
-    """The parameters that `notebook` declares, with the values that it gives them.
-
-    Raises FileNotFoundError for a notebook that is not there and ValueError for a parameter that is no literal.
-    """
-    if not notebook.exists():
-        near = first(sorted(other.name for other in notebook.parent.glob("*.ipynb")))
-        raise FileNotFoundError(f"no notebook {notebook}; that folder has {near}")
-    return dict(_declared((notebook, notebook.stat().st_mtime_ns)))
-
-
-@cache
-def _declared(version: tuple[Path, int]) -> dict[str, Any]:
-    """The parameters of a notebook as it was at a time [ns]; one that has changed since is read again."""
-    notebook, _ = version
-    values = {}
-    for name, parameter in papermill.inspect_notebook(str(notebook)).items():
-        try:
-            values[name] = ast.literal_eval(parameter["default"])
-        except (ValueError, SyntaxError):
-            default = parameter["default"]
-            raise ValueError(f"{notebook}: parameter {name} = {default} is no literal") from None
-    return values
 
 
 def run_parameters(run: Run) -> dict[str, Any]:
@@ -152,7 +125,7 @@ def preparations(
 def _filling(study: Study, parameters: dict[str, Any], common: Mapping[str, Any]) -> scheduler.Job | None:
     """The job that executes PREPARATION with `parameters` to fill one corpus's cache; None where it is filled."""
     digest = blake2b(json.dumps(parameters, sort_keys=True).encode(), digest_size=4).hexdigest()
-    name = f"{CACHES}/corpus={parameters['corpus']},{digest}"
+    name = f"{CACHES}/" + files.folder_name(f"corpus={parameters['corpus']},{digest}")
     folder = study.folder / name
     result = folder / files.PREPARED
     if result.exists() and all(Path(entry).is_dir() for entry in files.read_json(result)["entries"]):
@@ -234,8 +207,11 @@ def execute(
 
     Raises: ValueError for parameters that do not fit their notebook and for results of other parameters.
     """
+    if retries < 0 or not 0 <= patience < math.inf:
+        raise ValueError(f"retries {retries}, patience {patience}: expected 0 or more retries and seconds")
     wanted = [run for run in study.runs if only is None or run.key in only]
     todo = pending(tuple(wanted))
+    check.check(study, todo)
     waiting = {run.key for run in todo}
     yield from (Outcome(label(run), "skipped") for run in wanted if run.key not in waiting)
     if not todo:

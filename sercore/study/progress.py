@@ -93,8 +93,9 @@ def _left(run: Run, past: pd.DataFrame, expected: float, work: costs.Work | None
     """Seconds that a run which has trained for some epochs still needs, at its mean speed so far."""
     if work is None or "seconds" not in past:
         return expected
-    ended = {path.parent.name.removeprefix("fold=") for path in run.folder.glob(f"fold=*/{files.PREDICTIONS}")}
-    begun = past.loc[~past["fold"].astype(str).isin(ended)]
+    folders = files.fold_folders(run.folder, past["fold"].unique())
+    ended = {fold for fold, folder in folders.items() if (folder / files.PREDICTIONS).exists()}
+    begun = past.loc[~past["fold"].isin(ended)]
     epochs = max(0, (work.trainings - len(ended)) * work.epochs - len(begun))
     return epochs * float(past["seconds"].mean())
 
@@ -114,11 +115,11 @@ def _with_causes(study: Study, table: pd.DataFrame) -> pd.DataFrame:
 
 def history(run: Run) -> pd.DataFrame | None:
     """The epochs that `run` has trained so far, those of the fold that grew last at the end; None before the first."""
-    parts = sorted(run.folder.glob(f"fold=*/{files.HISTORY}"), key=lambda path: path.stat().st_mtime)
+    parts = sorted(run.folder.glob(f"{files.FOLD}*/{files.HISTORY}"), key=lambda path: path.stat().st_mtime)
     tables = []
     for path in parts:
         try:
-            tables.append(pd.read_csv(path))
+            tables.append(files.read_history(path))
         except (OSError, ValueError):  # it is being replaced on a file system that shows this
             continue
     return pd.concat(tables, ignore_index=True) if tables else None
@@ -135,7 +136,11 @@ def running(run: Run) -> dict[str, Any] | None:
         return None
     silent = time.time() - max(files.modified(path), files.modified(run.folder / files.HEARTBEAT))
     here = record.get("host") == socket.gethostname()
-    gone = not files.process_alive(int(record.get("pid", 0))) if here else silent > SILENCE_ELSEWHERE
+    gone = (
+        not files.process_alive(int(record.get("pid", 0)), record.get("process_started"))
+        if here
+        else silent > SILENCE_ELSEWHERE
+    )
     return None if gone and silent > SILENCE else record
 
 
@@ -154,7 +159,7 @@ def batch(study: Study) -> dict[str, Any] | None:
     if record is None:
         return None
     if record.get("host") == socket.gethostname():
-        return record if files.process_alive(int(record.get("pid", 0))) else None
+        return record if files.process_alive(int(record.get("pid", 0)), record.get("process_started")) else None
     return record if time.time() - files.modified(path) < SILENCE_ELSEWHERE or _any_running(study) else None
 
 

@@ -27,7 +27,7 @@ from sercore.study.workers import Cluster
 SECONDS_BETWEEN_LOOKS = 1.0  # for workers that have joined
 SECONDS_BETWEEN_CONFIRMATIONS = 0.01
 SECONDS_WITHOUT_SCHEDULER = 60.0
-NO_SPACE = "No space left on device"
+FULL = ("No space left on device", "Disk quota exceeded")  # what a cause says where nothing more can be written
 
 Call = Callable[[Sequence[Outcome], bool], Outcome]
 
@@ -107,7 +107,7 @@ class Scheduler:
             return
         self.done[name] = outcome
         yield outcome
-        if outcome.state == "failed" and NO_SPACE in outcome.cause:
+        if outcome.state == "failed" and any(text in outcome.cause for text in FULL):
             raise OSError(f"{outcome.name}: {outcome.cause}; free some space; completed runs are kept")
 
     def _submit(self) -> None:
@@ -190,13 +190,14 @@ def batch_marker(folder: Path, cluster: Cluster) -> Iterator[Path]:
         "marker": marker.name,
         "host": socket.gethostname(),
         "pid": os.getpid(),
+        "process_started": files.process_started(os.getpid()),
         "workers": sum(cluster.client.nthreads().values()),
         "started": time.time(),
         "dashboard": cluster.dashboard,
         "address": cluster.address,
     }
-    files.write_text(marker, cluster.batch_id)
-    files.write_json(path, content)
+    files.write_text(marker, cluster.batch_id, private=True)
+    files.write_json(path, content, private=True)  # whoever knows the address can give the workers jobs
     try:
         yield marker
     finally:

@@ -6,6 +6,7 @@ A worker executes one notebook at a time, in a kernel, which is the process that
 import contextlib
 import logging
 import os
+import re
 import signal
 import subprocess
 import uuid
@@ -171,6 +172,8 @@ def gpus() -> list[str]:
 
 
 def _connect(address: str) -> Client:
+    if not re.fullmatch(r"[a-z]+://\S+:\d+", address):
+        raise ValueError(f"'{address}' is no address of a Dask scheduler; expected tcp://host:8786 or the like")
     try:
         return Client(address, timeout=CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -37,9 +37,8 @@ import pandas as pd
 import torch
 
 from sercore import files, losses, registry, schema, settings
-from sercore.corpora import splits
+from sercore.corpora import audit, splits
 from sercore.corpora.corpus import located
-from sercore.corpora.transcripts import Condition
 from sercore.datasets.batches import Dataset
 from sercore.datasets.source import BY_HAND, CACHE, CATEGORIES, EMBEDDED_CORPORA, Source, read
 from sercore.models import checkpoint, published
@@ -146,17 +145,17 @@ def define(section: str, **parameters: Any) -> Experiment:
             folder holds a run of other parameters.
     """
     places = {name: parameters.pop(name, None) for name in ("corpora", "folder", "cache")}
+    wrong = settings.parameter_problems(parameters)
+    if wrong:
+        raise ValueError("; ".join(f"{'.'.join(map(str, problem.path))}: {problem.text}" for problem in wrong))
     corpora = places["corpora"] or EMBEDDED_CORPORA
     targets = registry.SECTIONS.find(section).targets or (parameters["target"],)
-    settings.trained_model(parameters["model"])
     if parameters["corpus"] not in corpora:
         near = schema.did_you_mean(parameters["corpus"], corpora)
         raise ValueError(f"no corpus '{parameters['corpus']}' among the corpora{near}")
-    if parameters.get("target", schema.DIMENSIONS[0]) not in schema.DIMENSIONS:
-        near = schema.did_you_mean(parameters["target"], schema.DIMENSIONS)
-        raise ValueError(f"no dimension '{parameters['target']}'{near}")
-    condition = {key: parameters[key] for key in Condition._fields if key in parameters}
-    changed = _changed(parameters.get("change"), parameters.get("changes") or {})
+    condition = {key: parameters[key] for key in settings.CONDITION if key in parameters}
+    change = (parameters.get("changes") or {}).get(parameters.get("change"), {})
+    changed = {kind: change.get(kind, {}) for kind in settings.CHANGED}
     grid = ("target", "model", "change", "corpus", "seed")
     name = ",".join(f"{key}={parameters[key]}" for key in grid if key in parameters)
     experiment = Experiment(
@@ -173,24 +172,12 @@ def define(section: str, **parameters: Any) -> Experiment:
         network=settings.build(NetworkSettings, {**parameters["network"], **changed["network"]}),
         training=settings.training(parameters["model"], {**parameters["training"], **changed["training"]}),
         corpora={key: located(values, f"corpus '{key}'") for key, values in corpora.items()},
-        folder=files.resolve(places["folder"] or f"{BY_HAND}/{section}/{name}"),
+        folder=files.resolve(places["folder"] or f"{BY_HAND}/{section}/{files.folder_name(name)}"),
         cache=files.resolve(places["cache"] or CACHE),
     )
     settings.check_network(experiment.model, experiment.network)
     _record_parameters(experiment.folder, parameters)
     return experiment
-
-
-def _changed(change: str | None, changes: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Settings of text, network and training that `change`, one of `changes`, puts in place of the others."""
-    kinds: dict[str, dict[str, Any]] = {"text": {}, "network": {}, "training": {}}
-    if change is None:
-        return kinds
-    if change not in changes:
-        raise ValueError(f"no change '{change}' among the changes{schema.did_you_mean(change, changes)}")
-    if unknown := sorted(changes[change].keys() - kinds.keys()):
-        raise ValueError(f"change '{change}' is of {schema.first(unknown)}; expected text, network or training")
-    return {kind: {**changes[change].get(kind, {})} for kind in kinds}
 
 
 def _record_parameters(folder: Path, parameters: Mapping[str, Any]) -> None:
@@ -256,14 +243,35 @@ def load(experiment: Experiment, progress: Callable[[int, int, str], None] | Non
 def folds(experiment: Experiment, data: Mapping[str, Source]) -> list[splits.Split]:
     """The splits that the experiment trains on: the official one, or those of its folds, else splits.default_splits.
 
-    Raises ValueError for a fold that the corpus does not have.
+    Raises ValueError for a fold that the corpus does not have, for one that leaves out a speaker of a corpus with
+    partitions of its own, which are what it is split by, and, before any is trained, for those that cannot be: they
+    are too small, or lack a class.
     """
     rows = data[experiment.corpus].rows
     if rows["partition"].notna().any():
-        return [splits.official(splits.with_development(rows), experiment.allow_speaker_leakage)]
-    if experiment.folds:
-        return splits.by_name(rows, experiment.folds, experiment.corpus)
-    return splits.default_splits(rows)
+        named = sorted(set(experiment.folds) & set(rows["speaker"].dropna()))
+        if named:
+            raise ValueError(
+                f"corpus '{experiment.corpus}' has partitions of its own, so its folds {schema.first(named)} would not "
+                "be used: leave out the folds, or the column partition (the reader's option columns: {partition: null})"
+            )
+        made = [splits.official(splits.with_development(rows), experiment.allow_speaker_leakage)]
+    elif experiment.folds:
+        made = splits.by_name(rows, experiment.folds, experiment.corpus)
+    else:
+        made = splits.default_splits(rows)
+    problems = [
+        line for split in made for line in audit.shortfalls(split, rows, experiment.targets, experiment.classes)
+    ]
+    if problems:
+        listed = "\n  ".join(problems[:10])
+        more = f"\n  and {len(problems) - 10} more" if len(problems) > 10 else ""
+        raise ValueError(
+            f"corpus '{experiment.corpus}' cannot be trained on in {len({line.split(':')[0] for line in problems})} of "
+            f"{len(made)} folds:\n  {listed}{more}\nleave out the class, correct the speakers, or name other `folds` "
+            "(by_speaker_0 deals the speakers such that all classes are in each part where that can be)"
+        )
+    return made
 
 
 def run(
@@ -291,11 +299,11 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
     training.resume), with the same numbers; those before it are yielded first, as they were. A split whose
     predictions are there is not trained again: the epochs of its history are yielded.
     """
-    folder = _fold_folder(experiment, split)
+    folder = fold_folder(experiment, data, split)
     state = _training_state(experiment, data, split)
     if (folder / files.PREDICTIONS).exists():
         state.delete()
-        yield from pd.read_csv(folder / files.HISTORY).to_dict("records")
+        yield from files.read_history(folder / files.HISTORY).to_dict("records")
         return
     source = data[experiment.corpus]
     with state.timed("loading"):
@@ -319,8 +327,10 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
     state.delete()
 
 
-def _fold_folder(experiment: Experiment, split: splits.Split) -> Path:
-    return experiment.folder / f"fold={split.name}"
+def fold_folder(experiment: Experiment, data: Mapping[str, Source], split: splits.Split) -> Path:
+    """Where the training on `split` lies, apart from those of the run's other folds."""
+    others = experiment.folds or data[experiment.corpus].rows["speaker"].dropna().unique()
+    return files.fold_folders(experiment.folder, {split.name, *others})[split.name]
 
 
 def _training_state(experiment: Experiment, data: Mapping[str, Source], split: splits.Split) -> resume.TrainingState:
@@ -329,7 +339,7 @@ def _training_state(experiment: Experiment, data: Mapping[str, Source], split: s
     identity = {key: origin[key] for key in ("parameters", "settings", "corpora")}
     section = registry.SECTIONS[experiment.section]
     identity |= {"section": section.name, "objective": section.objective, "split": asdict(split)}
-    return resume.TrainingState(_fold_folder(experiment, split) / files.STATE, identity)
+    return resume.TrainingState(fold_folder(experiment, data, split) / files.STATE, identity)
 
 
 def _train(
@@ -427,7 +437,7 @@ def finish(experiment: Experiment, data: Mapping[str, Source]) -> pd.DataFrame:
 
     Raises ValueError where a fold has not been trained.
     """
-    parts = {split.name: _fold_folder(experiment, split) for split in folds(experiment, data)}
+    parts = {split.name: fold_folder(experiment, data, split) for split in folds(experiment, data)}
     absent = [name for name, folder in parts.items() if not (folder / files.PREDICTIONS).exists()]
     if absent:
         raise ValueError(f"folds {schema.first(absent)} have no predictions yet: fit them before finish")
@@ -435,7 +445,7 @@ def finish(experiment: Experiment, data: Mapping[str, Source]) -> pd.DataFrame:
         [pd.read_parquet(folder / files.PREDICTIONS) for folder in parts.values()], ignore_index=True
     )
     schema.check_predictions(predictions, str(experiment.folder))
-    history = pd.concat([pd.read_csv(folder / files.HISTORY) for folder in parts.values()], ignore_index=True)
+    history = pd.concat([files.read_history(folder / files.HISTORY) for folder in parts.values()], ignore_index=True)
     stages = {name: files.read_json(folder / files.PROVENANCE) for name, folder in parts.items()}
     files.write_table(experiment.folder / files.HISTORY, history)
     end_session(experiment.folder, _origin(experiment, data), stages)

@@ -46,7 +46,7 @@ def evaluate(run: Experiment, data: Mapping[str, Source], tested: Sequence[Mappi
     sources = [_with_transcripts(own, text, run.cache) for text in texts]
     parts = []
     for split in experiment.folds(run, data):
-        model, _ = checkpoint.load(run.folder / f"fold={split.name}" / files.CHECKPOINT)
+        model, _ = checkpoint.load(experiment.fold_folder(run, data, split) / files.CHECKPOINT)
         for condition, source in zip(conditions, sources, strict=True):
             predictions = experiment.predict(
                 run,

@@ -206,8 +206,7 @@ class RunBrowser(ipywidgets.VBox):
 def _history(run: Run) -> pd.DataFrame | None:
     """The epochs of `run`: of the whole run where it is complete, else of the folds that it has come to."""
     whole = run.folder / files.HISTORY
-    past = pd.read_csv(whole) if run.complete and whole.exists() else progress.history(run)
-    return None if past is None else past.astype({"fold": "str"})
+    return files.read_history(whole) if run.complete and whole.exists() else progress.history(run)
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The command line: what it prints, and that a mistake is an error of one screen with status 2."""
 
+import re
+import subprocess
 import sys
 
 import nbformat
@@ -64,16 +66,85 @@ def test_a_failed_run_shows_in_the_exit_status_and_in_status(make, capsys):
 def test_a_cache_that_fails_counts_as_none_of_the_runs(embedded, tmp_path, capsys):
     block = {
         "grid": {"model": ["cnn14"], "corpus": ["iemocap"], "seed": [0, 1]},
-        "fixed": {"features": {"mel": 32}},  # no such setting
+        "fixed": {"features": {"mels": 32}},
     }
     sections = {"categories": {"notebook": "notebooks/1_categories.ipynb", "blocks": [block]}}
     content = {"study": "misspelt", "corpora": embedded, "outputs": str(tmp_path), "sections": sections}
     (tmp_path / "misspelt.yaml").write_text(yaml.safe_dump(content))
+    files.write_text(tmp_path / "cache", "a file where the caches are to be")
     assert cli.main(["run", str(tmp_path / "misspelt.yaml"), "--workers", "1"]) == 1
     printed = capsys.readouterr().out
-    assert "did you mean 'mels'?" in printed
+    assert "[caches] caches/corpus=iemocap," in printed
     assert "[2/2]" in printed
     assert "0 runs executed, 0 skipped, 2 failed" in printed
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_wrong_setting_is_printed_once_before_anything_is_computed(command, embedded, tmp_path, capsys):
+    block = {
+        "grid": {"model": ["cnn14"], "corpus": ["iemocap"], "seed": [0, 1]},
+        "fixed": {"features": {"mel": 32}, "folds": "Ses01F"},
+    }
+    sections = {"categories": {"notebook": "notebooks/1_categories.ipynb", "blocks": [block]}}
+    content = {"study": "misspelt", "corpora": embedded, "outputs": str(tmp_path / "out"), "sections": sections}
+    (tmp_path / "misspelt.yaml").write_text(yaml.safe_dump(content))
+    assert cli.main([command, str(tmp_path / "misspelt.yaml")]) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("folds: expected a list, found 'Ses01F' (text); write [Ses01F]") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["run", "x.yaml", "--retries", "-1"], "expected 0 or more, 100 or less, not -1"),
+        (["run", "x.yaml", "--retries", "1.5"], "not 1.5"),
+        (["run", "x.yaml", "--patience", "-5"], "expected 0 or more, not -5"),
+        (["run", "x.yaml", "--patience", "nan"], "not nan"),
+        (["run", "x.yaml", "--patience", "inf"], "not inf"),
+        (["run", "x.yaml", "--workers-per-gpu", "0"], "expected 1 or more, not 0"),
+        (["status", "x.yaml", "--every", "0"], "expected more than 0, not 0"),
+        (["plan", "x.yaml", "--workers", "0"], "expected 1 or more, not 0"),
+        (["plan", "x.yaml", "--utterances-per-second", "-1"], "expected more than 0, not -1"),
+        (["speak", "--size", "0"], "expected more than 0, not 0"),
+        (["speak", "--seed", "-1"], "expected 0 or more, not -1"),
+        (["check", "table", "x", "--scale", "1", "inf"], "not inf"),
+        (["transcribe", "table", "x", "--beam", "0"], "expected 1 or more, not 0"),
+        (["predict", "run", "a.wav", "--windows", "inf"], "expected more than 0, not inf"),
+        (["run", ""], "expected a path, not an empty text"),
+    ],
+)
+def test_every_number_of_the_command_line_has_its_range(arguments, complaint, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_relative_paths_are_the_callers(tmp_path, monkeypatch, capsys):
+    for name in ("notebooks", "parameters", "data"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "data" / "utterances.csv").write_text("utterance,file\n")
+    monkeypatch.chdir(tmp_path / "data")
+    assert commands.path("x.csv") == tmp_path / "data" / "x.csv"
+    assert commands.path_or_name("utterances.csv") == str(tmp_path / "data" / "utterances.csv")
+    assert commands.path_or_name("tiny.en") == "tiny.en"
+    assert cli.main(["run", "study.yaml"]) == 2
+    assert f"no parameters file {tmp_path / 'data' / 'study.yaml'}" in capsys.readouterr().err
+    assert cli.main(["check", "mine", "utterances.csv", "--reader", "table"]) == 2
+    assert "does not exist" not in capsys.readouterr().err
+
+
+def test_an_option_with_a_key_twice_is_refused(capsys):
+    assert cli.main(["check", "mine", ".", "--reader", "table", "--option", "emotions={W: angry, W: sad}"]) == 2
+    assert "--option emotions: line 1: 'W' is there twice" in capsys.readouterr().err
+    assert cli.main(["check", "mine", ".", "--reader", "table", "--option", "emotions={01: angry}"]) == 2
+    assert "emotions.1: a name: expected text, found 1" in capsys.readouterr().err
+
+
+def test_the_package_is_the_command_and_says_its_version():
+    done = subprocess.run([sys.executable, "-m", "sercore", "--version"], capture_output=True, text=True, check=True)
+    assert re.match(r"sercore \d+\.\d+\.\d+", done.stdout)
 
 
 def test_plan_counts_the_trainings_of_the_papers_grid(capsys):

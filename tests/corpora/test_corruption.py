@@ -97,6 +97,7 @@ def test_a_corpus_is_unchanged_under_the_default_settings(corpus):
     assert transcripts.apply_transcripts(corpus, TextSettings()) is corpus
 
 
+@pytest.mark.filterwarnings("ignore:corpus 'made-up'. 1 times utterance that gold.csv lacks, u299")
 def test_transcripts_come_from_a_file_that_the_corpus_names(corpus, reference):
     gold = transcripts_under(corpus, transcripts="gold")
     assert gold["u000"] == reference["u000"]
@@ -111,6 +112,7 @@ def test_own_transcripts_may_be_missing_and_stay_so(corpus):
     assert pd.isna(shuffled["u000"])
 
 
+@pytest.mark.filterwarnings("ignore:corpus 'made-up'. 1 times utterance that gold.csv lacks, u299")
 def test_shuffled_words_may_be_corrupted_as_well(corpus):
     shuffled, both = (
         transcripts_under(corpus, transcripts="gold", shuffled=True),
@@ -132,8 +134,17 @@ def test_transcripts_that_are_not_there_are_named(corpus, tmp_path):
         transcripts_under(corpus, transcripts="glod")
     (tmp_path / "other.csv").write_text("utterance,transcript\nx1,something\n")
     other = dataclasses.replace(corpus, other_transcripts={"gold": tmp_path / "other.csv"})
-    with pytest.raises(ValueError, match="has transcripts of x1, and none of the 300 utterances of 'made-up', u000"):
+    with pytest.raises(ValueError, match=r"none of its 1 utterances \(x1\) is one of the corpus's 300 \(u000, "):
         transcripts_under(other, transcripts="gold")
+
+
+def test_transcripts_of_a_part_of_the_corpus_come_with_a_warning(corpus, tmp_path):
+    (tmp_path / "gold.csv").write_text("utterance,transcript\nu000,something\nU001.WAV,more\n")
+    with pytest.warns(UserWarning, match="made-up") as warned:
+        transcripts_under(corpus, transcripts="gold")
+    texts = [str(warning.message) for warning in warned]
+    assert any("'made-up': 299 times utterance that gold.csv lacks, u001" in text for text in texts)
+    assert any("'U001.WAV' is perhaps 'u001'" in text for text in texts)
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.1])

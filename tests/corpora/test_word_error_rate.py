@@ -16,11 +16,27 @@ from sercore.corpora import transcripts
         (["no"], ["oh no not now"], 3.0),  # three inserted, one word long
         (["a b c d"], ["b c d e"], 2 / 4),  # one deleted, one inserted
         (["it's", "fine"], ["its", "fine"], 1 / 2),
+        (["I don\u2019t", "it\u0092s fine"], ["i don't", "it's fine"], 0.0),  # typed and straight apostrophes
+        (["\u2018Yes,\u2019 he said.", "caf\u00e9"], ["yes he said", "cafe\u0301"], 0.0),  # quotes, decomposed letters
+        (
+            ["STRASSE", "\u0939\u093f\u0928\u094d\u0926\u0940 well-known"],
+            ["stra\u00dfe", "\u0939\u093f\u0928\u094d\u0926\u0940 well known"],
+            0.0,
+        ),
         (["", "yes"], ["a word", "yes"], 2.0),  # two inserted where the reference is empty
     ],
 )
 def test_word_error_rate_counts_edits_per_word(reference, hypothesis, expected):
     assert transcripts.word_error_rate(reference, hypothesis) == pytest.approx(expected)
+
+
+def test_vowel_signs_do_not_cut_a_word():
+    assert transcripts.words("\u0939\u093f\u0928\u094d\u0926\u0940 don\u2019t snake_case") == [
+        "\u0939\u093f\u0928\u094d\u0926\u0940",
+        "don't",
+        "snake",
+        "case",
+    ]
 
 
 def test_word_error_rate_of_nothing_is_undefined():

@@ -164,7 +164,9 @@ def test_unusable_audio_is_named_and_the_rest_is_kept(corpus, folder):
     (corpus.root / "u1.wav").write_bytes(b"")
     whole = (corpus.root / "u3.wav").read_bytes()
     (corpus.root / "u3.wav").write_bytes(whole[:5_000])
-    with pytest.raises(AudioError, match=r"2 of 6 utterances cannot be used:\n.*u1\.wav: cannot.*\n.*u3\.wav: cut off"):
+    with pytest.raises(
+        AudioError, match=r"2 of 6 utterances cannot be used:\n.*u1\.wav: the file.*\n.*u3\.wav: cut off"
+    ):
         cache.log_mels(corpus, SMALL, folder)
     for number in (1, 3):
         write_wav(corpus.root / f"u{number}.wav", seed=number)
@@ -176,7 +178,7 @@ def test_unusable_audio_is_named_and_the_rest_is_kept(corpus, folder):
 
 def test_absent_audio_is_named_before_anything_is_computed(corpus, folder):
     (corpus.root / "u2.wav").unlink()
-    with pytest.raises(AudioError, match=rf"1 of 6 audio files are not below {corpus.root}, u2\.wav; copy them"):
+    with pytest.raises(AudioError, match=rf"audio files that are not below {corpus.root}, 1 of 6: u2\.wav; copy"):
         cache.log_mels(corpus, SMALL, folder)
     assert not folder.exists()
 
@@ -188,10 +190,90 @@ def test_a_copy_that_was_interrupted_is_computed_again(corpus, folder):
     for name in (packed.ROWS, packed.INDEX, packed.ABOUT):
         (place / name).unlink()
         assert np.array_equal(cache.log_mels(corpus, SMALL, folder).array, expected)
-    os.truncate(place / packed.ROWS, 1_000)
+
+
+def damage(path, how):
+    """Truncate `path`, empty it, or change a byte in its middle, which leaves its size and time as they were."""
+    content = bytearray(path.read_bytes())
+    if how == "flipped":
+        content[len(content) // 2] ^= 1
+    held = path.stat()
+    path.write_bytes({"flipped": content, "truncated": content[: len(content) // 2], "emptied": b""}[how])
+    os.utime(path, ns=(held.st_atime_ns, held.st_mtime_ns))
+
+
+@pytest.mark.parametrize("how", ["flipped", "truncated", "emptied"])
+@pytest.mark.parametrize("name", [packed.ROWS, packed.INDEX, packed.ABOUT])
+def test_a_damaged_entry_is_named_set_aside_and_computed_again(corpus, folder, monkeypatch, name, how):
+    frames = cache.log_mels(corpus, SMALL, folder)
+    place, expected = folder / "tiny" / frames.key, np.array(frames.array)
+    if (name, how) == (packed.ABOUT, "flipped"):
+        (place / name).write_text((place / name).read_text().replace('"rows.npy": "', '"rows.npy": "f'))
+    else:
+        damage(place / name, how)
+    monkeypatch.setattr(packed, "_CHECKSUMS", {})  # as in another process
     progress = Progress()
-    assert np.array_equal(cache.log_mels(corpus, SMALL, folder, progress).array, expected)
+    with pytest.warns(UserWarning, match=rf"the cache entry {place} is damaged .*computed again"):
+        again = cache.log_mels(corpus, SMALL, folder, progress)
     assert progress.work() == {EXTRACTING: 6}
+    assert np.array_equal(again.array, expected)
+    assert (folder / "tiny" / packed.DAMAGED / frames.key / name).exists()
+    assert [key for key in contents(folder) if key.startswith("log-mel")] == [frames.key]
+    monkeypatch.setattr(packed, "_CHECKSUMS", {})
+    assert cache.log_mels(corpus, SMALL, folder).key == frames.key
+
+
+def test_rows_of_a_damaged_entry_are_not_taken_for_another(corpus, folder, monkeypatch):
+    frames = cache.log_mels(corpus, SMALL, folder)
+    damage(folder / "tiny" / frames.key / packed.ABOUT, "truncated")
+    with pytest.warns(UserWarning, match="is damaged"):
+        fewer = cache.log_mels(corpus_of(corpus.root, ["u0", "u1"]), SMALL, folder)
+    assert np.array_equal(fewer.rows(0), frames.rows(0))
+    damage(folder / "tiny" / fewer.key / packed.ROWS, "flipped")
+    monkeypatch.setattr(packed, "_CHECKSUMS", {})
+    assert list(packed.stored(packed.Frames, folder / "tiny", "log-mel")) == []
+
+
+def test_content_is_compared_once_a_process(corpus, folder, monkeypatch):
+    frames = cache.log_mels(corpus, SMALL, folder)
+    monkeypatch.setattr(packed, "_CHECKSUMS", {})
+    cache.log_mels(corpus, SMALL, folder)
+    damage(folder / "tiny" / frames.key / packed.ROWS, "flipped")  # unnoticed: it was read already
+    assert cache.log_mels(corpus, SMALL, folder).key == frames.key
+
+
+def test_an_entry_of_a_version_without_checksums_is_computed_again(corpus, folder):
+    about = folder / "tiny" / cache.log_mels(corpus, SMALL, folder).key / packed.ABOUT
+    content = json.loads(about.read_text())
+    del content[packed.CHECKSUMS]
+    about.write_text(json.dumps(content))
+    progress = Progress()
+    cache.log_mels(corpus, SMALL, folder, progress)
+    assert progress.work() == {EXTRACTING: 6}
+
+
+@pytest.mark.parametrize("how", ["flipped", "truncated", "emptied"])
+def test_a_damaged_ledger_is_named_and_the_audio_hashed_again(corpus, folder, how):
+    key = cache.log_mels(corpus, SMALL, folder).key
+    (ledger,) = (folder / "tiny").glob("audio-*.parquet")
+    if how == "flipped":
+        content = ledger.read_bytes()
+        digest = cache._read_ledger(ledger).popitem()[1].encode()
+        ledger.write_bytes(content.replace(digest, digest[:-1] + (b"0" if digest[-1:] != b"0" else b"1")))
+    else:
+        damage(ledger, how)
+    progress = Progress()
+    with pytest.warns(UserWarning, match=r"audio-.*\.parquet is damaged .* hashed again"):
+        assert cache.log_mels(corpus, SMALL, folder, progress).key == key
+    assert progress.work() == {HASHING: 6}
+    assert cache.log_mels(corpus, SMALL, folder).key == key
+
+
+def test_a_pipe_among_the_audio_is_not_opened(corpus, folder):
+    (corpus.root / "u2.wav").unlink()
+    os.mkfifo(corpus.root / "u2.wav")
+    with pytest.raises(AudioError, match=r"1 of 6: u2\.wav"):
+        cache.log_mels(corpus, SMALL, folder)
 
 
 def test_an_error_midway_leaves_nothing_behind(corpus, folder):

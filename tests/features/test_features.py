@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -143,14 +144,14 @@ def broken_files(folder):
     hole[100:103] = (np.nan, np.inf, -np.inf)
     soundfile.write(folder / "nan.wav", hole, RATE, subtype="FLOAT")
     return {
-        "cut.wav": "cut off, 32000 bytes of sound are promised and 9956 are there",
-        "header.wav": "cannot be read as audio",
-        "nothing.wav": "cannot be read as audio",
-        "text.wav": "cannot be read as audio",
+        "cut.wav": "cut off: the header promises 32000 bytes of sound, 9956 are there",
+        "header.wav": "cut off: the file ends before its sound begins",
+        "nothing.wav": "the file is empty",
+        "text.wav": "not an audio file that can be read",
         "empty.wav": "no samples in it",
-        "nan.wav": "3 of 16000 samples are not finite",
+        "nan.wav": "samples that are not finite, 3 of 16000",
         "absent.wav": "no such audio file",
-        "": "no such audio file",  # the folder itself
+        "": "no regular file",  # the folder itself
     }
 
 
@@ -310,3 +311,18 @@ def test_a_fingerprint_needs_neither_transformers_nor_a_network():
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr or "transformers was imported"
+
+
+@pytest.mark.parametrize("rate", [8_001, 16_001, 44_099, 47_999, 191_999])
+def test_a_rate_without_common_divisors_is_resampled_in_bounded_memory(tmp_path, rate):
+    time = np.arange(rate) / rate
+    soundfile.write(tmp_path / "tone.wav", 0.5 * np.sin(2 * np.pi * 1_000 * time), rate)
+    tracemalloc.start()
+    waveform = read_audio(tmp_path / "tone.wav")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2**28
+    assert len(waveform) == RATE
+    assert waveform.dtype == torch.float32
+    expected = 0.5 * np.sin(2 * np.pi * 1_000 * np.arange(RATE) / RATE)
+    np.testing.assert_allclose(waveform[1_000:-1_000].numpy(), expected[1_000:-1_000], atol=5e-3)

@@ -1,6 +1,7 @@
 """Speech is recognised once, whatever happens meanwhile, by whichever engine."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -125,13 +126,35 @@ def test_audio_that_cannot_be_read_is_named(corpus, tmp_path):
     first = corpus.utterances.head(1)
     (tmp_path / "broken.wav").write_bytes(b"RIFF no more")
     broken = dataclasses.replace(corpus, root=tmp_path, utterances=first.assign(file="broken.wav"))
-    with pytest.raises(audio.AudioError, match=r"broken\.wav"):
+    with pytest.raises(audio.AudioError, match=r"no utterance can be transcribed:\n.*broken\.wav: not an audio file"):
         transcribe.transcribe(broken, tmp_path / "transcripts")
     absent = dataclasses.replace(corpus, root=tmp_path, utterances=first.assign(file="absent.wav"))
-    with pytest.raises(
-        audio.AudioError, match=rf"absent\.wav, of {first['utterance'][0]}, cannot be read: No such file"
-    ):
+    with pytest.raises(audio.AudioError, match=rf"{first['utterance'][0]}: .*absent\.wav: no such audio file"):
         transcribe.transcribe(absent, tmp_path / "transcripts")
+
+
+def test_one_broken_file_does_not_lose_the_other_transcripts(corpus, tmp_path, capsys):
+    two = corpus.utterances.head(2)
+    shutil.copy(corpus.root / two["file"][0], tmp_path / "whole.wav")
+    soundfile.write(tmp_path / "broken.wav", np.full(8_000, np.nan, "float32"), 16_000, subtype="FLOAT")
+    spoilt = dataclasses.replace(corpus, root=tmp_path, utterances=two.assign(file=["whole.wav", "broken.wav"]))
+    path = transcribe.transcribe(spoilt, tmp_path / "transcripts")
+    assert list(transcripts.read_transcripts(path)) == [two["utterance"][0]]
+    problems = transcribe.unusable(spoilt, path)
+    assert list(problems) == [two["utterance"][1]]
+    assert "broken.wav: samples that are not finite" in problems[two["utterance"][1]]
+    soundfile.write(tmp_path / "broken.wav", np.full(8_000, 0.1, "float32"), 16_000, subtype="FLOAT")
+    assert "remove the transcripts to try again" in transcribe.unusable(spoilt, path)[two["utterance"][1]]
+    soundfile.write(tmp_path / "broken.wav", np.full(8_000, np.nan, "float32"), 16_000, subtype="FLOAT")
+    spoilt.utterances[["utterance", "file", "speaker"]].to_csv(tmp_path / "utterances.csv", index=False)
+    output = tmp_path / "out" / "all.csv"
+    assert cli.main(["transcribe", "table", str(tmp_path), "--output", str(output)]) == 1
+    printed = capsys.readouterr()
+    assert "1 could not be used and is not in it" in printed.out
+    assert f"{two['utterance'][1]}: " in printed.err
+    table = str(tmp_path / "utterances.csv")
+    assert cli.main(["transcribe", "table", table, "--output", table]) == 2
+    assert "utterances.csv is what is to be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("wrong", [{"beam": 0}, {"workers": 0}])

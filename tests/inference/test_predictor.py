@@ -2,6 +2,7 @@
 
 import base64
 import datetime
+import os
 import shutil
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from sercore.commands import cli
 from sercore.features import asr, hub
 from sercore.features.asr import Transcription
 from sercore.inference import artifact
-from sercore.inference.predictor import load, windows
+from sercore.inference.predictor import find, load, windows
 from sercore.widgets.microphone import Recorder
 
 RATE = 16_000
@@ -216,14 +217,14 @@ def test_each_unreadable_recording_has_an_error_and_the_rest_is_predicted(
         "g.raw",
     ]
     assert errors["absent.wav"] == "no such audio file"
-    assert errors["mine/e.wav"] == "2000 of 2000 samples are not finite"
+    assert errors["mine/e.wav"] == "samples that are not finite, 2000 of 2000"
     assert errors["g.raw"].startswith("headerless")
     assert cli.main(["predict", str(acoustic), str(folder), "--output", str(tmp_path / "out.csv")]) == 1
     printed = capsys.readouterr()
     assert "SIMULATED SPEECH" in printed.out
     assert "files/s" in printed.out
     assert "x real time; 4 could not be used" in printed.out
-    assert "b.wav: cannot be read as audio" in printed.err
+    assert "b.wav: not an audio file that can be read" in printed.err
     assert pd.read_csv(tmp_path / "out.csv")["error"].notna().sum() == 4
 
 
@@ -256,6 +257,15 @@ def test_each_window_is_transcribed_by_itself_and_given_text_stays(fusion, speec
     answers = predictor(paths, [None, "It was late."], windows=2, recogniser=Counting())
     assert answers["text"].tolist()[:3] == ["32000 samples"] * 3
     assert set(answers["text"].tolist()[3:]) == {"It was late."}
+
+
+def test_a_table_of_recordings_is_read_as_every_table(tmp_path):
+    table = tmp_path / "mine.csv"
+    table.write_text("file,transcript\n a.wav ,None\nb.wav, \n")
+    assert find([table]) == [(tmp_path / "a.wav", "None"), (tmp_path / "b.wav", None)]
+    table.write_text("file,transcript\na.wav,it is late,\n")
+    with pytest.raises(ValueError, match=r"mine\.csv, line 2: 3 cells, but 2 columns"):
+        find([table])
 
 
 def test_a_table_brings_files_and_texts(fusion, speech, tmp_path):
@@ -333,10 +343,36 @@ def test_what_a_notebook_shows_and_passes_depends_on_the_model(fusion, dimension
 
 
 def test_windows_that_hold_fewer_than_32_frames_are_refused(dimensions, speech, tmp_path):
-    with pytest.raises(ValueError, match=r"windows of 0.5 s; the networks take no less than 1.0\d+ s"):
+    with pytest.raises(ValueError, match=r"windows of 0.5 s; expected a number of seconds, at least 1.0\d+"):
         dimensions(write(tmp_path / "a.wav", speech), windows=0.5)
     with pytest.raises(ValueError, match="no recordings; name at least one"):
         dimensions([])
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "-1"])
+def test_windows_are_a_number_of_seconds(acoustic, speech, tmp_path, capsys, seconds):
+    write(tmp_path / "a.wav", speech)
+    assert cli.main(["predict", str(acoustic), str(tmp_path / "a.wav"), f"--windows={seconds}"]) == 2
+    assert "expected a number of seconds, at least 1.024" in capsys.readouterr().err
+
+
+def test_a_table_that_is_read_is_not_overwritten(acoustic, speech, tmp_path, capsys):
+    write(tmp_path / "a.wav", speech)
+    (tmp_path / "t.csv").write_text("file\na.wav\n")
+    assert cli.main(["predict", str(acoustic), str(tmp_path / "t.csv"), "--output", str(tmp_path / "t.csv")]) == 2
+    assert "t.csv is what is to be read; name another file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_name_that_is_no_utf_8_is_predicted_and_written(acoustic, speech, tmp_path, capsys, suffix):
+    write(tmp_path / "a.wav", speech)
+    (tmp_path / "mine").mkdir()
+    shutil.copy(tmp_path / "a.wav", os.fsencode(tmp_path / "mine") + b"/m\xfcller.wav")
+    output = tmp_path / f"out.{suffix}"
+    assert cli.main(["predict", str(acoustic), str(tmp_path / "mine"), "--output", str(output)]) == 0
+    written = pd.read_csv(output) if suffix == "csv" else pd.read_parquet(output)
+    assert written["file"].tolist() == [f"{tmp_path}/mine/m\\udcfcller.wav"]
+    assert "m\\udcfcller.wav" in capsys.readouterr().out
 
 
 def test_a_folder_without_a_model_is_refused_with_what_to_give_instead(acoustic, tmp_path):

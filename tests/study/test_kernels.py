@@ -1,12 +1,21 @@
 """Kernels in threads that share a context, as those of Dask do, and kernels that end."""
 
 import contextvars
+import itertools
+import json
+import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
+import pytest
 from jupyter_core.utils import ensure_event_loop
 
 from sercore.study import kernels
+from sercore.study.notebooks import literal
 
 
 def test_notebooks_side_by_side_do_not_share_an_event_loop(make, tmp_path):
@@ -41,3 +50,39 @@ kernel.saved_sigint_handler = lambda *_: Path({str(interrupted)!r}).touch()  # t
     nbformat.write(notebook, tmp_path / "template.ipynb")
     kernels.execute(tmp_path / "template.ipynb", tmp_path / "done.ipynb", {"folder": str(tmp_path)})
     assert not interrupted.exists()
+
+
+@pytest.mark.parametrize("step", [-3600.0, 0.0])
+def test_a_silent_kernel_is_ended_whatever_the_clock_says(step, monkeypatch):
+    ended = threading.Event()
+    process = SimpleNamespace(kill=ended.set)
+    now = time.time()
+    monkeypatch.setattr(kernels.time, "time", lambda: now + step)  # a clock that stands, or was set back
+    watch = kernels.Watch(alive=lambda: now, patience=0.2, process=process)
+    with kernels._watched(watch):
+        assert ended.wait(30)
+    assert "no sign of life" in watch.ended_because
+
+
+def test_a_kernel_that_makes_progress_is_not_ended_by_a_clock_that_is_set_forward(monkeypatch):
+    changes = itertools.count()
+    process = SimpleNamespace(kill=lambda: None)
+    monkeypatch.setattr(kernels.time, "time", lambda: 1e12)
+    monkeypatch.setattr(kernels, "SECONDS_BETWEEN_LOOKS", 0.01)
+    watch = kernels.Watch(alive=lambda: float(next(changes)), patience=20.0, process=process)
+    with kernels._watched(watch):
+        time.sleep(0.3)
+    assert watch.ended_because == ""
+
+
+def test_python_is_this_one_whatever_kernels_are_installed(tmp_path, monkeypatch):
+    folder = tmp_path / "kernels" / "python3"
+    folder.mkdir(parents=True)
+    content = {"argv": ["/nowhere/python", "-f", "{connection_file}"], "display_name": "x", "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(content))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    assert kernels._Kernel(kernel_name="python3").kernel_spec.argv[0] == sys.executable
+
+
+def test_braces_in_a_path_are_no_parameters_of_papermill():
+    assert literal(Path("/a/{x}/b")).format() == str(Path("/a/{x}/b"))

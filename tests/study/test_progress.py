@@ -206,3 +206,13 @@ def test_a_curve_is_drawn_from_its_lowest_to_its_highest():
 )
 def test_durations_in_words(seconds, words):
     assert progress.duration(seconds) == words
+
+
+def test_a_batch_whose_number_belongs_to_another_program_is_over(make):
+    study = make([0])
+    started = files.process_started(os.getpid())
+    record = {"host": socket.gethostname(), "pid": os.getpid(), "process_started": started}
+    files.write_json(study.folder / files.BATCH, record)
+    assert progress.batch(study) == record
+    files.write_json(study.folder / files.BATCH, record | {"process_started": started - 86_400})
+    assert progress.batch(study) is None

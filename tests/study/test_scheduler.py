@@ -52,9 +52,9 @@ def locked_at_first(log, name, needed, wait):
     return log_call(log, name, needed, wait, state="complete" if wait else "locked")
 
 
-def fill_disk(log, name, needed, wait):
+def fill_disk(log, name, needed, wait, cause):
     log_call(log, name, needed, wait)
-    return Outcome(name, "failed", cause="OSError: [Errno 28] No space left on device")
+    return Outcome(name, "failed", cause=f"OSError: {cause}")
 
 
 @pytest.fixture(scope="module")
@@ -110,10 +110,11 @@ def test_a_job_whose_outcome_has_arrived_is_not_run_again_when_its_worker_leaves
     assert sorted(line[0] for line in lines(log)) == ["first", "second"]
 
 
-def test_a_full_disk_ends_the_batch(one, tmp_path):
+@pytest.mark.parametrize("cause", ["No space left on device", "Disk quota exceeded"])
+def test_a_full_disk_ends_the_batch(one, tmp_path, cause):
     log = tmp_path / "log"
-    jobs = [Job(name="x", call=partial(fill_disk, str(log), "x"), cost=9), *jobs_for(log, {"a": 1})]
-    with pytest.raises(OSError, match=r"No space left on device; free some space; completed runs are kept"):
+    jobs = [Job(name="x", call=partial(fill_disk, str(log), "x", cause=cause), cost=9), *jobs_for(log, {"a": 1})]
+    with pytest.raises(OSError, match=rf"{cause}; free some space; completed runs are kept"):
         list(perform(jobs, one))
     assert len(lines(log)) == 1
 
@@ -206,5 +207,12 @@ def test_a_damaged_list_of_batches_begins_anew(one, tmp_path):
     (tmp_path / files.BATCHES).write_text("{")
     with batch_marker(tmp_path, one) as marker:
         assert marker.exists()
+        assert [path.stat().st_mode & 0o777 for path in (marker, tmp_path / files.BATCH)] == [0o600, 0o600]
     assert not list(tmp_path.glob(".batch-*"))
     assert len(files.read_json(tmp_path / files.BATCHES)["batches"]) == 1
+
+
+@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:8786", "tcp://127.0.0.1", "tcp://host:port"])
+def test_an_address_that_is_none_is_refused_at_once(address):
+    with pytest.raises(ValueError, match=f"'{address}' is no address of a Dask scheduler; expected tcp://host:8786"):
+        workers._connect(address)

@@ -73,6 +73,18 @@ def test_the_predictions_are_written_last(define, tmp_path):
     assert max(written, key=written.get) == files.PREDICTIONS
 
 
+def test_folds_that_cannot_be_trained_are_named_before_any_is():
+    rows = [(speaker, emotion) for speaker in "abcd" for emotion in ("angry", "sad") * 2 if speaker + emotion != "dsad"]
+    table = pd.DataFrame(rows, columns=["speaker", "emotion"]).rename_axis("utterance").reset_index()
+    table = table.astype({"utterance": "str"}).assign(partition=None, dialog=None)
+    run = SimpleNamespace(corpus="mine", folds=[], targets=("emotion",), classes={"angry": (), "sad": ()})
+    problem = r"fold c: development \(speaker d, 2 utterances\) has no sad"
+    with pytest.raises(ValueError, match=rf"corpus 'mine' cannot be trained on in 1 of 4 folds:\n  {problem}\n"):
+        experiment.folds(run, {"mine": SimpleNamespace(rows=table)})
+    run.folds = ["a", "b", "d"]
+    assert [split.name for split in experiment.folds(run, {"mine": SimpleNamespace(rows=table)})] == ["a", "b", "d"]
+
+
 def test_a_fold_that_is_complete_is_not_trained_again(define, monkeypatch):
     run = define(corpus="iemocap", folds=["Ses01F", "Ses02M"])
     data = experiment.load(run)
@@ -292,7 +304,8 @@ def test_speakers_in_two_partitions_are_an_error_unless_allowed(define):
         ({"model": "mfcn14"}, "unknown model 'mfcn14'; did you mean 'mfcnn14'"),
         ({"corpus": "iemocp"}, "no corpus 'iemocp' among the corpora; did you mean 'iemocap'"),
         ({"training": {"epoch": 3}}, "TrainingSettings has no 'epoch'; did you mean 'epochs'"),
-        ({"classes": {"angry": ["angri"]}}, "unknown emotion 'angri'; did you mean 'angry'"),
+        ({"folds": "ada"}, r"folds: expected a list, found 'ada' \(text\); write \[ada\]"),
+        ({"classes": {"angry": ["angri"], "sad": ["sad"]}}, "unknown emotion 'angri'; did you mean 'angry'"),
     ],
 )
 def test_a_misspelt_parameter_is_an_error_with_the_nearest_name(define, changes, complaint):
@@ -388,6 +401,13 @@ def test_a_fold_that_the_corpus_does_not_have_is_an_error(define):
         experiment.folds(run, experiment.load(run))
 
 
+def test_folds_of_speakers_are_refused_where_the_corpus_has_partitions():
+    rows = pd.DataFrame({"speaker": ["ada", "ben"], "partition": ["train", "test"]})
+    run = SimpleNamespace(corpus="mine", folds=("ada", "Ses01F"), allow_speaker_leakage=False)
+    with pytest.raises(ValueError, match="corpus 'mine' has partitions of its own, so its folds ada would not be used"):
+        experiment.folds(run, {"mine": SimpleNamespace(rows=rows)})
+
+
 def test_unconfirmed_settings_are_marked(define):
     table = experiment.describe(define())
     assert "from memory" in table.loc["training.learning_rate", "the paper's text"]
@@ -412,3 +432,14 @@ def test_every_epoch_of_a_run_is_shown(define):
     run, epochs = define(), []
     experiment.run(run, experiment.load(run), epochs.append)
     assert [epoch["epoch"] for epoch in epochs] == [1, 2]
+
+
+def test_a_folds_folder_lies_in_the_runs_and_is_its_own(tmp_path):
+    split = SimpleNamespace(name="x/../../../evil")
+    run = SimpleNamespace(folder=tmp_path, folds=(split.name,), corpus="mine")
+    assert experiment.fold_folder(run, {}, split) == tmp_path / "fold=x%2F..%2F..%2F..%2Fevil"
+    run = SimpleNamespace(folder=tmp_path, folds=(), corpus="mine")
+    data = {"mine": SimpleNamespace(rows=pd.DataFrame({"speaker": ["A", "a", "b", None]}))}
+    names = [experiment.fold_folder(run, data, SimpleNamespace(name=name)).name.lower() for name in ("A", "a", "b")]
+    assert len(set(names)) == 3
+    assert names[2] == "fold=b"

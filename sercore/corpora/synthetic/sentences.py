@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sercore import schema
+from sercore.corpora.cells import read_csv
 from sercore.corpora.synthetic.emotions import Intent
 
 LEXICON = Path(__file__).parent / "lexicon.json"
@@ -126,7 +127,7 @@ def read_sentences(path: str | Path) -> dict[str, list[RatedSentence]]:
     an unknown partition, a dimension that never changes, and where no sentence is left.
     """
     path = Path(path)
-    table = pd.read_csv(path, keep_default_na=False)
+    table = read_csv(path)
     absent = [column for column in COLUMNS if column not in table.columns]
     unknown = [column for column in table.columns if column not in (*COLUMNS, PARTITION)]
     if absent or unknown:

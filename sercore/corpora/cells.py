@@ -1,0 +1,255 @@
+"""Cells as they are written -> text that may be compared: the one place in which tables and names are read and cleaned.
+
+Two spellings of one thing must not count as two. So every text is cleaned on its way in (`clean`), words that stand for
+a missing value are missing (`is_blank`), and speakers whose names are the same but for their spelling are one voice to
+the splits (`voice`).
+"""
+
+import csv
+import io
+import itertools
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sercore import schema
+
+NOT_KNOWN = "nil, unknown, unk, <unk>, unspecified, undefined, missing, not available, not known"
+SIGNS = ("nan", "na", "n/a", "n.a.", "#n/a", "<na>", "nat", "none", "null", "-", "--", "\u2013", "\u2014", "?")
+BLANKS = frozenset(["", *SIGNS, *NOT_KNOWN.split(", ")])
+"""What stands for a missing value in a cell, in lower case; not in a transcript, whose words are said."""
+UNDEFINED = (0x81, 0x8D, 0x8F, 0x90, 0x9D)  # in Windows-1252
+FROM_WINDOWS = {code: bytes([code]).decode("cp1252") for code in range(0x80, 0xA0) if code not in UNDEFINED}
+"""Control characters that a text in Windows-1252 holds where it was read as Latin-1: 0x92 is an apostrophe."""
+UNSEEN = dict.fromkeys([0xAD, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+"""Characters without width that no word needs: soft hyphen, zero-width space, byte order mark, directions."""
+LOOK_ALIKES = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u0501\u04bb\u051b\u051d\u043a\u043c\u0442\u0432\u043d"
+    "\u03b1\u03bf\u03c1\u03bd\u03b9\u03ba\u03c5\u03c7\u03b5\u0131"
+    "01",
+    "aeopcyxijsdhqwkmtbh" + "aopvikuxei" + "ol",
+)
+"""Letters of Cyrillic and Greek, and digits, that look like a Latin letter, in lower case."""
+ACCENTS = re.compile("[\u0300-\u036f]")
+LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
+SEPARATORS = re.compile(r"[\W_]+")
+RARE = 4  # of two speakers a letter apart, one is doubted that has so many times fewer utterances
+NAME = 4  # letters from which two names a letter apart are doubted, however many utterances they have
+ROWS_AT_ONCE = 50_000  # of a CSV that are held as Python texts
+
+
+def clean(text: str) -> str:
+    """`text` composed (NFC), with one plain space between its words and none around them, without unseen characters.
+
+    >>> clean(" Ada\\u00a0 Lovelace ")
+    'Ada Lovelace'
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text.translate(FROM_WINDOWS).translate(UNSEEN))
+    return " ".join(text.split())
+
+
+def is_blank(text: str) -> bool:
+    """Whether the clean `text` stands for a missing value, whatever its case."""
+    return text.lower() in BLANKS
+
+
+def spelt_on_disk(folder: Path, file: str) -> str:
+    """`file`, relative to `folder`, with its letters composed or decomposed as on the disk; as it is where absent."""
+    if file.isascii() or (folder / file).is_file():
+        return file
+    spellings = (unicodedata.normalize(form, file) for form in ("NFC", "NFD"))
+    return next((spelling for spelling in spellings if (folder / spelling).is_file()), file)
+
+
+def read_text(path: Path) -> str:
+    """The text of the file `path`, without a byte order mark. Raises ValueError, naming it, where it is not UTF-8."""
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        found = "UTF-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "another encoding"
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{path}: expected text in UTF-8, found {found} (byte 0x{content[error.start]:02x} in "
+            f"line {line}); save it as UTF-8, in a spreadsheet as 'CSV UTF-8'"
+        ) from None
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """The text cells of the CSV `path` without space around them, empty where nothing is written, under its names.
+
+    A column without a name is called as pandas calls it, `Unnamed: 0`. No word stands for a missing value here.
+    Raises ValueError, naming the file and line, for another encoding or separator, an open quote, a line with more or
+    fewer cells than the first, and two columns of one name.
+    """
+    lines = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    try:
+        first = next((line for line in lines if any(map(clean, line))), [])
+        names = [clean(name) or f"Unnamed: {place}" for place, name in enumerate(first)]
+        _check_separator(first, path)
+        _check_names(names, path)
+        parts = [_frame(rows, names) for rows in _batches(_rows(lines, names, path))]
+    except csv.Error as error:
+        raise ValueError(
+            f"{path} is not a CSV table: line {lines.line_num}: {error}; "
+            'a cell with a quote is written in quotes, with the quote twice: "he said ""no"""'
+        ) from None
+    return pd.concat(parts, ignore_index=True) if parts else _frame([], names)
+
+
+def _check_separator(first: list[str], path: Path) -> None:
+    """Raise ValueError where `path` has no `first` line, or its cells are not separated by commas."""
+    if not first:
+        raise ValueError(f"{path} is not a CSV table: it is empty; expected the names of its columns in the first line")
+    for separator, what in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if len(first) == 1 and separator in first[0]:
+            raise ValueError(
+                f"{path}: its cells are separated by {what}; expected commas (and points in numbers): save it as CSV "
+                "with commas, as `pandas.read_csv(old, sep=..., decimal=...).to_csv(new, index=False)` does"
+            )
+
+
+def _check_names(names: list[str], path: Path) -> None:
+    """Raise ValueError where two columns of `path` have one of `names`."""
+    twice = [name for place, name in enumerate(names) if name in names[:place]]
+    if twice:
+        raise ValueError(f"{path}: two columns are called '{twice[0]}'; rename one of them, or leave it out")
+
+
+def _rows(lines: Any, names: list[str], path: Path) -> Iterator[list[str]]:
+    """The rows of `lines`, a csv.reader, with as many cells as `names`; blank lines are passed over."""
+    for row in lines:
+        if len(row) == len(names):
+            yield row
+        elif any(map(clean, row)):
+            hint = "a comma is missing: an empty cell needs one too"
+            if len(row) > len(names):
+                hint = "a comma is too many: a cell that holds one is written in quotes, and none ends a line"
+            raise ValueError(
+                f"{path}, line {lines.line_num}: {len(row)} cells, but {len(names)} columns "
+                f"({schema.first(names, 8)}); {hint}"
+            )
+
+
+def _batches(rows: Iterator[list[str]]) -> Iterator[list[list[str]]]:
+    while batch := list(itertools.islice(rows, ROWS_AT_ONCE)):
+        yield batch
+
+
+def _frame(rows: list[list[str]], names: list[str]) -> pd.DataFrame:
+    columns = zip(*rows, strict=True) if rows else ((),) * len(names)
+    return pd.DataFrame(
+        {name: pd.Series(list(map(str.strip, cells)), dtype="str") for name, cells in zip(names, columns, strict=True)}
+    )
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """The cells of the table `path`, .csv or .parquet; a cell in which nothing is written is missing.
+
+    Named levels of a Parquet file's index are columns. An empty transcript of a Parquet file says that nothing was
+    said, and stays. Raises ValueError as `read_csv`, and for a file that is no Parquet table.
+    """
+    if path.suffix.lower() == ".csv":
+        return read_csv(path).replace("", None)
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        if not path.is_file():
+            raise
+        raise ValueError(f"{path} is not a Parquet table: {error}") from None
+    if any(name is not None for name in table.index.names):
+        table = table.reset_index()
+    table.columns = [clean(str(name)) for name in table.columns]
+    _check_names(list(table.columns), path)
+    return pd.DataFrame({name: _emptied(as_text(table[name], str.strip), name) for name in table.columns})
+
+
+def _emptied(cells: pd.Series, name: str) -> pd.Series:
+    return cells if name == "transcript" or pd.api.types.is_numeric_dtype(cells.dtype) else cells.mask(cells == "")
+
+
+def as_text(cells: pd.Series, cleaned: Callable[[str], str] = clean) -> pd.Series:
+    """`cells` as text, `cleaned`, missing where they are; numbers as they are, but whole ones without a fraction.
+
+    >>> as_text(pd.Series([3.0, None])).tolist()
+    [3, <NA>]
+    """
+    if pd.api.types.is_float_dtype(cells.dtype):
+        known = cells.dropna()
+        return cells.astype("Int64") if len(known) and (known % 1 == 0).all() and known.abs().max() < 2**53 else cells
+    if pd.api.types.is_numeric_dtype(cells.dtype):
+        return cells
+    known = cells.dropna().astype("object")
+    texts = {text: cleaned(text if isinstance(text, str) else str(text)) for text in known.unique()}
+    return known.map(texts).reindex(cells.index).astype("str")
+
+
+def voice(speaker: str) -> str:
+    """What names of one speaker have in common: two that give the same text may be one person.
+
+    Case, accents, separators, leading zeros and letters that look alike do not count.
+
+    >>> voice("Ada_Lovelace") == voice("ada  lovelace"), voice("S01") == voice("s1"), voice("ada") == voice("ida")
+    (True, True, False)
+    """
+    return _plain(speaker).translate(LOOK_ALIKES)
+
+
+def _plain(speaker: str) -> str:
+    """`speaker` in lower case, without accents and leading zeros, with a space for all that is no letter or digit."""
+    text = unicodedata.normalize("NFKC", clean(speaker)).casefold()
+    text = ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+    return LEADING_ZEROS.sub("", SEPARATORS.sub(" ", text).strip() or text)
+
+
+def doubted(speakers: Mapping[str, int]) -> list[str]:
+    """`'ada' (3), 'Ada' (2)` of each group of speakers that may be one person; `speakers` are the utterances of each.
+
+    They have one `voice`, or a letter is missing, too many, swapped or another one: inside of names of letters, or
+    anywhere where one of the two has few utterances. Digits number people, and names may end in another letter.
+    """
+    voices: dict[str, list[str]] = {}
+    for speaker in speakers:
+        voices.setdefault(voice(speaker), []).append(speaker)
+    size = {name: sum(speakers[each] for each in names) for name, names in voices.items()}
+    spelling = {_plain(names[0]): name for name, names in voices.items()}
+    groups = [names for names in voices.values() if len(names) > 1]
+    for one, other in _near(spelling):
+        if _may_be_one(one, other, size[spelling[one]], size[spelling[other]]):
+            groups.append([voices[spelling[one]][0], voices[spelling[other]][0]])
+    return [", ".join(f"'{name}' ({speakers[name]:,})" for name in group) for group in groups]
+
+
+def _near(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of `names` that are equal without a character of either, or without one of one."""
+    by_rest: dict[str, list[str]] = {}
+    for name in names:
+        for rest in {name, *(name[:place] + name[place + 1 :] for place in range(len(name)))}:
+            by_rest.setdefault(rest, []).append(name)
+    groups = (sorted(near) for near in by_rest.values() if len(near) > 1)
+    return sorted({pair for near in groups for pair in itertools.combinations(near, 2)})
+
+
+def _may_be_one(one: str, other: str, size: int, other_size: int) -> bool:
+    """Whether speakers of two plain names, with so many utterances, may be one whose name was mistyped."""
+    start = _shared(one, other)
+    end = _shared(one[start:][::-1], other[start:][::-1])
+    left, right = one[start : len(one) - end], other[start : len(other) - end]
+    mistyped = max(len(left), len(right)) == 1 or (len(left) == 2 and left == right[::-1])
+    if not mistyped or min(len(one), len(other)) < 2 or any(map(str.isdigit, left + right)):
+        return False
+    if RARE * min(size, other_size) <= max(size, other_size):
+        return True
+    inside = len(one) != len(other) or (start > 0 and end > 0)
+    return inside and max(len(one), len(other)) >= NAME and not any(map(str.isdigit, one + other))
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters the beginnings of two texts share."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (left, right) in pairs if left != right), min(len(one), len(other)))
