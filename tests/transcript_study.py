@@ -97,7 +97,7 @@ def write_corpus(folder: Path, test: int = TEST) -> dict:
 def write_study(folder: Path) -> Path:
     """A parameters file in `folder`, all of its runs complete."""
     content = {
-        "study": "transcripts",
+        "study": "words",
         "corpora": {"own": write_corpus(folder / "corpus")},
         "outputs": str(folder / "outputs"),
         "sections": SECTIONS,

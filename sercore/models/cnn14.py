@@ -203,7 +203,7 @@ class Cnn14(nn.Module):
             )
         if projection not in PROJECTIONS:
             raise ValueError(f"projection is '{projection}'; known: {', '.join(PROJECTIONS)}")
-        self.text_stages, self.text_width, self.mels, self.dropout = stages, text_width, mels, dropout
+        self.text_stages, self.text_width, self.mels = stages, text_width, mels
         self.width, self.layout = width, "auto"  # see TrainingSettings.layout
         maps = [1, *(width * 2**k for k in range(STAGES))]
         with torch.device("meta"):  # without the weights that PyTorch would draw from the global generator

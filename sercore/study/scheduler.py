@@ -256,4 +256,4 @@ def computed(lengths: Sequence[float], edges: Edges, workers: int, begun: Collec
                 heapq.heappush(ready, (-lengths[later], later))
     if ended < len(lengths):
         raise ValueError(f"{len(lengths) - ended} of {len(lengths)} tasks need each other: nothing can begin")
-    return Schedule(now, 1 - sum(lengths) / (now * workers) if now else 0.0)
+    return Schedule(now, max(0.0, 1 - sum(lengths) / (now * workers)) if now else 0.0)  # not -0.0, by rounding

@@ -232,7 +232,9 @@ class TestDistributions:
         for row in rows:
             trees.write(tmp_path / row["file"], trees.wav(samples=16000))
         path = tmp_path / "parameters.yaml"
-        path.write_text(f"study: own\ncorpora: {{table: {{root: {tmp_path}}}}}\nsections: {{}}\n", encoding="utf-8")
+        sections = "{s: {notebook: n, blocks: [{grid: {seed: [0]}}]}}"
+        text = f"study: own\ncorpora: {{table: {{root: {tmp_path}}}}}\nsections: {sections}\n"
+        path.write_text(text, encoding="utf-8")
         return corpus_statistics.read(config.load(path))
 
     def test_classes_speakers_and_hours_are_counted(self, corpora):

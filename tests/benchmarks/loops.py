@@ -83,18 +83,22 @@ class Sample:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._whole, name)
 
-    def plan(self, size: int, generator: torch.Generator | None, crop_frames: int | None = None) -> list[Any]:
+    def plan(
+        self, size: int, generator: torch.Generator | None, crop_frames: int | None = None, sort: bool = True
+    ) -> list[Any]:
         """Some of the batches of an epoch, or of an evaluation."""
         chance = None if generator is None else torch.Generator().manual_seed(0)
-        whole = sorted(self._whole.plan(size, chance, crop_frames), key=lambda plan: plan.padded)
+        whole = sorted(self._whole.plan(size, chance, crop_frames, sort), key=lambda plan: plan.padded)
         whole = [plan for plan in whole if len(plan.rows) == size] or whole  # the last one is short
         if self.number >= len(whole):
             return whole
         return [whole[int(place)] for place in (np.arange(self.number) + 0.5) * len(whole) / self.number]
 
-    def batches(self, size: int, generator: torch.Generator | None, crop_frames: int | None = None) -> Iterator[Any]:
+    def batches(
+        self, size: int, generator: torch.Generator | None, crop_frames: int | None = None, sort: bool = True
+    ) -> Iterator[Any]:
         """The batches of `plan`."""
-        for plan in self.plan(size, generator, crop_frames):
+        for plan in self.plan(size, generator, crop_frames, sort):
             rows = torch.from_numpy(plan.rows)
             yield Batch(self._whole._inputs(plan), self.target[rows.to(self.device)], rows)
 

@@ -14,7 +14,7 @@ SCORES = ["model", "train_corpus", "test_corpus", "target", "metric", "partition
 def test_the_studies_differ_in_the_precision_alone(tmp_path):
     source = files.resolve("parameters/demo.yaml")
     exact, coarse = (config.load(precision.in_precision(source, tmp_path, name)).runs for name in precision.PRECISIONS)
-    assert len(exact) == len(coarse) == 24
+    assert len(exact) == len(coarse) == 40
     for one, other in zip(exact, coarse, strict=True):
         assert {**one.parameters, "training": None} == {**other.parameters, "training": None}
         assert {**one.parameters["training"], "precision": "bfloat16"} == other.parameters["training"]

@@ -78,9 +78,10 @@ def test_operations_are_counted_as_pytorch_counts_them():
 
 def test_a_sample_of_the_batches_is_as_long_as_all_of_them():
     class Planned:
-        def plan(self, size, generator, crop_frames):
+        def plan(self, size, generator, crop_frames, sort):
             assert generator is not None
             assert crop_frames is None
+            assert sort
             lengths = np.random.default_rng(0).permutation(100)
             return [type("Plan", (), {"rows": range(size), "padded": int(n)}) for n in lengths]
 

@@ -17,7 +17,7 @@ def plan(capsys, *options):
 
 def test_by_itself_the_speeds_on_record_are_taken_and_named(capsys):
     printed = plan(capsys, PAPER)
-    assert "measured on NVIDIA H200: cnn14 1,374, mfcnn14 1,353, bert 595 utterances/s; yours: " in printed
+    assert "measured on NVIDIA H200: cnn14 1,374, mfcnn14 1,353, bert 595 utterances/s; measure yours: " in printed
     assert "GPU-hours at 1,374 utterances/s, measured\n" in printed
     assert "at 1,353 utterances/s, assumed: as slow as the slowest measured model of its kind\n" in printed  # sfcnn14
 

@@ -193,8 +193,12 @@ def test_a_file_that_is_no_table_is_refused(tmp_path, name, message):
 
 def test_bad_cells_of_every_kind_are_in_one_error(root):
     path = root / "utterances.csv"
-    path.write_text(path.read_text().replace("happy", "hapy").replace("1.5", "high").replace("two,", "one,"))
-    with pytest.raises(ValueError, match=r"(?s)1 utterances occur twice.*emotion is 'hapy'.*arousal is not a number"):
+    right = path.read_text().replace("1.5", "high").replace("two,", "one,")
+    path.write_text(right.replace("happy", "hapy"))
+    with pytest.raises(ValueError, match=r"labels of emotion are not known: 'hapy' \(1 times\); did you mean 'happy'"):
+        read(root)
+    path.write_text(right)
+    with pytest.raises(ValueError, match=r"(?s)1 utterances occur twice.*arousal is not a number"):
         read(root)
 
 

@@ -350,10 +350,13 @@ def test_windows_that_hold_fewer_than_32_frames_are_refused(dimensions, speech, 
 
 
 @pytest.mark.parametrize("seconds", ["inf", "nan", "-1"])
-def test_windows_are_a_number_of_seconds(acoustic, speech, tmp_path, capsys, seconds):
+def test_windows_are_a_number_of_seconds(acoustic, dimensions, speech, tmp_path, capsys, seconds):
     write(tmp_path / "a.wav", speech)
-    assert cli.main(["predict", str(acoustic), str(tmp_path / "a.wav"), f"--windows={seconds}"]) == 2
-    assert "expected a number of seconds, at least 1.024" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["predict", str(acoustic), str(tmp_path / "a.wav"), f"--windows={seconds}"])
+    assert f"--windows: expected more than 0, not {seconds}" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"expected a number of seconds, at least 1\.024"):
+        dimensions(tmp_path / "a.wav", windows=float(seconds))
 
 
 def test_a_table_that_is_read_is_not_overwritten(acoustic, speech, tmp_path, capsys):
@@ -380,7 +383,7 @@ def test_a_folder_without_a_model_is_refused_with_what_to_give_instead(acoustic,
         artifact.read(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"is no run, but holds 1, multitask/run; name one"):
         artifact.read(acoustic.parents[1])
-    with pytest.raises(FileNotFoundError, match="has lost its networks, Ses09F"):
+    with pytest.raises(FileNotFoundError, match="has lost its networks, fold=Ses09F"):
         (acoustic / "fold=Ses09F").mkdir()
         artifact.read(acoustic / "fold=Ses09F")
     shutil.copy(acoustic / files.PARAMETERS, tmp_path)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sercore import models
 from sercore.models.cnn14 import Cnn14
 from sercore.models.text import TextModel
 from sercore.settings import TrainingSettings
@@ -44,6 +45,7 @@ def test_where_they_do_not_run_they_are_refused():
 
 def test_without_triton_they_are_refused(monkeypatch):
     monkeypatch.delitem(sys.modules, "sercore.models.fused", raising=False)
+    monkeypatch.delattr(models, "fused", raising=False)
     monkeypatch.setitem(sys.modules, "triton", None)
     with pytest.raises(ValueError, match=r"need Triton .* take 'plain'"):
         device.prepare(Cnn14(3, width=2, mels=32), FUSED)

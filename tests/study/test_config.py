@@ -14,7 +14,7 @@ def write(path, **changes):
             "categories": {"notebook": "n.ipynb", "blocks": [{"grid": {"model": ["cnn14", "bert"], "seed": [0, 1]}}]}
         },
     } | changes
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
 
 
@@ -131,6 +131,6 @@ def test_any_grid_has_folders_that_every_disk_takes(tmp_path):
     study = config.load(write(tmp_path / "x.yaml", sections={"s": {"notebook": "n", "blocks": [block]}}))
     names = [run.name for run in study.runs]
     assert len({name.lower() for name in names}) == 6
-    assert names[2] == "network=(pretrained=None,width=2),speaker=..%2Fup"
+    assert names[2] == "network=(width=2,pretrained=None),speaker=..%2Fup"
     assert all(len(name) <= 100 and "{" not in name for name in names)
     assert all(run.folder.parent == study.folder / "s" for run in study.runs)

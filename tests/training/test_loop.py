@@ -194,7 +194,9 @@ def normalisations(model):
 def by_hand(model, batches):
     """Mean and variance of what each normalisation of `model` is given, each the mean of those of the batches."""
     model = copy.deepcopy(model).train()
-    model.dropout = 0.0
+    for part in model.modules():
+        if hasattr(part, "dropout"):
+            part.dropout = 0.0
     given = {name: [] for name in normalisations(model)}
     for name, part in normalisations(model).items():
         part.register_forward_pre_hook(lambda _, arguments, name=name: given[name].append(arguments[0].clone()))
