@@ -312,8 +312,8 @@ class Cnn14(nn.Module):
         Raises ValueError where the "fused" ones do not run: without Triton, on another device than a GPU, or for
         feature maps whose numbers are neither powers of 2 nor multiples of 64.
         """
-        blocks = [self.get_submodule(f"conv_block{stage}") for stage in range(1, STAGES + 1)]
-        rest = None
+        blocks = [part for part in self.children() if isinstance(part, _Block)]
+        rest: Callable[..., Tensor] | None = None
         if name == "fused":
             try:
                 from sercore.models import fused  # Triton comes with PyTorch for a GPU alone

@@ -11,8 +11,8 @@ is computed again. Maps are channels_last, sums are float32 in a fixed order, so
     dz = [z > 0] unpool(slope speech kept);  dy = scale (dz - mean(dz) - x mean(dz x)), x = (z - bias) / weight
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 import triton
@@ -37,11 +37,13 @@ class _Kernel:
         self.function = triton.jit(function, do_not_specialize=LENGTHS)
         self.compiled: dict[Any, Any] = {}
 
-    def __call__(self, kind: Any, grid: tuple[int, int, int], tensors: tuple[Tensor, ...], *others: float) -> None:
+    def __call__(
+        self, kind: Any, grid: tuple[int, int, int], tensors: tuple[Tensor | None, ...], *others: float
+    ) -> None:
         """Launch it; all that `tensors` and `others` may differ in, but for contents and LENGTHS, is in `kind`."""
         places = 0
         for tensor in tensors:
-            places |= tensor.data_ptr()
+            places |= 0 if tensor is None else tensor.data_ptr()
         compiled = None if places % ALIGNED else self.compiled.get(kind)
         if compiled is not None:
             compiled[grid](*tensors, *others)
@@ -292,7 +294,7 @@ class _NormReluPool(torch.autograd.Function):
             kind,
             (channels // few, 1, 1),
             (parts, weight, bias, mean, variance, norm.num_batches_tracked, saved),
-            *(rows, channels, programs, float(norm.momentum), norm.eps, few, 64),
+            *(rows, channels, programs, cast(float, norm.momentum), norm.eps, few, 64),
         )
         places = batch * out_frames * out_bands
         _result(
