@@ -11,7 +11,7 @@ is computed again. Maps are channels_last, sums are float32 in a fixed order, so
     dz = [z > 0] unpool(slope speech kept);  dy = scale (dz - mean(dz) - x mean(dz x)), x = (z - bias) / weight
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
