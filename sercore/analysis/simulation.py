@@ -190,5 +190,6 @@ def _table(name: str, title: str, numbers: pd.DataFrame, columns: Mapping[str, s
     wide.loc[("all", "mean"), :] = wide.mean()
     wide = PERCENT * wide.swaplevel(axis=1)[[(size, of) for size in numbers["seeds"].unique() for of in columns]]
     frame = wide.map("{:.1f}".format)
+    frame.index = frame.index.map(lambda names: tuple(map(str, names)))
     frame.columns = pd.MultiIndex.from_tuples([(f"{size} seeds", columns[of]) for size, of in frame.columns])
     return Table(name, title, frame.rename_axis(["claim", "comparisons"]), numbers, notes)
