@@ -322,4 +322,5 @@ def _md(text: str) -> str:
 def _tex(text: str) -> str:
     """`text` with LaTeX's own characters escaped."""
     special = {"\\": r"\textbackslash{}", "†": r"$^\dagger$", "*": "$^*$", "→": r"$\rightarrow$", "`": "", "−": "$-$"}
+    special |= {"^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
     return "".join(special.get(sign, "\\" + sign if sign in "&%$#_{}" else sign) for sign in text)
