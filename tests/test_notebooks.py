@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from sercore.corpora.synthetic import msp_podcast
 from sercore.study import plan
 
 ROOT = Path(__file__).parents[1] / "notebooks"
@@ -51,3 +52,14 @@ class TestEveryNotebook:
     def test_names_its_kernel_and_language(self, path):
         kernel = nbformat.read(path, as_version=4).metadata.kernelspec
         assert (kernel.name, kernel.language) == ("python3", "python")
+
+
+def test_recordings_that_notebooks_name_are_in_the_embedded_corpus():
+    spoken = {request.file for request in msp_podcast.script(0, 1.0, None).requests}
+    named = [
+        name
+        for path in NOTEBOOKS
+        for name in re.findall(r"outputs/corpora/msp-podcast/([\w/-]+\.wav)", path.read_text())
+    ]
+    assert named
+    assert set(named) <= spoken

@@ -189,7 +189,7 @@ def _read_other(path: Path | str, chunk: SoundChunk | None) -> Header:
         info = soundfile.info(os.fsencode(path))
         frames = info.frames
         wrong = chunk is not None and chunk.promised != chunk.length
-        if wrong or frames > DENSEST * os.stat(path).st_size:  # noqa: PTH116
+        if wrong or frames > DENSEST * Path(path).stat().st_size:
             with _open(path) as audio:
                 frames = sum(map(len, _parts(audio)))
     except soundfile.LibsndfileError as error:
@@ -216,7 +216,7 @@ def _open(path: Path | str) -> _Stream:
         content = bytearray(Path(path).read_bytes())
         struct.pack_into("<I", content, chunk.start - 4, min(chunk.length, 0xFFFF_FFFF))
         return _opened(io.BytesIO(content))
-    with open(path, "rb") as audio:  # noqa: PTH123
+    with Path(path).open("rb") as audio:
         beginning = audio.read(26)
     if beginning.startswith(b"fLaC") and len(beginning) == 26:
         return _open_flac(path, beginning)

@@ -54,7 +54,7 @@ class _Kernel:
 
 
 @_Kernel
-def _sums(y, pivot, parts, rows, channels, programs, BC: tl.constexpr, BP: tl.constexpr):  # noqa: N803
+def _sums(y, pivot, parts, rows, channels, programs, BC: tl.constexpr, BP: tl.constexpr):
     c = tl.program_id(0) * BC + tl.arange(0, BC)
     middle = tl.load(pivot + c)[None, :]
     first = tl.zeros([BP, BC], tl.float32)
@@ -72,7 +72,7 @@ def _sums(y, pivot, parts, rows, channels, programs, BC: tl.constexpr, BP: tl.co
 
 
 @triton.jit
-def _total(parts, c, programs, channels, BC: tl.constexpr, BS: tl.constexpr):  # noqa: N803
+def _total(parts, c, programs, channels, BC: tl.constexpr, BS: tl.constexpr):
     total = tl.zeros([BS, BC], tl.float32)
     for start in range(0, programs, BS):
         s = start + tl.arange(0, BS)
@@ -82,9 +82,21 @@ def _total(parts, c, programs, channels, BC: tl.constexpr, BS: tl.constexpr):  #
 
 @_Kernel
 def _statistics(
-    parts, weight, bias, running_mean, running_variance, tracked, saved, rows, channels, programs, momentum, eps,
-    BC: tl.constexpr, BS: tl.constexpr,  # noqa: N803
-):  # fmt: skip
+    parts,
+    weight,
+    bias,
+    running_mean,
+    running_variance,
+    tracked,
+    saved,
+    rows,
+    channels,
+    programs,
+    momentum,
+    eps,
+    BC: tl.constexpr,
+    BS: tl.constexpr,
+):
     """Into `saved`: mean, 1 / standard deviation, scale and offset of each channel; the running ones go on."""
     if tl.program_id(0) == 0:
         tl.store(tracked, tl.load(tracked) + 1)
@@ -126,10 +138,26 @@ def _kept(seed, places, dropout):
 
 @_Kernel
 def _result(
-    y, saved, speech, text, seed, out, rows, channels, frames, bands, out_frames, out_bands, dropout,
-    POOL: tl.constexpr, MASKED: tl.constexpr, SHIFTED: tl.constexpr, DROPPED: tl.constexpr,  # noqa: N803
-    BC: tl.constexpr, BP: tl.constexpr,  # noqa: N803
-):  # fmt: skip
+    y,
+    saved,
+    speech,
+    text,
+    seed,
+    out,
+    rows,
+    channels,
+    frames,
+    bands,
+    out_frames,
+    out_bands,
+    dropout,
+    POOL: tl.constexpr,
+    MASKED: tl.constexpr,
+    SHIFTED: tl.constexpr,
+    DROPPED: tl.constexpr,
+    BC: tl.constexpr,
+    BP: tl.constexpr,
+):
     """`rows` places of the result."""
     r = tl.program_id(0) * BP + tl.arange(0, BP)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
@@ -162,9 +190,24 @@ def _result(
 
 @triton.jit
 def _slope_of_z(
-    y, slope, saved, speech, seed, r, c, rows, channels, frames, bands, out_frames, out_bands, dropout,
-    POOL: tl.constexpr, MASKED: tl.constexpr, DROPPED: tl.constexpr,  # noqa: N803
-):  # fmt: skip
+    y,
+    slope,
+    saved,
+    speech,
+    seed,
+    r,
+    c,
+    rows,
+    channels,
+    frames,
+    bands,
+    out_frames,
+    out_bands,
+    dropout,
+    POOL: tl.constexpr,
+    MASKED: tl.constexpr,
+    DROPPED: tl.constexpr,
+):
     """dz, and x: `y` with mean 0 and variance 1."""
     here = (r < rows)[:, None]
     v = tl.load(y + r[:, None] * channels + c[None, :], mask=here, other=0.0).to(tl.float32)
@@ -192,18 +235,50 @@ def _slope_of_z(
 
 @_Kernel
 def _slope_sums(
-    y, slope, saved, speech, seed, parts, rows, channels, frames, bands, out_frames, out_bands, dropout, programs,
-    POOL: tl.constexpr, MASKED: tl.constexpr, DROPPED: tl.constexpr, BC: tl.constexpr, BP: tl.constexpr,  # noqa: N803
-):  # fmt: skip
+    y,
+    slope,
+    saved,
+    speech,
+    seed,
+    parts,
+    rows,
+    channels,
+    frames,
+    bands,
+    out_frames,
+    out_bands,
+    dropout,
+    programs,
+    POOL: tl.constexpr,
+    MASKED: tl.constexpr,
+    DROPPED: tl.constexpr,
+    BC: tl.constexpr,
+    BP: tl.constexpr,
+):
     c = tl.program_id(0) * BC + tl.arange(0, BC)
     first = tl.zeros([BP, BC], tl.float32)
     second = tl.zeros([BP, BC], tl.float32)
     for start in range(tl.program_id(1) * BP, rows, programs * BP):
         r = start + tl.arange(0, BP)
         dz, x = _slope_of_z(
-            y, slope, saved, speech, seed, r, c, rows, channels, frames, bands, out_frames, out_bands, dropout,
-            POOL, MASKED, DROPPED,
-        )  # fmt: skip
+            y,
+            slope,
+            saved,
+            speech,
+            seed,
+            r,
+            c,
+            rows,
+            channels,
+            frames,
+            bands,
+            out_frames,
+            out_bands,
+            dropout,
+            POOL,
+            MASKED,
+            DROPPED,
+        )
         first += dz
         second += dz * x
     place = parts + tl.program_id(1) * channels + c
@@ -212,7 +287,7 @@ def _slope_sums(
 
 
 @_Kernel
-def _slope_totals(parts, totals, channels, programs, BC: tl.constexpr, BS: tl.constexpr):  # noqa: N803
+def _slope_totals(parts, totals, channels, programs, BC: tl.constexpr, BS: tl.constexpr):
     """Into `totals`: the slopes of bias and weight."""
     c = tl.program_id(0) * BC + tl.arange(0, BC)
     tl.store(totals + c, _total(parts, c, programs, channels, BC, BS))
@@ -221,15 +296,47 @@ def _slope_totals(parts, totals, channels, programs, BC: tl.constexpr, BS: tl.co
 
 @_Kernel
 def _slope(
-    y, slope, saved, speech, seed, totals, out, rows, channels, frames, bands, out_frames, out_bands, dropout,
-    POOL: tl.constexpr, MASKED: tl.constexpr, DROPPED: tl.constexpr, BC: tl.constexpr, BP: tl.constexpr,  # noqa: N803
-):  # fmt: skip
+    y,
+    slope,
+    saved,
+    speech,
+    seed,
+    totals,
+    out,
+    rows,
+    channels,
+    frames,
+    bands,
+    out_frames,
+    out_bands,
+    dropout,
+    POOL: tl.constexpr,
+    MASKED: tl.constexpr,
+    DROPPED: tl.constexpr,
+    BC: tl.constexpr,
+    BP: tl.constexpr,
+):
     r = tl.program_id(0) * BP + tl.arange(0, BP)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
     dz, x = _slope_of_z(
-        y, slope, saved, speech, seed, r, c, rows, channels, frames, bands, out_frames, out_bands, dropout,
-        POOL, MASKED, DROPPED,
-    )  # fmt: skip
+        y,
+        slope,
+        saved,
+        speech,
+        seed,
+        r,
+        c,
+        rows,
+        channels,
+        frames,
+        bands,
+        out_frames,
+        out_bands,
+        dropout,
+        POOL,
+        MASKED,
+        DROPPED,
+    )
     scale = tl.load(saved + 2 * channels + c)[None, :]
     mean = tl.load(totals + c)[None, :] / rows
     along = tl.load(totals + channels + c)[None, :] / rows
@@ -239,9 +346,19 @@ def _slope(
 
 @_Kernel
 def _text_slope(
-    slope, speech, seed, out, channels, frames, bands, dropout,
-    MASKED: tl.constexpr, DROPPED: tl.constexpr, BC: tl.constexpr, BP: tl.constexpr,  # noqa: N803
-):  # fmt: skip
+    slope,
+    speech,
+    seed,
+    out,
+    channels,
+    frames,
+    bands,
+    dropout,
+    MASKED: tl.constexpr,
+    DROPPED: tl.constexpr,
+    BC: tl.constexpr,
+    BP: tl.constexpr,
+):
     """Sum over all places of one utterance of the result's slope."""
     utterance = tl.program_id(0)
     c = tl.program_id(1) * BC + tl.arange(0, BC)

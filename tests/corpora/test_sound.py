@@ -173,8 +173,8 @@ def test_integers_written_as_floats_are_refused_and_a_little_too_loud_is_not(tmp
 
 def test_a_name_that_is_no_utf_8_is_opened(tmp_path):
     for name, content in ((b"m\xfcller.wav", wav(len(PCM))), (b"m\xfcller.flac", flac(RATE))):
-        path = os.fsdecode(os.fsencode(tmp_path) + b"/" + name)
-        trees.write(tmp_path / os.path.basename(path), content)  # noqa: PTH119
+        path = tmp_path / os.fsdecode(name)
+        trees.write(path, content)
         assert len(decode(path)[0]) == RATE
         assert read_header(path).seconds == 1.0
 
