@@ -156,6 +156,9 @@ def _protocol(trained: Trained, provenance: Mapping[str, Any]) -> str:
     kind = "synthesised speech" if trained.simulated else "recorded speech"
     pretrained = trained.network.encoder or trained.network.pretrained
     start = f"the published weights of `{pretrained.rpartition('/')[2]}`" if pretrained else "Xavier initial weights"
+    if MODELS[trained.model].text_stages:
+        how_projected = {"default": "as PyTorch's linear layer does", "xavier": "Xavier-uniform", "zero": "at zero"}
+        start += f", PROJ {how_projected[trained.network.projection]}"
     folds = list(trained.networks)
     how = "the corpus's training partition, the epoch chosen on its development partition"
     if folds != [OFFICIAL]:

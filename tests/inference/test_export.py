@@ -128,6 +128,7 @@ def test_each_fold_is_exported_and_their_mean_is_the_answer(embedded, tmp_path):
 
 def test_the_card_says_what_the_model_is_and_that_its_speech_was_simulated(exported, fusion):
     text = ModelCard.load(exported / "README.md").text
+    assert "Started from Xavier initial weights, PROJ as PyTorch's linear layer does; " in text
     assert text.lstrip().splitlines()[2].startswith("> **SIMULATED SPEECH. Nobody said any of this.**")
     (row,) = [line for line in text.splitlines() if line.startswith("| MSP-Podcast | emotion | UAR (%)")]
     table = pd.read_parquet(fusion / files.PREDICTIONS)
