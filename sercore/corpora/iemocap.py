@@ -154,7 +154,7 @@ def _text_files(session: Path, kind: str, release: Release) -> list[Path]:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Number and text of each line; a byte that is not UTF-8 becomes a replacement mark."""
-    return enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1)
+    return enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1)
 
 
 def _read_labels(path: Path, release: Release) -> None:

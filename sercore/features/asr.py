@@ -10,8 +10,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
+from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from sercore.features.hub import CTRANSLATE2, ENGINE, LANGUAGE, locate, quiet_transformers
+from sercore.schema import did_you_mean
 
 SAMPLE_RATE = 16_000  # of the input of all of them [Hz]
 FRAMES_PER_SECOND = 100  # of Whisper's spectrogram
@@ -65,7 +68,15 @@ class _FasterWhisper:
         from faster_whisper import WhisperModel  # takes a second to import
         from faster_whisper.tokenizer import Tokenizer
 
-        self._model = WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=1, num_workers=workers)
+        if language not in LANGUAGES:
+            raise ValueError(f"no language '{language}'{did_you_mean(language, LANGUAGES)}; expected its code, as en")
+        try:
+            self._model = WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=1, num_workers=workers)
+        except LocalEntryNotFoundError as error:
+            raise ValueError(
+                f"the speech recogniser '{folder}' is not on this machine and cannot be downloaded; expected a "
+                "network, or a folder that holds one"
+            ) from error
         multilingual = self._model.model.is_multilingual
         _check_language(folder, language, multilingual)
         self._tokens = Tokenizer(self._model.hf_tokenizer, multilingual, task="transcribe", language=language)

@@ -181,7 +181,7 @@ def _write_all(trained: Trained, folder: Path) -> dict[str, Any]:
         model, _ = checkpoint.load(weights)
         if not isinstance(model, Cnn14 | TextModel):
             raise ValueError(f"{trained.model} cannot be written as ONNX here; export it without --onnx")
-        path = folder / f"{fold}.onnx"
+        path = folder / f"{weights.stem}.onnx"
         differences[fold] = write_onnx(model, path, trained.text.tokens)
         written[fold], names = path.name, input_names(model)
     (opset,) = [part.version for part in onnx.load(path).opset_import if part.domain == ""]

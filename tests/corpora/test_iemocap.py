@@ -169,6 +169,16 @@ def test_lines_that_name_no_turn_are_ignored(root):
     assert set(corpus.utterances["transcript"]) == {"Excuse me."}
 
 
+def test_files_that_an_editor_of_windows_has_saved_lose_no_turn(root):
+    before = read(root)
+    for path in (root / "Session1" / "dialog").rglob("*.txt"):
+        lines = [line for line in path.read_text().splitlines() if line and not line.startswith("%")]
+        path.write_bytes("\r\n".join(lines).encode("utf-8-sig"))
+    corpus = read(root)
+    pd.testing.assert_frame_equal(corpus.utterances, before.utterances)
+    assert corpus.findings == before.findings
+
+
 def test_a_colon_does_not_end_a_transcript(tmp_path):
     table = rows(
         trees.write_iemocap(tmp_path, [Turn("Ses01F_impro01_F000", transcript="Listen: [at]: two")]), tags="keep"

@@ -80,3 +80,14 @@ def test_a_model_that_was_not_fine_tuned_to_recognise_speech_is_refused(folders,
 def test_another_language_needs_a_model_that_knows_it():
     with pytest.raises(ValueError, match="knows English only, not 'de'"):
         asr.Recogniser(language="de")
+
+
+def test_a_language_that_is_none_is_refused():
+    with pytest.raises(ValueError, match=r"no language 'xx'.*expected its code, as en"):
+        asr.Recogniser(language="xx")
+
+
+def test_weights_that_cannot_be_downloaded_are_named(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ValueError, match="'small' is not on this machine and cannot be downloaded; expected a network"):
+        asr.Recogniser("small")

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 import torch
@@ -124,6 +125,23 @@ def test_each_fold_is_exported_and_their_mean_is_the_answer(embedded, tmp_path):
     card = (tmp_path / "all" / "README.md").read_text()
     assert "probabilities or ratings are averaged" in card
     assert "has no score here" in card
+
+
+def test_names_with_slashes_are_files_in_the_folder(embedded, tmp_path, monkeypatch):
+    run = train(tmp_path, embedded, "dimensions", corpus="iemocap", target="valence", folds=["Ses01F"])
+    trained = artifact.read(run)
+    weights = tmp_path / "1089%2F134.safetensors"
+    shutil.copy(trained.networks["Ses01F"], weights)
+
+    def write(_model, path, _longest):
+        graph = onnx.helper.make_graph([], "none", [], [])
+        onnx.save(onnx.helper.make_model(graph), path)
+        return 0.0
+
+    monkeypatch.setattr(export, "write_onnx", write)
+    content = export._write_all(dataclasses.replace(trained, networks={"1089/134": weights}), tmp_path)
+    assert content["files"] == {"1089/134": "1089%2F134.onnx"}
+    assert (tmp_path / "1089%2F134.onnx").is_file()
 
 
 def test_the_card_says_what_the_model_is_and_that_its_speech_was_simulated(exported, fusion):
