@@ -27,6 +27,7 @@ from matplotlib.figure import Figure
 
 from sercore import files, registry, settings
 from sercore.analysis import calibration, captions, claims, figures, published, results, tables
+from sercore.analysis.nothing import Nothing
 from sercore.analysis.results import Results
 from sercore.analysis.tables import Table
 from sercore.analysis.verdicts import VERDICTS, together
@@ -40,7 +41,7 @@ SETTING_KINDS = {**captions.KINDS, "training": settings.TrainingSettings}
 NOT_DOUBTED = "not doubted"
 COMMIT_DIGITS = 10
 MOST_VALUES = 12  # of one parameter of a grid, in a cell
-Maker = Callable[[Results], Table | Figure]
+Maker = Callable[[Results], Table | Figure | Nothing]
 
 
 @dataclass(frozen=True)
@@ -313,6 +314,9 @@ class Material:
             piece = make(self._results(section))
         except (ValueError, LookupError, ZeroDivisionError, FileNotFoundError) as error:
             self.absent[name] = f"cannot be made of the runs that are there ({error})"
+            return None
+        if isinstance(piece, Nothing):
+            self.absent[name] = f"nothing to show: {piece.why}"
             return None
         if isinstance(piece, Figure):
             return _picture(name, figures.picture(piece), ".png")

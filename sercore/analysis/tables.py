@@ -14,6 +14,7 @@ import pandas as pd
 
 from sercore import files
 from sercore.analysis import captions, published, statistics
+from sercore.analysis.nothing import Nothing, or_nothing
 from sercore.analysis.results import Results, of_best, scores
 from sercore.analysis.verdicts import CONSISTENT, FAILS, HOLDS, OPEN
 from sercore.registry import CORPORA, METRICS, MODELS
@@ -138,18 +139,21 @@ class Table:
         return rows
 
 
+@or_nothing
 def table_1(results: Results) -> Table:
     """Table 1 (section 5): UAR of the four classes, in-domain and across corpora."""
     title = "Emotional categories, UAR (%), mean (sd) over seeds"
     return _mean_table(results, 1, title, ["model", ""], summary(results), by_target=False)
 
 
+@or_nothing
 def table_2(results: Results) -> Table:
     """Table 2 (section 6.1): one model a dimension, CCC in-domain and PCC across corpora."""
     title = "Single-task dimensions, CCC in-domain and PCC across corpora, mean (sd) over seeds"
     return _mean_table(results, 2, title, ["trained on", "model", ""], summary(results), by_target=True)
 
 
+@or_nothing
 def table_3(results: Results) -> Table:
     """Table 3 (section 6.2): all three dimensions at once, CCC in-domain."""
     numbers = summary(results)
@@ -158,6 +162,7 @@ def table_3(results: Results) -> Table:
     return _mean_table(results, 3, title, ["trained on", "model", ""], numbers, by_target=True)
 
 
+@or_nothing
 def table_4(results: Results) -> Table:
     """Table 4 (appendix A): CCC and MSE of the one model of each architecture that is best on validation."""
     test = results.predictions[results.predictions["partition"] == "test"]
@@ -183,6 +188,35 @@ def table_4(results: Results) -> Table:
     title = _title(results, 4, "Multitask dimensions, the model of each architecture that is best on validation")
     shown = numbers[["section", *keys, "pooling", "seed", "score", "paper"]]
     return Table("table_4", title, frame, shown, (*below, *captions.notes(results, numbers)))
+
+
+def headline(
+    table: Table | Nothing | pd.DataFrame,
+    sentence: str,
+    by: str,
+    rows: str = "",
+    of: str = "",
+    lowest: bool = False,
+) -> str:
+    """`sentence` with the values of the row of a table's numbers that is highest.
+
+    Args:
+        table: a table, or its numbers; a Nothing is its own sentence.
+        sentence: a format of the numbers' columns.
+        by: the column that is highest; rows without a value are left out.
+        rows: a query of the rows that are compared, as of pandas.
+        of: a column for whose values the mean of `by` is compared; the sentence then has these two.
+        lowest: take the lowest in place of the highest.
+    """
+    if isinstance(table, Nothing):
+        return str(table)
+    numbers = table.numbers if isinstance(table, Table) else table
+    numbers = (numbers.query(rows) if rows else numbers).dropna(subset=[by])
+    if numbers.empty:
+        return f"No {by} is known."
+    if of:
+        numbers = numbers.groupby(of, observed=True, sort=False)[by].mean().reset_index()
+    return sentence.format(**numbers.sort_values(by, kind="stable").iloc[0 if lowest else -1])
 
 
 def summary(results: Results) -> pd.DataFrame:

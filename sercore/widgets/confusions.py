@@ -11,6 +11,7 @@ import ipywidgets
 import numpy as np
 import pandas as pd
 
+from sercore.analysis.nothing import NothingToShow, or_nothing
 from sercore.analysis.results import classes, seed_name
 from sercore.registry import METRICS, MODELS
 from sercore.schema import EMOTION, PROBABILITY
@@ -36,10 +37,10 @@ class Confusions:
     """The confusion matrices of a section's emotion predictions; every method is a function of a Choice."""
 
     def __init__(self, predictions: pd.DataFrame, best: pd.DataFrame) -> None:
-        """Raises ValueError where no prediction is of emotions, and as Selection does."""
+        """Raises NothingToShow where no prediction is of emotions, and as Selection does."""
         emotions = predictions[predictions["target"] == EMOTION]
         if emotions.empty:
-            raise ValueError("no predictions of emotions; the confusion browser needs those of section 'categories'")
+            raise NothingToShow("no predictions of emotions; the confusion browser needs those of section 'categories'")
         self.labels = classes(emotions)
         self.selection = Selection(emotions, best)
         kind = pd.CategoricalDtype(self.labels)
@@ -127,6 +128,7 @@ COLUMNS = (
 )
 
 
+@or_nothing
 def browse(
     predictions: pd.DataFrame,
     utterances: pd.DataFrame,
@@ -144,8 +146,6 @@ def browse(
         audio: finds the sound of an utterance.
         marked: the folder that marked utterances are exported to.
         frames: finds the log-mel frames of an utterance, as sound.CachedFrames does.
-
-    Raises ValueError where there is nothing to browse.
     """
     listed = UtteranceList(utterances, audio, marked, "confusions", frames)
     return ConfusionBrowser(Confusions(predictions, best), listed)

@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sercore.analysis import residuals
+from sercore.analysis.nothing import NothingToShow, or_nothing
 from sercore.analysis.results import seed_name
 from sercore.registry import MODELS
 from sercore.schema import DIMENSIONS
@@ -40,10 +41,12 @@ class Residuals:
     """The errors of a section's predictions of dimensions within a corpus; every method is a function of a Choice."""
 
     def __init__(self, predictions: pd.DataFrame, best: pd.DataFrame) -> None:
-        """Raises ValueError where no prediction is of a dimension within a corpus, and as Selection does."""
+        """Raises NothingToShow where no prediction is of a dimension within a corpus, and as Selection does."""
         inside = predictions["train_corpus"].astype("str") == predictions["test_corpus"].astype("str")
         if not (inside & predictions["target"].isin(DIMENSIONS)).any():
-            raise ValueError("no predictions of dimensions within a corpus; take section 'multitask' or 'dimensions'")
+            raise NothingToShow(
+                "no predictions of dimensions within a corpus; take section 'multitask' or 'dimensions'"
+            )
         within = predictions[inside & (predictions["partition"] == "test")]
         self.selection = Selection(residuals.residual_table(within).drop(columns="residual"), best)
         rows = self.selection.rows
@@ -140,6 +143,7 @@ POINTS = 1500  # drawn of a model
 DPI = 100
 
 
+@or_nothing
 def browse(
     predictions: pd.DataFrame,
     utterances: pd.DataFrame,
@@ -157,8 +161,6 @@ def browse(
         audio: finds the sound of an utterance.
         marked: the folder that marked utterances are exported to.
         frames: finds the log-mel frames of an utterance, as sound.CachedFrames does.
-
-    Raises ValueError where there is nothing to browse.
     """
     listed = UtteranceList(utterances, audio, marked, "residuals", frames)
     return ResidualBrowser(Residuals(predictions, best), listed)

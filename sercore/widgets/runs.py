@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from sercore import files
 from sercore.analysis import figures
-from sercore.registry import CORPORA, MODELS
+from sercore.registry import CORPORA, MODELS, SECTIONS
 from sercore.study import progress
 from sercore.study.config import Run, Study
 from sercore.widgets.appearance import button, style_sheet
@@ -23,8 +23,10 @@ KEYS = ("model", "corpus", "seed")  # columns that the curves need, whether or n
 NOT_SET = "not set"  # in a list: the runs that do not have the parameter
 
 
-def read(study: Study, section: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read(study: Study, section: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The runs of `section` and their epochs so far, one row each; runs that are training now are among them.
+
+    None is the study's first section that the registry has, else its first.
 
     Returns:
         Runs: run, the parameters in which they differ, state (see progress.STATES), epoch (of epochs, in the fold that
@@ -32,7 +34,8 @@ def read(study: Study, section: str) -> tuple[pd.DataFrame, pd.DataFrame]:
             seconds, cause.
         Epochs: run, the same parameters, and the columns of a run's history; empty where nothing has been trained.
     """
-    runs = study.section(section)
+    runs = study.section(section or first_section(study))
+    section = runs[0].section
     states = progress.state(study).query("section == @section").set_index("run")
     differing = parameters_that_differ(runs)
     rows, epochs = [], []
@@ -61,12 +64,20 @@ def read(study: Study, section: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.DataFrame(rows), pd.concat(epochs, ignore_index=True) if epochs else pd.DataFrame({"run": []})
 
 
-def simulated(study: Study, section: str) -> bool:
+def first_section(study: Study) -> str:
+    """The study's first section that the registry has, else its first."""
+    names = list(dict.fromkeys(run.section for run in study.runs))
+    return next((name for name in names if name in SECTIONS), names[0])
+
+
+def simulated(study: Study, section: str | None = None) -> bool:
     """Whether the section is tested on synthesised speech, by its first complete run; False before there is one.
 
     Every run of a section is tested on the same corpora.
     """
-    done = next((run.folder / files.PREDICTIONS for run in study.section(section) if run.complete), None)
+    done = next(
+        (run.folder / files.PREDICTIONS for run in study.section(section or first_section(study)) if run.complete), None
+    )
     return done is not None and bool(pd.read_parquet(done, columns=["simulated"])["simulated"].any())
 
 
