@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from sercore import files, metrics, registry
-from sercore.analysis import published, residuals
+from sercore.analysis import lettering, published, residuals
 from sercore.analysis.nothing import Nothing, NothingToShow, or_nothing
 from sercore.analysis.results import PERCENT, Results, classes, of_best
 from sercore.corpora.transcripts import Condition
@@ -83,7 +84,7 @@ STYLE = {
 @contextmanager
 def drawing(columns: int, rows: int, size: tuple[float, float], simulated: bool) -> Iterator[tuple[Figure, np.ndarray]]:
     """A figure of `rows` x `columns` panels of `size` [inches] each, in the house's style; closed when it is drawn."""
-    with plt.style.context(STYLE):
+    with plt.style.context(STYLE), lettering.plain_text():
         layout = ConstrainedLayoutEngine(w_pad=PAD, h_pad=PAD)
         figure, axes = plt.subplots(
             rows, columns, figsize=(columns * size[0], rows * size[1]), squeeze=False, layout=layout
@@ -95,6 +96,7 @@ def drawing(columns: int, rows: int, size: tuple[float, float], simulated: bool)
             if simulated:
                 figure.supxlabel(SIMULATED, x=0.99, ha="right", **MARK)
             figure.draw_without_rendering()
+            lettering.report_missing(figure)
             figure.set_layout_engine("none")  # the layout is computed once; every later drawing is quicker
         finally:
             plt.close(figure)
@@ -114,7 +116,7 @@ def picture(figure: Figure, kind: str = "png", dpi: int = 120) -> bytes:
     """The content of a file of `kind` (png, pdf, svg) that shows `figure`."""
     content = io.BytesIO()
     undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
-    with plt.style.context(STYLE):
+    with plt.style.context(STYLE), lettering.plain_text():
         figure.savefig(content, format=kind, dpi=dpi, metadata=undated)
     return content.getvalue()
 
@@ -466,11 +468,19 @@ def _plot_recording(axis: Axes, rows: pd.DataFrame) -> None:
     middle = (rows["start"] + rows["end"]) / 2
     probabilities = probability_columns(rows)
     names = probabilities or [name for name in DIMENSIONS if name in rows]
-    rest = iter(OTHER_COLOURS)
-    for column, marker in zip(names, MARKERS, strict=False):
+    rest = cycle(OTHER_COLOURS)
+    for column, marker in zip(names, cycle(MARKERS), strict=False):
         name = column.removeprefix(PROBABILITY)
         colour = TARGET_COLOURS.get(name) or next(rest)
-        axis.plot(middle, rows[column], color=colour, marker=marker, markersize=5, linewidth=1.8, label=name)
+        axis.plot(
+            middle,
+            rows[column],
+            color=colour,
+            marker=marker,
+            markersize=5,
+            linewidth=1.8,
+            label=lettering.legend_label(name),
+        )
     axis.set_xlim(rows["start"].min(), rows["end"].max())
     if probabilities:
         axis.set_ylim(0, 1)

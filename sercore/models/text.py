@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from sercore.features import hub, text
+from sercore.features import text
 from sercore.models.cnn14 import Output, initialise
 
 
