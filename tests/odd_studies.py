@@ -64,9 +64,9 @@ SHAPES = {
 }
 
 
-def write_study(folder: Path, shape: Shape) -> Path:
+def write_study(folder: Path, shape: Shape, with_audio: bool = True) -> Path:
     """A parameters file in `folder`, the corpora that it names with their audio, and every run complete."""
-    corpora = {name: write_corpus(folder / name, name, shape) for name in shape.corpora}
+    corpora = {name: write_corpus(folder / name, name, shape, with_audio) for name in shape.corpora}
     path = folder / "parameters.yaml"
     path.write_text(yaml.safe_dump(_parameters(folder, shape), sort_keys=False), encoding="utf-8")
     for run in config.load(path).runs:
@@ -76,7 +76,7 @@ def write_study(folder: Path, shape: Shape) -> Path:
     return path
 
 
-def write_corpus(folder: Path, name: str, shape: Shape) -> pd.DataFrame:
+def write_corpus(folder: Path, name: str, shape: Shape, with_audio: bool = True) -> pd.DataFrame:
     """A table of utterances in `folder` with a short tone for each; returns its rows."""
     rng = np.random.default_rng(len(name))
     rows = pd.DataFrame({"speaker": np.repeat(shape.speakers, shape.utterances)})
@@ -102,7 +102,7 @@ def write_corpus(folder: Path, name: str, shape: Shape) -> pd.DataFrame:
     else:
         rows.to_csv(folder / "utterances.csv", index=False)
     tone = np.sin(np.arange(3200) / 4)
-    for number, file in enumerate(rows["file"]):
+    for number, file in enumerate(rows["file"] if with_audio else ()):
         soundfile.write(folder / file, tone[: 1600 + 8 * (number % 200)], 16_000)
     return rows
 

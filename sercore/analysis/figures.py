@@ -406,7 +406,9 @@ def _confusions(results: Results, corpora: tuple[str, str], models: Sequence[str
     labels = classes(table)
     rows = {model: table[table["model"] == model] for model in models}
     found = {
-        model: metrics.confusion(of_model["truth"], of_model["prediction"], labels)
+        model: metrics.confusion(of_model["truth"], of_model["prediction"], labels).rename(
+            index=lettering.short, columns=lettering.short
+        )
         for model, of_model in rows.items()
         if len(of_model)
     }

@@ -47,6 +47,7 @@ OTHERS = (
 )
 """Fonts of other scripts, of which those that are installed are tried in this order."""
 EXAMPLE = "Noto Sans CJK (Chinese, Japanese, Korean) or Noto Sans Devanagari"
+LONGEST = 16  # signs of a name beside an axis
 _reported: set[str] = set()  # letters
 
 
@@ -79,6 +80,11 @@ def legend_label(name: str) -> str:
     return f"\u200b{name}" if name.startswith("_") else name
 
 
+def short(name: str) -> str:
+    """`name` beside an axis: what is longer than LONGEST signs is cut."""
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+
+
 def report_missing(figure: Figure) -> None:
     """Warn, once for each letter, of letters in the drawn `figure` that no font has: they are drawn as boxes."""
     texts = {text.get_text() for text in figure.findobj(Text)}
@@ -87,8 +93,8 @@ def report_missing(figure: Figure) -> None:
         _reported.update(missing)
         names = sorted(text for text in texts if missing & set(text))
         warnings.warn(
-            f"no installed font has the letters of {first(map(repr, names), most=3)}, which are drawn as boxes; install "
-            f"one, as {EXAMPLE}, and remove matplotlib's list of fonts ({mpl.get_cachedir()})",
+            f"no installed font has the letters of {first(map(repr, names), most=3)}, which are drawn as boxes; "
+            f"install one, as {EXAMPLE}, and remove matplotlib's list of fonts ({mpl.get_cachedir()})",
             MissingLetters,
             stacklevel=3,
         )

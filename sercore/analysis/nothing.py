@@ -18,7 +18,7 @@ from sercore.study.config import Study
 P, T = ParamSpec("P"), TypeVar("T")
 
 
-class NothingToShow(ValueError):
+class NothingToShow(ValueError):  # noqa: N818 -- it is none: the study has nothing more
     """The study, as complete as it is meant to be, lacks what a table, figure or browser is about."""
 
 

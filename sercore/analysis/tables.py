@@ -5,7 +5,6 @@ LaTeX (booktabs), HTML and CSV into the study's folder. The four tables have the
 every metric of the registry.
 """
 
-import html
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pandas as pd
 
 from sercore import files
 from sercore.analysis import captions, published, statistics
+from sercore.analysis.markup import markup
 from sercore.analysis.nothing import Nothing, or_nothing
 from sercore.analysis.results import Results, of_best, scores
 from sercore.analysis.verdicts import CONSISTENT, FAILS, HOLDS, OPEN
@@ -92,15 +92,15 @@ class Table:
         if shown.columns.nlevels > 1 and not any(shown.columns.get_level_values(0)):
             shown.columns = shown.columns.droplevel(0)
         styler = shown.style.format_index(escape="html", axis=0).format_index(escape="html", axis=1)
+        kind = "numeric" if self.align == "r" else "sentences"
         lines = [
-            f'<h3 id="{self.name}">{html.escape(self.title)}</h3>',
-            f'<div class="scroll {"numeric" if self.align == "r" else "sentences"}" role="region" tabindex="0" '
-            f'aria-labelledby="{self.name}">',
+            markup('<h3 id="{}">{}</h3>', self.name, self.title),
+            markup('<div class="scroll {}" role="region" tabindex="0" aria-labelledby="{}">', kind, self.name),
             styler.to_html(exclude_styles=True).strip(),
             "</div>",
         ]
         if self.notes:
-            lines += ['<ul class="notes">', *(f"<li>{html.escape(note)}</li>" for note in self.notes), "</ul>"]
+            lines += ['<ul class="notes">', *(markup("<li>{}</li>", note) for note in self.notes), "</ul>"]
         return "\n".join([*lines, ""])
 
     def write(self, study: Study) -> list[Path]:
@@ -126,7 +126,7 @@ class Table:
         """`text` escaped, in an element of its own where it is drawn in another way than the rest."""
         prose = "prose" if self.align == "l" and len(text) > SENTENCE else ""
         kind = VERDICT_CLASSES.get(text.partition(" (")[0]) or (PAPER if paper else prose)
-        return f'<div class="{kind}">{html.escape(text)}</div>' if kind else html.escape(text)
+        return markup('<div class="{}">{}</div>', kind, text) if kind else markup("{}", text)
 
     def _rows(self) -> list[tuple[list[str], list[str]]]:
         """Names and cells of each row; a name that only repeats the one above is left empty."""

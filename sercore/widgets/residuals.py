@@ -3,7 +3,6 @@
 In order: `Residuals`, which counts and lists what a choice selects; bins in words; the `ResidualBrowser`.
 """
 
-import html
 import io
 import math
 from pathlib import Path
@@ -14,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sercore.analysis import residuals
+from sercore.analysis.markup import markup
 from sercore.analysis.nothing import NothingToShow, or_nothing
 from sercore.analysis.results import seed_name
 from sercore.registry import MODELS
@@ -220,7 +220,7 @@ class ResidualBrowser(ipywidgets.VBox):
         total = int(counts.to_numpy().sum())
         name = model_name(choice.model, self.state.selection.seed(choice, choice.model))
         about = f"{choice.target}, {describe_choice(choice)}: {total:,} utterances{slope}"
-        self.about.value = f'<span class="sercore-title">{name}</span> {html.escape(about)}'
+        self.about.value = markup('<span class="sercore-title">{}</span> {}', name, about)
 
     def _make_grid(self, edges: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
         """One button for each bin, below the picture; made again only where the bins have changed."""
@@ -307,7 +307,7 @@ class ResidualBrowser(ipywidgets.VBox):
 
 def _axis(text: str, align: str) -> ipywidgets.HTML:
     made = ipywidgets.HTML(
-        f'<div style="text-align:{align};padding:0 6px 0 0;line-height:34px;white-space:nowrap">{text}</div>'
+        markup('<div style="text-align:{};padding:0 6px 0 0;line-height:34px;white-space:nowrap">{}</div>', align, text)
     )
     made.add_class("sercore-axis-low")
     return made

@@ -1,7 +1,5 @@
 """The run browser: learning curves over seeds, what the runs differ in, best epochs, seconds; also while they train."""
 
-import base64
-import html
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,14 +7,16 @@ from typing import Any
 
 import ipywidgets
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from sercore import files
 from sercore.analysis import figures
+from sercore.analysis.markup import markup
 from sercore.registry import CORPORA, MODELS, SECTIONS
 from sercore.study import progress
 from sercore.study.config import Run, Study
-from sercore.widgets.appearance import button, style_sheet
+from sercore.widgets.appearance import button, image, style_sheet
 
 SECONDS_BETWEEN_READINGS = 5
 KEYS = ("model", "corpus", "seed")  # columns that the curves need, whether or not the runs differ in them
@@ -195,12 +195,10 @@ class RunBrowser(ipywidgets.VBox):
         if curves.empty:
             self.picture.value = "<p>Nothing has been trained yet.</p>"
             return
-        drawn = base64.b64encode(figures.picture(figures.plot_learning_curves(curves, self.simulated), dpi=80)).decode()
+        drawn = figures.picture(figures.plot_learning_curves(curves, self.simulated), dpi=80)
         names = ", ".join(MODELS.label(name) for name in curves["model"].unique())
         alt = f"Learning curves of {names}; best epochs and scores are in the table below."
-        self.picture.value = (
-            f'<img style="max-width:100%" alt="{html.escape(alt)}" src="data:image/png;base64,{drawn}">'
-        )
+        self.picture.value = image(drawn, alt)
 
     def _draw_table(self) -> None:
         rows = self.runs.chosen()
@@ -209,9 +207,8 @@ class RunBrowser(ipywidgets.VBox):
         self.count.value = f"{len(rows)} runs: {states}"
         shown = [name for name in rows if name != "run" and (name != "cause" or rows[name].any())]
         text = rows[shown].map(_in_print).rename(columns={"development": "development score"})
-        self.listed.value = (
-            f'<div style="overflow:auto;max-height:420px">{text.to_html(index=False, border=0, na_rep="")}</div>'
-        )
+        listed = Markup(text.to_html(index=False, border=0, na_rep="", escape=True))
+        self.listed.value = markup('<div style="overflow:auto;max-height:420px">{}</div>', listed)
 
 
 def _history(run: Run) -> pd.DataFrame | None:

@@ -53,7 +53,8 @@ def only_the_usual_font(monkeypatch):
     lettering._has.cache_clear()
 
 
-def test_letters_that_no_font_has_are_named_once(only_the_usual_font):
+@pytest.mark.usefixtures("only_the_usual_font")
+def test_letters_that_no_font_has_are_named_once():
     names = ["中立", "中性", "उदास", "grün", "злой", "غاضب"]
     with pytest.warns(lettering.MissingLetters) as raised:
         figure = over_time(names)

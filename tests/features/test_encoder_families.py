@@ -157,7 +157,7 @@ def test_a_family_that_takes_no_tokens_is_named(tmp_path):
 
 def test_an_encoder_whose_answers_depend_on_the_padding_is_refused(folders, monkeypatch):
     monkeypatch.setattr(text, "_moved_by_padding", lambda _: 0.5)
-    with pytest.raises(EncoderError, match="in networks of the family 'bert' padding changes the other tokens by 0.5"):
+    with pytest.raises(EncoderError, match=r"of the family 'bert' padding changes the other tokens by 0\.5"):
         text.load_encoder(str(folders("bert")))
 
 
