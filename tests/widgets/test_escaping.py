@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from sercore import files
-from sercore.analysis import corpus_statistics, report, results
+from sercore.analysis import report, results
 from sercore.analysis.markup import markup
 from sercore.study import config
-from sercore.widgets import confusions, corpus, residuals, runs, sound
+from sercore.widgets import confusions, residuals, runs
 
 EVIL = ("<script>alert(1)</script>", "<b>", "'\"><img src=x onerror=alert(1)>", "{0.__class__}", "&amp;")
 OURS = {"p", "b", "i", "h4", "div", "span", "br", "pre", "code", "img", "style", "table", "thead", "tbody", "tr", "th"}
@@ -65,7 +65,7 @@ def utterances(study):
     return rows.assign(corpus="mine", transcript=EVIL[0], seconds=1.0, low=1, high=5, dialog=None)
 
 
-def nowhere(corpus, utterance):
+def nowhere(*_):
     raise KeyError(f"no audio of {EVIL[2]}")
 
 
@@ -103,7 +103,8 @@ def test_of_the_run_browser(study):
     assert EVIL[2] in check(runs.browse(table, epochs))
 
 
-def test_of_the_report(study):
+def test_of_the_report(study, monkeypatch):
+    monkeypatch.setattr(report, "MAKERS", {"table_1": report.MAKERS["table_1"]})
     (study.folder / "tables").mkdir(exist_ok=True)
     files.write_text(study.folder / "tables" / "own<b>.md", EVIL[0])
     page = Tags(report.page(study))
