@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+from matplotlib.style import context
 from matplotlib.text import Text
 
 from sercore.schema import first
@@ -70,7 +71,7 @@ def style() -> dict[str, Any]:
 @contextmanager
 def plain_text() -> Iterator[None]:
     """Within it, figures are drawn by `style`, and a letter that no font has is no warning of matplotlib's."""
-    with mpl.rc_context(style()), warnings.catch_warnings():
+    with context(style()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
         yield
 

@@ -15,7 +15,8 @@ import pandas as pd
 from sercore.analysis.results import Results
 from sercore.study.config import Study
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class NothingToShow(ValueError):  # noqa: N818 -- it is none: the study has nothing more

@@ -276,7 +276,7 @@ class ConfusionBrowser(ipywidgets.VBox):
         facts = {"truth": row["truth"], "fold": row["fold"]}
         rows = []
         for model, prediction in predictions.iterrows():
-            cells = [("", model_name(model, prediction["seed"]))]
+            cells: list[tuple[str, str]] = [("", model_name(model, prediction["seed"]))]
             facts[model] = prediction["prediction"]
             for label in self.state.labels:
                 kinds = ["truth"] * (label == row["truth"]) + ["predicted"] * (label == prediction["prediction"])
