@@ -11,9 +11,12 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from sercore import files
 from sercore.analysis import claims, comparisons, corpus_statistics, figures, profiles, report, results, tables
 from sercore.analysis.nothing import Nothing
+from sercore.datasets.source import describe
 from sercore.study import config
+from sercore.training import experiment
 from sercore.widgets import confusions, corpus, residuals, runs, sound
 
 PAGES = sorted(
@@ -178,3 +181,28 @@ class TestAFullStudy:
         assert "mine → mine" in figures.plot_residuals(multitask).get_suptitle()
         of_paper = pd.concat([multitask.predictions.iloc[:1].assign(train_corpus=name) for name in ("mine", "iemocap")])
         assert figures.home(results.Results(full, "multitask", of_paper)) == "iemocap"
+
+
+def test_a_model_of_ratings_is_not_tested_on_a_corpus_without_any(tmp_path):
+    shape = odd_studies.Shape(corpora=("mine", "theirs"), unrated=("theirs",), utterances=3)
+    for name in shape.corpora:
+        odd_studies.write_corpus(tmp_path / name, name, shape)
+    run = experiment.define(
+        "multitask",
+        model="cnn14",
+        corpus="mine",
+        seed=0,
+        folds=["ada"],
+        features={"mels": 32, "hop": 512},
+        text={},
+        network={"width": 2},
+        training={"epochs": 1, "crop_seconds": 1.5},
+        corpora={name: {"reader": "table", "root": str(tmp_path / name)} for name in shape.corpora},
+        folder=str(tmp_path / "run"),
+        cache=str(tmp_path / "cache"),
+    )
+    with pytest.warns(UserWarning, match="corpus 'theirs' is not tested on: none of its test utterances has arousal"):
+        data = experiment.load(run)
+    assert describe(data)["with a target"].to_dict() == {"mine": 15, "theirs": 0}
+    assert set(experiment.run(run, data)["test_corpus"]) == {"mine"}
+    assert "fingerprint" in files.read_json(run.folder / files.PROVENANCE)["corpora"]["theirs"]
