@@ -1,14 +1,16 @@
 """Text encoders of many families: tiny ones without any knowledge are loaded, embed texts, and are fine-tuned."""
 
+import ast
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from sercore.features import text
+from sercore.features import hub, text
 from sercore.features.hub import EncoderError
 from sercore.models import checkpoint
 from sercore.models.text import TextModel
@@ -195,3 +197,16 @@ def test_bits_depend_neither_on_the_batch_nor_on_threads(folders, batch):
         assert torch.equal(some, encoder.embed(TEXTS, batch)[::2])
     finally:
         torch.set_num_threads(before)
+
+
+def test_whatever_transformers_opens_says_that_no_code_is_run():
+    calls = [
+        (path.name, node)
+        for path in Path(hub.__file__).parents[1].rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("from_pretrained", "from_config")
+    ]
+    assert len(calls) > 5
+    safe = ("**LOCAL", "**known", "trust_remote_code=False")
+    assert [(name, node.lineno) for name, node in calls if not any(word in ast.unparse(node) for word in safe)] == []
+    assert hub.LOCAL["trust_remote_code"] is False
