@@ -40,7 +40,7 @@ def write(tmp_path_factory):
     return _write
 
 
-@pytest.mark.long  # about ten minutes on one core
+@pytest.mark.long  # about a quarter of an hour on one core
 @pytest.mark.parametrize("name", odd_studies.SHAPES)
 class TestEveryPage:
     @pytest.mark.parametrize("notebook", PAGES, ids=lambda path: path.stem)
