@@ -21,6 +21,7 @@ from scipy.special import logsumexp, softmax
 from sercore import metrics
 from sercore.analysis import captions, figures, statistics
 from sercore.analysis.comparisons import FEWEST_SPEAKERS, signed
+from sercore.analysis.nothing import Nothing, or_nothing
 from sercore.analysis.results import MODEL_KEYS, PERCENT, SCORE_KEYS, Results, classes, of_best, samples
 from sercore.analysis.tables import HERE, POOLING_LABELS, Table, incomplete, number_text, sorted_rows
 from sercore.registry import CORPORA, MODELS
@@ -59,6 +60,7 @@ def parts(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*SCORE_KEYS, "pooling", *PARTS])
 
 
+@or_nothing
 def parts_table(results: Results, name: str, best: bool = False) -> Table:
     """`parts` as a table, mean (sd, ddof 0) over seeds; with `best`, of the models that are so on validation."""
     numbers = parts(of_best(results.predictions, results.best) if best else results.predictions)
@@ -195,6 +197,7 @@ def class_calibration(predictions: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@or_nothing
 def calibration_table(results: Results, seed: int = 0) -> Table:
     """`class_calibration` as a table, in %, mean (sd, ddof 0) over seeds."""
     numbers = class_calibration(results.predictions, seed)
@@ -237,6 +240,17 @@ def calibration_table(results: Results, seed: int = 0) -> Table:
     )
     frame = _frame(rows, ["corpora", "model"], columns)
     return Table("calibration", f"Confidence and accuracy (%){incomplete(results)}", frame, numbers, below)
+
+
+def mean_errors(table: Table | Nothing) -> str:
+    """The mean ECE in a table of `calibration_table`, before and after the temperature, as a sentence."""
+    if isinstance(table, Nothing):
+        return str(table)
+    means = table.numbers.groupby("model", observed=True)[["ece", "tempered_ece"]].mean().mean()
+    return (
+        f"mean ECE of all models and corpora: {means['ece']:.1%}, at the temperature of development "
+        f"{means['tempered_ece']:.1%}"
+    )
 
 
 def reliability(
@@ -299,6 +313,7 @@ def rating_bins(predictions: pd.Series, bins: int = RATING_BINS) -> pd.Series:
     return np.floor((predictions.rank() - 0.5) * bins / len(predictions)).astype("int64")
 
 
+@or_nothing
 def plot_rating_reliability(results: Results, draws: int = DRAWS, seed: int = 0) -> Figure:
     """Mean truth against mean prediction of test utterances in-domain; a row a dimension and corpus, a column a model.
 
@@ -340,6 +355,7 @@ def plot_rating_reliability(results: Results, draws: int = DRAWS, seed: int = 0)
     return figure
 
 
+@or_nothing
 def plot_class_reliability(results: Results, draws: int = DRAWS, seed: int = 0) -> Figure:
     """Reliability diagram: accuracy against confidence of the class that is predicted, on test utterances in-domain.
 

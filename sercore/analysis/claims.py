@@ -22,11 +22,13 @@ from sercore.analysis.measures import (
     from_paper,
     measures,
 )
+from sercore.analysis.nothing import Nothing, NothingToShow, or_nothing
 from sercore.analysis.results import Results, main_metric
 from sercore.analysis.tables import Table, incomplete
 from sercore.analysis.verdicts import (
     ABOVE,
     CLEARLY_ABOVE,
+    HOLDS,
     LEVEL,
     NOT_TESTABLY_ABOVE,
     RULES,
@@ -582,6 +584,7 @@ GROUND_TRUTH = (
 """The effects that the embedded corpora are made with, on the test set in MSP-Podcast's layout."""
 
 
+@or_nothing
 def check(results: Results, place: str) -> Table:
     """A verdict on each claim that the paper makes at `place`, by this study and by the printed numbers.
 
@@ -600,8 +603,11 @@ def check(results: Results, place: str) -> Table:
     return _with_notes(_table(results, claims, f"claims_{place}", title, PAPER_SAYS), claims)
 
 
+@or_nothing
 def ground_truth(results: Results) -> Table:
     """A verdict on each ground-truth effect of the embedded corpora; not for corpora of real speech."""
+    if not results.simulated:
+        raise NothingToShow("real speech has no ground-truth effects, only the embedded corpora have")
     claims = [claim for claim in GROUND_TRUTH if claim.place == results.section]
     return _table(
         results,
@@ -610,6 +616,12 @@ def ground_truth(results: Results) -> Table:
         f"Ground-truth effects, section '{results.section}'",
         EXPECTED,
     )
+
+
+def tally(what: str, *tables: Table | Nothing) -> str:
+    """How many of the claims in `tables` hold here, as a sentence; `what` they are: "claims about figure 2"."""
+    verdicts = [verdict for table in tables if isinstance(table, Table) for verdict in table.frame["", "here"]]
+    return f"{verdicts.count(HOLDS)} of {len(verdicts)} {what} hold here" if verdicts else str(tables[0])
 
 
 def _with_notes(table: Table, claims: Sequence[Claim]) -> Table:
@@ -663,6 +675,8 @@ def _table(results: Results, claims: Sequence[Claim], name: str, title: str, say
                     "paper_verdict": paper.verdict,
                 }
             )
+    if not any("difference" in row for row in numbers):
+        raise NothingToShow("none of the claims is about the models and corpora that there are results of")
     columns = [says, "here", "in the paper's numbers", "could have seen", "behind it"]
     frame = pd.DataFrame(rows).set_index(0).rename_axis(index=["claim"])
     frame.columns = pd.MultiIndex.from_product([[""], columns])

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sercore.analysis import captions, preregistration, residuals, statistics
+from sercore.analysis.nothing import NothingToShow, or_nothing, present
 from sercore.analysis.results import Results, classes, main_metric, of_best, reported, scores
 from sercore.analysis.tables import Table, cell_text, incomplete, number_text, sorted_rows
 from sercore.registry import CORPORA, METRICS, MODELS, SECTIONS
@@ -142,11 +143,15 @@ def differences(results: Results, pairs: Pairs | None = None, draws: int = DRAWS
     return table.assign(p_holm=statistics.holm(table["p"]), p_speakers_holm=statistics.holm(table["p_speakers"]))
 
 
+@or_nothing
 def difference_table(
     results: Results, name: str, pairs: Pairs | None = None, draws: int = DRAWS, seed: int = SEED
 ) -> Table:
     """`differences` as a table."""
     numbers = differences(results, pairs, draws, seed)
+    if numbers.empty:
+        there = ", ".join(MODELS.label(model) for model in sorted(results.predictions["model"].unique()))
+        raise NothingToShow(f"no two of the models that are compared were run, only {there}")
     rows = [
         (
             _corpora(row.train_corpus, row.test_corpus),
@@ -234,6 +239,7 @@ def group_gaps(predictions: pd.DataFrame, draws: int = DRAWS, seed: int = SEED) 
     return pd.DataFrame(rows, columns=[*KEYS, *columns])
 
 
+@or_nothing
 def group_table(results: Results, name: str) -> Table:
     """Scores of improvised and scripted speech apart, and of women and men, and how much they differ.
 
@@ -247,6 +253,8 @@ def group_table(results: Results, name: str) -> Table:
         compared = known["metric"].map(lambda metric: METRICS[metric].compared).astype(bool)
         parts.append(known[split & compared].assign(group=group))
     together = pd.concat(parts, ignore_index=True)
+    if together.empty:
+        raise NothingToShow("the test utterances are of one style or none, and of one gender or none")
     keys = [*KEYS, "group", "value", "model"]
     numbers = together.groupby(keys, observed=True, sort=False)["score"].agg(["mean", lambda s: s.std(ddof=0), "size"])
     numbers.columns = ["mean", "sd", "seeds"]
@@ -290,6 +298,7 @@ def group_table(results: Results, name: str) -> Table:
     return Table(name, f"Scores by style and gender{incomplete(results)}", sorted_rows(frame), numbers, below)
 
 
+@or_nothing
 def speaker_table(results: Results, name: str) -> Table:
     """How far speakers differ: median, lowest and highest, and sd with its interval; every speaker in the numbers."""
     parts = []
@@ -300,6 +309,8 @@ def speaker_table(results: Results, name: str) -> Table:
             score = metric.scale * of_speakers["score"]
             parts.append(of_speakers.assign(score=score, **dict(zip(KEYS, key, strict=True))))
     numbers = pd.concat(parts, ignore_index=True)
+    if numbers.empty:
+        raise NothingToShow("no speaker of the test utterances is known")
     rows = []
     for key, group in numbers.groupby([*KEYS, "model"], observed=True, sort=False):
         train, test, target, metric, model = key
@@ -341,6 +352,7 @@ def speaker_spread(scores: pd.Series, draws: int = DRAWS, seed: int = SEED) -> s
     return statistics.resample(sd, [len(known)], np.random.default_rng(seed), draws, 1 - statistics.ALPHA)
 
 
+@or_nothing
 def slope_table(results: Results, name: str) -> Table:
     """The numbers of figure 3: the slope of prediction - truth on truth of each best model, and tests of its spread.
 
@@ -410,6 +422,7 @@ def whole(number: float) -> str:
     return "not known" if np.isnan(number) else "∞" if np.isinf(number) else f"{number:,.0f}"
 
 
+@or_nothing
 def interval_table(*sections: Results, draws: int = DRAWS, seed: int = SEED) -> Table:
     """The main score in-domain of every model, folds pooled: its mean over seeds, and an interval at .95.
 
@@ -418,7 +431,7 @@ def interval_table(*sections: Results, draws: int = DRAWS, seed: int = SEED) -> 
     train_corpus, target, metric, model, seeds, speakers, over (seeds and speakers, or seeds), mean, low, high, in the
     units that are printed.
     """
-    generator, rows = np.random.default_rng(seed), []
+    generator, rows, sections = np.random.default_rng(seed), [], tuple(present(sections))
     for results in sections:
         labels = classes(results.predictions)
         for key, runs, table in _tests(results.predictions):

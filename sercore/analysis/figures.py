@@ -7,9 +7,10 @@ every seed is shown, and simulated speech is marked on the picture itself. Text 
 
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,15 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from sercore import files, metrics, registry
-from sercore.analysis import published, residuals
+from sercore.analysis import lettering, published, residuals
+from sercore.analysis.nothing import Nothing, NothingToShow, or_nothing
 from sercore.analysis.results import PERCENT, Results, classes, of_best
 from sercore.corpora.transcripts import Condition
 from sercore.schema import DIMENSIONS, EMOTION, PROBABILITY, first, probability_columns
 from sercore.study.config import Study
 
-MSP = ("msp-podcast", "msp-podcast")
 CONFUSED = ("bert", "cnn14", "sfcnn14", "mfcnn14")  # the panels of figure 2
+ROOMY = 6  # classes whose cells fit into a panel of the usual size
 POINTS = 300  # of each model behind a line of figure 3
 PANEL_KEYS = ["train_corpus", "test_corpus", "target", "metric"]  # what one panel of scores shows
 PAD = 0.12  # around each panel [inches]: at a few dots an inch letters are wider than where the layout is computed
@@ -82,7 +84,7 @@ STYLE = {
 @contextmanager
 def drawing(columns: int, rows: int, size: tuple[float, float], simulated: bool) -> Iterator[tuple[Figure, np.ndarray]]:
     """A figure of `rows` x `columns` panels of `size` [inches] each, in the house's style; closed when it is drawn."""
-    with plt.style.context(STYLE):
+    with plt.style.context(STYLE), lettering.plain_text():
         layout = ConstrainedLayoutEngine(w_pad=PAD, h_pad=PAD)
         figure, axes = plt.subplots(
             rows, columns, figsize=(columns * size[0], rows * size[1]), squeeze=False, layout=layout
@@ -94,13 +96,16 @@ def drawing(columns: int, rows: int, size: tuple[float, float], simulated: bool)
             if simulated:
                 figure.supxlabel(SIMULATED, x=0.99, ha="right", **MARK)
             figure.draw_without_rendering()
+            lettering.report_missing(figure)
             figure.set_layout_engine("none")  # the layout is computed once; every later drawing is quicker
         finally:
             plt.close(figure)
 
 
-def save(figure: Figure, study: Study, name: str) -> list[Path]:
-    """Write `figure` into the study's folder as .png and .pdf; returns the paths."""
+def save(figure: Figure | Nothing, study: Study, name: str) -> list[Path]:
+    """Write `figure` into the study's folder as .png and .pdf; returns the paths, none where there is no figure."""
+    if isinstance(figure, Nothing):
+        return []
     paths = [study.folder / "figures" / f"{name}.{suffix}" for suffix in ("png", "pdf")]
     for path in paths:
         files.write_bytes(path, picture(figure, path.suffix[1:]))
@@ -111,20 +116,26 @@ def picture(figure: Figure, kind: str = "png", dpi: int = 120) -> bytes:
     """The content of a file of `kind` (png, pdf, svg) that shows `figure`."""
     content = io.BytesIO()
     undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
-    with plt.style.context(STYLE):
+    with plt.style.context(STYLE), lettering.plain_text():
         figure.savefig(content, format=kind, dpi=dpi, metadata=undated)
     return content.getvalue()
 
 
-def plot_confusions(results: Results, corpora: tuple[str, str] = MSP, models: Sequence[str] = CONFUSED) -> Figure:
+@or_nothing
+def plot_confusions(
+    results: Results, corpora: tuple[str, str] | None = None, models: Sequence[str] = CONFUSED
+) -> Figure:
     """Figure 2: confusion matrices of the model of each architecture that is best on validation.
 
-    Share of the row in colour and %, number of utterances below; `corpora`: trained on, tested on. Folds are pooled.
+    Share of the row in colour and %, number of utterances below; `corpora`: trained on, tested on (None: `home`, both).
+    Folds are pooled.
     """
+    corpora = corpora or (home(results), home(results))
     tables = _confusions(results, corpora, models)
     rows = math.isqrt(len(tables))
     columns = -(-len(tables) // rows)
-    with drawing(columns, rows, (5.6, 5.2), results.simulated) as (figure, axes):
+    side = _side(tables)
+    with drawing(columns, rows, (5.6 * side, 5.2 * side), results.simulated) as (figure, axes):
         figure.suptitle(_heading(columns, _pair(corpora), "best on validation"))
         for axis, (model, counts) in zip(axes.flat, tables.items(), strict=False):
             shares = PERCENT * counts.div(counts.sum(axis=1), axis=0)
@@ -148,18 +159,25 @@ def plot_confusions(results: Results, corpora: tuple[str, str] = MSP, models: Se
     return figure
 
 
+@or_nothing
 def plot_confusion_differences(
     results: Results,
-    corpora: tuple[str, str] = MSP,
+    corpora: tuple[str, str] | None = None,
     models: Sequence[str] = ("sfcnn14", "mfcnn14"),
     reference: str = "cnn14",
 ) -> Figure:
     """How the rows of figure 2 change from `reference` to each of `models`, in points of the row's share."""
+    corpora = corpora or (home(results), home(results))
     tables = _confusions(results, corpora, (reference, *models))
+    models = [model for model in models if model in tables]
+    if reference not in tables or not models:
+        there = ", ".join(map(registry.MODELS.label, in_order(results.predictions["model"])))
+        raise NothingToShow(f"no model beside {registry.MODELS.label(reference)} to compare, of {there}")
     shares = {model: PERCENT * counts.div(counts.sum(axis=1), axis=0) for model, counts in tables.items()}
     changes = {model: shares[model] - shares[reference] for model in models}
-    reach = max(change.abs().to_numpy().max() for change in changes.values())
-    with drawing(len(models), 1, (6, 5.6), results.simulated) as (figure, axes):
+    reach = max(change.abs().max(axis=None) for change in changes.values()) or 1.0
+    side = _side(tables)
+    with drawing(len(models), 1, (6 * side, 5.6 * side), results.simulated) as (figure, axes):
         figure.suptitle(_heading(len(models), _pair(corpora), "change of the row in points"))
         for axis, (model, change) in zip(axes.flat, changes.items(), strict=True):
             sns.heatmap(
@@ -179,8 +197,13 @@ def plot_confusion_differences(
     return figure
 
 
-def plot_residuals(results: Results, corpus: str = "msp-podcast", seed: int = 0) -> Figure:
-    """Figure 3: `plot_residual_lines` of the model of each architecture that is best on validation."""
+@or_nothing
+def plot_residuals(results: Results, corpus: str | None = None, seed: int = 0) -> Figure:
+    """Figure 3: `plot_residual_lines` of the model of each architecture that is best on validation.
+
+    `corpus`: trained and tested on; None: `home`.
+    """
+    corpus = corpus or home(results)
     table = results.predictions
     table = of_best(table[(table["partition"] == "test") & (table["test_corpus"] == corpus)], results.best)
     errors = residuals.residual_table(table[table["train_corpus"].astype(object) == table["test_corpus"]])
@@ -220,6 +243,7 @@ def plot_residual_lines(errors: pd.DataFrame, title: str, simulated: bool, seed:
     return figure
 
 
+@or_nothing
 def plot_scores(results: Results) -> Figure:
     """Every seed's score of every model on each test set and target, the mean as a line, the paper's mean beside it."""
     drawn = [name for name, metric in registry.METRICS.items() if metric.drawn]
@@ -359,6 +383,21 @@ def _plot_seeds(axis: Axes, scored: pd.DataFrame, train: str, test: str, target:
     axis.grid(visible=False, axis="x")
 
 
+def home(results: Results) -> str:
+    """The corpus whose figures are drawn where none is named: the paper's first, else the study's, that was trained on.
+
+    Of several the one that the registry has first, else the first in the study's order.
+    """
+    trained_on = set(results.predictions["train_corpus"].unique())
+    order = [*registry.CORPORA, *results.study.corpora]
+    return min(trained_on, key=lambda name: order.index(name) if name in order else len(order))
+
+
+def _side(tables: Mapping[str, pd.DataFrame]) -> float:
+    """How much larger than for the paper's four classes a panel must be, for the numbers of each cell to fit."""
+    return max(1.0, len(next(iter(tables.values()))) / ROOMY)
+
+
 def _confusions(results: Results, corpora: tuple[str, str], models: Sequence[str]) -> dict[str, pd.DataFrame]:
     """Counts of each of `models` that there is; the model of each architecture that is best on validation."""
     table = results.predictions
@@ -366,11 +405,16 @@ def _confusions(results: Results, corpora: tuple[str, str], models: Sequence[str
     table = of_best(table[table["train_corpus"] == corpora[0]], results.best)
     labels = classes(table)
     rows = {model: table[table["model"] == model] for model in models}
-    return {
-        model: metrics.confusion(of_model["truth"], of_model["prediction"], labels)
+    found = {
+        model: metrics.confusion(of_model["truth"], of_model["prediction"], labels).rename(
+            index=lettering.short, columns=lettering.short
+        )
         for model, of_model in rows.items()
         if len(of_model)
     }
+    if not found:
+        raise NothingToShow(f"no predictions of {_pair(corpora)} by {first(map(registry.MODELS.label, models))}")
+    return found
 
 
 def _label_confusions(axis: Axes) -> None:
@@ -426,11 +470,19 @@ def _plot_recording(axis: Axes, rows: pd.DataFrame) -> None:
     middle = (rows["start"] + rows["end"]) / 2
     probabilities = probability_columns(rows)
     names = probabilities or [name for name in DIMENSIONS if name in rows]
-    rest = iter(OTHER_COLOURS)
-    for column, marker in zip(names, MARKERS, strict=False):
+    rest = cycle(OTHER_COLOURS)
+    for column, marker in zip(names, cycle(MARKERS), strict=False):
         name = column.removeprefix(PROBABILITY)
         colour = TARGET_COLOURS.get(name) or next(rest)
-        axis.plot(middle, rows[column], color=colour, marker=marker, markersize=5, linewidth=1.8, label=name)
+        axis.plot(
+            middle,
+            rows[column],
+            color=colour,
+            marker=marker,
+            markersize=5,
+            linewidth=1.8,
+            label=lettering.legend_label(name),
+        )
     axis.set_xlim(rows["start"].min(), rows["end"].max())
     if probabilities:
         axis.set_ylim(0, 1)

@@ -19,6 +19,7 @@ from scipy import stats
 from sercore.analysis import captions, statistics
 from sercore.analysis.comparisons import SEED
 from sercore.analysis.figures import drawing, in_order
+from sercore.analysis.nothing import or_nothing, present
 from sercore.analysis.results import Results, classes, main_metric
 from sercore.analysis.tables import Table, incomplete
 from sercore.registry import METRICS, MODELS, SECTIONS
@@ -104,6 +105,7 @@ def improvement(
     return float(found.mean()), float(low), float(high), len(found)
 
 
+@or_nothing
 def numbers(sections: Sequence[Results], draws: int = DRAWS, seed: int = SEED) -> pd.DataFrame:
     """The numbers of the figure, tidy.
 
@@ -114,7 +116,7 @@ def numbers(sections: Sequence[Results], draws: int = DRAWS, seed: int = SEED) -
     Raises:
         ValueError: no task and seed has a score of every model.
     """
-    scores, generator = task_scores(sections), np.random.default_rng(seed)
+    scores, generator = task_scores(present(sections)), np.random.default_rng(seed)
     everyone = shared(scores)
     if everyone.empty:
         raise ValueError(
@@ -140,6 +142,7 @@ def numbers(sections: Sequence[Results], draws: int = DRAWS, seed: int = SEED) -
     return pd.DataFrame(rows, columns=["measure", "model", "other", "threshold", "value", "low", "high", "tasks"])
 
 
+@or_nothing
 def plot(found: pd.DataFrame, simulated: bool) -> Figure:
     """Three panels of `numbers`: interquartile means, probabilities of improvement, performance profiles."""
     means, chances, shares = (
@@ -154,7 +157,7 @@ def plot(found: pd.DataFrame, simulated: bool) -> Figure:
                 style = {"color": MODELS.find(row.model).colour, "linewidth": 4, "solid_capstyle": "butt"}
                 axis.plot([row.low, row.high], [place, place], **style)
                 axis.plot(row.value, place, "o", color="black", markersize=7)
-            axis.set_ylim(len(part) - 0.5, -0.5)
+            axis.set_ylim(max(len(part), 1) - 0.5, -0.5)
         left.set_yticks(range(len(means)), map(MODELS.label, means["model"]))
         left.set(title="interquartile mean", xlabel="score (0 chance, 1 perfect)")
         labels = [f"{MODELS.label(row.model)} over {MODELS.label(row.other)}" for row in chances.itertuples()]
@@ -174,6 +177,7 @@ def plot(found: pd.DataFrame, simulated: bool) -> Figure:
     return figure
 
 
+@or_nothing
 def table(sections: Sequence[Results], found: pd.DataFrame, name: str = "profiles") -> Table:
     """`numbers` as a table, of the profiles a few thresholds."""
     shown = found[found["threshold"].isna() | np.isclose(found["threshold"].to_numpy()[:, None], SHOWN).any(axis=1)]

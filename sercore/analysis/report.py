@@ -8,7 +8,6 @@ tables about the study itself: its runs, its settings, and where its results com
 """
 
 import base64
-import html
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +26,8 @@ from matplotlib.figure import Figure
 
 from sercore import files, registry, settings
 from sercore.analysis import calibration, captions, claims, figures, published, results, tables
+from sercore.analysis.markup import markup
+from sercore.analysis.nothing import Nothing
 from sercore.analysis.results import Results
 from sercore.analysis.tables import Table
 from sercore.analysis.verdicts import VERDICTS, together
@@ -40,7 +41,7 @@ SETTING_KINDS = {**captions.KINDS, "training": settings.TrainingSettings}
 NOT_DOUBTED = "not doubted"
 COMMIT_DIGITS = 10
 MOST_VALUES = 12  # of one parameter of a grid, in a cell
-Maker = Callable[[Results], Table | Figure]
+Maker = Callable[[Results], Table | Figure | Nothing]
 
 
 @dataclass(frozen=True)
@@ -301,7 +302,7 @@ class Material:
             self._note_claims(name, pd.read_csv(path.with_suffix(".csv"), dtype="str"))
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".md":
-            text = f'<h3 id="{name}">{_plain_title(name)}</h3>\n<pre>{html.escape(text)}</pre>\n'
+            text = markup('<h3 id="{}">{}</h3>\n<pre>{}</pre>\n', name, _plain_title(name), text)
         return _without_folder(text)
 
     def _made(self, name: str) -> str | None:
@@ -313,6 +314,9 @@ class Material:
             piece = make(self._results(section))
         except (ValueError, LookupError, ZeroDivisionError, FileNotFoundError) as error:
             self.absent[name] = f"cannot be made of the runs that are there ({error})"
+            return None
+        if isinstance(piece, Nothing):
+            self.absent[name] = f"nothing to show: {piece.why}"
             return None
         if isinstance(piece, Figure):
             return _picture(name, figures.picture(piece), ".png")
@@ -333,8 +337,7 @@ def _picture(name: str, content: bytes, suffix: str) -> str:
     """A figure, within the page."""
     title, alt = FIGURES.get(name, (_plain_title(name), f"The figure {name}."))
     source = f"data:{FIGURE_TYPES[suffix]};base64,{base64.b64encode(content).decode()}"
-    title, alt = html.escape(title), html.escape(alt)
-    return f'<h3 id="{name}">{title}</h3>\n<figure><img src="{source}" alt="{alt}"></figure>\n'
+    return markup('<h3 id="{}">{}</h3>\n<figure><img src="{}" alt="{}"></figure>\n', name, title, source, alt)
 
 
 def _markup(table: Table) -> str:

@@ -16,7 +16,16 @@ import pyarrow.parquet as pq
 
 from sercore import files
 from sercore.registry import METRICS, MODELS, SECTIONS
-from sercore.schema import DIMENSIONS, EMOTION, PROBABILITY, RUN_KEYS, check_predictions, first, probability_columns
+from sercore.schema import (
+    DIMENSIONS,
+    EMOTION,
+    PREDICTION_COLUMNS,
+    PROBABILITY,
+    RUN_KEYS,
+    check_predictions,
+    first,
+    probability_columns,
+)
 from sercore.study import config
 
 ACOUSTIC_BASELINE, LATE_FUSION = "cnn14", "lf"
@@ -62,11 +71,12 @@ def read(
 ) -> Results:
     """The predictions of the runs of a section of a study, late fusion added.
 
-    Text columns come as categories: about 40 bytes a prediction, some 400 while reading.
+    Text columns come as categories: about 40 bytes a prediction, some 400 while reading. Of a section of the registry
+    that the study does not have, as where a corpus has no ratings, there are no predictions, and nothing is missing.
 
     Args:
         study: a study, or its parameters file.
-        section: one of its sections.
+        section: one of its sections, or of the registry's.
         incomplete: what to do where runs are missing; "refuse" raises, "show" reads the others, and every table then
             names the missing runs in its notes.
         runs: the runs to read; None: all of the section.
@@ -79,6 +89,8 @@ def read(
     if incomplete not in ("refuse", "show"):
         raise ValueError(f"incomplete is '{incomplete}'; expected 'refuse' or 'show'")
     study = study if isinstance(study, config.Study) else config.load(study)
+    if runs is None and section in SECTIONS and section not in {run.section for run in study.runs}:
+        return Results(study=study, section=section, predictions=pd.DataFrame(columns=list(PREDICTION_COLUMNS)))
     runs = study.section(section) if runs is None else tuple(runs)
     missing = tuple(run for run in runs if not run.complete)
     if missing and (incomplete == "refuse" or len(missing) == len(runs)):

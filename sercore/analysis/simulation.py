@@ -13,6 +13,7 @@ import pandas as pd
 from sercore.analysis import captions, preregistration, published, statistics, verdicts
 from sercore.analysis.claims import PAPER, PLACES
 from sercore.analysis.measures import from_paper, measures
+from sercore.analysis.nothing import Nothing, NothingToShow, or_nothing, present
 from sercore.analysis.preregistration import CORRECTIONS
 from sercore.analysis.results import PERCENT, Results
 from sercore.analysis.tables import Table
@@ -34,6 +35,7 @@ class Outcomes(NamedTuple):
     false_uncorrected: np.ndarray  # likewise of `uncorrected`
 
 
+@or_nothing
 def no_effect(sections: Sequence[Results], seeds: Sequence[int] = SEEDS, draws: int = DRAWS, seed: int = SEED) -> Table:
     """The rate of false verdicts in studies whose models all have the same mean, with the spreads of this study.
 
@@ -42,8 +44,9 @@ def no_effect(sections: Sequence[Results], seeds: Sequence[int] = SEEDS, draws: 
     one score is above another, and `does not hold` because of a significant difference. It is right to call two scores
     level, or a lead refuted because they are level; `consistent with` and `cannot tell` show nothing.
 
-    Raises ValueError where a section has fewer than two seeds.
+    Without two seeds of each section, and the models and corpora of one claim at least, there is nothing to show.
     """
+    sections = present(sections)
     plan, generator = preregistration.read(), np.random.default_rng(seed)
     records = []
     for results in sections:
@@ -54,12 +57,12 @@ def no_effect(sections: Sequence[Results], seeds: Sequence[int] = SEEDS, draws: 
             if scores is None:
                 continue
             if any(score.n < 2 for key, score in scores.items() if key.model != ZERO):
-                raise ValueError(f"section '{results.section}' has fewer than two seeds, and so no spread to simulate")
+                raise NothingToShow(f"section '{results.section}' has one seed, and so no spread to simulate")
             for size in seeds:
                 found = outcomes(claim.parts, _noise(scores, size, draws, generator), single_task)
                 records.append((claim, size, found.false.mean(), found.false_uncorrected.mean()))
     if not records:
-        raise ValueError("no claim can be simulated: the models that it compares are missing")
+        raise NothingToShow("none of the paper's claims is about the models and corpora of this study")
     numbers = pd.DataFrame(
         [(claim.number, len(claim.parts), size, *rates) for claim, size, *rates in records],
         columns=["claim", "comparisons", "seeds", "false", "uncorrected"],
@@ -105,6 +108,14 @@ def power(seeds: Sequence[int] = SEEDS, draws: int = DRAWS, seed: int = SEED) ->
     return _table(
         "power", "What studies of few seeds find, if the paper's numbers are the truth", numbers, columns, below
     )
+
+
+def rates(false: Table | Nothing) -> str:
+    """The rates of false verdicts of `no_effect` in a sentence: the highest of all numbers of seeds."""
+    if isinstance(false, Nothing):
+        return str(false)
+    rate = false.numbers.groupby("seeds")["false"].agg(["mean", "max"]).max()
+    return f"over all claims: at most {PERCENT * rate['mean']:.1f} %; of one claim {PERCENT * rate['max']:.1f} %"
 
 
 def outcomes(parts: Sequence[Part], values: Values, single_task: bool = False) -> Outcomes:

@@ -5,7 +5,6 @@ LaTeX (booktabs), HTML and CSV into the study's folder. The four tables have the
 every metric of the registry.
 """
 
-import html
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,8 @@ import pandas as pd
 
 from sercore import files
 from sercore.analysis import captions, published, statistics
+from sercore.analysis.markup import markup
+from sercore.analysis.nothing import Nothing, or_nothing
 from sercore.analysis.results import Results, of_best, scores
 from sercore.analysis.verdicts import CONSISTENT, FAILS, HOLDS, OPEN
 from sercore.registry import CORPORA, METRICS, MODELS
@@ -91,15 +92,15 @@ class Table:
         if shown.columns.nlevels > 1 and not any(shown.columns.get_level_values(0)):
             shown.columns = shown.columns.droplevel(0)
         styler = shown.style.format_index(escape="html", axis=0).format_index(escape="html", axis=1)
+        kind = "numeric" if self.align == "r" else "sentences"
         lines = [
-            f'<h3 id="{self.name}">{html.escape(self.title)}</h3>',
-            f'<div class="scroll {"numeric" if self.align == "r" else "sentences"}" role="region" tabindex="0" '
-            f'aria-labelledby="{self.name}">',
+            markup('<h3 id="{}">{}</h3>', self.name, self.title),
+            markup('<div class="scroll {}" role="region" tabindex="0" aria-labelledby="{}">', kind, self.name),
             styler.to_html(exclude_styles=True).strip(),
             "</div>",
         ]
         if self.notes:
-            lines += ['<ul class="notes">', *(f"<li>{html.escape(note)}</li>" for note in self.notes), "</ul>"]
+            lines += ['<ul class="notes">', *(markup("<li>{}</li>", note) for note in self.notes), "</ul>"]
         return "\n".join([*lines, ""])
 
     def write(self, study: Study) -> list[Path]:
@@ -125,7 +126,7 @@ class Table:
         """`text` escaped, in an element of its own where it is drawn in another way than the rest."""
         prose = "prose" if self.align == "l" and len(text) > SENTENCE else ""
         kind = VERDICT_CLASSES.get(text.partition(" (")[0]) or (PAPER if paper else prose)
-        return f'<div class="{kind}">{html.escape(text)}</div>' if kind else html.escape(text)
+        return markup('<div class="{}">{}</div>', kind, text) if kind else markup("{}", text)
 
     def _rows(self) -> list[tuple[list[str], list[str]]]:
         """Names and cells of each row; a name that only repeats the one above is left empty."""
@@ -138,18 +139,21 @@ class Table:
         return rows
 
 
+@or_nothing
 def table_1(results: Results) -> Table:
     """Table 1 (section 5): UAR of the four classes, in-domain and across corpora."""
     title = "Emotional categories, UAR (%), mean (sd) over seeds"
     return _mean_table(results, 1, title, ["model", ""], summary(results), by_target=False)
 
 
+@or_nothing
 def table_2(results: Results) -> Table:
     """Table 2 (section 6.1): one model a dimension, CCC in-domain and PCC across corpora."""
     title = "Single-task dimensions, CCC in-domain and PCC across corpora, mean (sd) over seeds"
     return _mean_table(results, 2, title, ["trained on", "model", ""], summary(results), by_target=True)
 
 
+@or_nothing
 def table_3(results: Results) -> Table:
     """Table 3 (section 6.2): all three dimensions at once, CCC in-domain."""
     numbers = summary(results)
@@ -158,6 +162,7 @@ def table_3(results: Results) -> Table:
     return _mean_table(results, 3, title, ["trained on", "model", ""], numbers, by_target=True)
 
 
+@or_nothing
 def table_4(results: Results) -> Table:
     """Table 4 (appendix A): CCC and MSE of the one model of each architecture that is best on validation."""
     test = results.predictions[results.predictions["partition"] == "test"]
@@ -183,6 +188,35 @@ def table_4(results: Results) -> Table:
     title = _title(results, 4, "Multitask dimensions, the model of each architecture that is best on validation")
     shown = numbers[["section", *keys, "pooling", "seed", "score", "paper"]]
     return Table("table_4", title, frame, shown, (*below, *captions.notes(results, numbers)))
+
+
+def headline(
+    table: Table | Nothing | pd.DataFrame,
+    sentence: str,
+    by: str,
+    rows: str = "",
+    of: str = "",
+    lowest: bool = False,
+) -> str:
+    """`sentence` with the values of the row of a table's numbers that is highest.
+
+    Args:
+        table: a table, or its numbers; a Nothing is its own sentence.
+        sentence: a format of the numbers' columns.
+        by: the column that is highest; rows without a value are left out.
+        rows: a query of the rows that are compared, as of pandas.
+        of: a column for whose values the mean of `by` is compared; the sentence then has these two.
+        lowest: take the lowest in place of the highest.
+    """
+    if isinstance(table, Nothing):
+        return str(table)
+    numbers = table.numbers if isinstance(table, Table) else table
+    numbers = (numbers.query(rows) if rows else numbers).dropna(subset=[by])
+    if numbers.empty:
+        return f"No {by} is known."
+    if of:
+        numbers = numbers.groupby(of, observed=True, sort=False)[by].mean().reset_index()
+    return sentence.format(**numbers.sort_values(by, kind="stable").iloc[0 if lowest else -1])
 
 
 def summary(results: Results) -> pd.DataFrame:

@@ -31,9 +31,9 @@ class Source:
     targets: tuple[str, ...]
     classes: Mapping[str, tuple[str, ...]]
     rows: pd.DataFrame  # the utterances that have every target; for categories `emotion` holds the class
-    frames: packed.Frames | None
-    embeddings: packed.Embeddings | None
-    tokens: packed.Tokens | None
+    frames: packed.Frames | None = None
+    embeddings: packed.Embeddings | None = None
+    tokens: packed.Tokens | None = None
     waveforms: packed.Waveforms | None = None
 
     def dataset(self, utterances: Iterable[str]) -> batches.Dataset:
@@ -75,16 +75,26 @@ def read(
     text: TextSettings,
     cache_folder: Path,
     progress: Callable[[int, int, str], None] | None = None,
+    trained_on: bool = True,
 ) -> Source:
     """The corpus `name`, read with `options`, and what `model` takes of it; the cache is completed.
 
-    Raises ValueError where no utterance has the targets.
+    A corpus that is not `trained_on` may lack the targets, as one without ratings does: then it has no rows, and no
+    features are computed. Raises ValueError where one that is has no utterance with them.
     """
     corpus = corpora.read(name, options["root"], **{key: value for key, value in options.items() if key != "root"})
     frames = embeddings = tokens = waveforms = None
     spec = registry.MODELS[model]
     if spec.uses_text:
         corpus = transcripts.apply_transcripts(corpus, text)
+    rows = corpus.utterances
+    if targets == CATEGORIES:
+        rows = rows.assign(emotion=schema.map_emotions(rows[schema.EMOTION], classes))
+    rows = rows.dropna(subset=list(targets)).reset_index(drop=True)
+    if rows.empty and trained_on:
+        raise ValueError(f"{corpus.root}: no utterance has {', '.join(targets)}: nothing to train or test on")
+    if rows.empty:
+        return Source(corpus=corpus, model=model, targets=targets, classes=classes, rows=rows)
     if spec.features == "tokens":
         tokens = cache.tokens(corpus, text, cache_folder, progress)
     elif spec.features == "waveform":
@@ -93,12 +103,6 @@ def read(
         frames = cache.log_mels(corpus, features, cache_folder, progress)
     if spec.uses_text and spec.features != "tokens":
         embeddings = cache.text_embeddings(corpus, text, cache_folder, progress)
-    rows = corpus.utterances
-    if targets == CATEGORIES:
-        rows = rows.assign(emotion=schema.map_emotions(rows[schema.EMOTION], classes))
-    rows = rows.dropna(subset=list(targets)).reset_index(drop=True)
-    if rows.empty:
-        raise ValueError(f"{corpus.root}: no utterance has {', '.join(targets)}: nothing to train or test on")
     return Source(
         corpus=corpus,
         model=model,

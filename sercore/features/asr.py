@@ -13,7 +13,7 @@ import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-from sercore.features.hub import CTRANSLATE2, ENGINE, LANGUAGE, locate, quiet_transformers
+from sercore.features.hub import CTRANSLATE2, ENGINE, LANGUAGE, LOCAL, locate, quiet_transformers
 from sercore.schema import did_you_mean
 
 SAMPLE_RATE = 16_000  # of the input of all of them [Hz]
@@ -112,8 +112,8 @@ class _Transformers:
     def __init__(self, folder: str, model: Any, beam: int, language: str) -> None:
         from transformers import AutoFeatureExtractor, AutoTokenizer
 
-        self._extractor = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
-        self._tokens = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self._extractor = AutoFeatureExtractor.from_pretrained(folder, **LOCAL)
+        self._tokens = AutoTokenizer.from_pretrained(folder, **LOCAL)
         if self._extractor.sampling_rate != SAMPLE_RATE:
             raise ValueError(f"{folder} takes audio at {self._extractor.sampling_rate} Hz; expected {SAMPLE_RATE} Hz")
         self._model = model.float().eval().to("cuda" if torch.cuda.is_available() else "cpu")
@@ -170,12 +170,12 @@ def _load_transformers(folder: str, beam: int, language: str) -> _Engine:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CTC_MAPPING_NAMES as CTC
     from transformers.models.auto.modeling_auto import MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES as SEQUENCE
 
-    kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+    kind = AutoConfig.from_pretrained(folder, **LOCAL).model_type
     if kind not in SEQUENCE and kind not in CTC:
         raise ValueError(f"{folder} holds a model of type '{kind}', which recognises no speech")
     auto, recogniser = (AutoModelForSpeechSeq2Seq, _SequenceToSequence) if kind in SEQUENCE else (AutoModelForCTC, _Ctc)
     with quiet_transformers():  # absent weights are an error below
-        model, report = auto.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+        model, report = auto.from_pretrained(folder, **LOCAL, output_loading_info=True)
     absent = sorted(name for name in report["missing_keys"] if not name.endswith(NEVER_SAVED))
     if absent:
         raise ValueError(

@@ -41,6 +41,7 @@ from sercore.schema import first
 from sercore.settings import FeatureSettings, TextSettings
 
 VERSION = 1  # to be raised when features have other values for the same content and settings
+TEXT_VERSION = 2  # likewise, of embeddings and tokens
 READERS = 4  # threads that hash audio: the disk is what they wait for
 UNSETTLED = 2_000_000_000  # a file changed so shortly ago may change again without its time showing it [ns]
 Item = TypeVar("Item")
@@ -163,7 +164,7 @@ def _text_entry(
 
 def _text_key(settings: TextSettings) -> dict[str, Any]:
     """The settings that features of a transcript depend on; the place of the encoder is not one of them."""
-    return {"version": VERSION, "encoder": encoder_fingerprint(settings), "tokens": settings.tokens}
+    return {"version": TEXT_VERSION, "encoder": encoder_fingerprint(settings), "tokens": settings.tokens}
 
 
 def _counted(items: Iterable[Item], total: int, what: str, progress: Progress | None) -> Iterator[Item]:

@@ -21,6 +21,9 @@ from sercore.settings import TextSettings
 if TYPE_CHECKING:
     import transformers
 
+LOCAL = {"local_files_only": True, "trust_remote_code": False}
+"""How transformers opens a folder: without a network, and without running code that lies there."""
+
 
 def _sha256(path: Path) -> str:
     """Digest of the content of the file `path`, computed again only where its size or time has changed."""
@@ -141,6 +144,11 @@ def _whole(folder: Path) -> Path:
     return folder
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, without the advice and traces that libraries add below."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def load_network(folder: Path, what: str, unused: tuple[str, ...] = ()) -> "transformers.PreTrainedModel":
     """The network in `folder` with its weights, float32, in evaluation mode.
 
@@ -154,12 +162,12 @@ def load_network(folder: Path, what: str, unused: tuple[str, ...] = ()) -> "tran
     """
     from transformers import AutoModel  # seconds to import, which a run with cached embeddings need not pay
 
-    known = {"local_files_only": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    known = {**LOCAL, "output_loading_info": True, "ignore_mismatched_sizes": True}
     try:
         with quiet_transformers():
             model, report = AutoModel.from_pretrained(folder, **known)
     except (SafetensorError, OSError, ValueError) as error:
-        raise EncoderError(f"{what} in {folder} cannot be read: {str(error).splitlines()[0]}") from error
+        raise EncoderError(f"{what} in {folder} cannot be read: {first_line(error)}") from error
     if absent := sorted(name for name in report["missing_keys"] if not name.startswith(unused)):
         raise EncoderError(f"{what} in {folder} lacks {len(absent)} weights, {first(absent)}; take a whole one")
     for name, held, wanted in sorted(report["mismatched_keys"])[:1]:
@@ -171,7 +179,7 @@ def empty_network(architecture: Mapping[str, Any]) -> "transformers.PreTrainedMo
     """A network of `architecture` (a configuration of transformers) in evaluation mode, its weights to be filled."""
     from transformers import AutoConfig, AutoModel
 
-    return AutoModel.from_config(AutoConfig.for_model(**architecture)).eval()
+    return AutoModel.from_config(AutoConfig.for_model(**architecture), trust_remote_code=False).eval()
 
 
 def encoder_fingerprint(settings: TextSettings) -> str:

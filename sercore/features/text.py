@@ -1,34 +1,117 @@
 """Transcript -> embedding (section 3)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sercore.features.hub import EncoderError, encoder_fingerprint, encoder_folder, load_network
+from sercore.features.hub import (
+    LOCAL,
+    EncoderError,
+    empty_network,
+    encoder_fingerprint,
+    encoder_folder,
+    first_line,
+    load_network,
+    quiet_transformers,
+)
+from sercore.schema import first
 from sercore.settings import TextSettings
 
 if TYPE_CHECKING:
     import transformers
 
+UNUSED = ("pooler.", "decoder.")  # weights of a text model that an encoder need not have
+POSITIONS_BEHIND_PADDING = (
+    "camembert",
+    "data2vec-text",
+    "ibert",
+    "longformer",
+    "luke",
+    "mpnet",
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "xmod",
+)
+"""Families whose positions are counted from the padding token's number on, so that there are fewer of them."""
+FILLERS = ("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id", "unk_token_id")
+"""What stands for the empty text where a tokeniser adds no token of its own, the first that it has."""
+CLOSE = 1e-3  # of the largest number: how far padding may move an answer in float32
+BATCH = 32  # texts of one length at a time on a GPU; on a CPU one
+FOREIGN = (AttributeError, ImportError, IndexError, KeyError, NotImplementedError, OSError, TypeError, ValueError)
+"""What transformers raises for a folder or a family that it cannot use in this way; RuntimeError is torch's."""
+
 
 def load_encoder(encoder: str) -> "transformers.PreTrainedModel":
-    """The encoder's network with its weights, float32, in evaluation mode.
+    """The encoder's network with its weights, float32, in evaluation mode; of an encoder and decoder the first alone.
 
-    Raises EncoderError where it cannot be read, or weights are absent (but for the pooler, unused here) or do not fit.
+    Raises EncoderError where it cannot be read, weights are absent (but for UNUSED) or do not fit, and for a family
+    whose networks do not take tokens and a mask, or whose answers depend on what lies in the padding.
     """
-    return load_network(encoder_folder(encoder), "text encoder", unused=("pooler.",))
+    folder = encoder_folder(encoder)
+    network = _encoder_of(load_network(folder, "text encoder", UNUSED))
+    family = network.config.model_type
+    try:
+        apart = _moved_by_padding(network)
+    except (*FOREIGN, RuntimeError) as error:
+        raise EncoderError(
+            f"text encoder in {folder}: networks of the family '{family}' cannot embed a text by its tokens and a mask "
+            f"({type(error).__name__}: {first_line(error)}); take one of another family, as BERT, RoBERTa or T5"
+        ) from error
+    if not apart <= CLOSE:
+        raise EncoderError(
+            f"text encoder in {folder}: in networks of the family '{family}' padding changes the other tokens by "
+            f"{apart:.2g} of their size; take one of another family, as BERT, RoBERTa or T5"
+        )
+    return network
+
+
+def empty_encoder(architecture: Mapping[str, Any]) -> "transformers.PreTrainedModel":
+    """As `load_encoder`, of the shape that a configuration of transformers describes; its weights are to be filled."""
+    return _encoder_of(empty_network(architecture))
+
+
+def _encoder_of(network: "transformers.PreTrainedModel") -> "transformers.PreTrainedModel":
+    """`network`, or the encoder of one that has a decoder too (T5, BART)."""
+    from transformers import PreTrainedModel
+
+    part = getattr(network, "encoder", None)
+    return part if isinstance(part, PreTrainedModel) and hasattr(network, "decoder") else network
+
+
+def _moved_by_padding(network: "transformers.PreTrainedModel") -> float:
+    """How far two padded positions move the answers for three tokens, as a share of the largest of these."""
+    ids = torch.arange(2, 5)[None] % network.config.vocab_size
+    padding = torch.zeros(1, 2, dtype=torch.int64)
+    with torch.inference_mode():
+        alone = network(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+        mask = torch.cat([torch.ones_like(ids), padding], dim=1)
+        padded = network(input_ids=torch.cat([ids, padding], dim=1), attention_mask=mask).last_hidden_state[:, :3]
+    return float((alone - padded).abs().max() / alone.abs().max())
+
+
+def _positions(configuration: Any) -> int | None:
+    """How many tokens a text may have at most; None where the family has no places that could run out."""
+    places = getattr(configuration, "max_position_embeddings", None)
+    if not isinstance(places, int) or places <= 0:  # T5 and XLNet know distances only
+        return None
+    behind = configuration.model_type in POSITIONS_BEHIND_PADDING
+    return places - configuration.pad_token_id - 1 if behind else places
 
 
 class TextEncoder:
-    """A frozen BERT-type encoder: a transcript's embedding is the mean of its tokens' vectors in the last layer.
+    """A frozen text encoder: a transcript's embedding is the mean of its tokens' vectors in the last layer.
 
-    The mean is over all real tokens, the two special ones ([CLS] and [SEP]) included and padding left out. So the empty
-    transcript has an embedding too, that of these two alone; a missing transcript is taken as empty. A transcript is
-    cut at `settings.tokens` tokens, special ones included.
+    The mean is over all tokens, the special ones (BERT's [CLS] and [SEP]) included. So the empty transcript has an
+    embedding too, that of these alone; a missing transcript is taken as empty. A transcript is cut at `settings.tokens`
+    tokens, special ones included.
     """
 
     def __init__(self, settings: TextSettings, device: str | torch.device = "cpu") -> None:
@@ -38,11 +121,24 @@ class TextEncoder:
         self.settings = settings
         self.device = torch.device(device)
         folder = encoder_folder(settings.encoder)
-        configuration = AutoConfig.from_pretrained(folder, local_files_only=True)
-        self.width: int = configuration.hidden_size
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        most = configuration.max_position_embeddings
-        if settings.tokens > most:
+        try:
+            configuration = AutoConfig.from_pretrained(folder, **LOCAL)
+            self.width: int = configuration.hidden_size
+        except FOREIGN as error:
+            raise EncoderError(
+                f"text encoder '{settings.encoder}': its configuration cannot be used: {first_line(error)}"
+            ) from error
+        self.family: str = configuration.model_type
+        try:
+            with quiet_transformers():
+                self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, **LOCAL)
+        except FOREIGN as error:
+            raise EncoderError(
+                f"text encoder '{settings.encoder}' of the family '{self.family}': its tokeniser cannot be read: "
+                f"{first_line(error)}"
+            ) from error
+        most = _positions(configuration)
+        if most is not None and settings.tokens > most:
             raise EncoderError(f"text encoder '{settings.encoder}' reads {most} tokens at most, not {settings.tokens}")
 
     @property
@@ -57,34 +153,67 @@ class TextEncoder:
         return model.requires_grad_(False).to(self.device)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, special ones included, at most settings.tokens."""
+        """Token ids of each text, special ones included, at least one and at most settings.tokens.
+
+        Raises EncoderError where a text has no token, not even a special one.
+        """
         cut = {"truncation": True, "max_length": self.settings.tokens}
-        return self.tokenizer(list(texts), **cut)["input_ids"] if texts else []
+        found = self.tokenizer(list(texts), **cut)["input_ids"] if texts else []
+        return [ids or [self._filler(text)] for text, ids in zip(texts, found, strict=True)]
+
+    def _filler(self, text: str) -> int:
+        known = (getattr(self.tokenizer, name, None) for name in FILLERS)
+        filler = next((token for token in known if token is not None), None)
+        if filler is None:
+            raise EncoderError(
+                f"text encoder '{self.settings.encoder}' of the family '{self.family}' has no token for {text!r}, and "
+                f"none that could stand for it ({first(FILLERS)})"
+            )
+        return int(filler)
 
     def embed(
-        self, texts: Sequence[str], batch: int = 32, progress: Callable[[int, int], None] | None = None
+        self, texts: Sequence[str], batch: int | None = None, progress: Callable[[int, int], None] | None = None
     ) -> Float[Tensor, "texts width"]:
         """Embedding of each text, float32 on the CPU; a text that occurs twice is computed once.
 
-        The texts are sorted by length into batches, so that little is padded; `progress(done, total)` follows each.
+        Its bits do not depend on the other texts, nor, on the CPU, on the number of threads: nothing is padded, and the
+        network always gets `batch` texts of one length (None: one on the CPU, each in a thread of its own, and BATCH on
+        a GPU), which are filled up with copies. `progress(done, total)` follows each batch.
         """
+        size = batch or (1 if self.device.type == "cpu" else BATCH)
         distinct = list(dict.fromkeys(texts))
         tokens = self.tokenize(distinct)
         order = sorted(range(len(distinct)), key=lambda i: len(tokens[i]))
-        embeddings = torch.empty(len(distinct), self.width)
-        for start in range(0, len(order), batch):
-            rows = order[start : start + batch]
-            embeddings[rows] = self._means([tokens[i] for i in rows]).cpu()
+        equal = [list(rows) for _, rows in groupby(order, key=lambda i: len(tokens[i]))]
+        batches = [rows[start : start + size] for rows in equal for start in range(0, len(rows), size)]
+        filled = [[tokens[i] for i in (rows + rows[:1] * size)[:size]] for rows in batches]
+        embeddings, done = torch.empty(len(distinct), self.width), 0
+        for rows, means in zip(batches, self._computed(filled), strict=True):
+            embeddings[rows] = means[: len(rows)]
+            done += len(rows)
             if progress is not None:
-                progress(start + len(rows), len(order))
+                progress(done, len(distinct))
         place = {text: i for i, text in enumerate(distinct)}
         return embeddings[[place[text] for text in texts]]
 
-    def _means(self, tokens: Sequence[Sequence[int]]) -> Float[Tensor, "texts width"]:
-        counts = torch.tensor([len(ids) for ids in tokens], device=self.device)
-        padded = torch.nn.utils.rnn.pad_sequence([torch.tensor(ids) for ids in tokens], batch_first=True)
-        real = torch.arange(padded.shape[1], device=self.device) < counts[:, None]  # (texts, tokens)
-        model = self.model  # loaded here, lest its weights become inference tensors
+    def _computed(self, batches: Sequence[list[list[int]]]) -> Iterator[Tensor]:
+        """The means of each batch; on the CPU as many at once as torch may use threads, each in one."""
+        if not batches:
+            return
+        _ = self.model  # loaded here: once, and lest its weights become inference tensors
+        threads = torch.get_num_threads()
+        if self.device.type != "cpu" or threads == 1:
+            yield from map(self._means, batches)
+            return
+        torch.set_num_threads(1)
+        try:
+            with ThreadPoolExecutor(threads) as pool:
+                yield from pool.map(self._means, batches)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _means(self, tokens: list[list[int]]) -> Float[Tensor, "texts width"]:
+        """Mean of the tokens' vectors of each text, on the CPU; all texts are of one length."""
         with torch.inference_mode():
-            states = model(input_ids=padded.to(self.device), attention_mask=real.long()).last_hidden_state
-            return (states * real[..., None]).sum(1) / counts[:, None]
+            ids = torch.tensor(tokens, device=self.device)
+            return self.model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state.mean(1).cpu()

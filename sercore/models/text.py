@@ -7,12 +7,12 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from sercore.features import hub, text
+from sercore.features import text
 from sercore.models.cnn14 import Output, initialise
 
 
 class TextModel(nn.Module):
-    """A BERT-type encoder with a final linear layer, fine-tuned as a whole (section 4.2).
+    """A text encoder with a final linear layer, fine-tuned as a whole (section 4.2).
 
     How the tokens become one vector is not stated in the paper; here it is their mean, as for the fusion models.
     """
@@ -32,7 +32,7 @@ class TextModel(nn.Module):
         """
         super().__init__()
         with torch.random.fork_rng(devices=[]):  # transformers draws from the global generator
-            self.encoder = text.load_encoder(encoder) if architecture is None else hub.empty_network(architecture)
+            self.encoder = text.load_encoder(encoder) if architecture is None else text.empty_encoder(architecture)
         if "pooler" in dict(self.encoder.named_children()):
             self.encoder.register_module("pooler", None)  # takes the first token, and nothing here uses it
         with torch.device("meta"):
@@ -44,7 +44,7 @@ class TextModel(nn.Module):
         self, tokens: Int[Tensor, "batch tokens"], mask: Bool[Tensor, "batch tokens"] | Int[Tensor, "batch tokens"]
     ) -> Output:
         """Answer for each transcript: `tokens` are ids, `mask` is true where there is one, false in the padding."""
-        states = self.encoder(input_ids=tokens, attention_mask=mask).last_hidden_state  # (batch, tokens, width)
+        states = self.encoder(input_ids=tokens, attention_mask=mask.long()).last_hidden_state  # (batch, tokens, width)
         real = mask[:, :, None].to(states.dtype)  # (batch, tokens, 1)
         embedding = (states * real).sum(1) / real.sum(1)
         return Output(self.output(embedding), embedding)

@@ -26,6 +26,7 @@ A run that is not complete has no `folds` and no `seconds` yet; its sessions are
 import contextlib
 import platform
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -216,7 +217,8 @@ def describe(experiment: Experiment) -> pd.DataFrame:
 def load(experiment: Experiment, progress: Callable[[int, int, str], None] | None = None) -> dict[str, Source]:
     """Name -> corpus with the features that the experiment's model takes of it; the training corpus comes first.
 
-    What the cache lacks is computed and kept there. What the run is made from is recorded in its provenance.
+    What the cache lacks is computed and kept there. What the run is made from is recorded in its provenance. Of another
+    corpus that cannot be tested on, as one without ratings, there is a warning.
     """
     start = time.monotonic()
     published.find_start(experiment.model, experiment.network, experiment.features.sample_rate)
@@ -233,9 +235,14 @@ def load(experiment: Experiment, progress: Callable[[int, int, str], None] | Non
             text=experiment.text,
             cache_folder=experiment.cache,
             progress=progress,
+            trained_on=name == experiment.corpus,
         )
         for name in names
     }
+    for name in names[1:]:
+        if not _test_set(data[name]):
+            wanted = ", ".join(experiment.targets)
+            warnings.warn(f"corpus '{name}' is not tested on: none of its test utterances has {wanted}", stacklevel=2)
     begin_session(experiment.folder, _origin(experiment, data), time.monotonic() - start)
     return data
 
@@ -392,6 +399,7 @@ def evaluate(
             simulated=own or data[name].corpus.simulated,
         )
         for name, partition, utterances in sets
+        if utterances
     ]
     return pd.concat(parts, ignore_index=True)
 

@@ -1,12 +1,14 @@
 """How the browsers look: their style sheet, and colours of buttons."""
 
-import html
-from collections.abc import Sequence
+import base64
+from collections.abc import Iterable, Sequence
 
 import ipywidgets
+from markupsafe import Markup
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
+from sercore.analysis.markup import markup
 from sercore.analysis.results import seed_name
 from sercore.registry import MODELS
 
@@ -45,6 +47,12 @@ SHEET = """
 </style>
 """
 SHARES, CHANGES = colormaps["Blues"], colormaps["PuOr_r"]
+
+
+def image(png: bytes, alt: str) -> Markup:
+    """A picture within the page, no wider than it; `alt` says what it shows."""
+    drawn = base64.b64encode(png).decode()
+    return markup('<img style="max-width:100%" alt="{}" src="data:image/png;base64,{}">', alt, drawn)
 
 
 def style_sheet() -> ipywidgets.HTML:
@@ -87,17 +95,20 @@ def model_colour(model: str) -> str:
     return MODELS[model].colour if model in MODELS else "#000000"
 
 
-def model_name(model: str, seed: int | None = None) -> str:
+def model_name(model: str, seed: int | None = None) -> Markup:
     """A model's name as HTML, with a square in its colour."""
     label = MODELS.label(model) + (f", {seed_name(seed)}" if seed is not None else "")
-    square = f'<span style="color:{model_colour(model)}">■</span>'
-    return f"{square} {html.escape(label)}"
+    return markup('<span style="color:{}">■</span> {}', model_colour(model), label)
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> str:
-    """An HTML table; a row is a list of (class, HTML), the first of which is its header."""
-    top = "".join(f"<th>{name}</th>" for name in head)
-    body = ""
+def table(head: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> Markup:
+    """An HTML table; a row is a list of (class, text), the first of which is its header."""
+    body = [markup("<tr>{}</tr>", _joined(markup("<th>{}</th>", name) for name in head))]
     for (kind, name), *cells in rows:
-        body += f'<tr class="{kind}"><th>{name}</th>' + "".join(f'<td class="{k}">{v}</td>' for k, v in cells) + "</tr>"
-    return f'<table class="sercore-predictions"><tr>{top}</tr>{body}</table>'
+        values = _joined(markup('<td class="{}">{}</td>', *cell) for cell in cells)
+        body.append(markup('<tr class="{}"><th>{}</th>{}</tr>', kind, name, values))
+    return markup('<table class="sercore-predictions">{}</table>', _joined(body))
+
+
+def _joined(parts: Iterable[Markup]) -> Markup:
+    return Markup("").join(parts)

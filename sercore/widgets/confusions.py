@@ -4,13 +4,14 @@ In order: `Confusions`, which counts and lists what a choice selects; cells and 
 and the `ConfusionBrowser` around it.
 """
 
-import html
 from pathlib import Path
 
 import ipywidgets
 import numpy as np
 import pandas as pd
 
+from sercore.analysis.markup import markup
+from sercore.analysis.nothing import NothingToShow, or_nothing
 from sercore.analysis.results import classes, seed_name
 from sercore.registry import METRICS, MODELS
 from sercore.schema import EMOTION, PROBABILITY
@@ -36,10 +37,10 @@ class Confusions:
     """The confusion matrices of a section's emotion predictions; every method is a function of a Choice."""
 
     def __init__(self, predictions: pd.DataFrame, best: pd.DataFrame) -> None:
-        """Raises ValueError where no prediction is of emotions, and as Selection does."""
+        """Raises NothingToShow where no prediction is of emotions, and as Selection does."""
         emotions = predictions[predictions["target"] == EMOTION]
         if emotions.empty:
-            raise ValueError("no predictions of emotions; the confusion browser needs those of section 'categories'")
+            raise NothingToShow("no predictions of emotions; the confusion browser needs those of section 'categories'")
         self.labels = classes(emotions)
         self.selection = Selection(emotions, best)
         kind = pd.CategoricalDtype(self.labels)
@@ -127,6 +128,7 @@ COLUMNS = (
 )
 
 
+@or_nothing
 def browse(
     predictions: pd.DataFrame,
     utterances: pd.DataFrame,
@@ -144,8 +146,6 @@ def browse(
         audio: finds the sound of an utterance.
         marked: the folder that marked utterances are exported to.
         frames: finds the log-mel frames of an utterance, as sound.CachedFrames does.
-
-    Raises ValueError where there is nothing to browse.
     """
     listed = UtteranceList(utterances, audio, marked, "confusions", frames)
     return ConfusionBrowser(Confusions(predictions, best), listed)
@@ -250,13 +250,13 @@ class ConfusionBrowser(ipywidgets.VBox):
             self._title(self.two, choice.other, others)
             self.difference.draw_changes(self.state.changes(choice))
             names = [MODELS.label(model) for model in (choice.other, choice.model)]
-            self.difference.title.value = f"{names[0]} − {names[1]}, points of the row"
+            self.difference.title.value = markup("{} − {}, points of the row", *names)
         grids = (self.one,) if choice.other is None else (self.one, self.two, self.difference)
         if self.grids.children != grids:
             self.grids.children = grids
         total = int(counts.to_numpy().sum())
-        self.about.value = (
-            f"<p>{html.escape(describe_choice(choice))}: {total:,} utterances. A cell lists its utterances.</p>"
+        self.about.value = markup(
+            "<p>{}: {:,} utterances. A cell lists its utterances.</p>", describe_choice(choice), total
         )
 
     def _title(self, grid: Grid, model: str, counts: pd.DataFrame) -> None:
@@ -276,7 +276,7 @@ class ConfusionBrowser(ipywidgets.VBox):
         facts = {"truth": row["truth"], "fold": row["fold"]}
         rows = []
         for model, prediction in predictions.iterrows():
-            cells = [("", model_name(model, prediction["seed"]))]
+            cells: list[tuple[str, str]] = [("", model_name(model, prediction["seed"]))]
             facts[model] = prediction["prediction"]
             for label in self.state.labels:
                 kinds = ["truth"] * (label == row["truth"]) + ["predicted"] * (label == prediction["prediction"])
@@ -284,12 +284,18 @@ class ConfusionBrowser(ipywidgets.VBox):
                 facts[f"{model}_p_{label}"] = prediction[label]
             rows.append(cells)
         return Details(
-            shown=f"<p>truth: <b>{row['truth']}</b></p>" + table(["", *self.state.labels], rows), facts=facts
+            shown=markup("<p>truth: <b>{}</b></p>{}", row["truth"], table(["", *self.state.labels], rows)), facts=facts
         )
 
 
 def _label(text: str, align: str) -> ipywidgets.HTML:
     padding, height = ("0 8px 0 0", 54) if align == "right" else ("0", 34)
     return ipywidgets.HTML(
-        f'<div class="sercore-axis" style="text-align:{align};padding:{padding};line-height:{height}px">{text}</div>'
+        markup(
+            '<div class="sercore-axis" style="text-align:{};padding:{};line-height:{}px">{}</div>',
+            align,
+            padding,
+            height,
+            text,
+        )
     )

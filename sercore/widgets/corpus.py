@@ -1,7 +1,5 @@
 """The corpus browser: filters on the utterances of the corpora, a picture of those that are left, and their sound."""
 
-import base64
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +12,7 @@ from sercore.corpora import Corpus
 from sercore.registry import CORPORA
 from sercore.schema import DIMENSIONS
 from sercore.widgets import sound
-from sercore.widgets.appearance import style_sheet
+from sercore.widgets.appearance import image, style_sheet
 from sercore.widgets.sound import AudioSource
 from sercore.widgets.utterances import ORDERS, SPEAKER, Column, Order, UtteranceList, text_or_blank
 
@@ -162,7 +160,6 @@ class CorpusBrowser(ipywidgets.VBox):
         if not left:
             self.picture.value = "<p>No utterance is left: remove a filter.</p>"
             return
-        drawn = base64.b64encode(figures.picture(PICTURES[self.kind.value](left), dpi=70)).decode()
         counts = ", ".join(f"{len(corpus.utterances):,} of {CORPORA.label(corpus.name)}" for corpus in left)
-        alt = html.escape(f"{self.kind.value} of {counts}")
-        self.picture.value = f'<img style="max-width:100%" alt="{alt}" src="data:image/png;base64,{drawn}">'
+        drawn = figures.picture(PICTURES[self.kind.value](left), dpi=70)
+        self.picture.value = image(drawn, f"{self.kind.value} of {counts}")

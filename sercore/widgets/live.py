@@ -12,6 +12,8 @@ import pandas as pd
 from IPython.display import DisplayHandle, Image, Pretty, display
 from matplotlib.figure import Figure
 
+from sercore.analysis import lettering
+
 SECONDS_BETWEEN_COUNTS = 1.0
 SECONDS_BETWEEN_DRAWINGS = 10.0  # a drawing costs about a tenth of a second, an epoch of the embedded study one
 
@@ -65,7 +67,10 @@ class LearningCurve:
 
     def _draw(self) -> None:
         picture = io.BytesIO()
-        self.figure().savefig(picture, format="png", dpi=100)
+        with lettering.plain_text():
+            figure = self.figure()
+            figure.savefig(picture, format="png", dpi=100)
+        lettering.report_missing(figure)
         image = Image(picture.getvalue())
         if self._handle is None:
             self._handle = display(image, display_id=True)
@@ -79,7 +84,10 @@ class LearningCurve:
         loss, score = figure.subplots(1, 2, sharex=True)
         for fold, history in pd.DataFrame(self.rows).groupby("fold", sort=False):
             (line,) = loss.plot(history["epoch"], history["loss"], marker=".")
-            score.plot(history["epoch"], history["development"], marker=".", color=line.get_color(), label=fold)
+            style = {"color": line.get_color(), "label": lettering.legend_label(str(fold))}
+            score.plot(history["epoch"], history["development"], marker=".", **style)
+            if history["development"].isna().all():
+                continue
             best = history.loc[history["development"].idxmax()]
             score.plot(
                 best["epoch"], best["development"], marker="o", fillstyle="none", markersize=9, color=line.get_color()

@@ -3,7 +3,6 @@
 In order: `Residuals`, which counts and lists what a choice selects; bins in words; the `ResidualBrowser`.
 """
 
-import html
 import io
 import math
 from pathlib import Path
@@ -14,6 +13,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sercore.analysis import residuals
+from sercore.analysis.markup import markup
+from sercore.analysis.nothing import NothingToShow, or_nothing
 from sercore.analysis.results import seed_name
 from sercore.registry import MODELS
 from sercore.schema import DIMENSIONS
@@ -40,10 +41,12 @@ class Residuals:
     """The errors of a section's predictions of dimensions within a corpus; every method is a function of a Choice."""
 
     def __init__(self, predictions: pd.DataFrame, best: pd.DataFrame) -> None:
-        """Raises ValueError where no prediction is of a dimension within a corpus, and as Selection does."""
+        """Raises NothingToShow where no prediction is of a dimension within a corpus, and as Selection does."""
         inside = predictions["train_corpus"].astype("str") == predictions["test_corpus"].astype("str")
         if not (inside & predictions["target"].isin(DIMENSIONS)).any():
-            raise ValueError("no predictions of dimensions within a corpus; take section 'multitask' or 'dimensions'")
+            raise NothingToShow(
+                "no predictions of dimensions within a corpus; take section 'multitask' or 'dimensions'"
+            )
         within = predictions[inside & (predictions["partition"] == "test")]
         self.selection = Selection(residuals.residual_table(within).drop(columns="residual"), best)
         rows = self.selection.rows
@@ -140,6 +143,7 @@ POINTS = 1500  # drawn of a model
 DPI = 100
 
 
+@or_nothing
 def browse(
     predictions: pd.DataFrame,
     utterances: pd.DataFrame,
@@ -157,8 +161,6 @@ def browse(
         audio: finds the sound of an utterance.
         marked: the folder that marked utterances are exported to.
         frames: finds the log-mel frames of an utterance, as sound.CachedFrames does.
-
-    Raises ValueError where there is nothing to browse.
     """
     listed = UtteranceList(utterances, audio, marked, "residuals", frames)
     return ResidualBrowser(Residuals(predictions, best), listed)
@@ -218,7 +220,7 @@ class ResidualBrowser(ipywidgets.VBox):
         total = int(counts.to_numpy().sum())
         name = model_name(choice.model, self.state.selection.seed(choice, choice.model))
         about = f"{choice.target}, {describe_choice(choice)}: {total:,} utterances{slope}"
-        self.about.value = f'<span class="sercore-title">{name}</span> {html.escape(about)}'
+        self.about.value = markup('<span class="sercore-title">{}</span> {}', name, about)
 
     def _make_grid(self, edges: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
         """One button for each bin, below the picture; made again only where the bins have changed."""
@@ -305,7 +307,7 @@ class ResidualBrowser(ipywidgets.VBox):
 
 def _axis(text: str, align: str) -> ipywidgets.HTML:
     made = ipywidgets.HTML(
-        f'<div style="text-align:{align};padding:0 6px 0 0;line-height:34px;white-space:nowrap">{text}</div>'
+        markup('<div style="text-align:{};padding:0 6px 0 0;line-height:34px;white-space:nowrap">{}</div>', align, text)
     )
     made.add_class("sercore-axis-low")
     return made

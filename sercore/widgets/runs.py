@@ -1,7 +1,5 @@
 """The run browser: learning curves over seeds, what the runs differ in, best epochs, seconds; also while they train."""
 
-import base64
-import html
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,22 +7,26 @@ from typing import Any
 
 import ipywidgets
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from sercore import files
 from sercore.analysis import figures
-from sercore.registry import CORPORA, MODELS
+from sercore.analysis.markup import markup
+from sercore.registry import CORPORA, MODELS, SECTIONS
 from sercore.study import progress
 from sercore.study.config import Run, Study
-from sercore.widgets.appearance import button, style_sheet
+from sercore.widgets.appearance import button, image, style_sheet
 
 SECONDS_BETWEEN_READINGS = 5
 KEYS = ("model", "corpus", "seed")  # columns that the curves need, whether or not the runs differ in them
 NOT_SET = "not set"  # in a list: the runs that do not have the parameter
 
 
-def read(study: Study, section: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read(study: Study, section: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The runs of `section` and their epochs so far, one row each; runs that are training now are among them.
+
+    None is the study's first section that the registry has, else its first.
 
     Returns:
         Runs: run, the parameters in which they differ, state (see progress.STATES), epoch (of epochs, in the fold that
@@ -32,7 +34,8 @@ def read(study: Study, section: str) -> tuple[pd.DataFrame, pd.DataFrame]:
             seconds, cause.
         Epochs: run, the same parameters, and the columns of a run's history; empty where nothing has been trained.
     """
-    runs = study.section(section)
+    runs = study.section(section or first_section(study))
+    section = runs[0].section
     states = progress.state(study).query("section == @section").set_index("run")
     differing = parameters_that_differ(runs)
     rows, epochs = [], []
@@ -61,12 +64,20 @@ def read(study: Study, section: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.DataFrame(rows), pd.concat(epochs, ignore_index=True) if epochs else pd.DataFrame({"run": []})
 
 
-def simulated(study: Study, section: str) -> bool:
+def first_section(study: Study) -> str:
+    """The study's first section that the registry has, else its first."""
+    names = list(dict.fromkeys(run.section for run in study.runs))
+    return next((name for name in names if name in SECTIONS), names[0])
+
+
+def simulated(study: Study, section: str | None = None) -> bool:
     """Whether the section is tested on synthesised speech, by its first complete run; False before there is one.
 
     Every run of a section is tested on the same corpora.
     """
-    done = next((run.folder / files.PREDICTIONS for run in study.section(section) if run.complete), None)
+    done = next(
+        (run.folder / files.PREDICTIONS for run in study.section(section or first_section(study)) if run.complete), None
+    )
     return done is not None and bool(pd.read_parquet(done, columns=["simulated"])["simulated"].any())
 
 
@@ -184,12 +195,10 @@ class RunBrowser(ipywidgets.VBox):
         if curves.empty:
             self.picture.value = "<p>Nothing has been trained yet.</p>"
             return
-        drawn = base64.b64encode(figures.picture(figures.plot_learning_curves(curves, self.simulated), dpi=80)).decode()
+        drawn = figures.picture(figures.plot_learning_curves(curves, self.simulated), dpi=80)
         names = ", ".join(MODELS.label(name) for name in curves["model"].unique())
         alt = f"Learning curves of {names}; best epochs and scores are in the table below."
-        self.picture.value = (
-            f'<img style="max-width:100%" alt="{html.escape(alt)}" src="data:image/png;base64,{drawn}">'
-        )
+        self.picture.value = image(drawn, alt)
 
     def _draw_table(self) -> None:
         rows = self.runs.chosen()
@@ -198,9 +207,8 @@ class RunBrowser(ipywidgets.VBox):
         self.count.value = f"{len(rows)} runs: {states}"
         shown = [name for name in rows if name != "run" and (name != "cause" or rows[name].any())]
         text = rows[shown].map(_in_print).rename(columns={"development": "development score"})
-        self.listed.value = (
-            f'<div style="overflow:auto;max-height:420px">{text.to_html(index=False, border=0, na_rep="")}</div>'
-        )
+        listed = Markup(text.to_html(index=False, border=0, na_rep="", escape=True))
+        self.listed.value = markup('<div style="overflow:auto;max-height:420px">{}</div>', listed)
 
 
 def _history(run: Run) -> pd.DataFrame | None:

@@ -4,7 +4,6 @@ In order: the `Listing` in an order and pages; rows joined to the utterance tabl
 `UtteranceList`, which shows all of this.
 """
 
-import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -16,6 +15,7 @@ import pandas as pd
 
 from sercore import files
 from sercore.analysis import figures
+from sercore.analysis.markup import markup
 from sercore.registry import CORPORA
 from sercore.schema import DIMENSIONS, UTTERANCE_COLUMNS, did_you_mean, first
 from sercore.widgets import sound
@@ -143,7 +143,7 @@ class Marks:
 class Details:
     """What a browser shows of an open utterance beside its sound: a piece of HTML, and columns for the export."""
 
-    shown: str = ""
+    shown: str = ""  # of appearance.markup
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -246,10 +246,10 @@ class UtteranceList(ipywidgets.VBox):
         if orders:
             self.listing = self.listing.sorted(orders[0])
         titles = "".join((column.title or column.name).ljust(column.width + 1) for column in self.columns)
-        self.head.value = f'<pre class="sercore-head">  {html.escape(titles)}</pre>'
+        self.head.value = markup('<pre class="sercore-head">  {}</pre>', titles)
         self.close_utterance()
         self._draw()
-        self.heading.value = f"<b>{html.escape(seen)}</b>"
+        self.heading.value = markup("<b>{}</b>", seen)
 
     def turn(self, pages: int) -> None:
         """Show the page that is `pages` further."""
@@ -267,13 +267,13 @@ class UtteranceList(ipywidgets.VBox):
             path = self.audio(row["corpus"], row["utterance"])
             samples, rate = sound.read(path)
         except (KeyError, OSError, ValueError) as error:
-            self.text.value += f'<p class="sercore-problem">No sound: {html.escape(str(error.args[-1]))}</p>'
+            self.text.value += markup('<p class="sercore-problem">No sound: {}</p>', error.args[-1])
             return
         self.sound.children = [ipywidgets.Audio(value=sound.wav(samples, rate), autoplay=True, loop=False)]
         try:
             spectrogram = self.frames(row["corpus"], row["utterance"], path)
         except LookupError as error:
-            self.no_picture.value = f"<p>No spectrogram: {html.escape(str(error.args[-1]))}.</p>"
+            self.no_picture.value = markup("<p>No spectrogram: {}.</p>", error.args[-1])
             return
         self.picture.value = figures.picture(sound.plot(spectrogram), dpi=100)
         set_shown(self.picture, True)
@@ -298,7 +298,7 @@ class UtteranceList(ipywidgets.VBox):
         path = self.marks.export(self.folder, self.name)
         home = files.project()
         shown = path.relative_to(home) if path.is_relative_to(home) else path
-        self.status.value = f"{len(self.marks)} written to <code>{html.escape(str(shown))}</code>"
+        self.status.value = markup("{} written to <code>{}</code>", len(self.marks), shown)
 
     def _sort(self, change: Mapping[str, Any]) -> None:
         self.listing = self.listing.sorted(change["new"])
@@ -344,13 +344,17 @@ def _about(row: pd.Series) -> str:
     if _known(row.get("seconds")):
         who += f" · {row['seconds']:.2f} s"
     transcript = row.get("transcript")
-    transcript = f"“{html.escape(transcript)}”" if _known(transcript) and transcript else "<i>no transcript</i>"
-    rated = [f"{name} <b>{row[name]:.2f}</b>" for name in DIMENSIONS if _known(row.get(name))]
-    emotion = f"rated <b>{html.escape(row['emotion'])}</b>" if _known(row.get("emotion")) else "no rated category"
+    said = markup("“{}”", transcript) if _known(transcript) and transcript else markup("<i>no transcript</i>")
+    rated = [markup("{} <b>{:.2f}</b>", name, row[name]) for name in DIMENSIONS if _known(row.get(name))]
+    emotion = markup("rated <b>{}</b>", row["emotion"]) if _known(row.get("emotion")) else "no rated category"
     scale = f" (scale {row['low']:g} to {row['high']:g})" if rated and _known(row.get("low")) else ""
-    return (
-        f"<h4>{html.escape(str(row['utterance']))}</h4><p>{html.escape(who)}</p>"
-        f'<p class="sercore-transcript">{transcript}</p><p>{" · ".join([emotion, *rated])}{scale}</p>'
+    return markup(
+        '<h4>{}</h4><p>{}</p><p class="sercore-transcript">{}</p><p>{}{}</p>',
+        row["utterance"],
+        who,
+        said,
+        markup(" · ").join([emotion, *rated]),
+        scale,
     )
 
 

@@ -212,6 +212,6 @@ class Plain:
         settings = self.size.features
         waveforms = [audio.read_audio(self.root / file, settings.sample_rate) for file in rows["file"]]
         logmels = [audio.log_mel(waveform, settings) for waveform in waveforms]
-        text = self.encoder.embed(transcripts, batch=len(transcripts)) if self.uses_text else None
+        text = self.encoder.embed(transcripts) if self.uses_text else None
         frames = torch.tensor([len(logmel) for logmel in logmels])
         return pad_sequence(logmels, batch_first=True), frames, text
