@@ -71,6 +71,7 @@ class TextSettings:
     transcripts: str = _setting(OWN, "own: the corpus's; empty: none at all; or one of its other_transcripts, by name")
     corruption: float = _setting(0.0, "share of their words that are made wrong, see transcripts.corrupt")
     shuffled: bool = _setting(False, "whether each utterance gets the transcript of another one")
+    opposed: bool = _setting(False, "whether utterances get the transcript of one of the opposite valence")
     standardised: bool = _setting(
         False, "whether embeddings get mean 0 and deviation 1 over the training utterances", "not stated"
     )
@@ -82,8 +83,10 @@ class TextSettings:
             )
         if not 0 <= self.corruption <= 1:
             raise ValueError(f"corruption is {self.corruption}; expected a share of the words, 0 to 1")
-        if self.transcripts == EMPTY and (self.corruption or self.shuffled):
-            raise ValueError("empty transcripts can be neither corrupted nor shuffled: leave both away")
+        if self.transcripts == EMPTY and (self.corruption or self.shuffled or self.opposed):
+            raise ValueError("empty transcripts can be neither corrupted nor shuffled nor opposed: leave these away")
+        if self.shuffled and self.opposed:
+            raise ValueError("transcripts are shuffled or opposed: leave one away")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
