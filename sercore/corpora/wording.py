@@ -1,7 +1,7 @@
 """Whether the words of an utterance can tell its emotion: is its sentence said in one way, or in every way?
 
-A sentence that is spoken in every emotion, as all of EMO-DB and the common sentences of the embedded corpora are, leaves
-only the voice to go by.
+A sentence that is spoken in every emotion, as all of EMO-DB and the common sentences of the embedded corpora are,
+leaves only the voice to go by.
 """
 
 import numpy as np

@@ -48,8 +48,8 @@ def speak(
     are spoken with one of a few sentences that tell nothing, in every emotion and at every rating. `progress` is called
     with (utterances done, all of them).
 
-    Raises ValueError for an unknown name, a size or number of processes that is not above 0 or a share that is none, FileExistsError where
-    `folder` holds anything else, and ModuleNotFoundError where the synthesiser is not installed.
+    Raises ValueError for an unknown name, a size or number of processes that is not above 0 or a share that is none,
+    FileExistsError where `folder` holds anything else, and ModuleNotFoundError where the synthesiser is not installed.
     """
     if name not in LAYOUTS:
         raise ValueError(f"unknown corpus '{name}'{did_you_mean(name, LAYOUTS)}")
