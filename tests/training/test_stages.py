@@ -96,7 +96,7 @@ def test_the_share_that_the_text_explains_is_that_of_its_shift():
             texts[:, 5] = data.embeddings.mean(0)
             fused(alone.inputs[0][:, : int(alone.inputs[1])], alone.inputs[1], texts)
             heard.append(held.pop().mean((2, 3))[0])
-    told, without = shift.var(0).sum(), torch.stack(heard).double().var(0).sum()
+    told, without = shift.detach().var(0).sum(), torch.stack(heard).double().var(0).sum()
     assert shares[6] == pytest.approx(float(told / (told + without)), rel=1e-3)
 
 
@@ -143,7 +143,7 @@ def test_a_run_keeps_the_predictions_of_every_intervention(embedded, tmp_path):
     data = experiment.load(run)
     own = experiment.run(run, data)
     table = stages.evaluate(run, data)
-    assert list(table.groupby(["stage", "told"], sort=False).groups)[0] == (0, "own text")
+    assert table["told"].iloc[0] == "own text"
     assert table["stage"].unique().tolist() == [0, 6, 7]
     as_it_is = table[table["stage"] == 0]
     test = own[(own["partition"] == "test") & (own["test_corpus"] == "msp-podcast")]
