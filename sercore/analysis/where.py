@@ -13,13 +13,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from sercore import corpora, files, settings
 from sercore.analysis import captions, results, statistics
 from sercore.analysis.comparisons import interval, signed
 from sercore.analysis.figures import drawing
 from sercore.analysis.results import Results
 from sercore.analysis.tables import Table
+from sercore.corpora import wording
 from sercore.registry import METRICS, MODELS
-from sercore.settings import NetworkSettings, stages_of
+from sercore.settings import NetworkSettings, TextSettings
 from sercore.study import config
 
 STAGES = (1, 2, 3, 4, 5, 6)
@@ -36,6 +38,7 @@ class Where:
 
     study: config.Study
     by_stages: dict[Stages, Results]
+    runs: dict[Stages, list[config.Run]]
 
     @property
     def any(self) -> Results:
@@ -43,15 +46,24 @@ class Where:
         return next(iter(self.by_stages.values()))
 
 
-def read(study: config.Study | str, section: str, incomplete: str = "refuse", plain: bool = True) -> Where:
+def read(
+    study: config.Study | str,
+    section: str,
+    incomplete: str = "refuse",
+    *,
+    shuffled: bool = False,
+    text_dropout: float = 0.0,
+    mechanism: str = "shift",
+) -> Where:
     """The runs of `section` by their stages.
 
     Args:
         study: A study, or its parameters file.
         section: Name of a section.
         incomplete: As results.read takes it.
-        plain: Those that are told what was said and condition by a shift, without text dropout; False: the control,
-            whose transcripts are shuffled.
+        shuffled: Whether the transcripts are those of other utterances: the control.
+        text_dropout: Of the runs; the set without any stage has none.
+        mechanism: Of the runs.
 
     Raises:
         FileNotFoundError: Runs are missing, as results.read raises it.
@@ -63,17 +75,21 @@ def read(study: config.Study | str, section: str, incomplete: str = "refuse", pl
         if not run.complete and incomplete != "refuse":
             continue
         change = (run.parameters.get("changes") or {}).get(run.parameters.get("change"), {})
-        network = {**run.parameters.get("network", {}), **change.get("network", {})}
-        shuffled = {**run.parameters.get("text", {}), **change.get("text", {})}.get("shuffled", False)
-        other = network.get("mechanism", "shift") != "shift" or network.get("text_dropout", 0.0) > 0
-        if shuffled != (not plain) or other:
+        network = settings.build(NetworkSettings, {**run.parameters.get("network", {}), **change.get("network", {})})
+        text = settings.build(TextSettings, {**run.parameters.get("text", {}), **change.get("text", {})})
+        stages = settings.stages_of(str(run.parameters["model"]), network)
+        told = (text.shuffled, network.text_dropout, network.mechanism)
+        if told != (shuffled, text_dropout if stages else 0.0, mechanism if stages else "shift"):
             continue
-        stages = stages_of(str(run.parameters["model"]), NetworkSettings(stages=network.get("stages")))
         members.setdefault(stages, []).append(run)
     if not members:
-        raise ValueError(f"no run of section '{section}' of {study.path} {'is plain' if plain else 'is shuffled'}")
+        raise ValueError(
+            f"no complete run of section '{section}' of {study.path} with shuffled {shuffled}, text_dropout "
+            f"{text_dropout:g} and mechanism {mechanism}"
+        )
     order = sorted(members, key=lambda stages: (len(stages), stages))
-    return Where(study, {stages: results.read(study, section, incomplete, members[stages]) for stages in order})
+    found = {stages: results.read(study, section, incomplete, members[stages]) for stages in order}
+    return Where(study, found, {stages: members[stages] for stages in order})
 
 
 def shapley(values: Mapping[Stages, np.ndarray]) -> np.ndarray:
@@ -154,14 +170,8 @@ def _sums(where: Where, corpus: str, target: str, metric: str) -> dict[Stages, s
     """Sums of each set's predictions, on the same speakers and of the seeds that all sets have."""
     found: dict[Stages, statistics.Sums] = {}
     for stages, part in where.by_stages.items():
-        rows = part.predictions
-        rows = rows[
-            (rows["train_corpus"] == corpus)
-            & (rows["test_corpus"] == corpus)
-            & (rows["target"] == target)
-            & (rows["partition"] == "test")
-            & ~rows["model"].map(lambda name: bool(MODELS[name].made_from))
-        ]
+        rows = _test(part.predictions, corpus)
+        rows = rows[(rows["target"] == target) & ~rows["model"].map(lambda name: bool(MODELS[name].made_from))]
         if rows.empty:
             raise ValueError(f"no predictions of {target} on '{corpus}' with the stages {stages or 'none'}")
         labels = results.classes(rows) if METRICS[metric].categorical else ()
@@ -180,6 +190,77 @@ def _sums(where: Where, corpus: str, target: str, metric: str) -> dict[Stages, s
 
 def _crossed(of: statistics.Sums, speakers: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     return of.crossed(speakers, seeds)
+
+
+def words(where: Where, corpus: str) -> pd.Series:
+    """Utterance of `corpus` -> whether its words can tell, see corpora.wording.telling."""
+    options = dict(where.study.corpora[corpus])
+    rows = corpora.read(corpus, options.pop("root"), **options).utterances
+    return wording.telling(rows).set_axis(rows["utterance"])
+
+
+def by_words(where: Where, corpus: str, target: str, metric: str) -> pd.DataFrame:
+    """The scores of each set of stages where words tell, tell nothing and mislead, on the test utterances of `corpus`.
+
+    Returns:
+        One row a set, seed and kind of words: stages, seed, words (a name of wording.LABELS), score in the printed
+        unit (NaN without a class), utterances. Where words mislead, an utterance is told those of another one, of the
+        opposite valence (corpora.transcripts.oppose).
+    """
+    kinds = words(where, corpus)
+    rows = []
+    for stages, part in where.by_stages.items():
+        test = _test(part.predictions, corpus)
+        groups = {kind: test[test["utterance"].map(kinds) == kind] for kind in (wording.TELL, wording.NOTHING)}
+        groups[wording.MISLEAD] = _misled(where, stages, corpus)
+        for kind, group in groups.items():
+            group = group[group["target"] == target] if len(group) else group
+            if group.empty:
+                continue
+            labels = results.classes(group) if METRICS[metric].categorical else ()
+            for seed, one in group.groupby("seed", observed=True):
+                value = statistics.sums(one, metric, runs=(), labels=labels)
+                score = METRICS[metric].scale * float(value.resampled(np.ones((1, len(value.clusters))))[0])
+                rows.append({"stages": stages, "seed": seed, "words": kind, "score": score, "utterances": len(one)})
+    return pd.DataFrame(rows, columns=["stages", "seed", "words", "score", "utterances"])
+
+
+def _misled(where: Where, stages: Stages, corpus: str) -> pd.DataFrame:
+    """Predictions of the runs with `stages` that are told misleading words; those without a stage are told nothing."""
+    tables = {
+        name: [
+            pd.read_parquet(run.folder / files.TRANSCRIPT_SHIFT)
+            for run in runs
+            if run.parameters["corpus"] == corpus and (run.folder / files.TRANSCRIPT_SHIFT).exists()
+        ]
+        for name, runs in where.runs.items()
+    }
+    misled = {name: pd.concat(parts).query("opposed") for name, parts in tables.items() if parts}
+    if stages or not misled:
+        return misled.get(stages, pd.DataFrame())
+    plain = where.by_stages[stages].predictions
+    return _test(plain[plain["utterance"].isin(next(iter(misled.values()))["utterance"])], corpus)
+
+
+def _test(predictions: pd.DataFrame, corpus: str) -> pd.DataFrame:
+    """The rows of test utterances of `corpus`, of models that were trained on it."""
+    own = (predictions["train_corpus"] == corpus) & (predictions["test_corpus"] == corpus)
+    return predictions[own & (predictions["partition"] == "test")]
+
+
+def told_scores(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The scores of one run where a stage is told something else: of what training.stages.evaluate returns.
+
+    One row an intervention, a column each target and metric, and how much of the stage the text explains; empty for a
+    model without text.
+    """
+    if predictions.empty:
+        return pd.DataFrame()
+    found = results.scores(predictions, by=["stage", "told"])
+    found = found[found["pooling"] != "folds"]
+    table = found.pivot_table(index=["stage", "told"], columns=["target", "metric"], values="score", sort=False)
+    table[("text", "explained")] = predictions.groupby(["stage", "told"])["explained"].mean()
+    return table
 
 
 def table(where: Where, corpus: str, asked: Sequence[tuple[str, str]], draws: int = DRAWS) -> Table:
@@ -209,7 +290,7 @@ def table(where: Where, corpus: str, asked: Sequence[tuple[str, str]], draws: in
 
 
 def plot(where: Where, corpus: str, asked: Sequence[tuple[str, str]], draws: int = DRAWS) -> Figure:
-    """A panel of scores a pair (target, metric) of `asked` above the sets of stages as dots; beside it the Shapley values."""
+    """A panel of scores for each (target, metric) of `asked` above the sets as dots, and Shapley values beside it."""
     sets = list(where.by_stages)
     with drawing(2, len(asked) + 1, (7.0, 3.0), where.any.simulated) as (figure, axes):
         figure.suptitle(f"Where the text enters, {corpus}")
