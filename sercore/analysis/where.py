@@ -29,6 +29,7 @@ CORE = ((), *((stage,) for stage in STAGES), *(STAGES[:k] for k in range(2, 7)),
 """The sets of parameters/where.yaml: none, each stage alone, the first k, and all from the k-th on."""
 DRAWS = 2000
 SEED = 0
+TRAINED = [name for name, spec in MODELS.items() if spec.trained]  # late fusion is none of the runs
 Stages = tuple[int, ...]
 
 
@@ -82,7 +83,7 @@ def read(
         if told != (shuffled, text_dropout if stages else 0.0, mechanism if stages else "shift"):
             continue
         members.setdefault(stages, []).append(run)
-    if not members:
+    if not any(members):  # the set without any stage is everybody's
         raise ValueError(
             f"no complete run of section '{section}' of {study.path} with shuffled {shuffled}, text_dropout "
             f"{text_dropout:g} and mechanism {mechanism}"
@@ -171,7 +172,7 @@ def _sums(where: Where, corpus: str, target: str, metric: str) -> dict[Stages, s
     found: dict[Stages, statistics.Sums] = {}
     for stages, part in where.by_stages.items():
         rows = _test(part.predictions, corpus)
-        rows = rows[(rows["target"] == target) & ~rows["model"].map(lambda name: bool(MODELS[name].made_from))]
+        rows = rows[(rows["target"] == target) & rows["model"].isin(TRAINED)]
         if rows.empty:
             raise ValueError(f"no predictions of {target} on '{corpus}' with the stages {stages or 'none'}")
         labels = results.classes(rows) if METRICS[metric].categorical else ()
