@@ -226,6 +226,17 @@ def by_words(where: Where, corpus: str, target: str, metric: str) -> pd.DataFram
     return pd.DataFrame(rows, columns=["stages", "seed", "words", "score", "utterances"])
 
 
+def words_table(where: Where, corpus: str, target: str, metric: str) -> pd.DataFrame:
+    """`by_words`, the mean over seeds: a row each set of stages, a column each kind of words."""
+    means = by_words(where, corpus, target, metric).groupby(["stages", "words"])["score"].mean().unstack()
+    names = [", ".join(map(str, stages)) or "none" for stages in means.index]
+    return (
+        means.set_axis(pd.Index(names, name="stages"))
+        .reindex(columns=list(wording.LABELS))
+        .rename(columns=wording.LABELS)
+    )
+
+
 def _misled(where: Where, stages: Stages, corpus: str) -> pd.DataFrame:
     """Predictions of the runs with `stages` that are told misleading words; those without a stage are told nothing."""
     tables = {
