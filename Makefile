@@ -6,7 +6,7 @@ INSTALLED := .venv/installed
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: study smoke test test-long test-browser lint lab browse bench bench-gpu bench-peer bench-real bench-pretrained clean
+.PHONY: study smoke where test test-long test-browser lint lab browse bench bench-gpu bench-peer bench-real bench-pretrained clean
 
 study: $(INSTALLED)  ## speak the embedded corpora, run the whole study on them, print its tables
 	$(BIN)/sercore speak
@@ -16,6 +16,10 @@ smoke: $(INSTALLED)  ## one seed of everything, and whether it scores what it sh
 	$(BIN)/sercore speak
 	$(BIN)/sercore run parameters/smoke.yaml
 	$(BIN)/python -m tests.smoke
+
+where: $(INSTALLED)  ## where language should enter: 174 runs at sets of stages, where three turns of ten have words that tell nothing
+	$(BIN)/sercore speak --common 0.3 --folder outputs/common
+	$(BIN)/sercore run parameters/where.yaml
 
 test: $(INSTALLED) lint  ## every test that takes seconds
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report term
@@ -65,7 +69,7 @@ bench-pretrained: $(INSTALLED)  ## CNN14 from pretrained weights against CNN14 f
 	$(BIN)/python -m tests.benchmarks.pretrained $(if $(EMODB),--emodb $(EMODB)) $(if $(EMOBANK),--emobank $(EMOBANK))
 
 clean:  ## remove what `make study` made, and the environment
-	rm -rf outputs/demo outputs/smoke outputs/cache outputs/corpora outputs/transcripts outputs/by-hand outputs/bench outputs/asr-quality outputs/own outputs/emodb* outputs/emobank outputs/pretrained* outputs/scratch* outputs/precision-* outputs/browser .venv .venv-peer
+	rm -rf outputs/demo outputs/smoke outputs/cache outputs/corpora outputs/transcripts outputs/by-hand outputs/where outputs/common outputs/bench outputs/asr-quality outputs/own outputs/emodb* outputs/emobank outputs/pretrained* outputs/scratch* outputs/precision-* outputs/browser .venv .venv-peer
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"sercore needs Python 3.11 or newer, {sys.executable} is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11")'

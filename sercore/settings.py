@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Settings = TypeVar("Settings", bound="DataclassInstance")
 PROJECTIONS = ("default", "xavier", "zero")
+MECHANISMS = ("shift", "film", "concat", "gate")
 OWN, EMPTY = "own", "empty"
 """Transcripts that every corpus has: those that its reader gives, and none at all."""
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
@@ -70,6 +71,7 @@ class TextSettings:
     transcripts: str = _setting(OWN, "own: the corpus's; empty: none at all; or one of its other_transcripts, by name")
     corruption: float = _setting(0.0, "share of their words that are made wrong, see transcripts.corrupt")
     shuffled: bool = _setting(False, "whether each utterance gets the transcript of another one")
+    opposed: bool = _setting(False, "whether utterances get the transcript of one of the opposite valence")
     standardised: bool = _setting(
         False, "whether embeddings get mean 0 and deviation 1 over the training utterances", "not stated"
     )
@@ -81,8 +83,10 @@ class TextSettings:
             )
         if not 0 <= self.corruption <= 1:
             raise ValueError(f"corruption is {self.corruption}; expected a share of the words, 0 to 1")
-        if self.transcripts == EMPTY and (self.corruption or self.shuffled):
-            raise ValueError("empty transcripts can be neither corrupted nor shuffled: leave both away")
+        if self.transcripts == EMPTY and (self.corruption or self.shuffled or self.opposed):
+            raise ValueError("empty transcripts can be neither corrupted nor shuffled nor opposed: leave these away")
+        if self.shuffled and self.opposed:
+            raise ValueError("transcripts are shuffled or opposed: leave one away")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -100,11 +104,26 @@ class NetworkSettings:
         "how PROJ starts: default: as PyTorch's linear layer; xavier: as the other layers; zero: as CNN14 without text",
         "not stated",
     )
+    stages: Sequence[Annotated[int, Field(ge=1, le=6)]] | None = _setting(
+        None, "blocks of CNN14 that the text conditions, 1 to 6; None: all that the model is named after"
+    )
+    mechanism: str = _setting(
+        "shift", "how it does: shift: equations 1-5; film: also scales; concat: also mixes the maps; gate: can close"
+    )
+    text_dropout: Annotated[float, Field(ge=0, lt=1)] = _setting(
+        0.0, "chance of a training utterance that its text is replaced by the mean embedding"
+    )
     frozen: bool | None = _setting(None, "whether that encoder keeps its weights; None: no, it is fine-tuned")
 
     def __post_init__(self) -> None:
         if self.projection not in PROJECTIONS:
             raise ValueError(f"projection is '{self.projection}'; known: {', '.join(PROJECTIONS)}")
+        if self.mechanism not in MECHANISMS:
+            raise ValueError(f"mechanism is '{self.mechanism}'; known: {', '.join(MECHANISMS)}")
+        if self.stages is not None:
+            if len(set(self.stages)) < len(self.stages):
+                raise ValueError(f"stages {', '.join(map(str, self.stages))} name a stage twice")
+            object.__setattr__(self, "stages", tuple(sorted(self.stages)))
         if self.width < 1 or not 0 <= self.dropout < 1:
             raise ValueError(f"width {self.width} must be at least 1 and dropout {self.dropout} in [0, 1)")
 
@@ -127,6 +146,9 @@ class TrainingSettings:
     optimiser: str = _setting("sgd", "sgd: Nesterov momentum; adam: decoupled decay, no bias correction")
     momentum: Annotated[float, Field(ge=0, lt=1)] = _setting(0.9, "of sgd", "inferred")
     weight_decay: Annotated[float, Field(ge=0)] = _setting(0.0, "of adam, decoupled", "inferred (85 %)")
+    text_learning_rate: Annotated[float, Field(gt=0)] = _setting(
+        1.0, "of what turns the text into a change of the blocks, as a multiple of learning_rate"
+    )
     warmup_steps: Annotated[int, Field(ge=0)] = _setting(0, "steps in which the rate climbs from 0")
     total_steps: Annotated[int, Field(ge=1)] | None = _setting(
         None, "step at which a linear schedule reaches 0; None: constant rate"
@@ -391,8 +413,17 @@ def trained_model(model: str) -> ModelSpec:
     return spec
 
 
+def stages_of(model: str, network: NetworkSettings) -> tuple[int, ...]:
+    """The blocks of CNN14 that the text conditions in `model`: those of `network` where it names them."""
+    return MODELS[model].text_stages if network.stages is None else tuple(network.stages)
+
+
 def check_network(model: str, network: NetworkSettings) -> None:
-    """Raise ValueError where `network` lacks the encoder that `model` needs, or has one that it does not take."""
+    """Raise ValueError where `network` lacks the encoder that `model` needs, or has what it does not take."""
+    told = [name for name in ("stages", "mechanism", "text_dropout") if getattr(network, name) != CONDITIONING[name]]
+    if told and not trained_model(model).text_stages:
+        fused = ", ".join(name for name, spec in MODELS.items() if spec.text_stages)
+        raise ValueError(f"{model} takes no network.{told[0]}, since no text conditions it; {fused} do")
     if trained_model(model).features == "waveform":
         if network.encoder is None:
             raise ValueError(f"{model} needs an encoder: network: {{encoder: a Hugging Face id or local folder}}")
@@ -401,6 +432,9 @@ def check_network(model: str, network: NetworkSettings) -> None:
     elif network.encoder is not None or network.frozen is not None:
         speech = ", ".join(name for name, spec in MODELS.items() if spec.features == "waveform")
         raise ValueError(f"{model} takes no network.encoder and no network.frozen; {speech} do")
+
+
+CONDITIONING = {name: getattr(NetworkSettings(), name) for name in ("stages", "mechanism", "text_dropout")}
 
 
 class Parameters(BaseModel):

@@ -175,3 +175,26 @@ def test_options_have_the_types_of_the_signature(options, complaint):
 def test_what_was_found_is_shown_in_few_words():
     assert settings.found("x" * 100) == f"{'x' * 100!r:.57}... (text)"
     assert settings.found(datetime.date(2024, 5, 1)) == "the date 2024-05-01"
+
+
+def test_stages_are_kept_in_order_and_each_once():
+    assert NetworkSettings(stages=[6, 2]).stages == (2, 6)
+    assert settings.build(NetworkSettings, {"stages": []}).stages == ()
+    assert settings.stages_of("mfcnn14", NetworkSettings()) == (1, 2, 3, 4, 5, 6)
+    assert settings.stages_of("mfcnn14", NetworkSettings(stages=[5])) == (5,)
+    with pytest.raises(ValueError, match="stages 2, 2 name a stage twice"):
+        settings.build(NetworkSettings, {"stages": [2, 2]})
+    with pytest.raises(ValueError, match=r"NetworkSettings\.stages\.0: expected 6 or less, found 7"):
+        settings.build(NetworkSettings, {"stages": [7]})
+    with pytest.raises(ValueError, match="mechanism is 'add'; known: shift, film, concat, gate"):
+        settings.build(NetworkSettings, {"mechanism": "add"})
+    with pytest.raises(ValueError, match="text_dropout: expected less than 1"):
+        settings.build(NetworkSettings, {"text_dropout": 1.0})
+
+
+@pytest.mark.parametrize("values", [{"stages": [6]}, {"mechanism": "film"}, {"text_dropout": 0.2}])
+@pytest.mark.parametrize("model", ["cnn14", "bert"])
+def test_a_model_without_conditioning_takes_no_settings_of_it(model, values):
+    with pytest.raises(ValueError, match=rf"{model} takes no network\.{next(iter(values))}.*; sfcnn14, mfcnn14 do"):
+        settings.check_network(model, settings.build(NetworkSettings, values))
+    settings.check_network("mfcnn14", settings.build(NetworkSettings, values))

@@ -167,8 +167,10 @@ def _shifted(runs: Sequence[config.Run]) -> dict[tuple[Condition, Condition], pd
         path, trained = run.folder / files.TRANSCRIPT_SHIFT, of_run(run)
         if trained is None or not run.complete or not path.exists():
             continue
-        for key, group in pd.read_parquet(path).groupby(list(Condition._fields)):
-            tested = Condition(str(key[0]), float(key[1]), bool(key[2]))
+        table = pd.read_parquet(path)
+        table = table.assign(**{name: value for name, value in Condition()._asdict().items() if name not in table})
+        for key, group in table.groupby(list(Condition._fields)):
+            tested = Condition(str(key[0]), float(key[1]), bool(key[2]), bool(key[3]))
             tables.setdefault((trained, tested), []).append(group.drop(columns=list(Condition._fields)))
     return {pair: pd.concat(parts, ignore_index=True) for pair, parts in tables.items()}
 

@@ -46,6 +46,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     speak.add_argument(
         "--size", type=number(float, 0, above=True), default=1.0, help="factor of the number of turns (default: 1)"
     )
+    speak.add_argument(
+        "--common",
+        type=number(float, 0, 1),
+        default=0.0,
+        help="share of the turns whose words tell nothing: sentences that are said in every emotion (default: 0)",
+    )
     speak.set_defaults(do=_speak)
 
     table = commands.add_parser(
@@ -106,9 +112,8 @@ def _speak(args: argparse.Namespace) -> int:
     for name in [args.name] if args.name else ["iemocap", "msp-podcast"]:
         root = folder / name
         start = time.monotonic()
-        made = synthetic.speak(
-            name, root, seed=args.seed, sentences=args.sentences, size=args.size, progress=progress(name)
-        )
+        how = {"seed": args.seed, "sentences": args.sentences, "size": args.size, "common": args.common}
+        made = synthetic.speak(name, root, **how, progress=progress(name))
         print(f"{name}: {'synthesised in ' + seconds(start) if made else 'there already'}: {root}")
         if name == "msp-podcast":  # IEMOCAP comes with transcripts
             transcripts.transcribe_corpus(corpora.read(name, root), texts / f"{name}.csv")

@@ -21,7 +21,7 @@ import jiwer
 import pandas as pd
 
 from sercore import files, settings
-from sercore.corpora import cells
+from sercore.corpora import cells, wording
 from sercore.corpora.corpus import Corpus, Finding
 from sercore.schema import did_you_mean, first
 from sercore.settings import EMPTY, OWN, TextSettings
@@ -201,12 +201,13 @@ class Condition(NamedTuple):
     transcripts: str = OWN
     corruption: float = 0.0
     shuffled: bool = False
+    opposed: bool = False
 
     @property
     def label(self) -> str:
-        """What it is called in tables: `gold`, `gold, 25 % corrupted`, `gold, shuffled`, `empty`."""
+        """What it is called in tables: `gold`, `gold, 25 % corrupted`, `gold, shuffled`, `own, opposed`, `empty`."""
         corrupted = f", {100 * self.corruption:g} % corrupted" if self.corruption else ""
-        return self.transcripts + ", shuffled" * self.shuffled + corrupted
+        return self.transcripts + ", shuffled" * self.shuffled + ", opposed" * self.opposed + corrupted
 
     @property
     def settings(self) -> TextSettings:
@@ -215,15 +216,17 @@ class Condition(NamedTuple):
 
 
 def apply_transcripts(corpus: Corpus, text: TextSettings) -> Corpus:
-    """`corpus` with the transcripts of the settings `text`: those of the source, then shuffled, then corrupted.
+    """`corpus` with the transcripts of the settings `text`: those of the source, shuffled or opposed, then corrupted.
 
     The source is OWN (the corpus's transcripts), one of its other_transcripts by name, or EMPTY. An utterance that the
     source lacks has a missing transcript, which models take as empty. Raises ValueError for a source that the corpus
-    does not have or that has none of its utterances, and as `shuffle` does.
+    does not have or that has none of its utterances, and as `shuffle` and `oppose` do.
     """
-    if (text.transcripts, text.corruption, text.shuffled) == (OWN, 0.0, False):
+    if Condition(text.transcripts, text.corruption, text.shuffled, text.opposed) == Condition():
         return corpus
     transcripts = _of_source(corpus, text.transcripts)
+    if text.opposed:
+        transcripts = {**transcripts, **oppose(transcripts, corpus.utterances)}
     if text.shuffled:
         transcripts = shuffle(transcripts)
     if text.corruption:
@@ -314,6 +317,35 @@ def shuffle(transcripts: Mapping[str, str | None]) -> dict[str, str | None]:
         raise ValueError(f"{len(transcripts)} utterances cannot swap their transcripts; expected at least 2")
     order = sorted(transcripts, key=lambda utterance: (_random(utterance, 0, "order"), utterance))
     return {name: transcripts[after] for name, after in zip(order, [*order[1:], order[0]], strict=True)}
+
+
+def oppose(transcripts: Mapping[str, str | None], utterances: pd.DataFrame) -> dict[str, str | None]:
+    """The transcripts (utterance -> text) of those that get one of the opposite valence: words that mislead.
+
+    Where the corpus has partitions, within each, else among the utterances of each speaker: the third with the lowest
+    valence swaps its transcripts with the third with the highest, pairs at random but the same on any machine. Only
+    utterances with a rating and with words take part, and those whose words tell nothing do not. Raises ValueError for
+    a corpus without ratings of valence, and where nobody has three such utterances.
+    """
+    if utterances["valence"].isna().all():
+        raise ValueError("opposed transcripts need ratings of valence, and this corpus has none")
+    text = utterances["utterance"].map(transcripts)
+    spoken = text.map(lambda words_: isinstance(words_, str) and bool(words(words_)))
+    tell = wording.telling(utterances.assign(transcript=text.where(spoken))) == wording.TELL
+    rows = utterances[tell & spoken & utterances["valence"].notna()]
+    group = rows["partition"] if rows["partition"].notna().any() else rows["speaker"]
+    opposed: dict[str, str | None] = {}
+    for _, part in rows.groupby(group):
+        ids = part.sort_values(["valence", "utterance"])["utterance"].tolist()
+        third = len(ids) // 3
+        low, high = (
+            sorted(side, key=lambda utterance: _random(utterance, 0, "order")) for side in (ids[:third], ids[-third:])
+        )
+        for one, other in zip(low, high, strict=True) if third else ():
+            opposed[one], opposed[other] = transcripts[other], transcripts[one]
+    if not opposed:
+        raise ValueError("no opposed transcripts: expected a partition, or a speaker, with three rated utterances")
+    return opposed
 
 
 def _random(utterance: str, place: int, what: str) -> float:

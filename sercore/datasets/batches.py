@@ -174,9 +174,11 @@ class SpeechDataset(Dataset):
     ) -> None:
         """As a Dataset; `embeddings` of the transcripts are for a model that takes text."""
         super().__init__(frames, utterances, target)
-        self._text = None
+        self.embeddings: Tensor | None = None  # (utterances, text_width), or one for each stage of CNN14 (.., 6, ..)
         if embeddings is not None:
-            self._text = torch.from_numpy(np.array(embeddings.array[embeddings.positions(utterances["utterance"])]))
+            self.embeddings = torch.from_numpy(
+                np.array(embeddings.array[embeddings.positions(utterances["utterance"])])
+            )
 
     @classmethod
     def from_source(cls, source: "Source", utterances: pd.DataFrame, target: Tensor) -> Self:
@@ -186,12 +188,12 @@ class SpeechDataset(Dataset):
     def to(self, device: str | torch.device) -> Self:
         """As Dataset.to; the embeddings always move."""
         super().to(device)
-        if self._text is not None:
-            self._text = self._text.to(self.device)
+        if self.embeddings is not None:
+            self.embeddings = self.embeddings.to(self.device)
         return self
 
     def _inputs(self, plan: BatchIndex) -> tuple[Tensor | None, ...]:
-        text = None if self._text is None else self._text[self._there(torch.from_numpy(plan.rows))]
+        text = None if self.embeddings is None else self.embeddings[self._there(torch.from_numpy(plan.rows))]
         return self._gather(plan, torch.float32), torch.from_numpy(plan.count), text
 
 

@@ -41,7 +41,7 @@ class Trained:
     @property
     def uses_text(self) -> bool:
         """Whether the model takes text."""
-        return MODELS[self.model].uses_text
+        return MODELS[self.model].uses_text and self.network.stages != ()
 
     @property
     def uses_audio(self) -> bool:

@@ -18,6 +18,7 @@ from sercore.analysis.tables import number_text
 from sercore.inference.artifact import Trained
 from sercore.registry import CORPORA, METRICS, MODELS, SECTIONS
 from sercore.schema import EMOTION, first
+from sercore.settings import stages_of
 
 TASK = "speech-emotion-recognition"
 SIMULATED = (
@@ -45,7 +46,7 @@ def card(
         f"# {title}",
         *([SIMULATED] if trained.simulated else []),
         f"{summary[0].upper()}{summary[1:]} (Triantafyllopoulos et al., *Multistage linguistic "
-        f"conditioning of convolutional layers for speech emotion recognition*{section}).",
+        f"conditioning of convolutional layers for speech emotion recognition*{section}).{_conditioning(trained)}",
         "## Answers\n\n" + _answers(trained),
         "## Use\n\n" + _use(trained, onnx),
         "## Data and protocol\n\n" + _protocol(trained, provenance),
@@ -91,6 +92,29 @@ def _header(trained: Trained, results: pd.DataFrame, title: str) -> ModelCardDat
     )
 
 
+def _conditioning(trained: Trained) -> str:
+    """Where it is not the one that the model is named after: which blocks the text conditions, and how."""
+    network = trained.network
+    own, stages = MODELS[trained.model].text_stages, stages_of(trained.model, network)
+    if not own or (stages == own and network.mechanism == "shift" and not network.text_dropout):
+        return ""
+    if not stages:
+        return " **Here without any text**: no block is conditioned, so it is CNN14."
+    how = {
+        "shift": "shifted",
+        "film": "scaled and shifted (FiLM)",
+        "concat": "mixed with it by a linear layer",
+        "gate": "shifted as far as a gate is open for the text",
+    }[network.mechanism]
+    dropped = (
+        f" In training the text of {network.text_dropout:.0%} of the utterances was replaced by the mean embedding, "
+        "which also stands for a text that is not known."
+        if network.text_dropout
+        else ""
+    )
+    return f" **Here the blocks {', '.join(map(str, stages))}** are {how}.{dropped}"
+
+
 def _dataset(corpus: str, simulated: bool) -> str:
     """The id of a corpus: letters, digits, hyphens."""
     return re.sub(r"[^\w.-]+", "-", f"synthetic-{corpus}" if simulated else corpus).strip("-.")
@@ -129,7 +153,8 @@ def _use(trained: Trained, onnx: Mapping[str, Any] | None) -> str:
         paragraphs.append(
             f"Text encoder: `{trained.text.encoder}`, cut at {trained.text.tokens} tokens, {use}; its content must "
             f"have the fingerprint `{trained.encoder}`. It is not in this folder; where it lies elsewhere, give its "
-            'folder: `predictor.load(folder, encoder="...")`. The empty text is a text; a missing one is not.'
+            'folder: `predictor.load(folder, encoder="...")`. The empty text is a text; a missing one is not'
+            + (", and may be missing (None)." if trained.network.text_dropout else ".")
         )
     if onnx is not None:
         paragraphs.append(
@@ -156,7 +181,7 @@ def _protocol(trained: Trained, provenance: Mapping[str, Any]) -> str:
     kind = "synthesised speech" if trained.simulated else "recorded speech"
     pretrained = trained.network.encoder or trained.network.pretrained
     start = f"the published weights of `{pretrained.rpartition('/')[2]}`" if pretrained else "Xavier initial weights"
-    if MODELS[trained.model].text_stages:
+    if stages_of(trained.model, trained.network):
         how_projected = {"default": "as PyTorch's linear layer does", "xavier": "Xavier-uniform", "zero": "at zero"}
         start += f", PROJ {how_projected[trained.network.projection]}"
     folds = list(trained.networks)

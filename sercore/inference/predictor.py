@@ -279,7 +279,7 @@ class Predictor:
             count = len(recordings)
             raise ValueError(f"{len(texts)} texts for {count} recordings; expected one for each, or one for all")
         without = [path for path, text in recordings if text is None]
-        if without and recogniser is None:
+        if without and recogniser is None and not self.trained.network.text_dropout:
             raise ValueError(
                 f"{self.trained.model} takes text, and {len(without)} of {len(recordings)} recordings have no text, "
                 f"{first(without)}: give it by --text (texts=...; '' for silence), by a table with a column "
@@ -369,6 +369,8 @@ class Predictor:
         if self._encoder is None:
             return SpeechDataset(frames, utterances, target)
         embedded = self._encoder.embed(texts).numpy()
+        if self.trained.network.text_dropout:
+            embedded[[window.text is None for window in windows]] = np.nan  # a text that is not known
         return SpeechDataset(frames, utterances, target, _packed(Embeddings, list(embedded[:, None])))
 
     def _values(self, answer: np.ndarray) -> dict[str, Any]:

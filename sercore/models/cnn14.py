@@ -4,7 +4,7 @@ On a CPU, the convolutions of its last blocks are matrix products where these ar
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 -- its name everywhere
@@ -12,9 +12,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from sercore import registry
+from sercore.models.conditioning import KINDS, Entry, Gate, Shift
 from sercore.schema import first
-from sercore.settings import PROJECTIONS
+from sercore.settings import PROJECTIONS, stages_of
 
 STAGES = 6
 LEAST = 2 ** (STAGES - 1)  # frames and mel bands, of which at least one must be left after five halvings
@@ -119,25 +119,29 @@ class _Block(nn.Module):
         self.bn2 = nn.BatchNorm2d(outputs)
         self.rest: Callable[..., Tensor] | None = None  # fused.norm_relu_pool, where training is to use it
 
-    def forward(self, x: Tensor, speech: Tensor | None, pooled: Tensor | None, text: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, speech: Tensor | None, pooled: Tensor | None, text: Entry | None) -> Tensor:
         """(batch, inputs, frames, bands) -> (batch, outputs, frames // pool, bands // pool).
 
         Frames between the convolutions that are not `speech` are zeroed, as they would be outside of the input, and
-        those of the result that are not `pooled`; `text` (batch, outputs) is what the projection gives. All of it is
-        one part of the network, so that a compiler may make one pass over the feature maps of what are five here.
+        those of the result that are not `pooled`; `text` is what the projection gives. All of it is one part of the
+        network, so that a compiler may make one pass over the feature maps of what are five here.
         """
         if self.rest is not None and self.training:
             between, after = (None if mask is None else mask.flatten(1).contiguous() for mask in (speech, pooled))
-            x = self.rest(_convolve(x, self.conv1), self.bn1, 1, between)
-            return self.rest(_convolve(x, self.conv2), self.bn2, self.pool, after, text, self.dropout)
-        x = self.bn1(_convolve(x, self.conv1))
-        if speech is not None:
-            x = x.mul_(speech)  # before the ReLU it is the same as after it, and in place
-        x = F.relu_(self.bn2(_convolve(F.relu_(x), self.conv2)))
-        if self.pool > 1:
-            x = F.avg_pool2d(x, self.pool)
+            x = _convolve(self.rest(_convolve(x, self.conv1), self.bn1, 1, between), self.conv2)
+            if text is None or (text.scale is None and text.mix is None):
+                shift = None if text is None else text.shift
+                return self.rest(x, self.bn2, self.pool, after, shift, self.dropout)
+            x = self.rest(x, self.bn2, self.pool)
+        else:
+            x = self.bn1(_convolve(x, self.conv1))
+            if speech is not None:
+                x = x.mul_(speech)  # before the ReLU it is the same as after it, and in place
+            x = F.relu_(self.bn2(_convolve(F.relu_(x), self.conv2)))
+            if self.pool > 1:
+                x = F.avg_pool2d(x, self.pool)
         if text is not None:
-            x = x + text[:, :, None, None]
+            x = _conditioned(x, text)
         if pooled is not None:
             x = x * pooled.to(x.dtype)
         return F.dropout(x, self.dropout, self.training)
@@ -152,8 +156,9 @@ class Cnn14(nn.Module):
 
     where E is the embedding and PROJ(E), one number a feature map, is the same for all frames and bands. It is added
     after the pooling instead of before, which is the same, since a mean of X2 + c is the mean of X2, plus c, but
-    touches a quarter of the numbers. Pooling is the mean over 2 x 2, and none after the sixth block. Then the mean over
-    bands, the maximum plus the mean over frames, `fc1` and ReLU (the embedding), and `output`.
+    touches a quarter of the numbers. That is the `mechanism` "shift"; for the others see models.conditioning. Pooling
+    is the mean over 2 x 2, and none after the sixth block. Then the mean over bands, the maximum plus the mean over
+    frames, `fc1` and ReLU (the embedding), and `output`.
 
     Only true frames count: padded ones are zeroed wherever a convolution would see them, and left out of the pooling
     over time, so in evaluation the answer for an utterance does not depend on what shares its batch. In training it
@@ -177,6 +182,9 @@ class Cnn14(nn.Module):
         mels: int = 64,
         dropout: float = 0.2,
         projection: str = "default",
+        mechanism: str = "shift",
+        text_dropout: float = 0.0,
+        standardised: bool = True,
         generator: torch.Generator | None = None,
     ) -> None:
         """Initial weights: Xavier-uniform but for PROJ, zero biases, batch normalisation 1 and 0.
@@ -185,8 +193,11 @@ class Cnn14(nn.Module):
         models of one seed start with the same trunk. `width` is the number of feature maps of the first block; the
         sixth has 32 times as many. `dropout` is applied after each block. `projection` is how PROJ starts: "default"
         as a linear layer of PyTorch does, weights and biases uniform within 1 / sqrt(text_width); "xavier" as the other
-        layers; "zero", so that the network starts as CNN14 itself. Raises ValueError for fewer than 32 `mels`, a stage
-        that is none, a size below 1, and another `projection`.
+        layers; "zero", so that the network starts as CNN14 itself. `mechanism` is how the text changes the maps, a name
+        of conditioning.KINDS. In training, `text_dropout` is the chance of an utterance that its text is replaced by
+        the mean embedding; a model that learns so takes an embedding of NaN for a text that is not known. Embeddings
+        are `standardised` by what `measure_text` has seen, once it has. Raises ValueError for fewer than 32 `mels`, a
+        stage that is none, a size below 1, and another `projection` or `mechanism`.
         """
         super().__init__()
         stages = tuple(text_stages)
@@ -196,14 +207,17 @@ class Cnn14(nn.Module):
             raise ValueError(f"text_stages {first(stages)} name a stage twice")
         if mels < LEAST:
             raise ValueError(f"mels is {mels}; CNN14 halves the bands five times, so it needs at least {LEAST}")
-        if min(outputs, width, text_width if stages else 1) < 1 or not 0 <= dropout < 1:
+        if min(outputs, width, text_width if stages else 1) < 1 or not (0 <= dropout < 1 and 0 <= text_dropout < 1):
             raise ValueError(
                 f"outputs {outputs}, width {width} and text_width {text_width} must be at least 1, dropout {dropout} "
-                "in [0, 1)"
+                f"and text_dropout {text_dropout} in [0, 1)"
             )
         if projection not in PROJECTIONS:
             raise ValueError(f"projection is '{projection}'; known: {', '.join(PROJECTIONS)}")
+        if mechanism not in KINDS:
+            raise ValueError(f"mechanism is '{mechanism}'; known: {', '.join(KINDS)}")
         self.text_stages, self.text_width, self.mels = stages, text_width, mels
+        self.mechanism, self.text_dropout, self.standardised = mechanism, text_dropout, standardised
         self.width, self.layout = width, "auto"  # see TrainingSettings.layout
         maps = [1, *(width * 2**k for k in range(STAGES))]
         with torch.device("meta"):  # without the weights that PyTorch would draw from the global generator
@@ -213,21 +227,27 @@ class Cnn14(nn.Module):
                 self.add_module(f"conv_block{stage}", block)
             self.fc1 = nn.Linear(maps[-1], maps[-1])
             self.output = nn.Linear(maps[-1], outputs)
-            self.project = nn.ModuleDict({str(stage): nn.Linear(text_width, maps[stage]) for stage in sorted(stages)})
+            kind = KINDS[mechanism]
+            self.project = nn.ModuleDict({str(stage): kind(text_width, maps[stage]) for stage in sorted(stages)})
         self.to_empty(device="cpu")
         for module in self.modules():
             initialise(module, generator)
-        for parameter in self.project.parameters() if projection != "xavier" else ():
-            reach = text_width**-0.5 if projection == "default" else 0.0
-            nn.init.uniform_(parameter, -reach, reach, generator=generator)
+        reach = {"default": max(text_width, 1) ** -0.5, "xavier": None, "zero": 0.0}[projection]
+        for stage in self.project:
+            self.projection(stage).start(reach, generator)
         if stages:
             self.register_buffer("text_mean", torch.zeros(text_width))
             self.register_buffer("text_deviation", torch.ones(text_width))
 
-    def standardise_text(self, embeddings: Tensor) -> None:
-        """From now on, embeddings are scaled as gives `embeddings` (utterances, text_width) mean 0 and deviation 1.
+    def projection(self, stage: int | str) -> Shift:
+        """What turns the text into a change of the maps of `stage`. Raises KeyError for a stage without text."""
+        return cast(Shift, self.project[str(stage)])
 
-        A number that is the same in all of them is not divided.
+    def measure_text(self, embeddings: Tensor) -> None:
+        """Take the mean of `embeddings` (utterances, text_width), of training, for that of a text that is not known.
+
+        In a model of `standardised` embeddings these are scaled from now on as gives `embeddings` mean 0 and deviation
+        1; a number that is the same in all of them is not divided.
         """
         deviation = embeddings.std(0, correction=0)
         self.text_mean.copy_(embeddings.mean(0))
@@ -237,10 +257,11 @@ class Cnn14(nn.Module):
         self,
         logmel: Float[Tensor, "batch frames mels"],
         frames: Int[Tensor, " batch"],
-        text: Float[Tensor, "batch text_width"] | None = None,
+        text: Float[Tensor, "batch *stages text_width"] | None = None,
     ) -> Output:
         """Answer for each utterance: `logmel` in dB, `frames` the true length of each, `text` its embedding.
 
+        `text` may also have an embedding for each stage, (batch, 6, text_width), as an intervention gives it.
         `frames` may be on the CPU while the rest is on a GPU, which then need not be waited for to look at them.
         What lies behind the true frames has no influence but the one on batch statistics that the class describes.
         Raises ValueError for fewer than 32 true frames, frames beyond the batch's, another number of mels, and a text
@@ -252,7 +273,7 @@ class Cnn14(nn.Module):
         speech = _speech(frames, logmel.shape[1]) if padded else None  # (batch, frames)
         x = self._normalise(logmel, speech)
         if text is not None:
-            text = (text - self.text_mean) / self.text_deviation
+            text = self._told(text)
         x = x.unsqueeze(-1).permute(0, 3, 1, 2) if self._channels_last(x.device) else x.unsqueeze(1)
         mask = None if speech is None else speech[:, None, :, None].to(x.dtype)  # (batch, 1, frames, 1)
         for stage in range(1, STAGES + 1):
@@ -261,8 +282,9 @@ class Cnn14(nn.Module):
             if mask is not None and stage < STAGES:
                 frames = frames // 2
                 pooled = _speech(frames, x.shape[2] // 2)[:, None, :, None].to(x.dtype)
-            shift = self.project[str(stage)](text) if stage in self.text_stages else None
-            x = block(x, mask, pooled, shift)  # (batch, width * 2**(stage - 1), frames, bands)
+            told = None if text is None or text.ndim == 2 else text[:, stage - 1]
+            entry = self.projection(stage)(text if told is None else told) if stage in self.text_stages else None
+            x = block(x, mask, pooled, entry)  # (batch, width * 2**(stage - 1), frames, bands)
             mask = pooled
         x = x.mean(3)  # (batch, 32 * width, frames)
         if mask is None:
@@ -292,12 +314,29 @@ class Cnn14(nn.Module):
             raise ValueError(f"no text embeddings, but the model is conditioned on them in stages {self.text_stages}")
         if text is not None and not self.text_stages:
             raise ValueError("text embeddings for a model without text_stages: pass None, or build it with text_stages")
-        if text is not None and text.shape[1] != self.text_width:
+        if text is not None and text.shape[-1] != self.text_width:
             raise ValueError(
-                f"embeddings are {text.shape[1]} wide, the model was built for {self.text_width}: build it with "
-                f"text_width={text.shape[1]}"
+                f"embeddings are {text.shape[-1]} wide, the model was built for {self.text_width}: build it with "
+                f"text_width={text.shape[-1]}"
             )
         return shortest < logmel.shape[1]
+
+    def _told(self, text: Tensor) -> Tensor:
+        """Embeddings as the projections take them: the mean one for texts that are not known, and standardised."""
+        if self.text_dropout:
+            absent = text.isnan().any(-1, keepdim=True)
+            if self.training:
+                absent = absent | (
+                    torch.rand(len(text), *[1] * (text.ndim - 1), device=text.device) < self.text_dropout
+                )
+            text = torch.where(absent, self.text_mean, text)
+        return (text - self.text_mean) / self.text_deviation if self.standardised else text
+
+    @torch.inference_mode()
+    def openings(self, text: Float[Tensor, "batch text_width"]) -> dict[int, Float[Tensor, " batch"]]:
+        """How far each stage with a gate is open for each text, 0 to 1; none where the mechanism is another."""
+        text, gates = self._told(text), {stage: self.projection(stage) for stage in sorted(self.text_stages)}
+        return {stage: gate.opened(text)[:, 0] for stage, gate in gates.items() if isinstance(gate, Gate)}
 
     def _normalise(self, logmel: Tensor, speech: Tensor | None) -> Tensor:
         """`logmel` after `bn0`, zero where there is no speech."""
@@ -342,6 +381,16 @@ def _convolve(x: Tensor, convolution: nn.Conv2d) -> Tensor:
     return convolve(x, convolution.weight[:, :, :, 1:2] if x.shape[3] == 1 else convolution.weight)
 
 
+def _conditioned(x: Tensor, text: Entry) -> Tensor:
+    """Feature maps (batch, maps, frames, bands) as `text` changes them."""
+    shift = text.shift[:, :, None, None]
+    if text.scale is not None:
+        return torch.addcmul(x + shift, x, text.scale[:, :, None, None].to(x.dtype))
+    if text.mix is not None:
+        return x + convolve(x, text.mix) + shift
+    return x + shift
+
+
 def _speech(frames: Tensor, longest: int | torch.SymInt) -> Tensor:
     """Whether each of `longest` frames is one of the utterance's: (batch,) -> (batch, longest)."""
     return torch.arange(longest, device=frames.device) < frames[:, None]
@@ -366,10 +415,13 @@ def arguments(experiment: Any, source: Any) -> dict[str, Any]:
     """
     return {
         "outputs": experiment.outputs,
-        "text_stages": list(registry.MODELS[experiment.model].text_stages),
+        "text_stages": list(stages_of(experiment.model, experiment.network)),
         "text_width": 0 if source.embeddings is None else source.embeddings.array.shape[1],
         "width": experiment.network.width,
         "mels": experiment.features.mels,
         "dropout": experiment.network.dropout,
         "projection": experiment.network.projection,
+        "mechanism": experiment.network.mechanism,
+        "text_dropout": experiment.network.text_dropout,
+        "standardised": experiment.text.standardised,
     }

@@ -14,7 +14,7 @@ The run's provenance.json records what it was made from, and each session, which
 | `not_confirmed_by_the_paper` | those that hold a value of the paper that its text does not confirm |
 | `corpora` | of each: size, scale, `fingerprint` (see corpora.Corpus), keys of its cached features |
 | `sessions` | of each: when it started, commit, device, processor, threads, `seconds` |
-| `folds` | of each: `device`, `seconds`, and `sessions`: `from` which epoch on which device with how many threads |
+| `folds` | of each: `device`, `seconds`, `sessions` (`from` which epoch, on what), mean `openings` of gates in test |
 | `seconds` | the sum of the seconds of all sessions and folds |
 
 All `seconds` are by stage. `loading`: corpora and features for a session, the datasets and the model for a fold.
@@ -29,7 +29,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,11 @@ class Experiment:
     def answers(self) -> tuple[str, ...]:
         """Names of those numbers: the classes, or the dimensions."""
         return tuple(self.classes) if self.targets == CATEGORIES else self.targets
+
+    @property
+    def reads(self) -> bool:
+        """Whether the transcripts have an influence: not in a fusion model without stages."""
+        return self.spec.uses_text and self.network.stages != ()
 
     @property
     def spec(self) -> registry.ModelSpec:
@@ -243,6 +248,8 @@ def load(experiment: Experiment, progress: Callable[[int, int, str], None] | Non
         if not _test_set(data[name]):
             wanted = ", ".join(experiment.targets)
             warnings.warn(f"corpus '{name}' is not tested on: none of its test utterances has {wanted}", stacklevel=2)
+    if not experiment.reads:  # a fusion model without stages is CNN14, and takes no embeddings
+        data = {name: replace(source, embeddings=None) for name, source in data.items()}
     begin_session(experiment.folder, _origin(experiment, data), time.monotonic() - start)
     return data
 
@@ -316,9 +323,9 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
     with state.timed("loading"):
         model = build_model(experiment, source)
         train, development = source.dataset(split.train), source.dataset(split.development)
-        if experiment.text.standardised and source.embeddings is not None and isinstance(model, Cnn14):
+        if source.embeddings is not None and isinstance(model, Cnn14):
             used = source.embeddings.positions(train.utterances["utterance"])
-            model.standardise_text(torch.from_numpy(source.embeddings.array[used]))
+            model.measure_text(torch.from_numpy(source.embeddings.array[used]))
     history = []
     for epoch in _train(experiment, model, train, development, state):
         history.append({"fold": split.name, **epoch._asdict()})
@@ -328,7 +335,12 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
     predictions = evaluate(experiment, data, split, model)
     seconds = {"training": sum(row["seconds"] for row in history), "evaluation": time.monotonic() - start}
     checkpoint.save(model, _model_settings(experiment, source), folder / files.CHECKPOINT)
-    about = {"device": str(loop.pick_device()), "seconds": seconds | state.seconds, "sessions": state.sessions}
+    about: dict[str, Any] = {"device": str(loop.pick_device()), "seconds": seconds | state.seconds}
+    about["sessions"] = state.sessions
+    if isinstance(model, Cnn14) and model.mechanism == "gate" and source.embeddings is not None:
+        tested = source.embeddings.array[source.embeddings.positions(split.test)]
+        openings = model.cpu().openings(torch.from_numpy(tested))
+        about["openings"] = {str(stage): float(opened.mean()) for stage, opened in openings.items()}
     files.write_json(folder / files.PROVENANCE, about)
     files.write_table(folder / files.PREDICTIONS, predictions)
     state.delete()

@@ -132,7 +132,7 @@ class TrainLoop:
         steps_per_epoch = len(train.plan(settings.batch, torch.Generator().manual_seed(0), crop_frames))
         self.total = optimisers.total_steps(settings, steps_per_epoch)
         self.model = prepare(model.to(self.device), settings)
-        self.optimiser = optimisers.optimiser(model.parameters(), settings)
+        self.optimiser = optimisers.optimiser(model.named_parameters(), settings)
         train.to(self.device)
         self.step = 0  # over all epochs
         self.epochs: list[Epoch] = []
@@ -219,7 +219,7 @@ class TrainLoop:
     def train_step(self, batch: Batch) -> Tensor:
         """The loss of `batch`, after one step down its gradient."""
         for group in self.optimiser.param_groups:
-            group["lr"] = optimisers.rate(self.step, self.settings, self.total)
+            group["lr"] = optimisers.rate(self.step, self.settings, self.total) * group.get("factor", 1)
         with autocast(self.device, self.settings.precision):
             logits = self.model(*batch.inputs).logits
         loss = self.objective.loss(logits.float(), batch.target)

@@ -10,6 +10,8 @@ from torch.optim import SGD, Adam, Optimizer
 
 from sercore.settings import TrainingSettings
 
+TEXT = "project."  # beginning of the names of what turns a text into a change of the blocks
+
 
 class DecoupledAdam(Adam):
     """Adam with decoupled weight decay and no bias correction, as BERT was trained.
@@ -69,9 +71,21 @@ class DecoupledAdam(Adam):
         self.updates = max((int(held["step"]) for held in self.state.values()), default=0)
 
 
-def optimiser(parameters: Iterable[Tensor], settings: TrainingSettings) -> Optimizer:
-    """What `settings.optimiser` names, SGD with Nesterov momentum or DecoupledAdam, of those that are to be trained."""
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
+def optimiser(parameters: Iterable[tuple[str, Tensor]], settings: TrainingSettings) -> Optimizer:
+    """What `settings.optimiser` names, SGD with Nesterov momentum or DecoupledAdam, of those that are to be trained.
+
+    Args:
+        parameters: Of the model, each with its name.
+        settings: With a `text_learning_rate` other than 1, those named "project." are a group with it as `factor`.
+    """
+    wanted = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
+    trained: Any = [parameter for _, parameter in wanted]
+    if settings.text_learning_rate != 1:
+        told = [parameter for name, parameter in wanted if name.startswith(TEXT)]
+        rest = [parameter for name, parameter in wanted if not name.startswith(TEXT)]
+        if not told:
+            raise ValueError("text_learning_rate is of a network that text conditions, and this one has no projection")
+        trained = [{"params": rest}, {"params": told, "factor": settings.text_learning_rate}]
     if settings.optimiser == "adam":
         return DecoupledAdam(trained, settings.learning_rate, decay=settings.weight_decay)
     rate, momentum, fused = settings.learning_rate, settings.momentum, settings.fused or None

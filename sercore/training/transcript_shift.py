@@ -36,7 +36,7 @@ def evaluate(run: Experiment, data: Mapping[str, Source], tested: Sequence[Mappi
         ValueError: Two of `tested` are the same.
     """
     texts = [settings.build(TextSettings, values, run.text) for values in tested]
-    conditions = [Condition(text.transcripts, text.corruption, text.shuffled) for text in texts]
+    conditions = [Condition(text.transcripts, text.corruption, text.shuffled, text.opposed) for text in texts]
     twice = [condition.label for condition in conditions if conditions.count(condition) > 1]
     if twice:
         raise ValueError(f"tested twice with the transcripts '{twice[0]}'; name each once")
@@ -48,19 +48,32 @@ def evaluate(run: Experiment, data: Mapping[str, Source], tested: Sequence[Mappi
     for split in experiment.folds(run, data):
         model, _ = checkpoint.load(experiment.fold_folder(run, data, split) / files.CHECKPOINT)
         for condition, source in zip(conditions, sources, strict=True):
+            utterances = split.test
+            if condition.opposed:  # those whose transcript is not their own
+                changed = _transcript(source) != _transcript(own)
+                utterances = tuple(name for name in split.test if changed[name])
+            if not utterances:
+                continue
             predictions = experiment.predict(
                 run,
                 model,
-                source.dataset(split.test),
+                source.dataset(utterances),
                 test_corpus=run.corpus,
                 fold=split.name,
                 partition="test",
                 simulated=source.corpus.simulated,
             )
             parts.append(predictions.assign(**condition._asdict()))
+    if not parts:
+        return pd.DataFrame()
     table = pd.concat(parts, ignore_index=True)
     files.write_table(run.folder / files.TRANSCRIPT_SHIFT, table)
     return table
+
+
+def _transcript(source: Source) -> pd.Series:
+    """Utterance -> transcript, empty where it is missing."""
+    return source.rows.set_index("utterance")["transcript"].fillna("")
 
 
 def _with_own_transcripts(run: Experiment) -> Source:
@@ -80,6 +93,9 @@ def _with_own_transcripts(run: Experiment) -> Source:
 def _with_transcripts(own: Source, text: TextSettings, folder: Path) -> Source:
     """`own` with the transcripts of `text`; what the cache in `folder` lacks is computed."""
     corpus = transcripts.apply_transcripts(own.corpus, text)
+    rows = own.rows.assign(
+        transcript=corpus.utterances.set_index("utterance")["transcript"][own.rows["utterance"]].array
+    )
     embeddings = None if own.embeddings is None else cache.text_embeddings(corpus, text, folder)
     tokens = None if own.tokens is None else cache.tokens(corpus, text, folder)
-    return dataclasses.replace(own, corpus=corpus, embeddings=embeddings, tokens=tokens)
+    return dataclasses.replace(own, corpus=corpus, rows=rows, embeddings=embeddings, tokens=tokens)

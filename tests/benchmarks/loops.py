@@ -165,7 +165,7 @@ class Plain:
         if MODELS[model].uses_audio:
             self.model.layout = "contiguous"
         settings = replace(schedule(model, size.batch, 1, "float32"), fused=False)
-        self.optimiser = optimisers.optimiser(self.model.parameters(), settings)
+        self.optimiser = optimisers.optimiser(self.model.named_parameters(), settings)
         self.rows, self.root, self.size = source.rows, source.corpus.root, size
         codes = {name: code for code, name in enumerate(source.classes)}
         self.target = torch.tensor([codes[name] for name in self.rows[schema.EMOTION]])

@@ -64,7 +64,7 @@ def _table(width: int, mels: int, frames: int, batch: int, device: torch.device)
     }
     model = checkpoint.build(build, torch.Generator().manual_seed(0)).to(device).train()
     settings = loops.schedule("mfcnn14", batch, 1, "bfloat16")
-    optimiser = optimisers.optimiser(model.parameters(), settings)
+    optimiser = optimisers.optimiser(model.named_parameters(), settings)
     chance = torch.Generator().manual_seed(0)
     logmel = (torch.randn(batch, frames, mels, generator=chance) * 10 - 50).to(device)
     text = torch.randn(batch, 384, generator=chance).to(device)

@@ -217,7 +217,7 @@ def standardised(seed=3, text_width=5):
     """A model that standardises embeddings, and 40 of these that it was shown."""
     model = lived_in(Cnn14(3, (1, 6), text_width=text_width, width=2, mels=32, generator=generator()))
     shown = 5 + torch.randn(40, text_width, generator=generator(seed)) * torch.arange(1, text_width + 1)
-    model.standardise_text(shown)
+    model.measure_text(shown)
     return model, shown
 
 
@@ -251,7 +251,7 @@ def test_a_standardised_model_answers_as_one_that_is_given_the_standardised_embe
 
 def test_an_embedding_whose_number_never_changes_keeps_its_deviation():
     model = Cnn14(3, (6,), text_width=2, width=2, mels=32)
-    model.standardise_text(torch.tensor([[0.1, 1.0], [0.1, 3.0], [0.1, 5.0]]))
+    model.measure_text(torch.tensor([[0.1, 1.0], [0.1, 3.0], [0.1, 5.0]]))
     assert model.text_deviation[0] == 1
     assert model.text_deviation[1] == pytest.approx((8 / 3) ** 0.5)
 

@@ -101,7 +101,9 @@ def test_the_preprocessor_decides_whether_loudness_counts(tmp_path, encoder):
 def test_only_what_is_to_be_trained_is_trained(encoder, frozen):
     model = build(encoder, frozen=frozen)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    optimiser = loop.optimisers.optimiser(model.parameters(), settings.training("wav2vec2", {"weight_decay": 0.1}))
+    optimiser = loop.optimisers.optimiser(
+        model.named_parameters(), settings.training("wav2vec2", {"weight_decay": 0.1})
+    )
     model.train()
     model(*batch(3_000, 5_000)).logits.square().sum().backward()
     optimiser.step()

@@ -392,7 +392,7 @@ def test_predictions_come_in_the_order_of_the_dataset_and_without_chance():
             iter(SpeechDataset(data._packed, data.utterances[i : i + 1], data.target[i : i + 1]).batches(1, None))
         )
         with torch.inference_mode():
-            answer = model(*alone.inputs[:2], data._text[i : i + 1]).logits[0]
+            answer = model(*alone.inputs[:2], data.embeddings[i : i + 1]).logits[0]
         np.testing.assert_allclose(logits[i], answer, atol=1e-5)
 
 

@@ -40,7 +40,7 @@ def test_adam_does_not_correct_its_bias():
 
 def test_sgd_is_nesterovs():
     weight = torch.nn.Parameter(torch.tensor([1.0]))
-    sgd = optimiser([weight], TrainingSettings(learning_rate=0.1, momentum=0.9))
+    sgd = optimiser([("weight", weight)], TrainingSettings(learning_rate=0.1, momentum=0.9))
     velocity, expected = 0.0, 1.0
     for gradient in (1.0, 0.5):
         weight.grad = torch.tensor([gradient])
@@ -48,11 +48,11 @@ def test_sgd_is_nesterovs():
         velocity = 0.9 * velocity + gradient
         expected -= 0.1 * (gradient + 0.9 * velocity)
         assert weight.item() == pytest.approx(expected)
-    assert optimiser([weight], TrainingSettings(momentum=0.0)).param_groups[0]["nesterov"] is False
+    assert optimiser([("weight", weight)], TrainingSettings(momentum=0.0)).param_groups[0]["nesterov"] is False
 
 
 def test_fine_tuning_takes_the_papers_optimiser():
-    adam = optimiser([torch.nn.Parameter(torch.ones(1))], TrainingSettings.fine_tuning())
+    adam = optimiser([("weight", torch.nn.Parameter(torch.ones(1)))], TrainingSettings.fine_tuning())
     assert isinstance(adam, DecoupledAdam)
     assert {key: adam.param_groups[0][key] for key in ("lr", "betas", "eps", "weight_decay")} == {
         "lr": 2e-5,
@@ -100,9 +100,29 @@ def test_the_fused_update_is_that_of_single_operations_but_for_rounding():
     ends = []
     for fused in (False, True):
         parameter = torch.nn.Parameter(start.clone())
-        course = optimiser([parameter], TrainingSettings(fused=fused))
+        course = optimiser([("weight", parameter)], TrainingSettings(fused=fused))
         for _ in range(5):
             parameter.grad = slope.clone()
             course.step()
         ends.append(parameter.detach())
     torch.testing.assert_close(*ends, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_what_reads_the_text_may_learn_at_another_rate(kind):
+    """Both parameters have the same gradient; the projection moves three times as far."""
+    settings = TrainingSettings(optimiser=kind, learning_rate=0.1, text_learning_rate=3.0)
+    parts = {name: torch.nn.Parameter(torch.zeros(2)) for name in ("fc1.weight", "project.6.weight")}
+    course = optimiser(parts.items(), settings)
+    for group in course.param_groups:
+        group["lr"] = rate(0, settings, None) * group.get("factor", 1)
+    for parameter in parts.values():
+        parameter.grad = torch.ones(2)
+    course.step()
+    torch.testing.assert_close(parts["project.6.weight"], 3 * parts["fc1.weight"])
+    assert parts["fc1.weight"].abs().min() > 0
+
+
+def test_a_rate_of_the_text_needs_a_network_that_reads():
+    with pytest.raises(ValueError, match="text_learning_rate is of a network that text conditions"):
+        optimiser([("fc1.weight", torch.nn.Parameter(torch.ones(1)))], TrainingSettings(text_learning_rate=2.0))

@@ -37,26 +37,30 @@ def speak(
     processes: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     size: float = 1.0,
+    common: float = 0.0,
 ) -> bool:
     """Write the miniature corpus `name` ("iemocap", "msp-podcast") as `folder`, whole or not at all.
 
     Returns whether it was made: a corpus that is there already and was made with the same settings is kept.
     The same `seed`, `sentences` and `size` give the same bytes, whatever the number of `processes` (all cores by
     default). `sentences` is a CSV of rated text to synthesise in place of our own, with the columns text, valence,
-    arousal, dominance and optionally partition. `size` scales the number of turns. `progress` is called with
-    (utterances done, all of them).
+    arousal, dominance and optionally partition. `size` scales the number of turns. `common` is the share of turns that
+    are spoken with one of a few sentences that tell nothing, in every emotion and at every rating. `progress` is called
+    with (utterances done, all of them).
 
-    Raises ValueError for an unknown name or a size or number of processes that is not above 0, FileExistsError where
-    `folder` holds anything else, and ModuleNotFoundError where the synthesiser is not installed.
+    Raises ValueError for an unknown name, a size or number of processes that is not above 0 or a share that is none,
+    FileExistsError where `folder` holds anything else, and ModuleNotFoundError where the synthesiser is not installed.
     """
     if name not in LAYOUTS:
         raise ValueError(f"unknown corpus '{name}'{did_you_mean(name, LAYOUTS)}")
     if not size > 0 or (processes is not None and processes < 1):
         raise ValueError(f"size is {size} and processes {processes}; expected both above 0")
+    if not 0 <= common <= 1:
+        raise ValueError(f"common is {common}; expected a share of the turns, 0 to 1")
     folder = files.resolve(folder)
     sentences = None if sentences is None else files.resolve(sentences)
-    script = LAYOUTS[name].script(seed, size, sentences)
-    text = _readme_text(name, seed, size, sentences)
+    script = LAYOUTS[name].script(seed, size, sentences, common)
+    text = _readme_text(name, seed, size, sentences, common)
     made = not _is_there(folder, text)
     if made:
         with _whole(folder) as unfinished:
@@ -78,13 +82,15 @@ def reference_transcripts(folder: str | Path, sentences: str | Path | None = Non
         raise FileNotFoundError(f"no {readme}; expected a corpus that `sercore speak` made")
     written = readme.read_text(encoding="utf-8").splitlines()
     name, seed, size = (_setting(written, key, readme) for key in ("corpus", "seed", "size"))
+    common = float(_setting(written, "common", readme)) if any(line.startswith("common: ") for line in written) else 0.0
     sentences = None if sentences is None else files.resolve(sentences)
-    if _readme_text(name, int(seed), float(size), sentences).splitlines()[-1] != written[-1]:
+    if _readme_text(name, int(seed), float(size), sentences, common).splitlines()[-1] != written[-1]:
         raise ValueError(
             f"{readme} was made from other sentences than {sentences or 'our own'}, or by another version of the "
             "project: name the sentences that it was synthesised from, or make it again"
         )
-    return {turn.utterance: turn.text for turn in LAYOUTS[name].script(int(seed), float(size), sentences).turns}
+    script = LAYOUTS[name].script(int(seed), float(size), sentences, common)
+    return {turn.utterance: turn.text for turn in script.turns}
 
 
 def _setting(lines: Sequence[str], key: str, path: Path) -> str:
@@ -95,7 +101,7 @@ def _setting(lines: Sequence[str], key: str, path: Path) -> str:
     return values[0]
 
 
-def _readme_text(name: str, seed: int, size: float, sentences: Path | None) -> str:
+def _readme_text(name: str, seed: int, size: float, sentences: Path | None, common: float) -> str:
     """The text of SIMULATED.txt; its last line is a digest of the settings."""
     source, words = "a grammar of our own", LEXICON.read_bytes()
     if sentences is not None:
@@ -110,6 +116,7 @@ def _readme_text(name: str, seed: int, size: float, sentences: Path | None) -> s
         "size": size,
         "recipe": RECIPE,
         "sentences": hashlib.sha256(words).hexdigest(),
+        **({"common": common} if common else {}),
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
     return (

@@ -93,10 +93,13 @@ class Script:
         return [turn.request for turn in self.turns]
 
 
-def script(seed: int, size: float, sentences: str | Path | None) -> Script:
-    """The corpus of `seed`, its dialogs `size` times as long as at full size, with a CSV's `sentences` where given."""
+def script(seed: int, size: float, sentences: str | Path | None, common: float = 0.0) -> Script:
+    """The corpus of `seed`, its dialogs `size` times as long as at full size, with a CSV's `sentences` where given.
+
+    `common` is as Author takes it.
+    """
     random = np.random.default_rng([seed, 1])
-    author = Author(sentences, random)
+    author = Author(sentences, random, common)
     length = max(3, round(TURNS * size))
     speakers = _speakers(random)
     scripts: dict[str, list[Line]] = {}
@@ -113,6 +116,7 @@ def script(seed: int, size: float, sentences: str | Path | None) -> Script:
                     if play not in scripts:
                         scripts[play] = [_line(author, ("common",), random) for _ in range(length)]
                     lines = [Line(line.role, line.text, emotions.vary(line.intent, random)) for line in scripts[play]]
+                lines = [Line(line.role, author.said(line.text), line.intent) for line in lines]
                 dialogs[dialog] = _perform(dialog, lines, speakers, room, random, seed)
     return Script(dialogs, random)
 

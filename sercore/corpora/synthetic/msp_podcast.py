@@ -156,10 +156,13 @@ class Script:
         return [segment.turn.request for segment in self.segments]
 
 
-def script(seed: int, size: float, sentences: str | Path | None) -> Script:
-    """The corpus of `seed`, with `size` times as many segments as at full size, of a CSV's `sentences` where given."""
+def script(seed: int, size: float, sentences: str | Path | None, common: float = 0.0) -> Script:
+    """The corpus of `seed`, with `size` times as many segments as at full size, of a CSV's `sentences` where given.
+
+    `common` is as Author takes it.
+    """
     random = np.random.default_rng([seed, 2])
-    author = Author(sentences, random)
+    author = Author(sentences, random, common)
     talkers = sum(len(voices) for voices in VOICES.values())
     numbers = [int(number) for number in random.choice(np.arange(3, 1_500), size=talkers, replace=False)]
     podcasts = [int(number) for number in random.choice(np.arange(1, 2_000), size=talkers, replace=False)]
@@ -218,6 +221,7 @@ def _turn(
     name: str, split: str, speaker: Speaker, channel: Channel, author: Author, random: np.random.Generator, seed: int
 ) -> Turn:
     text, intent = author.draw(POOLS[split], PARTITIONS[split])
+    text = author.said(text)
     request = make_request(f"Audios/{name}.wav", text, speaker, emotions.voice(intent, speaker, random), channel, seed)
     turn = Turn(utterance=name, dialog=name[:16], speaker=speaker, text=text, intent=intent, request=request)
     turn.named = emotions.name(intent, list(WORDS), RATERS, random)

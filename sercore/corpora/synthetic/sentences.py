@@ -24,6 +24,19 @@ TRIES = 200
 PLURAL = ("we",)
 COLUMNS = ("text", *schema.DIMENSIONS)
 PARTITION = "partition"
+TELLING_NOTHING = (
+    "The keys are on the small table.",
+    "The bus comes at a quarter past six.",
+    "She put the box next to the door.",
+    "He will bring the papers at noon.",
+    "We take the second road on the left.",
+    "The window looks out on the yard.",
+    "I left the bag under the chair.",
+    "They carried it up to the third floor.",
+    "The shop is behind the old bridge.",
+    "It is the blue one in the corner.",
+)
+"""Sentences that are said in every emotion, where a corpus is to have such."""
 
 
 @dataclass(frozen=True)

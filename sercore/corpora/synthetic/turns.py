@@ -9,7 +9,7 @@ import numpy as np
 
 from sercore.corpora.synthetic.emotions import WORDING_SPREAD, Intent, Prosody, Speaker, intend
 from sercore.corpora.synthetic.espeak import SynthesisRequest
-from sercore.corpora.synthetic.sentences import Grammar, Rated
+from sercore.corpora.synthetic.sentences import TELLING_NOTHING, Grammar, Rated
 
 APPLE_DOUBLE = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        " + bytes(range(256)) * 4
 """A hidden file that macOS leaves beside others (`._name`), of which releases have some."""
@@ -41,11 +41,16 @@ class Channel:
 
 
 class Author:
-    """Draws the text of a turn and its intent: by the grammar, or by a CSV of rated sentences."""
+    """Draws the text of a turn and its intent: by the grammar, or by a CSV of rated sentences.
 
-    def __init__(self, sentences: str | Path | None, random: np.random.Generator) -> None:
-        """Raises ValueError as sentences.read_sentences does."""
-        self._random = random
+    A share of the turns has one of a few sentences that tell nothing, whatever is meant: there is only the voice to go
+    by. They have random numbers of their own, so that the intents are those that there would be without.
+    """
+
+    def __init__(self, sentences: str | Path | None, random: np.random.Generator, common: float = 0.0) -> None:
+        """`common` is that share, 0 to 1. Raises ValueError as sentences.read_sentences does."""
+        self._random, self._common = random, common
+        self._of_common = np.random.default_rng(0)
         self._grammar = Grammar()
         self._rated = None if sentences is None else Rated(sentences, random)
 
@@ -57,6 +62,12 @@ class Author:
         intent = intend(self._random)
         wanted = intent.valence + self._random.normal(0, WORDING_SPREAD)
         return self._grammar.draw(wanted, pools, self._random).text, intent
+
+    def said(self, text: str) -> str:
+        """What is said in place of `text`: itself, or a sentence that tells nothing."""
+        if self._common and self._of_common.random() < self._common:
+            return str(self._of_common.choice(TELLING_NOTHING))
+        return text
 
 
 def make_request(
