@@ -5,6 +5,8 @@ import io
 import sys
 from importlib.metadata import version
 
+import pyarrow as pa
+
 from sercore import files
 from sercore.commands import corpora, models, plan, report, run, status, transcripts
 
@@ -19,6 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may be no UTF-8
+    pa.set_memory_pool(pa.system_memory_pool())  # the default one keeps what is free: 150 MB of a million rows
     args = _parser().parse_args(arguments)
     try:
         return args.do(args)
