@@ -298,7 +298,7 @@ class Material:
         if path.suffix in FIGURE_TYPES:
             return _picture(name, path.read_bytes(), path.suffix)
         if path.with_suffix(".csv").exists():
-            self._note_claims(name, pd.read_csv(path.with_suffix(".csv"), dtype="str"))
+            self._note_claims(name, files.unguarded(pd.read_csv(path.with_suffix(".csv"), dtype="str")))
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".md":
             text = f'<h3 id="{name}">{_plain_title(name)}</h3>\n<pre>{html.escape(text)}</pre>\n'

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import pyarrow as pa
 
 from sercore import files
-from sercore.commands import corpora, models, plan, report, run, status, transcripts
+from sercore.commands import corpora, escaped, models, plan, report, run, status, transcripts
 
 COMMANDS = (corpora, transcripts, plan, run, status, models, report)
 
@@ -22,6 +22,11 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may be no UTF-8
     pa.set_memory_pool(pa.system_memory_pool())  # the default one keeps what is free: 150 MB of a million rows
+    with escaped():
+        return _main(arguments)
+
+
+def _main(arguments: list[str] | None) -> int:
     args = _parser().parse_args(arguments)
     try:
         return args.do(args)

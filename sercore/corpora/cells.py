@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sercore import schema
+from sercore import files, schema
 
 NOT_KNOWN = "nil, unknown, unk, <unk>, unspecified, undefined, missing, not available, not known"
 SIGNS = ("nan", "na", "n/a", "n.a.", "#n/a", "<na>", "nat", "none", "null", "-", "--", "\u2013", "\u2014", "?")
@@ -86,9 +86,9 @@ def read_text(path: Path) -> str:
 def read_csv(path: Path) -> pd.DataFrame:
     """The text cells of the CSV `path` without space around them, empty where nothing is written, under its names.
 
-    A column without a name is called as pandas calls it, `Unnamed: 0`. No word stands for a missing value here.
-    Raises ValueError, naming the file and line, for another encoding or separator, an open quote, a line with more or
-    fewer cells than the first, and two columns of one name.
+    A column without a name is called as pandas calls it, `Unnamed: 0`. No word stands for a missing value here, and
+    '=1+1 is =1+1 (files.unguarded). Raises ValueError, naming the file and line, for another encoding or separator, an
+    open quote, a line with more or fewer cells than the first, and two columns of one name.
     """
     with path.open(encoding="utf-8-sig", newline="") as text:
         lines = csv.reader(text, strict=True)
@@ -106,7 +106,7 @@ def read_csv(path: Path) -> pd.DataFrame:
                 f"{path} is not a CSV table: line {lines.line_num}: {error}; "
                 'a cell with a quote is written in quotes, with the quote twice: "he said ""no"""'
             ) from None
-    return pa.Table.from_batches(parts or [_columns([], names)]).to_pandas(self_destruct=True)
+    return files.unguarded(pa.Table.from_batches(parts or [_columns([], names)]).to_pandas(self_destruct=True))
 
 
 def _check_separator(first: list[str], path: Path) -> None:

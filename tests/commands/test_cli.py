@@ -1,11 +1,15 @@
 """The command line: what it prints, and that a mistake is an error of one screen with status 2."""
 
+import logging
 import re
 import subprocess
 import sys
 
 import nbformat
+import numpy as np
+import pandas as pd
 import pytest
+import soundfile
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -231,3 +235,40 @@ def test_a_bar_is_drawn_in_a_terminal_only(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     draw(1, 2, "writing")
     assert "writing" in capsys.readouterr().err
+
+
+EVIL = "\x1b[2J\x9b1A\x07\r\u202eevil"
+HARMLESS = r"\x1b[2J\x9b1A\x07\x0d\u202eevil"
+
+
+def test_a_corpus_cannot_send_control_characters_to_the_terminal(tmp_path, capsys):
+    root = tmp_path / "corpus"
+    root.mkdir()
+    soundfile.write(root / "a.wav", np.full(16_000, 0.1), 16_000)
+    rows = {"utterance": "a", "file": "a.wav", "speaker": f"s{EVIL}"}
+    pd.DataFrame([rows, {**rows, "utterance": "b"}]).to_parquet(root / "utterances.parquet")
+    assert cli.main(["check", "table", str(root)]) == 0
+    assert cli.main(["check", "table", f"{root}/{EVIL}"]) == 2
+    with pytest.raises(SystemExit):
+        cli.main(["check", "table", str(root), f"--{EVIL}"])
+    printed = capsys.readouterr()
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", printed.out + printed.err)
+    assert HARMLESS in printed.err
+
+
+def test_what_is_logged_is_escaped_too_and_a_bar_is_drawn_as_it_is(capsys, monkeypatch):
+    handler = logging.StreamHandler(sys.stderr)
+    logger = logging.getLogger("test")
+    logger.addHandler(handler)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with commands.escaped():
+        logger.warning("speaker %s", EVIL)
+        print(EVIL, file=sys.stdout)
+        print(EVIL, file=sys.stderr)
+        commands.progress("reading")(1, 2, f"stage {EVIL}")
+    logger.removeHandler(handler)
+    assert handler.stream is sys.stderr
+    printed = capsys.readouterr()
+    assert f"speaker {HARMLESS}\n{HARMLESS}\n" in printed.err
+    assert printed.out == f"{HARMLESS}\n"
+    assert f"\rstage {HARMLESS}: " in printed.err
