@@ -110,12 +110,16 @@ def path_or_name(text: str) -> str:
     return str(path(text)) if text and path(text).exists() else text
 
 
+MOST_WORKERS = 10_000
+DAY, YEAR = 86_400.0, 31_536_000.0  # seconds
+
+
 def number(
     kind: type[int] | type[float], low: float, high: float = math.inf, *, above: bool = False
 ) -> Callable[[str], float]:
     """A reader of numbers of the command line: finite, of `kind`, from `low` (`above`: more than that) to `high`."""
     limits = f"more than {low:g}" if above else f"{low:g} or more"
-    limits += "" if high == math.inf else f", {high:g} or less"
+    limits += "" if high == math.inf else f", {high:,.12g} or less"
 
     def read(text: str) -> float:
         try:

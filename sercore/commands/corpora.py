@@ -44,7 +44,10 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--sentences", type=given, help="a CSV of rated sentences to synthesise instead of the project's own"
     )
     speak.add_argument(
-        "--size", type=number(float, 0, above=True), default=1.0, help="factor of the number of turns (default: 1)"
+        "--size",
+        type=number(float, 0, 1_000, above=True),
+        default=1.0,
+        help="factor of the number of turns (default: 1)",
     )
     speak.set_defaults(do=_speak)
 

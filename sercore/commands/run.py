@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from tqdm import tqdm
 
 from sercore import files
-from sercore.commands import number, path, seconds, unescaped
+from sercore.commands import MOST_WORKERS, YEAR, number, path, seconds, unescaped
 from sercore.study import attempt, check, config, progress, workers
 from sercore.study.plan import CACHES, PATIENCE, analyse, execute, pending, select
 from sercore.study.workers import Cluster, Where
@@ -33,10 +33,10 @@ def add(commands: argparse._SubParsersAction) -> None:
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the options of `perform` to `parser`: which workers execute the notebooks, and when they give up."""
     parser.add_argument(
-        "--workers", type=number(int, 1), help="notebooks at a time (default: one a GPU, else one a core)"
+        "--workers", type=number(int, 1, MOST_WORKERS), help="notebooks at a time (default: one a GPU, else one a core)"
     )
     parser.add_argument(
-        "--workers-per-gpu", type=number(int, 1), default=1, help="notebooks that share a GPU (default: 1)"
+        "--workers-per-gpu", type=number(int, 1, 100), default=1, help="notebooks that share a GPU (default: 1)"
     )
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--scheduler", default="", metavar="ADDRESS", help="a running Dask scheduler: tcp://host:8786")
@@ -49,7 +49,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--patience",
-        type=number(float, 0),
+        type=number(float, 0, YEAR),
         default=PATIENCE,
         metavar="SECONDS",
         help="without a heartbeat after which a kernel is ended (0: never; default: %(default).0f)",

@@ -8,7 +8,7 @@ from functools import partial
 
 import pandas as pd
 
-from sercore.commands import number, path, unescaped
+from sercore.commands import DAY, number, path, unescaped
 from sercore.commands.run import add_workers, perform
 from sercore.schema import first
 from sercore.study import config, progress
@@ -37,7 +37,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     what.add_argument("--verify", action="store_true", help="list complete runs whose inputs have changed since")
     status.add_argument(
         "--every",
-        type=number(float, 0, above=True),
+        type=number(float, 0, DAY, above=True),
         default=2.0,
         metavar="SECONDS",
         help="between two looks, with --watch (default: %(default).0f)",

@@ -1,6 +1,8 @@
 """The command line: what it prints, and that a mistake is an error of one screen with status 2."""
 
+import argparse
 import logging
+import math
 import re
 import subprocess
 import sys
@@ -103,18 +105,23 @@ def test_a_wrong_setting_is_printed_once_before_anything_is_computed(command, em
     [
         (["run", "x.yaml", "--retries", "-1"], "expected 0 or more, 100 or less, not -1"),
         (["run", "x.yaml", "--retries", "1.5"], "not 1.5"),
-        (["run", "x.yaml", "--patience", "-5"], "expected 0 or more, not -5"),
+        (["run", "x.yaml", "--patience", "-5"], "expected 0 or more, 31,536,000 or less, not -5"),
         (["run", "x.yaml", "--patience", "nan"], "not nan"),
         (["run", "x.yaml", "--patience", "inf"], "not inf"),
-        (["run", "x.yaml", "--workers-per-gpu", "0"], "expected 1 or more, not 0"),
-        (["status", "x.yaml", "--every", "0"], "expected more than 0, not 0"),
-        (["plan", "x.yaml", "--workers", "0"], "expected 1 or more, not 0"),
+        (["run", "x.yaml", "--workers-per-gpu", "0"], "expected 1 or more, 100 or less, not 0"),
+        (["run", "x.yaml", "--workers", "1000000000"], "10,000 or less, not 1000000000"),
+        (["run", "x.yaml", "--patience", "1e300"], "31,536,000 or less, not 1e300"),
+        (["status", "x.yaml", "--every", "0"], "expected more than 0, 86,400 or less, not 0"),
+        (["status", "x.yaml", "--every", "1e300"], "not 1e300"),
+        (["plan", "x.yaml", "--workers", "0"], "expected 1 or more, 10,000 or less, not 0"),
+        (["plan", "x.yaml", "--workers", "1000000000"], "not 1000000000"),
         (["plan", "x.yaml", "--utterances-per-second", "-1"], "expected more than 0, not -1"),
-        (["speak", "--size", "0"], "expected more than 0, not 0"),
+        (["speak", "--size", "0"], "expected more than 0, 1,000 or less, not 0"),
+        (["speak", "--size", "1e9"], "not 1e9"),
         (["speak", "--seed", "-1"], "expected 0 or more, not -1"),
         (["check", "table", "x", "--scale", "1", "inf"], "not inf"),
-        (["transcribe", "table", "x", "--beam", "0"], "expected 1 or more, not 0"),
-        (["predict", "run", "a.wav", "--windows", "inf"], "expected more than 0, not inf"),
+        (["transcribe", "table", "x", "--beam", "0"], "expected 1 or more, 1,000 or less, not 0"),
+        (["predict", "run", "a.wav", "--windows", "inf"], "expected more than 0, 86,400 or less, not inf"),
         (["run", ""], "expected a path, not an empty text"),
     ],
 )
@@ -206,7 +213,7 @@ def test_a_number_of_workers_is_at_least_1(workers, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["run", "parameters/demo.yaml", "--workers", workers])
     assert ended.value.code == 2
-    assert f"expected 1 or more, not {workers}" in capsys.readouterr().err
+    assert f"expected 1 or more, 10,000 or less, not {workers}" in capsys.readouterr().err
 
 
 def test_an_interrupted_command_says_that_it_can_go_on(make, capsys, monkeypatch):
@@ -272,3 +279,54 @@ def test_what_is_logged_is_escaped_too_and_a_bar_is_drawn_as_it_is(capsys, monke
     assert f"speaker {HARMLESS}\n{HARMLESS}\n" in printed.err
     assert printed.out == f"{HARMLESS}\n"
     assert f"\rstage {HARMLESS}: " in printed.err
+
+
+def test_no_text_is_taken_for_a_number_that_is_none():
+    (commands_of,) = [
+        action.choices for action in cli._parser()._actions if action.choices and action.dest == "command"
+    ]
+    readers = {
+        (name, action.dest): action.type
+        for name, parser in commands_of.items()
+        for action in parser._actions
+        if "number." in getattr(action.type, "__qualname__", "")
+    }
+    assert len(readers) > 12
+    assert not [action for parser in commands_of.values() for action in parser._actions if action.type in (int, float)]
+    for text in (
+        "nan",
+        "inf",
+        "-inf",
+        "1e400",
+        "-1e400",
+        "-1",
+        "0",
+        "1",
+        "1e9",
+        "",
+        " ",
+        "x",
+        "0x1",
+        "1,5",
+        "9" * 5_000,
+    ):
+        for read in readers.values():
+            try:
+                assert math.isfinite(read(text))
+            except argparse.ArgumentTypeError as error:
+                assert str(error).startswith("expected ")
+
+
+@pytest.mark.parametrize("path", ["nowhere.yaml", ".", "/dev/null", "x" * 5_000])
+def test_a_path_that_is_no_such_file_is_an_error_of_one_line(path, capsys, tmp_path):
+    for arguments in (
+        ["plan", path],
+        ["run", path],
+        ["status", path],
+        ["report", path],
+        ["check", "table", path],
+        ["check", "table", str(tmp_path), "--transcripts", path],
+        ["table", path, "--pattern", "{speaker}.wav", "--preview"],
+    ):
+        assert cli.main(arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
