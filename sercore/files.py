@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -186,14 +187,43 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write `table` to `path` as Parquet or CSV, by its suffix, whole or not at all; the index is not written."""
+    """Write `table` to `path` as Parquet or CSV, by its suffix, whole or not at all; the index is not written.
+
+    In a CSV a text that a spreadsheet would compute, as =1+1, begins with an apostrophe (`unguarded` takes it away).
+    """
     with atomic(path) as temporary:
         if path.suffix == ".parquet":
             table.to_parquet(temporary, index=False, write_page_checksum=True)
         elif path.suffix == ".csv":
-            table.to_csv(temporary, index=False)
+            _guarded(table).to_csv(temporary, index=False)
         else:
             raise ValueError(f"{path}: a table is written as .parquet or .csv, not '{path.suffix}'")
+
+
+FORMULA = re.compile(r"'*[=+\-@\t\r]")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+GUARDED = re.compile(r"^'('*[=+\-@\t\r])")
+
+
+def _guarded(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with an apostrophe before each text that begins like a formula and is no number."""
+
+    def guard(cell: object) -> object:
+        formula = isinstance(cell, str) and FORMULA.match(cell) and not NUMBER.fullmatch(cell)
+        return f"'{cell}" if formula else cell
+
+    texts = [name for name in table if not pd.api.types.is_numeric_dtype(table[name].dtype)]
+    return table.assign(**{str(name): table[name].map(guard, na_action="ignore") for name in texts})
+
+
+def unguarded(table: pd.DataFrame) -> pd.DataFrame:
+    """The cells of a CSV as they were before `write_table` wrote them: '=1+1 is =1+1, and 'tis stays."""
+    begun = [
+        name
+        for name in table
+        if pd.api.types.is_string_dtype(table[name].dtype) and table[name].str.startswith("'", na=False).any()
+    ]
+    return table.assign(**{name: table[name].str.replace(GUARDED, r"\1", regex=True) for name in begun})
 
 
 def write_yaml(path: Path, content: dict) -> None:
@@ -362,7 +392,9 @@ def read_history(path: Path) -> pd.DataFrame:
     where it is no such table.
     """
     try:
-        return pd.read_csv(path, dtype={"fold": "str"}, keep_default_na=False, na_values=[""], index_col=False)
+        return unguarded(
+            pd.read_csv(path, dtype={"fold": "str"}, keep_default_na=False, na_values=[""], index_col=False)
+        )
     except ValueError as error:  # also pandas's own
         raise ValueError(f"{path} is not a table of epochs: {error}") from None
 

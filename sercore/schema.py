@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 DIMENSIONS = ("arousal", "valence", "dominance")  # the order of every array of dimensions, whatever a corpus writes
 EMOTION = "emotion"
@@ -59,6 +61,7 @@ UTTERANCE_COLUMNS = {
     "dominance": "mean rating on the corpus's own scale",
     "seconds": "duration of the audio",
 }
+NUMBERS = (*DIMENSIONS, "seconds")  # columns of an utterance table that hold them
 REQUIRED_UTTERANCE_COLUMNS = ("utterance", "file", "speaker")
 
 RUN_KEYS = ("section", "model", "train_corpus", "test_corpus", "fold", "seed")
@@ -150,13 +153,17 @@ def check_utterances(utterances: pd.DataFrame, source: str) -> pd.DataFrame:
         )
     if not len(utterances):
         raise ValueError(f"{source}: no utterances; expected one row per utterance")
-    table = utterances.reindex(columns=list(UTTERANCE_COLUMNS)).reset_index(drop=True)
+    table = utterances.reset_index(drop=True)
+    for column in UTTERANCE_COLUMNS:
+        if column not in table:
+            table[column] = pd.Series(np.nan, table.index, dtype="float64" if column in NUMBERS else "str")
+    table = table[list(UTTERANCE_COLUMNS)]
     problems = []
     for column in ("utterance", "file"):
         missing = table.index[table[column].isna()]
         if len(missing):
             problems.append(f"{len(missing)} rows have no {column}, rows {first(missing)}; fill them or drop the rows")
-    twice = table["utterance"][table["utterance"].duplicated()].dropna().unique()
+    twice = table["utterance"][repeated(table["utterance"])].dropna().unique()
     if len(twice):
         problems.append(f"{len(twice)} utterances occur twice, {first(twice)}; every id must be unique")
     names = {"gender": GENDERS, "style": STYLES, "partition": PARTITIONS, "emotion": EMOTION_NAMES}
@@ -167,19 +174,38 @@ def check_utterances(utterances: pd.DataFrame, source: str) -> pd.DataFrame:
             value = str(wrong.iloc[0])
             where = first(table.loc[wrong.index, "utterance"])
             problems.append(f"{column} is '{value}' at {where}{did_you_mean(value, known)}")
-    for column in (*DIMENSIONS, "seconds"):
-        numbers = pd.to_numeric(table[column], errors="coerce")
+    for column in NUMBERS:
+        numbers = _numbers(table[column])
         wrong = table.index[numbers.isna() & table[column].notna()]
         if len(wrong):
             offenders = first(f"{table.at[i, 'utterance']} ('{table.at[i, column]}')" for i in wrong)
             problems.append(f"{column} is not a number at {offenders}; leave it empty where it is not known")
-        table[column] = numbers.astype("float64")
+        table[column] = numbers
+    if len(wrong := table.index[(table["seconds"] <= 0) | np.isinf(table["seconds"])]):
+        offenders = first(f"{table.at[i, 'utterance']} ({table.at[i, 'seconds']:g})" for i in wrong)
+        problems.append(f"seconds is no duration at {offenders}; leave it empty where it is not known")
     if problems:
         raise ValueError(f"{source}: " + "\n  ".join(problems))
     for column in UTTERANCE_COLUMNS:
-        if column not in (*DIMENSIONS, "seconds"):
+        if column not in NUMBERS and table[column].dtype != "str":
             table[column] = table[column].astype("str").where(table[column].notna())
     return table
+
+
+def repeated(texts: pd.Series) -> pd.Series:
+    """Whether each of `texts` is there before it already; all that are missing are alike."""
+    return pd.Series(pd.factorize(texts)[0], index=texts.index).duplicated()  # without a million Python texts
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """`column` as float64, NaN where it is missing or no number."""
+    if column.dtype == "float64":
+        return column
+    try:  # of a million texts without as many Python objects
+        numbers = pa.array(column, from_pandas=True).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    except pa.ArrowException:
+        return pd.to_numeric(column, errors="coerce").astype("float64")
+    return pd.Series(numbers, index=column.index)
 
 
 def probability_columns(predictions: pd.DataFrame) -> list[str]:

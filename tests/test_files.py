@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from sercore import files
+from sercore.corpora import cells
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path):
@@ -212,3 +213,35 @@ def test_a_history_is_read_back_as_it_was_written(tmp_path, fold):
     (tmp_path / "broken.csv").write_bytes(b"")
     with pytest.raises(ValueError, match=r"broken\.csv is not a table of epochs"):
         files.read_history(tmp_path / "broken.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+a", "'+a"),
+        ("-a.wav", "'-a.wav"),
+        ("@cmd", "'@cmd"),
+        ("'=1", "''=1"),
+        ("''-x", "'''-x"),
+        ("'tis", "'tis"),
+        ("-3.5e-2", "-3.5e-2"),
+        ("+1", "+1"),
+        ("a=b", "a=b"),
+    ],
+)
+def test_a_spreadsheet_computes_no_text_of_a_csv_and_we_read_it_as_it_was(tmp_path, text, written):
+    path = tmp_path / "table.csv"
+    files.write_table(path, pd.DataFrame({"text": [text], "number": [-1.5]}))
+    assert path.read_text() == f"text,number\n{written},-1.5\n"
+    assert cells.read_csv(path)["text"].tolist() == [text]
+    assert files.unguarded(pd.read_csv(path, dtype={"text": "str"})).to_dict("list") == {
+        "text": [text],
+        "number": [-1.5],
+    }
+
+
+def test_a_fold_that_looks_like_a_formula_keeps_its_name_in_the_history(tmp_path):
+    path = tmp_path / files.HISTORY
+    files.write_table(path, pd.DataFrame({"fold": ["=ada", "-01"], "epoch": [1, 2]}))
+    assert files.read_history(path)["fold"].tolist() == ["=ada", "-01"]

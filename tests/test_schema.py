@@ -23,6 +23,8 @@ def test_absent_optional_columns_are_added_as_missing():
         ({"utterance": ["a", "a"]}, "1 utterances occur twice, a"),
         ({"emotion": ["sad", "sda"]}, "emotion is 'sda' at b; did you mean 'sad'"),
         ({"arousal": ["1.5", "high"]}, r"arousal is not a number at b \('high'\)"),
+        ({"seconds": ["1e400", 1.5]}, r"seconds is no duration at a \(inf\)"),
+        ({"seconds": [0.5, -1]}, r"seconds is no duration at b \(-1\)"),
         ({"file": ["a.wav", None]}, "1 rows have no file"),
     ],
 )

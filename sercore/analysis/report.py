@@ -299,7 +299,7 @@ class Material:
         if path.suffix in FIGURE_TYPES:
             return _picture(name, path.read_bytes(), path.suffix)
         if path.with_suffix(".csv").exists():
-            self._note_claims(name, pd.read_csv(path.with_suffix(".csv"), dtype="str"))
+            self._note_claims(name, files.unguarded(pd.read_csv(path.with_suffix(".csv"), dtype="str")))
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".md":
             text = markup('<h3 id="{}">{}</h3>\n<pre>{}</pre>\n', name, _plain_title(name), text)

@@ -5,12 +5,63 @@ status: 0, or 1 where it ran and something in it failed. It raises an error for 
 """
 
 import argparse
+import contextlib
+import logging
 import math
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from sercore import files
+
+KEPT = "\n\t"
+DIRECTIONS = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in KEPT} | {
+    code: f"\\u{code:04x}" for code in DIRECTIONS
+}
+"""Characters that a terminal obeys, or that reverse what is read -> what is printed in their place."""
+
+
+class Escaping:
+    """A stream of text on which nothing that a corpus holds can move the cursor, clear lines or reverse letters.
+
+    `unescaped` is the stream itself, for what the commands draw.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self.unescaped = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.unescaped, name)
+
+    def write(self, text: str) -> int:
+        """Write `text` with its ESCAPES; as many characters as it has."""
+        self.unescaped.write(text.translate(ESCAPES))
+        return len(text)
+
+
+@contextlib.contextmanager
+def escaped() -> Iterator[None]:
+    """Everything that is printed or logged while the block runs goes through `Escaping` streams."""
+    before = sys.stderr
+    named = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict)]
+    handlers = {handler for logger in (logging.root, *named) for handler in logger.handlers}
+    logged = [each for each in handlers if isinstance(each, logging.StreamHandler) and each.stream is before]
+    with contextlib.redirect_stdout(Escaping(sys.stdout)), contextlib.redirect_stderr(Escaping(before)):
+        for handler in logged:
+            handler.setStream(sys.stderr)
+        try:
+            yield
+        finally:
+            for handler in logged:
+                handler.setStream(before)
+
+
+def unescaped(stream: Any) -> Any:
+    """The stream below `stream`, for a bar or the cleared screen."""
+    return getattr(stream, "unescaped", stream)
 
 
 def progress(what: str) -> Callable[..., None]:
@@ -22,7 +73,9 @@ def progress(what: str) -> Callable[..., None]:
     def draw(done: int, total: int, stage: str = "") -> None:
         key = stage or what
         if key not in bars:
-            bars[key] = tqdm(total=total, desc=key, leave=False, disable=None)
+            bars[key] = tqdm(
+                total=total, desc=key.translate(ESCAPES), leave=False, disable=None, file=unescaped(sys.stderr)
+            )
         bars[key].update(done - bars[key].n)
         if done >= total:
             bars[key].close()
@@ -57,12 +110,16 @@ def path_or_name(text: str) -> str:
     return str(path(text)) if text and path(text).exists() else text
 
 
+MOST_WORKERS = 10_000
+DAY, YEAR = 86_400.0, 31_536_000.0  # seconds
+
+
 def number(
     kind: type[int] | type[float], low: float, high: float = math.inf, *, above: bool = False
 ) -> Callable[[str], float]:
     """A reader of numbers of the command line: finite, of `kind`, from `low` (`above`: more than that) to `high`."""
     limits = f"more than {low:g}" if above else f"{low:g} or more"
-    limits += "" if high == math.inf else f", {high:g} or less"
+    limits += "" if high == math.inf else f", {high:,.12g} or less"
 
     def read(text: str) -> float:
         try:

@@ -5,8 +5,10 @@ import io
 import sys
 from importlib.metadata import version
 
+import pyarrow as pa
+
 from sercore import files
-from sercore.commands import corpora, models, plan, report, run, status, transcripts
+from sercore.commands import corpora, escaped, models, plan, report, run, status, transcripts
 
 COMMANDS = (corpora, transcripts, plan, run, status, models, report)
 
@@ -19,6 +21,12 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may be no UTF-8
+    pa.set_memory_pool(pa.system_memory_pool())  # the default one keeps what is free: 150 MB of a million rows
+    with escaped():
+        return _main(arguments)
+
+
+def _main(arguments: list[str] | None) -> int:
     args = _parser().parse_args(arguments)
     try:
         return args.do(args)

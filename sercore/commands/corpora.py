@@ -44,7 +44,10 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--sentences", type=given, help="a CSV of rated sentences to synthesise instead of the project's own"
     )
     speak.add_argument(
-        "--size", type=number(float, 0, above=True), default=1.0, help="factor of the number of turns (default: 1)"
+        "--size",
+        type=number(float, 0, 1_000, above=True),
+        default=1.0,
+        help="factor of the number of turns (default: 1)",
     )
     speak.add_argument(
         "--common",
@@ -177,7 +180,10 @@ def _check(args: argparse.Namespace) -> int:
     corpus = corpora.read(args.name, args.root, **options)
     print(describe(corpus))
     heard = audit.audit_sound(corpus, args.all_audio)
-    print(f"\n{_describe_sound(corpus, heard)}\n\n{_describe_split(corpus, args.reader or args.name)}")
+    print(f"\n{_describe_sound(corpus, heard)}\n")
+    rows = corpus.utterances[["utterance", "speaker", "dialog", "partition", EMOTION, *DIMENSIONS]]
+    del corpus  # a million transcripts take 50 MB
+    print(_describe_split(rows, args.reader or args.name))
     return 1 if heard.broken else 0
 
 
@@ -199,18 +205,17 @@ def _more(listed: Sequence[str], what: str) -> list[str]:
     return [f"and {len(listed) - SHOWN:,} more {what}"] if len(listed) > SHOWN else []
 
 
-def _describe_split(corpus: "Corpus", reader: str) -> str:
-    """How a study splits `corpus`, the warnings about it, and what its folds lack.
+def _describe_split(rows: pd.DataFrame, reader: str) -> str:
+    """How a study splits a corpus of the utterances `rows`, the warnings about it, and what its folds lack.
 
     The classes are those of schema.FOUR_CLASSES for the corpora of the paper, and every emotion of another one.
     """
     from sercore.corpora import audit
 
-    rows = corpus.utterances
     if reader in PAPER_CORPORA:
         rows = rows.assign(emotion=map_emotions(rows[EMOTION], FOUR_CLASSES))
     classes, rated = sorted(rows[EMOTION].dropna().unique()), rows.dropna(subset=list(DIMENSIONS))
-    made, found = _splits(rows)
+    whole = made, found = _splits(rows)
     origin = "its own" if rows["partition"].notna().any() else "the corpus has none of its own"
     lines = [f"split        leave one speaker out, {len(made)} folds ({origin})"]
     if len(made) < 2:
@@ -218,12 +223,12 @@ def _describe_split(corpus: "Corpus", reader: str) -> str:
         lines = [f"split        {split.name}: {', '.join(sizes)} ({origin})" for split in made]
     if classes:
         labelled = rows.dropna(subset=EMOTION)
-        made, refused = _splits(labelled)
-        found += refused
+        made, refused = whole if len(labelled) == len(rows) else _splits(labelled)
+        found = found + refused
         found += [line for split in made for line in audit.shortfalls(split, labelled, [EMOTION], classes)]
         found += [line for split in made for line in audit.unscored(split, labelled, classes)]
     if len(rated):
-        made, refused = _splits(rated)
+        made, refused = whole if len(rated) == len(rows) else _splits(rated)
         found += [*refused, *(line for split in made for line in audit.shortfalls(split, rated, DIMENSIONS))]
     elif len(classes) < 2:
         found.append(f"{first(classes) if classes else 'no emotion'} and no ratings: there is nothing to tell apart")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from sercore import files
-from sercore.commands import number, path_or_name, progress, refuse_overwriting, seconds
+from sercore.commands import DAY, number, path_or_name, progress, refuse_overwriting, seconds
 from sercore.commands import path as given
 from sercore.schema import EMOTION
 
@@ -28,7 +28,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     predict.add_argument(
         "--windows",
-        type=number(float, 0, above=True),
+        type=number(float, 0, DAY, above=True),
         metavar="SECONDS",
         help="one answer a window, overlapping by half",
     )

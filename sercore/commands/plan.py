@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sercore import files
-from sercore.commands import number
+from sercore.commands import MOST_WORKERS, number
 from sercore.commands import path as given
 from sercore.registry import MODELS
 from sercore.settings import NetworkSettings, TextSettings
@@ -42,7 +42,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     plan.add_argument("parameters", type=given, help="the study's parameters file")
     plan.add_argument(
-        "--workers", type=number(int, 1), nargs="+", default=[], metavar="N", help="GPUs, each with one run at a time"
+        "--workers",
+        type=number(int, 1, MOST_WORKERS),
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="GPUs, each with one run at a time",
     )
     speed = plan.add_mutually_exclusive_group()
     speed.add_argument(

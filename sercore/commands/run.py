@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from tqdm import tqdm
 
 from sercore import files
-from sercore.commands import number, path, seconds
+from sercore.commands import MOST_WORKERS, YEAR, number, path, seconds, unescaped
 from sercore.study import attempt, check, config, progress, workers
 from sercore.study.plan import CACHES, PATIENCE, analyse, execute, pending, select
 from sercore.study.workers import Cluster, Where
@@ -33,10 +33,10 @@ def add(commands: argparse._SubParsersAction) -> None:
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the options of `perform` to `parser`: which workers execute the notebooks, and when they give up."""
     parser.add_argument(
-        "--workers", type=number(int, 1), help="notebooks at a time (default: one a GPU, else one a core)"
+        "--workers", type=number(int, 1, MOST_WORKERS), help="notebooks at a time (default: one a GPU, else one a core)"
     )
     parser.add_argument(
-        "--workers-per-gpu", type=number(int, 1), default=1, help="notebooks that share a GPU (default: 1)"
+        "--workers-per-gpu", type=number(int, 1, 100), default=1, help="notebooks that share a GPU (default: 1)"
     )
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--scheduler", default="", metavar="ADDRESS", help="a running Dask scheduler: tcp://host:8786")
@@ -49,7 +49,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--patience",
-        type=number(float, 0),
+        type=number(float, 0, YEAR),
         default=PATIENCE,
         metavar="SECONDS",
         help="without a heartbeat after which a kernel is ended (0: never; default: %(default).0f)",
@@ -84,7 +84,11 @@ def perform(study: config.Study, only: Collection[tuple[str, str]], args: argpar
             pending(tuple(todo))  # its errors come before any worker is started
             check.check(study, todo, data=True)
             print(f"Dask: {cluster.address}, dashboard {cluster.dashboard or 'none'}", flush=True)
-        with progress.followed(study, leave=False) if todo and sys.stderr.isatty() else nullcontext():
+        with (
+            progress.followed(study, leave=False, file=unescaped(sys.stderr))
+            if todo and sys.stderr.isatty()
+            else nullcontext()
+        ):
             for outcome in execute(study, cluster, only=only, retries=args.retries, patience=args.patience):
                 counted = not outcome.name.startswith(CACHES)
                 outcomes[outcome.state] += counted  # runs alone: those that wait for a cache that failed fail too
@@ -117,7 +121,7 @@ def _print_results(study: config.Study) -> None:
 
 
 def _print_outcome(outcome: attempt.Outcome, count: str) -> None:
-    with tqdm.external_write_mode():  # above the bar, where there is one
+    with tqdm.external_write_mode(unescaped(sys.stderr)):  # above the bar, where there is one
         if outcome.state == "complete":
             print(f"{count} {outcome.name}: {outcome.seconds:.0f} s", flush=True)
         elif outcome.state == "failed":

@@ -8,7 +8,7 @@ from functools import partial
 
 import pandas as pd
 
-from sercore.commands import number, path
+from sercore.commands import DAY, number, path, unescaped
 from sercore.commands.run import add_workers, perform
 from sercore.schema import first
 from sercore.study import config, progress
@@ -37,7 +37,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     what.add_argument("--verify", action="store_true", help="list complete runs whose inputs have changed since")
     status.add_argument(
         "--every",
-        type=number(float, 0, above=True),
+        type=number(float, 0, DAY, above=True),
         default=2.0,
         metavar="SECONDS",
         help="between two looks, with --watch (default: %(default).0f)",
@@ -70,7 +70,7 @@ def _watch(study: config.Study, every: float, workers: int | None) -> pd.DataFra
         lines = describe(study, table, workers)
         if lines != shown:
             if sys.stdout.isatty():
-                print("\x1b[H\x1b[2J", end="")
+                print("\x1b[H\x1b[2J", end="", file=unescaped(sys.stdout))
             elif shown:
                 print()
             print("\n".join(lines), flush=True)

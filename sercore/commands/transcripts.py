@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from sercore import files, schema
-from sercore.commands import number, path_or_name, progress, refuse_overwriting, seconds
+from sercore.commands import MOST_WORKERS, number, path_or_name, progress, refuse_overwriting, seconds
 from sercore.commands import path as given
 from sercore.corpora import cells, transcripts
 from sercore.corpora.corpus import Finding
@@ -39,12 +39,14 @@ def add(commands: argparse._SubParsersAction) -> None:
         f"(default: {ENGINE})",
     )
     transcribe.add_argument(
-        "--beam", type=number(int, 1), default=1, help="hypotheses that are followed at a time (default: 1)"
+        "--beam", type=number(int, 1, 1_000), default=1, help="hypotheses that are followed at a time (default: 1)"
     )
     transcribe.add_argument(
         "--language", default=LANGUAGE, help="of the speech, for a model of several (default: %(default)s)"
     )
-    transcribe.add_argument("--workers", type=number(int, 1), help="utterances at a time (default: one a core)")
+    transcribe.add_argument(
+        "--workers", type=number(int, 1, MOST_WORKERS), help="utterances at a time (default: one a core)"
+    )
     transcribe.add_argument(
         "--output", type=given, help=f"the CSV (default: {TRANSCRIPTS}/NAME.csv, of another model NAME-MODEL)"
     )

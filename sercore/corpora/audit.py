@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sercore.corpora import sound
+from sercore.corpora.cells import are_among
 from sercore.corpora.corpus import Corpus, Finding
 from sercore.corpora.headers import in_threads, read_headers
 from sercore.corpora.splits import Split
@@ -30,7 +31,7 @@ class Sound(NamedTuple):
 
 def audit_sound(corpus: Corpus, everything: bool = False) -> Sound:
     """Decode the audio of `corpus`: `everything`, or SAMPLE files and all whose format is not the most frequent one."""
-    names = list(dict.fromkeys(corpus.utterances["file"]))
+    names = corpus.utterances["file"].unique().tolist()
     chosen = names if everything else _sample(corpus.root, names)
     levels = in_threads(lambda name: _level(corpus.root / name), chosen)
     found = dict(zip(chosen, levels, strict=True))
@@ -88,7 +89,7 @@ def shortfalls(split: Split, rows: pd.DataFrame, targets: Iterable[str], classes
     """
     problems = []
     for partition in PARTITIONS[:2]:
-        part = rows[rows["utterance"].isin(getattr(split, partition))]
+        part = rows.loc[are_among(rows["utterance"], getattr(split, partition)), ["speaker", *targets]]
         who = f"fold {split.name}: {partition} ({_speakers(part)}, {len(part):,} utterance{'s' * (len(part) != 1)})"
         if len(part) < LEAST:
             problems.append(f"{who} is too small, at least {LEAST} are needed")
@@ -104,7 +105,7 @@ def shortfalls(split: Split, rows: pd.DataFrame, targets: Iterable[str], classes
 
 def unscored(split: Split, rows: pd.DataFrame, classes: Iterable[str]) -> list[str]:
     """The classes that the test set of `split` lacks, in words; the fold has no score of its own then."""
-    part = rows[rows["utterance"].isin(split.test)]
+    part = rows.loc[are_among(rows["utterance"], split.test), ["speaker", EMOTION]]
     absent = _absent(part, classes)
     return [f"fold {split.name}: test ({_speakers(part)}) has no {first(absent)}"] if absent else []
 
@@ -120,7 +121,7 @@ def lone_speakers(rows: pd.DataFrame) -> list[str]:
 
 
 def _absent(part: pd.DataFrame, classes: Iterable[str]) -> list[str]:
-    there = set(part[EMOTION].dropna())
+    there = set(part[EMOTION].unique())
     return [name for name in classes if name not in there]
 
 

@@ -6,7 +6,6 @@ the splits (`voice`).
 """
 
 import csv
-import io
 import itertools
 import re
 import unicodedata
@@ -15,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from sercore import schema
+from sercore import files, schema
 
 NOT_KNOWN = "nil, unknown, unk, <unk>, unspecified, undefined, missing, not available, not known"
 SIGNS = ("nan", "na", "n/a", "n.a.", "#n/a", "<na>", "nat", "none", "null", "-", "--", "\u2013", "\u2014", "?")
@@ -39,7 +40,9 @@ LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 SEPARATORS = re.compile(r"[\W_]+")
 RARE = 4  # of two speakers a letter apart, one is doubted that has so many times fewer utterances
 NAME = 4  # letters from which two names a letter apart are doubted, however many utterances they have
-ROWS_AT_ONCE = 50_000  # of a CSV that are held as Python texts
+UNCLEAN = "[^ -~]|^ | $|  "
+"""Finds each text that `clean` may change, and others that it does not."""
+ROWS_AT_ONCE = 20_000  # of a CSV that are held as Python texts
 
 
 def clean(text: str) -> str:
@@ -83,23 +86,27 @@ def read_text(path: Path) -> str:
 def read_csv(path: Path) -> pd.DataFrame:
     """The text cells of the CSV `path` without space around them, empty where nothing is written, under its names.
 
-    A column without a name is called as pandas calls it, `Unnamed: 0`. No word stands for a missing value here.
-    Raises ValueError, naming the file and line, for another encoding or separator, an open quote, a line with more or
-    fewer cells than the first, and two columns of one name.
+    A column without a name is called as pandas calls it, `Unnamed: 0`. No word stands for a missing value here, and
+    '=1+1 is =1+1 (files.unguarded). Raises ValueError, naming the file and line, for another encoding or separator, an
+    open quote, a line with more or fewer cells than the first, and two columns of one name.
     """
-    lines = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-    try:
-        first = next((line for line in lines if any(map(clean, line))), [])
-        names = [clean(name) or f"Unnamed: {place}" for place, name in enumerate(first)]
-        _check_separator(first, path)
-        _check_names(names, path)
-        parts = [_frame(rows, names) for rows in _batches(_rows(lines, names, path))]
-    except csv.Error as error:
-        raise ValueError(
-            f"{path} is not a CSV table: line {lines.line_num}: {error}; "
-            'a cell with a quote is written in quotes, with the quote twice: "he said ""no"""'
-        ) from None
-    return pd.concat(parts, ignore_index=True) if parts else _frame([], names)
+    with path.open(encoding="utf-8-sig", newline="") as text:
+        lines = csv.reader(text, strict=True)
+        try:
+            first = next((line for line in lines if any(map(clean, line))), [])
+            names = [clean(name) or f"Unnamed: {place}" for place, name in enumerate(first)]
+            _check_separator(first, path)
+            _check_names(names, path)
+            parts = [_columns(rows, names) for rows in _batches(_rows(lines, names, path))]
+        except UnicodeDecodeError:
+            read_text(path)  # its error says what was found, and where
+            raise
+        except csv.Error as error:
+            raise ValueError(
+                f"{path} is not a CSV table: line {lines.line_num}: {error}; "
+                'a cell with a quote is written in quotes, with the quote twice: "he said ""no"""'
+            ) from None
+    return files.unguarded(pa.Table.from_batches(parts or [_columns([], names)]).to_pandas(self_destruct=True))
 
 
 def _check_separator(first: list[str], path: Path) -> None:
@@ -141,11 +148,9 @@ def _batches(rows: Iterator[list[str]]) -> Iterator[list[list[str]]]:
         yield batch
 
 
-def _frame(rows: list[list[str]], names: list[str]) -> pd.DataFrame:
+def _columns(rows: list[list[str]], names: list[str]) -> pa.RecordBatch:
     columns = zip(*rows, strict=True) if rows else ((),) * len(names)
-    return pd.DataFrame(
-        {name: pd.Series(list(map(str.strip, cells)), dtype="str") for name, cells in zip(names, columns, strict=True)}
-    )
+    return pa.RecordBatch.from_arrays([pa.array(map(str.strip, cells), pa.large_string()) for cells in columns], names)
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -184,9 +189,32 @@ def as_text(cells: pd.Series, cleaned: Callable[[str], str] = clean) -> pd.Serie
         return cells.astype("Int64") if len(known) and (known % 1 == 0).all() and known.abs().max() < 2**53 else cells
     if pd.api.types.is_numeric_dtype(cells.dtype):
         return cells
+    if not pd.api.types.is_object_dtype(cells.dtype) and pd.api.types.is_string_dtype(cells.dtype):
+        unclean = cells.str.contains(UNCLEAN, na=False)
+        if not unclean.any():
+            return cells.astype("str")
+        return cells.astype("str").mask(unclean, translated(cells[unclean], cleaned))
     known = cells.dropna().astype("object")
     texts = {text: cleaned(text if isinstance(text, str) else str(text)) for text in known.unique()}
     return known.map(texts).reindex(cells.index).astype("str")
+
+
+def translated(texts: pd.Series, translate: Callable[[str], str | None]) -> pd.Series:
+    """`translate` of each of `texts`, called once for each that is different; what is missing stays so."""
+    codes, different = pd.factorize(texts)
+    results = pd.array([translate(text) for text in different], dtype="str")
+    return pd.Series(results.take(codes, allow_fill=True), index=texts.index, name=texts.name)
+
+
+def are_blank(cells: pd.Series) -> pd.Series:
+    """Whether each of the texts `cells`, cleaned, stands for a missing value; a missing one does not."""
+    return as_text(cells).str.lower().isin(list(BLANKS))
+
+
+def are_among(texts: pd.Series, known: Iterable[str]) -> pd.Series:
+    """Whether each of `texts` is one of `known`, which may be a million."""
+    found = pc.is_in(pa.array(texts, from_pandas=True), value_set=pa.array(known, pa.large_string()))
+    return pd.Series(found.to_numpy(zero_copy_only=False), index=texts.index)
 
 
 def voice(speaker: str) -> str:

@@ -34,8 +34,8 @@ class Finding:
     @classmethod
     def of(cls, kind: str, offenders: Iterable[object], meaning: str) -> Self:
         """The finding that `offenders` make; the first five are its examples."""
-        named = [str(offender) for offender in offenders]
-        return cls(kind=kind, count=len(named), examples=tuple(named[:5]), meaning=meaning)
+        offenders = offenders.to_numpy() if isinstance(offenders, pd.Series) else list(offenders)
+        return cls(kind=kind, count=len(offenders), examples=tuple(map(str, offenders[:5])), meaning=meaning)
 
 
 @dataclass(frozen=True)
@@ -151,11 +151,16 @@ def walk(top: Path, depth: int) -> Iterator[tuple[str, list[str], list[str]]]:
 
 def out_of_scale(utterances: pd.DataFrame, scale: tuple[float, float]) -> list[str]:
     """`turn (dimension value)` of every rating outside `scale`; a missing rating is not outside."""
+    outside = {
+        dimension: utterances.loc[
+            (utterances[dimension] < scale[0]) | (utterances[dimension] > scale[1]), ["utterance", dimension]
+        ]
+        for dimension in schema.DIMENSIONS
+    }
     return [
         f"{utterance} ({dimension} {rating:g})"
-        for dimension in schema.DIMENSIONS
-        for utterance, rating in zip(utterances["utterance"], utterances[dimension], strict=True)
-        if rating < scale[0] or rating > scale[1]
+        for dimension, rows in outside.items()
+        for utterance, rating in zip(rows["utterance"], rows[dimension], strict=True)
     ]
 
 
@@ -269,7 +274,7 @@ def translate(
             f"{close if close.startswith('; did') else ''}; known: {', '.join(names)}. "
             f"Say what each is called here, or leave it empty to count it as missing"
         )
-    return labels.map(mapping, na_action="ignore").astype("str").where(labels.map(mapping).notna())
+    return cells.translated(labels, mapping.__getitem__)
 
 
 def _texts(given: Mapping[Any, str | None], column: str, before: str) -> dict[str, str | None]:
@@ -295,28 +300,27 @@ def tidy(table: pd.DataFrame, spared: Iterable[str] = ()) -> tuple[pd.DataFrame,
     `spared` are labels of emotion that stand for themselves. The names of files stay as they are, and so do the words
     of transcripts: nan, none and unknown are said by people.
     """
-    table = table.copy()
+    table = table.copy(deep=False)
     written = []
     kept = {cells.clean(str(label)) for label in spared}
     for column in table.columns.intersection(TEXTS):
         table[column] = cells.as_text(table[column])
     for column in table.columns.intersection(MAY_BE_BLANK):
-        values = table[column].dropna()
-        if pd.api.types.is_numeric_dtype(values.dtype):
+        if pd.api.types.is_numeric_dtype(table[column].dtype):
             continue
-        blanks = {text for text in values.astype("str").unique() if cells.is_blank(cells.clean(text))}
-        blank = table[column].isin(blanks - kept if column == schema.EMOTION else blanks)
+        blank = cells.are_blank(table[column])
+        if column == schema.EMOTION:
+            blank &= ~table[column].isin(list(kept))
         if blank.any():
             said = blank & (table[column] != "")
             written += [f"{name} ({column})" for name in table.loc[said, "utterance"]]
             table[column] = table[column].mask(blank)
-    words = table["transcript"].dropna().astype("str") if "transcript" in table else pd.Series(dtype="str")
-    words = words[words.isin([text for text in words.unique() if text and cells.is_blank(text)])]
+    words = table["transcript"] if "transcript" in table else pd.Series("", table.index)
     return table, [
         Finding.of("cells that say nan, NA or none", written, "taken as missing"),
         Finding.of(
             "transcript that says nan, NA or none",
-            table["utterance"][words.index],
+            table["utterance"][cells.are_blank(words) & (words != "")],
             "kept as what was said; empty the cell where nothing is known",
         ),
     ]

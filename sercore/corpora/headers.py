@@ -27,14 +27,14 @@ def in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> lis
         return [result for part in parts for result in part]
 
 
-def read_headers(root: Path, names: Sequence[str]) -> pd.DataFrame:
+def read_headers(root: Path, names: pd.Series | Sequence[str]) -> pd.DataFrame:
     """Columns sample_rate [Hz], channels and seconds of the files `names` below `root`, in their order.
 
     Raises ValueError naming the first files that cannot be read, and why.
     """
     if not len(names):
         return pd.DataFrame(columns=list(Header._fields), dtype=float)
-    files = list(dict.fromkeys(names))
+    places, files = pd.factorize(pd.Series(names, dtype="str"))
     headers = in_threads(lambda name: _attempt(f"{root}/{name}"), files)
     broken = [f"{name}: {header}" for name, header in zip(files, headers, strict=True) if isinstance(header, str)]
     if broken:
@@ -45,10 +45,7 @@ def read_headers(root: Path, names: Sequence[str]) -> pd.DataFrame:
             "unpack or copy them again; or delete them, and they count as absent"
         )
     table = pd.DataFrame(headers, columns=list(Header._fields))
-    if len(files) == len(names):
-        return table
-    places = dict(zip(files, range(len(files)), strict=True))
-    return table.iloc[[places[name] for name in names]].reset_index(drop=True)
+    return table if len(files) == len(names) else table.iloc[places].reset_index(drop=True)
 
 
 def _attempt(path: str) -> Header | str:
@@ -60,11 +57,12 @@ def _attempt(path: str) -> Header | str:
         return str(error)
 
 
-def unusual(names: Sequence[str], headers: pd.DataFrame) -> Finding:
+def unusual(names: pd.Series | Sequence[str], headers: pd.DataFrame) -> Finding:
     """The files that are not mono at 16 kHz, which are mixed and resampled when they are decoded."""
-    odd = headers.index[(headers["sample_rate"] != SAMPLE_RATE) | (headers["channels"] != 1)]
+    odd = headers[((headers["sample_rate"] != SAMPLE_RATE) | (headers["channels"] != 1)).to_numpy()]
+    heard = " (" + odd["sample_rate"].astype("str") + " Hz, " + odd["channels"].astype("str") + " channels)"
     return Finding.of(
         "audio that is not 16 kHz mono",
-        (f"{names[i]} ({headers.at[i, 'sample_rate']} Hz, {headers.at[i, 'channels']} channels)" for i in odd),
+        pd.Series(names, dtype="str").iloc[odd.index] + heard,
         "kept; mixed to one channel and resampled when it is decoded",
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sercore.corpora.cells import voice
+from sercore.corpora.cells import are_among, translated, voice
 from sercore.corpora.transcripts import words
 from sercore.schema import PARTITIONS, did_you_mean, first
 
@@ -75,7 +75,7 @@ def with_development(utterances: pd.DataFrame) -> pd.DataFrame:
         f"{column}, choose the epoch and are not trained on",
         stacklevel=2,
     )
-    taken = utterances["utterance"].isin(chosen)
+    taken = are_among(utterances["utterance"], chosen)
     return utterances.assign(partition=utterances["partition"].mask(taken, "development"))
 
 
@@ -100,7 +100,7 @@ def leave_one_speaker_out(utterances: pd.DataFrame) -> list[Split]:
             if voices[other] != voices[speaker]
         }
         homes[speaker] = "test"
-        splits.append(_split(speaker, utterances, utterances["speaker"].map(homes)))
+        splits.append(_split(speaker, utterances, translated(utterances["speaker"], homes.get)))
     return splits
 
 
@@ -184,7 +184,7 @@ def by_group(
         if distance < least:
             best, least = homes, distance
     partitions = {name: PARTITIONS[home] for name, home in zip(names, best, strict=True)}
-    return _split(f"by_{column}_{seed}", utterances, group.map(partitions))
+    return _split(f"by_{column}_{seed}", utterances, translated(group, partitions.get))
 
 
 def _deal(sizes: np.ndarray, order: np.ndarray, shares: tuple[float, float, float]) -> np.ndarray:
@@ -239,7 +239,9 @@ def _homes(split: Split, utterances: pd.DataFrame) -> pd.DataFrame:
 
 
 def _split(name: str, utterances: pd.DataFrame, homes: pd.Series) -> Split:
-    train, development, test = (tuple(utterances["utterance"][homes == partition]) for partition in PARTITIONS)
+    train, development, test = (
+        tuple(utterances["utterance"][homes == partition].to_numpy()) for partition in PARTITIONS
+    )
     return Split(name=name, train=train, development=development, test=test)
 
 
@@ -259,7 +261,7 @@ def _voices(utterances: pd.DataFrame) -> pd.Series:
     speakers = utterances["speaker"]
     first_of: dict[str, str] = {}
     names = {speaker: first_of.setdefault(voice(speaker), speaker) for speaker in sorted(speakers.dropna().unique())}
-    return speakers.map(names, na_action="ignore")
+    return translated(speakers, names.__getitem__)
 
 
 def _session(speaker: str) -> str:

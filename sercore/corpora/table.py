@@ -7,6 +7,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,18 +70,22 @@ def read(
     for column in rows.columns.intersection(TRANSLATED):
         given = emotions if column == schema.EMOTION else None
         rows[column] = corpus.translate(rows[column], column, given, str(path))
-    rows["file"] = rows["file"].map(lambda file: cells.spelt_on_disk(path.parent, str(file)), na_action="ignore")
+    foreign = rows["file"].str.contains("[^ -~]", na=False)
+    if foreign.any():
+        spelt = cells.translated(rows["file"][foreign], partial(cells.spelt_on_disk, path.parent))
+        rows["file"] = rows["file"].mask(foreign, spelt)
     table = schema.check_utterances(rows, str(path))
+    del rows  # a million take 200 MB
     headers = _read_content(table, path, (float(scale[0]), float(scale[1])))
     folder = path.parent
     differs = (table["seconds"] - headers["seconds"]).abs() > CLOSE
     without_speaker = table["speaker"].isna()
     findings += [
         Finding.of("duration that is not the audio's", table["utterance"][differs], "the table's was kept"),
-        unusual(list(table["file"]), headers),
+        unusual(table["file"], headers),
         Finding.of(
             "same file in several rows",
-            table["utterance"][table["file"].duplicated()],
+            table["utterance"][schema.repeated(table["file"])],
             "kept; the file counts more than once",
         ),
     ]
@@ -157,7 +162,7 @@ def _read_content(table: pd.DataFrame, path: Path, scale: tuple[float, float]) -
     Raises ValueError where rows have an absolute path, audio that is absent or cannot be read, or a rating outside
     `scale`; all are named.
     """
-    named = list(table["file"].unique())
+    named = table["file"].unique().tolist()
     absolute = [file for file in named if os.path.isabs(file)]  # noqa: PTH117 -- of a million in half a second
     relative = set(named).difference(absolute)
     held = in_threads(lambda file: _held(f"{path.parent}/{file}"), named)
@@ -178,9 +183,11 @@ def _read_content(table: pd.DataFrame, path: Path, scale: tuple[float, float]) -
             f"{len(outside)} ratings outside {scale[0]:g} to {scale[1]:g}, {schema.first(outside)}; "
             "give the corpus's own scale, as --scale 1 7 (in a parameters file `scale: [1, 7]`)"
         )
-    readable = relative.difference(absent)
+    unreadable = [*absolute, *absent]
     try:
-        headers = read_headers(path.parent, [file for file in table["file"] if file in readable])
+        headers = read_headers(
+            path.parent, table["file"][~cells.are_among(table["file"], unreadable)] if unreadable else table["file"]
+        )
     except ValueError as error:
         problems.append(str(error))
     if problems:

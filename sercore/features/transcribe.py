@@ -164,4 +164,4 @@ def _transcribe_chunk(
 
 
 def _read_part(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype="str", keep_default_na=False)
+    return files.unguarded(pd.read_csv(path, dtype="str", keep_default_na=False))

@@ -1,6 +1,7 @@
 """A parameters file -> the runs of a study: strict YAML, and grids that become runs with readable names."""
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -109,6 +110,7 @@ class _File(BaseModel):
     analysis: list[str] | None = None
 
 
+MOST_RUNS = 10_000  # of a block
 SHOWN = 20  # mistakes that are listed
 
 
@@ -221,6 +223,10 @@ def _grids(parsed: _File) -> Iterable[Problem]:
         seen: set[str] = set()
         for place, block in enumerate(section.blocks):
             keys = ("sections", name, "blocks", place)
+            runs = math.prod(map(len, block.grid.values()))
+            if runs > MOST_RUNS:
+                yield Problem((*keys, "grid"), f"its lists make {runs:,} runs; expected {MOST_RUNS:,} at most")
+                continue
             for key in sorted(block.grid.keys() & (block.fixed or {}).keys()):
                 yield Problem((*keys, "grid", key), f"'{key}' is both fixed and in the grid")
             for values, _ in _points(block):
@@ -261,8 +267,10 @@ def _expand(parsed: _File, outputs: Path, name: str) -> list[Run]:
         for place, block in enumerate(section.blocks)
         for values, grid in _points(block)
     ]
-    names = [run.name for run in runs]
-    folders = {name: files.folder_name(name, names) for name in names}
+    alike: dict[str, list[str]] = {}
+    for run in runs:
+        alike.setdefault(run.name.casefold(), []).append(run.name)
+    folders = {run.name: files.folder_name(run.name, alike[run.name.casefold()]) for run in runs}
     return [replace(run, name=folders[run.name], folder=run.folder / folders[run.name]) for run in runs]
 
 

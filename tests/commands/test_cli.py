@@ -1,11 +1,18 @@
 """The command line: what it prints, and that a mistake is an error of one screen with status 2."""
 
+import argparse
+import contextlib
+import logging
+import math
 import re
 import subprocess
 import sys
 
 import nbformat
+import numpy as np
+import pandas as pd
 import pytest
+import soundfile
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -99,18 +106,23 @@ def test_a_wrong_setting_is_printed_once_before_anything_is_computed(command, em
     [
         (["run", "x.yaml", "--retries", "-1"], "expected 0 or more, 100 or less, not -1"),
         (["run", "x.yaml", "--retries", "1.5"], "not 1.5"),
-        (["run", "x.yaml", "--patience", "-5"], "expected 0 or more, not -5"),
+        (["run", "x.yaml", "--patience", "-5"], "expected 0 or more, 31,536,000 or less, not -5"),
         (["run", "x.yaml", "--patience", "nan"], "not nan"),
         (["run", "x.yaml", "--patience", "inf"], "not inf"),
-        (["run", "x.yaml", "--workers-per-gpu", "0"], "expected 1 or more, not 0"),
-        (["status", "x.yaml", "--every", "0"], "expected more than 0, not 0"),
-        (["plan", "x.yaml", "--workers", "0"], "expected 1 or more, not 0"),
+        (["run", "x.yaml", "--workers-per-gpu", "0"], "expected 1 or more, 100 or less, not 0"),
+        (["run", "x.yaml", "--workers", "1000000000"], "10,000 or less, not 1000000000"),
+        (["run", "x.yaml", "--patience", "1e300"], "31,536,000 or less, not 1e300"),
+        (["status", "x.yaml", "--every", "0"], "expected more than 0, 86,400 or less, not 0"),
+        (["status", "x.yaml", "--every", "1e300"], "not 1e300"),
+        (["plan", "x.yaml", "--workers", "0"], "expected 1 or more, 10,000 or less, not 0"),
+        (["plan", "x.yaml", "--workers", "1000000000"], "not 1000000000"),
         (["plan", "x.yaml", "--utterances-per-second", "-1"], "expected more than 0, not -1"),
-        (["speak", "--size", "0"], "expected more than 0, not 0"),
+        (["speak", "--size", "0"], "expected more than 0, 1,000 or less, not 0"),
+        (["speak", "--size", "1e9"], "not 1e9"),
         (["speak", "--seed", "-1"], "expected 0 or more, not -1"),
         (["check", "table", "x", "--scale", "1", "inf"], "not inf"),
-        (["transcribe", "table", "x", "--beam", "0"], "expected 1 or more, not 0"),
-        (["predict", "run", "a.wav", "--windows", "inf"], "expected more than 0, not inf"),
+        (["transcribe", "table", "x", "--beam", "0"], "expected 1 or more, 1,000 or less, not 0"),
+        (["predict", "run", "a.wav", "--windows", "inf"], "expected more than 0, 86,400 or less, not inf"),
         (["run", ""], "expected a path, not an empty text"),
     ],
 )
@@ -202,7 +214,7 @@ def test_a_number_of_workers_is_at_least_1(workers, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["run", "parameters/demo.yaml", "--workers", workers])
     assert ended.value.code == 2
-    assert f"expected 1 or more, not {workers}" in capsys.readouterr().err
+    assert f"expected 1 or more, 10,000 or less, not {workers}" in capsys.readouterr().err
 
 
 def test_an_interrupted_command_says_that_it_can_go_on(make, capsys, monkeypatch):
@@ -231,3 +243,91 @@ def test_a_bar_is_drawn_in_a_terminal_only(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     draw(1, 2, "writing")
     assert "writing" in capsys.readouterr().err
+
+
+EVIL = "\x1b[2J\x9b1A\x07\r\u202eevil"
+HARMLESS = r"\x1b[2J\x9b1A\x07\x0d\u202eevil"
+
+
+def test_a_corpus_cannot_send_control_characters_to_the_terminal(tmp_path, capsys):
+    root = tmp_path / "corpus"
+    root.mkdir()
+    soundfile.write(root / "a.wav", np.full(16_000, 0.1), 16_000)
+    rows = {"utterance": "a", "file": "a.wav", "speaker": f"s{EVIL}"}
+    pd.DataFrame([rows, {**rows, "utterance": "b"}]).to_parquet(root / "utterances.parquet")
+    assert cli.main(["check", "table", str(root)]) == 0
+    assert cli.main(["check", "table", f"{root}/{EVIL}"]) == 2
+    with pytest.raises(SystemExit):
+        cli.main(["check", "table", str(root), f"--{EVIL}"])
+    printed = capsys.readouterr()
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", printed.out + printed.err)
+    assert HARMLESS in printed.err
+
+
+def test_what_is_logged_is_escaped_too_and_a_bar_is_drawn_as_it_is(capsys, monkeypatch):
+    handler = logging.StreamHandler(sys.stderr)
+    logger = logging.getLogger("test")
+    logger.addHandler(handler)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with commands.escaped():
+        logger.warning("speaker %s", EVIL)
+        print(EVIL, file=sys.stdout)
+        print(EVIL, file=sys.stderr)
+        commands.progress("reading")(1, 2, f"stage {EVIL}")
+    logger.removeHandler(handler)
+    assert handler.stream is sys.stderr
+    printed = capsys.readouterr()
+    assert f"speaker {HARMLESS}\n{HARMLESS}\n" in printed.err
+    assert printed.out == f"{HARMLESS}\n"
+    assert f"\rstage {HARMLESS}: " in printed.err
+
+
+def test_no_text_is_taken_for_a_number_that_is_none():
+    (commands_of,) = [
+        action.choices for action in cli._parser()._actions if action.choices and action.dest == "command"
+    ]
+    readers = {
+        (name, action.dest): action.type
+        for name, parser in commands_of.items()
+        for action in parser._actions
+        if "number." in getattr(action.type, "__qualname__", "")
+    }
+    assert len(readers) > 12
+    assert not [action for parser in commands_of.values() for action in parser._actions if action.type in (int, float)]
+    for text in (
+        "nan",
+        "inf",
+        "-inf",
+        "1e400",
+        "-1e400",
+        "-1",
+        "0",
+        "1",
+        "1e9",
+        "",
+        " ",
+        "x",
+        "0x1",
+        "1,5",
+        "9" * 5_000,
+    ):
+        for read in readers.values():
+            value = 0.0
+            with contextlib.suppress(argparse.ArgumentTypeError):
+                value = read(text)
+            assert math.isfinite(value)
+
+
+@pytest.mark.parametrize("path", ["nowhere.yaml", ".", "/dev/null", "x" * 5_000])
+def test_a_path_that_is_no_such_file_is_an_error_of_one_line(path, capsys, tmp_path):
+    for arguments in (
+        ["plan", path],
+        ["run", path],
+        ["status", path],
+        ["report", path],
+        ["check", "table", path],
+        ["check", "table", str(tmp_path), "--transcripts", path],
+        ["table", path, "--pattern", "{speaker}.wav", "--preview"],
+    ):
+        assert cli.main(arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err

@@ -212,3 +212,18 @@ def test_labels_that_are_named_and_never_there_are_reported(tmp_path):
 def test_whole_numbers_name_speakers_without_a_fraction():
     rows, _ = corpus.tidy(pd.DataFrame({"utterance": ["a", "b"], "speaker": [3.0, None]}))
     assert rows["speaker"].astype("str").tolist()[0] == "3"
+
+
+def test_only_unclean_texts_are_cleaned_and_what_is_missing_stays():
+    texts = pd.Series(["ada", None, " Ada ", "e\u0301", "a  b", "ada"], index=[5, 3, 1, 0, 2, 4], dtype="str")
+    cleaned = cells.as_text(texts)
+    assert cleaned.dropna().to_dict() == {5: "ada", 1: "Ada", 0: "\u00e9", 2: "a b", 4: "ada"}
+    assert cells.are_among(texts, ("ada", "a  b")).tolist() == [True, False, False, False, True, True]
+    assert cells.are_blank(pd.Series(["NA", "\u00a0n/a ", "ada", None, ""])).tolist() == [
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
+    assert cells.translated(texts, {"ada": "x"}.get).dropna().to_dict() == {5: "x", 4: "x"}

@@ -46,6 +46,12 @@ def test_a_value_is_either_fixed_or_in_the_grid(tmp_path):
         config.load(write(tmp_path / "x.yaml", sections={"categories": {"notebook": "n", "blocks": [block]}}))
 
 
+def test_a_grid_of_more_runs_than_anybody_means_is_refused_at_once(tmp_path):
+    grid = {name: list(range(20)) for name in "abcdefg"}
+    with pytest.raises(ValueError, match="its lists make 1,280,000,000 runs; expected 10,000 at most"):
+        config.load(write(tmp_path / "x.yaml", sections={"s": {"notebook": "n", "blocks": [{"grid": grid}]}}))
+
+
 def test_a_corpus_needs_its_root(tmp_path):
     with pytest.raises(ValueError, match=r"corpora\.iemocap\.root: key 'root' is missing"):
         config.load(write(tmp_path / "x.yaml", corpora={"iemocap": {}}))
