@@ -21,6 +21,7 @@ SKILL = {  # correlation of a model's predictions with (arousal, valence, domina
 SCALES = {"iemocap": (1, 5), "msp-podcast": (1, 7)}
 FOLDS = {"Ses01F": "Ses01M", "Ses03M": "Ses03F"}  # left-out speaker -> development speaker
 CENTRES = {"angry": (1.2, -1.2), "happy": (0.8, 1.3), "neutral": (0.0, 0.0), "sad": (-1.3, -1.1)}  # arousal, valence
+DONE = pd.DataFrame({"a": [1]})  # the result of a run that trains nothing
 DIMENSIONS = list(schema.DIMENSIONS)
 PARAMETERS = """\
 study: made-up

@@ -167,7 +167,7 @@ def _shifted(runs: Sequence[config.Run]) -> dict[tuple[Condition, Condition], pd
         path, trained = run.folder / files.TRANSCRIPT_SHIFT, of_run(run)
         if trained is None or not run.complete or not path.exists():
             continue
-        for key, group in pd.read_parquet(path).groupby(list(Condition._fields)):
+        for key, group in files.read_table(path).groupby(list(Condition._fields)):
             tested = Condition(str(key[0]), float(key[1]), bool(key[2]))
             tables.setdefault((trained, tested), []).append(group.drop(columns=list(Condition._fields)))
     return {pair: pd.concat(parts, ignore_index=True) for pair, parts in tables.items()}

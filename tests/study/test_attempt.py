@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import made_up
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
@@ -36,7 +37,7 @@ if mode == "die always":
 if mode == "full":
     raise OSError(28, "No space left on device")
 """
-LAST = '(home / "predictions.parquet").write_text("done")'
+LAST = '(home / "predictions.parquet").write_bytes((home.parent / "done.parquet").read_bytes())'
 
 
 @pytest.fixture
@@ -44,6 +45,7 @@ def make_task(tmp_path):
     cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), new_code_cell(BODY), new_code_cell(LAST)]
     kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
     nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), tmp_path / "n.ipynb")
+    files.write_table(tmp_path / "done.parquet", made_up.DONE)
 
     def _make(mode="", **settings):
         folder = tmp_path / "run"
