@@ -512,15 +512,22 @@ def read_history(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype={"fold": "str"}, keep_default_na=False, na_values=[""], index_col=False)
         if "best" in table and table["best"].dtype != bool:
             raise ValueError("best holds more than True and False")
-        return table.astype({name: kind for name, kind in EPOCH.items() if name in table or name in ("fold", "epoch")})
+        return table.astype({name: kind for name, kind in EPOCH.items() if name in table or name == "epoch"})
     except (ValueError, KeyError) as error:  # also pandas's own
         raise ValueError(f"{path} is not a table of epochs: {error}") from None
 
 
-def find_history(path: Path) -> pd.DataFrame | None:
-    """The epochs in the CSV `path`; None where there is no such file, or, after a warning, where it is damaged."""
+def find_history(path: Path, *columns: str) -> pd.DataFrame | None:
+    """The epochs in the CSV `path`, with `columns` at least.
+
+    None where there is no such file, or, after a warning, where it is damaged.
+    """
     try:
-        return read_history(path)
+        table = read_history(path)
+        absent = [column for column in columns if column not in table]
+        if absent:
+            raise ValueError(f"{path} is damaged (it has no column {', '.join(absent)})")
+        return table
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Whether the files of a run are as they were written: what is damaged is set aside, and `sercore run` makes it again."""
+"""Whether the files of a run are as they were written: what is damaged is set aside, and made again by `sercore run`."""
 
 import contextlib
 from collections.abc import Callable, Iterator

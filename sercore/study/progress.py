@@ -118,7 +118,7 @@ def history(run: Run) -> pd.DataFrame | None:
     parts = sorted(run.folder.glob(f"{files.FOLD}*/{files.HISTORY}"), key=files.modified)
     tables = []
     for path in parts:
-        table = files.find_history(path)
+        table = files.find_history(path, "fold", "loss", "development")
         if table is not None:
             tables.append(table)
     return pd.concat(tables, ignore_index=True) if tables else None
@@ -150,7 +150,7 @@ def batch(study: Study) -> dict[str, Any] | None:
     The record of a killed batch does not count: its process is gone or, on another machine, no run has a heartbeat.
     """
     path = study.folder / files.BATCH
-    record = files.find_json(path, started=float | int, pid=int, host=str, workers=int)
+    record = files.find_json(path, pid=int, host=str)
     if record is None:
         return None
     if record.get("host") == socket.gethostname():
