@@ -32,6 +32,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from safetensors import SafetensorError, safe_open
 
 if sys.platform != "win32":
     import fcntl
@@ -231,7 +232,7 @@ _DAMAGE: dict[tuple[Path, int, int, int], str] = {}
 def damage(path: Path) -> str:
     """What is wrong with the content of the file `path`; empty where it is as `sealed` wrote it, or absent.
 
-    A table without a checksum, of an earlier version, is read as a whole instead, which notices most damage.
+    Of an earlier version, without a checksum, a table is read as a whole, and of a network the length compared.
     """
     try:
         held = path.stat()
@@ -250,12 +251,16 @@ def _damage(path: Path) -> str:
     if 0 < len(places) <= 2:
         whole = set(places.values()) == {value}
         return "" if whole else "its content does not have the checksum that was written with it"
-    if path.suffix == ".parquet":
-        try:
+    if not path.stat().st_size:
+        return "it is empty"
+    try:
+        if path.suffix == ".parquet":
             pq.read_table(path, page_checksum_verification=True)
-        except (OSError, ValueError, pa.ArrowException) as error:
-            return f"it is no whole table: {_line(error)}"
-    return "" if path.stat().st_size else "it is empty"
+        elif path.suffix == ".safetensors":
+            safe_open(path, "np")  # compares the lengths in its header with the file's
+    except (OSError, ValueError, pa.ArrowException, SafetensorError) as error:
+        return f"it is not whole: {_line(error)}"
+    return ""
 
 
 def _line(error: Exception) -> str:
@@ -510,6 +515,8 @@ def read_history(path: Path) -> pd.DataFrame:
     """
     try:
         table = pd.read_csv(path, dtype={"fold": "str"}, keep_default_na=False, na_values=[""], index_col=False)
+        if table.empty:
+            raise ValueError("it has no rows")
         if "best" in table and table["best"].dtype != bool:
             raise ValueError("best holds more than True and False")
         return table.astype({name: kind for name, kind in EPOCH.items() if name in table or name == "epoch"})

@@ -91,7 +91,7 @@ def write_run(run: config.Run, corpora: dict[str, pd.DataFrame]) -> None:
         for epoch in (1, 2, 3)
     ]
     pd.DataFrame(epochs).to_csv(run.folder / files.HISTORY, index=False)
-    predict(run, corpora).to_parquet(run.folder / files.PREDICTIONS, index=False)
+    files.write_table(run.folder / files.PREDICTIONS, predict(run, corpora))
 
 
 def made_up_corpus(name: str, utterances: int) -> pd.DataFrame:

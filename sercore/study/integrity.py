@@ -1,4 +1,4 @@
-"""Whether the files of a run are as they were written: what is damaged is set aside, and made again by `sercore run`."""
+"""Whether the files of a run are as they were written: `sercore run` makes again what is damaged and was set aside."""
 
 import contextlib
 from collections.abc import Callable, Iterator
