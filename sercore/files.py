@@ -259,7 +259,7 @@ def _damage(path: Path) -> str:
         elif path.suffix == ".safetensors":
             safe_open(path, "np")  # compares the lengths in its header with the file's
     except (OSError, ValueError, pa.ArrowException, SafetensorError) as error:
-        return f"it is not whole: {_line(error)}"
+        return f"it is not whole: {_line(error)}".replace(str(path), "it")
     return ""
 
 
