@@ -17,6 +17,8 @@ The run's provenance.json records what it was made from, and each session, which
 | `folds` | of each: `device`, `seconds`, and `sessions`: `from` which epoch on which device with how many threads |
 | `seconds` | the sum of the seconds of all sessions and folds |
 
+The provenance of a fold, in its own folder, also has its `identity`: all that its numbers follow from.
+
 All `seconds` are by stage. `loading`: corpora and features for a session, the datasets and the model for a fold.
 `training`: the epochs, each with its score on the development set. `evaluation`: the predictions of the best model.
 `saving`: the states that an interrupted training goes on from. What a killed session had not yet saved is in none.

@@ -101,6 +101,28 @@ def test_a_fold_that_is_complete_is_not_trained_again(define, monkeypatch):
     assert set(everything["fold"]) == {"Ses01F", "Ses02M"}
 
 
+def test_a_folder_that_is_read_only_in_mid_run_ends_it_and_a_cache_that_is_deleted_does_not(
+    define, tmp_path, monkeypatch
+):
+    run = define(cache=str(tmp_path / "cache"))
+    data = experiment.load(run)
+    (split,) = experiment.folds(run, data)
+    shutil.rmtree(run.cache)
+    epochs = experiment.fit(run, data, split)
+    next(epochs)
+
+    def refuse(path):
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(files, "atomic", refuse)
+    with pytest.raises(OSError, match=r"Read-only file system: .*history\.csv"):
+        next(epochs)
+    monkeypatch.undo()
+    assert set(experiment.run(run, data)["fold"]) == {"official"}
+    folds = files.read_json(run.folder / files.PROVENANCE)["folds"]
+    assert [session["from"] for session in folds["official"]["sessions"]] == [1, 2]
+
+
 class TrainedError(Exception):
     """Raised in place of a training."""
 
