@@ -2,10 +2,14 @@
 
 A file appears whole or not at all: it is written beside its place under a temporary name, flushed to the disk, and
 moved there in one step. So "the file is present" may be read as "the work behind it is complete".
+
+What a disk or a hand changes afterwards is noticed: tables, networks and records hold a checksum of their own bytes.
+What is damaged counts as absent, is named, and is made again.
 """
 
 import contextlib
 import json
+import logging
 import os
 import platform
 import re
@@ -14,16 +18,21 @@ import subprocess
 import sys
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import UnionType
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pandas as pd
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
+from safetensors import SafetensorError, safe_open
 
 if sys.platform != "win32":
     import fcntl
@@ -45,6 +54,7 @@ HEARTBEAT = "heartbeat"  # touched by a run that makes progress: an old one mean
 RUNNING = "running.json"  # of a run that is executed now: host, pid, worker, started, attempt
 EXECUTIONS = "executions.json"  # every execution that a run has had: started, seconds, host, worker, attempt, outcome
 BATCHES = "batches.json"  # of a study: every batch that it has had: host, workers, started, seconds
+DAMAGED = "damaged"  # folder of a run: what was damaged in it and is to be made again
 BATCH = "batch.json"  # of a study that is executed now: host, pid, workers, started, dashboard
 SECONDS_BETWEEN_TRIES = 1.0  # to hold a lock
 FINGERPRINTED_PACKAGES = (
@@ -64,6 +74,7 @@ FINGERPRINTED_PACKAGES = (
 DIRTY = "-dirty"  # ends a commit that files differed from
 SECONDS_BETWEEN_HEARTBEATS = 2.0
 SECONDS_OF_A_START = 2.0  # by which one process's start may be read differently
+log = logging.getLogger(__name__)
 
 
 def project() -> Path:
@@ -172,6 +183,129 @@ def _descriptors(descriptor: int, wait: Callable[[], None] | None) -> tuple[int,
         time.sleep(SECONDS_BETWEEN_TRIES)
 
 
+MARK = b"sercore crc32 "  # before a checksum, of eight hexadecimal digits
+BLANK = "00000000"  # in place of a checksum that is not known yet
+SEAL = f"{MARK.decode()}{BLANK} {MARK.decode()}{BLANK}"
+"""In the metadata of a file that `sealed` writes: the place of its checksum. It is there twice, so that a file whose
+checksum is damaged is not taken for one of a version without."""
+CHECKSUM = "checksum"  # key of SEAL where the metadata have keys
+_SEALED = re.compile(MARK + rb"([0-9a-f]{%d})" % len(BLANK))
+BLOCK = 1 << 20  # bytes that are read at a time
+UNSETTLED = 2_000_000_000  # a file changed so shortly ago may change again without its time showing it [ns]
+
+
+@contextlib.contextmanager
+def sealed(path: Path) -> Iterator[Path]:
+    """As `atomic`, for a file that has SEAL in it: in its place comes the CRC-32 of the bytes with SEAL."""
+    with atomic(path) as temporary:
+        yield temporary
+        value, places = _checksum(temporary)
+        if len(places) == 2:  # else the data say so too, and are not to be changed
+            with temporary.open("r+b") as written:
+                for place in places:
+                    written.seek(place)
+                    written.write(b"%08x" % value)
+
+
+def _checksum(path: Path) -> tuple[int, dict[int, int]]:
+    """CRC-32 of the file `path` with BLANK for the checksums in it, and these by their places, in bytes."""
+    value, places, begin, held = 0, {}, 0, b""
+    with path.open("rb") as content:
+        while True:
+            block = content.read(BLOCK)
+            held += block
+            end = max(0, len(held) - len(MARK) - len(BLANK) + 1) if block else len(held)  # what goes on in the next one
+            if MARK in held:
+                for found in _SEALED.finditer(held):
+                    places[begin + found.start(1)] = int(found[1], 16)
+                    end = max(end, found.end())
+            part, held = held[:end], held[end:]
+            value = zlib.crc32(_SEALED.sub(MARK + BLANK.encode(), part) if MARK in part else part, value)
+            begin += end
+            if not block:
+                return value, places
+
+
+_DAMAGE: dict[tuple[Path, int, int, int], str] = {}
+"""Path, size, time and number of a file -> what is wrong with it: a process reads each file once for that."""
+
+
+def damage(path: Path) -> str:
+    """What is wrong with the content of the file `path`; empty where it is as `sealed` wrote it, or absent.
+
+    Of an earlier version, without a checksum, a table is read as a whole, and of a network the length compared.
+    """
+    try:
+        held = path.stat()
+        key = (path, held.st_size, held.st_mtime_ns, held.st_ino)
+        if key not in _DAMAGE or held.st_mtime_ns > time.time_ns() - UNSETTLED:
+            _DAMAGE[key] = _damage(path)
+        return _DAMAGE[key]
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
+
+
+def _damage(path: Path) -> str:
+    value, places = _checksum(path)
+    if 0 < len(places) <= 2:
+        whole = set(places.values()) == {value}
+        return "" if whole else "its content does not have the checksum that was written with it"
+    if not path.stat().st_size:
+        return "it is empty"
+    try:
+        if path.suffix == ".parquet":
+            pq.read_table(path, page_checksum_verification=True)
+        elif path.suffix == ".safetensors":
+            safe_open(path, "np")  # compares the lengths in its header with the file's
+    except (OSError, ValueError, pa.ArrowException, SafetensorError) as error:
+        return f"it is not whole: {_line(error)}".replace(str(path), "it")
+    return ""
+
+
+def _line(error: Exception) -> str:
+    """The first line of an error, which may have many or none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def check(path: Path) -> None:
+    """Raise ValueError where the content of the file `path` is damaged."""
+    wrong = damage(path)
+    if wrong:
+        raise ValueError(
+            f"{path} is damaged ({wrong}): copy it again, or, of a run, have `sercore status --verify` set it aside "
+            "and `sercore run` make it again; look for errors of the disk"
+        )
+
+
+def complete(result: Path) -> bool:
+    """Whether a run has ended with its `result`: that was read back, and nothing in its folder is to be made again."""
+    return result.exists() and not damage(result) and not (result.parent / DAMAGED).exists()
+
+
+def set_aside(path: Path, wrong: str) -> str:
+    """Move the damaged file `path` of a run, or of one of its folds, into the run's folder DAMAGED.
+
+    Until that folder is removed the run does not count as complete. A run's folder that is read-only stays as it is.
+
+    Returns: a sentence that says what is `wrong` and what was done.
+    """
+    aside = aside_of(path)
+    try:
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(aside)
+    except OSError as error:
+        return f"{path} is damaged ({wrong}), and cannot be set aside: {error}"
+    return f"{path} is damaged ({wrong}): it is made again, what was there is in {aside.parent} until then"
+
+
+def aside_of(path: Path) -> Path:
+    """Where `set_aside` moves the file or folder `path` of a run, or of one of its folds."""
+    home = next((folder.parent for folder in (path, path.parent) if folder.name.startswith(FOLD)), path.parent)
+    return home / DAMAGED / path.relative_to(home)
+
+
 def write_text(path: Path, text: str, private: bool = False) -> None:
     """Write `text` to `path` in UTF-8, whole or not at all; nobody else can read what is `private`."""
     with atomic(path) as temporary:
@@ -191,13 +325,22 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
     In a CSV a text that a spreadsheet would compute, as =1+1, begins with an apostrophe (`unguarded` takes it away).
     """
-    with atomic(path) as temporary:
-        if path.suffix == ".parquet":
-            table.to_parquet(temporary, index=False, write_page_checksum=True)
-        elif path.suffix == ".csv":
+    if path.suffix == ".parquet":
+        content = pa.Table.from_pandas(table, preserve_index=False)
+        with sealed(path) as temporary, pq.ParquetWriter(temporary, content.schema, write_page_checksum=True) as writer:
+            writer.write_table(content)
+            writer.add_key_value_metadata({CHECKSUM: SEAL})
+    elif path.suffix == ".csv":
+        with atomic(path) as temporary:
             _guarded(table).to_csv(temporary, index=False)
-        else:
-            raise ValueError(f"{path}: a table is written as .parquet or .csv, not '{path.suffix}'")
+    else:
+        raise ValueError(f"{path}: a table is written as .parquet or .csv, not '{path.suffix}'")
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """The table in the Parquet file `path`, or some of its columns. Raises ValueError where it is damaged."""
+    check(path)
+    return pd.read_parquet(path, columns=columns)
 
 
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
@@ -376,13 +519,22 @@ def fold_folders(run: Path, folds: Iterable[str]) -> dict[str, Path]:
 def other_parameters(folder: Path, parameters: Mapping[str, Any]) -> list[str]:
     """Names of the parameters in which the results in `folder` differ from `parameters`; none where it has no results.
 
-    A run that failed, or was interrupted in its first fold, has no results: its parameters may be mended.
+    A run that failed, or was interrupted in its first fold, has no results: its parameters may be mended. Where the
+    file of parameters is damaged, those in the provenance count.
     """
     recorded = folder / PARAMETERS
     if not recorded.exists() or not any(folder.glob("**/*.parquet")):
         return []
-    earlier = read_yaml(recorded)
+    try:
+        earlier = read_yaml(recorded)
+    except ValueError as error:
+        log.warning("%s counts as absent: %s", recorded, _line(error))
+        earlier = (find_json(folder / PROVENANCE, parameters=dict) or {}).get("parameters", parameters)
     return sorted(key for key in earlier.keys() | parameters.keys() if earlier.get(key) != parameters.get(key))
+
+
+EPOCH = {"fold": "str", "epoch": "int64", "loss": "float64", "development": "float64", "seconds": "float64"}
+"""Columns of a history and what they hold; there are more."""
 
 
 def read_history(path: Path) -> pd.DataFrame:
@@ -392,29 +544,103 @@ def read_history(path: Path) -> pd.DataFrame:
     where it is no such table.
     """
     try:
-        return unguarded(
-            pd.read_csv(path, dtype={"fold": "str"}, keep_default_na=False, na_values=[""], index_col=False)
-        )
-    except ValueError as error:  # also pandas's own
+        table = pd.read_csv(path, dtype={"fold": "str"}, keep_default_na=False, na_values=[""], index_col=False)
+        table = unguarded(table)
+        if table.empty:
+            raise ValueError("it has no rows")
+        if "best" in table and table["best"].dtype != bool:
+            raise ValueError("best holds more than True and False")
+        return table.astype({name: kind for name, kind in EPOCH.items() if name in table or name == "epoch"})
+    except (ValueError, KeyError) as error:  # also pandas's own
         raise ValueError(f"{path} is not a table of epochs: {error}") from None
+
+
+def find_history(path: Path, *columns: str) -> pd.DataFrame | None:
+    """The epochs in the CSV `path`, with `columns` at least.
+
+    None where there is no such file, or, after a warning, where it is damaged.
+    """
+    try:
+        table = read_history(path)
+        absent = [column for column in columns if column not in table]
+        if absent:
+            raise ValueError(f"{path} is damaged (it has no column {', '.join(absent)})")
+        return table
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        _warn_once(path, str(error))
+        return None
 
 
 def write_json(path: Path, content: dict, private: bool = False) -> None:
     """Write `content` to `path` as indented JSON, whole or not at all; nobody else can read what is `private`."""
-    write_text(path, json.dumps(content, indent=2, default=str) + "\n", private)
+    write_text(path, _json(content), private)
+
+
+def write_record(path: Path, content: dict, private: bool = False) -> None:
+    """As `write_json`, with a checksum: of what the program writes for itself to read."""
+    with sealed(path) as temporary:
+        if private:
+            temporary.touch(mode=0o600)
+        temporary.write_text(_json({**content, CHECKSUM: SEAL}), encoding="utf-8")
+
+
+def _json(content: dict) -> str:
+    return json.dumps(content, indent=2, default=str) + "\n"
 
 
 def read_json(path: Path) -> dict:
-    """The content of the JSON file `path`."""
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def find_json(path: Path) -> dict | None:
-    """The content of the JSON file `path`; None where it cannot be read, as others write and remove it."""
+    """The content of the JSON file `path`. Raises ValueError, naming the file, where it is damaged or no mapping."""
+    wrong = damage(path)
     try:
-        return read_json(path)
-    except (OSError, ValueError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # also of text that is no UTF-8
+        wrong = wrong or str(error)
+    else:
+        wrong = wrong or ("" if isinstance(content, dict) else f"it holds {type(content).__name__}, no mapping")
+    if wrong:
+        raise ValueError(f"{path} is damaged ({wrong})")
+    content.pop(CHECKSUM, None)
+    return content
+
+
+def find_json(path: Path, **needs: type | UnionType) -> dict | None:
+    """The content of the JSON file `path`; None where there is none, as others write and remove it.
+
+    None also, after a warning that names the file, where it is damaged, or lacks a value of `needs`: name -> its type.
+    """
+    try:
+        content = read_json(path)
+        lacking = [name for name, kind in needs.items() if not isinstance(content.get(name), kind)]
+        if lacking:
+            raise ValueError(f"{path} is damaged (it has no right {', '.join(lacking)})")
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError) as error:
+        _warn_once(path, str(error))
+        return None
+    return content
+
+
+def find_entries(path: Path, name: str, **needs: type | UnionType) -> list[dict]:
+    """The list `name` of mappings in the JSON file `path`, those without `needs` left out; empty as `find_json`."""
+    entries = (find_json(path, **{name: list}) or {}).get(name, [])
+    return [
+        entry
+        for entry in entries
+        if isinstance(entry, dict) and all(isinstance(entry.get(key), kind) for key, kind in needs.items())
+    ]
+
+
+_WARNED: set[tuple[Path, str, float]] = set()
+
+
+def _warn_once(path: Path, problem: str) -> None:
+    """Log that the file `path` counts as absent, once a process as long as it stays as it is."""
+    if (path, problem, modified(path)) not in _WARNED:
+        _WARNED.add((path, problem, modified(path)))
+        log.warning("%s: it counts as absent", problem)
 
 
 def modified(path: Path) -> float:

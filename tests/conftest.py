@@ -10,6 +10,9 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 install_import_hook(["sercore.models", "sercore.losses"], "beartype.beartype")
 
+import made_up  # noqa: E402
+
+from sercore import files  # noqa: E402
 from sercore.analysis import results  # noqa: E402  (after the hook, which must see the modules first)
 from sercore.corpora import read, synthetic  # noqa: E402
 from sercore.study import config  # noqa: E402
@@ -44,7 +47,7 @@ if seed == 13:
     raise ValueError("seed 13 brings bad luck")
 (home / "parameters.yaml").write_text(yaml.safe_dump({"model": model, "seed": seed}))
 if seed != 7:
-    (home / "predictions.parquet").write_text("done")
+    (home / "predictions.parquet").write_bytes(pathlib.Path(done).read_bytes())
 """
 
 
@@ -53,7 +56,9 @@ def make(tmp_path):
     """A study of one section, whose runs train nothing: seed 13 fails, seed 7 ends without a result."""
 
     def _make(seeds, **fixed):
-        cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), new_code_cell(RESULT)]
+        files.write_table(tmp_path / "done.parquet", made_up.DONE)
+        result = RESULT.replace("pathlib.Path(done)", f"pathlib.Path({str(tmp_path / 'done.parquet')!r})")
+        cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), new_code_cell(result)]
         kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
         nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), tmp_path / "n.ipynb")
         content = {

@@ -21,6 +21,7 @@ SKILL = {  # correlation of a model's predictions with (arousal, valence, domina
 SCALES = {"iemocap": (1, 5), "msp-podcast": (1, 7)}
 FOLDS = {"Ses01F": "Ses01M", "Ses03M": "Ses03F"}  # left-out speaker -> development speaker
 CENTRES = {"angry": (1.2, -1.2), "happy": (0.8, 1.3), "neutral": (0.0, 0.0), "sad": (-1.3, -1.1)}  # arousal, valence
+DONE = pd.DataFrame({"a": [1]})  # the result of a run that trains nothing
 DIMENSIONS = list(schema.DIMENSIONS)
 PARAMETERS = """\
 study: made-up
@@ -90,7 +91,7 @@ def write_run(run: config.Run, corpora: dict[str, pd.DataFrame]) -> None:
         for epoch in (1, 2, 3)
     ]
     pd.DataFrame(epochs).to_csv(run.folder / files.HISTORY, index=False)
-    predict(run, corpora).to_parquet(run.folder / files.PREDICTIONS, index=False)
+    files.write_table(run.folder / files.PREDICTIONS, predict(run, corpora))
 
 
 def made_up_corpus(name: str, utterances: int) -> pd.DataFrame:

@@ -552,8 +552,7 @@ def versions_table(study: Study) -> Table:
 
 
 def _provenance(run: Run) -> dict[str, Any] | None:
-    path = run.folder / files.PROVENANCE
-    return files.read_json(path) if run.complete and path.exists() else None
+    return files.find_json(run.folder / files.PROVENANCE) if run.complete else None
 
 
 def _values(runs: tuple[Run, ...], key: str) -> str:

@@ -119,15 +119,15 @@ def read_history(study: config.Study | str | Path, section: str) -> pd.DataFrame
         FileNotFoundError: no complete run has a history.
     """
     study = study if isinstance(study, config.Study) else config.load(study)
-    runs = [run for run in study.section(section) if run.complete and (run.folder / files.HISTORY).exists()]
-    if not runs:
+    complete = [run for run in study.section(section) if run.complete]
+    tables = [(run, table) for run in complete if (table := files.find_history(run.folder / files.HISTORY)) is not None]
+    if not tables:
         raise FileNotFoundError(
             f"no complete run of section '{section}' has a {files.HISTORY}; make them with {_command(study)}"
         )
     histories = []
-    for run in runs:
+    for run, history in tables:
         grid = {key: value for key, value in run.parameters.items() if key in run.grid}
-        history = files.read_history(run.folder / files.HISTORY)
         histories.append(pd.DataFrame({"run": run.name, **grid}, index=history.index).join(history))
     return pd.concat(histories, ignore_index=True)
 
@@ -157,7 +157,7 @@ def write_residuals(
     """
     folder = files.resolve(folder or f"{BY_HAND}/model={model},corpus={corpus},seed={seed}")
     files.write_table(folder / LINES, lines)
-    files.write_json(folder / files.PROVENANCE, files.provenance(model=model, corpus=corpus, seed=seed))
+    files.write_record(folder / files.PROVENANCE, files.provenance(model=model, corpus=corpus, seed=seed))
     files.write_table(folder / files.RESIDUALS, errors)
     return folder / files.RESIDUALS
 
@@ -387,6 +387,7 @@ def _fused() -> list[str]:
 def _read_run(run: config.Run) -> pa.Table:
     """The predictions of one run, every column of text as a dictionary."""
     path = run.folder / files.PREDICTIONS
+    files.check(path)
     text = [field.name for field in pq.read_schema(path) if _is_text(field.type)]
     table = pq.read_table(path, read_dictionary=text)
     sections = set(table["section"].unique().to_pylist())

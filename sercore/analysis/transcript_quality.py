@@ -167,7 +167,7 @@ def _shifted(runs: Sequence[config.Run]) -> dict[tuple[Condition, Condition], pd
         path, trained = run.folder / files.TRANSCRIPT_SHIFT, of_run(run)
         if trained is None or not run.complete or not path.exists():
             continue
-        table = pd.read_parquet(path)
+        table = files.read_table(path)
         table = table.assign(**{name: value for name, value in Condition()._asdict().items() if name not in table})
         for key, group in table.groupby(list(Condition._fields)):
             tested = Condition(str(key[0]), float(key[1]), bool(key[2]), bool(key[3]))

@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Collection
 from contextlib import nullcontext
 
+import pandas as pd
 from tqdm import tqdm
 
 from sercore import files
 from sercore.commands import MOST_WORKERS, YEAR, number, path, seconds, unescaped
-from sercore.study import attempt, check, config, progress, workers
+from sercore.study import attempt, check, config, integrity, progress, verify, workers
 from sercore.study.plan import CACHES, PATIENCE, analyse, execute, pending, select
 from sercore.study.workers import Cluster, Where
 
@@ -76,7 +77,11 @@ def perform(study: config.Study, only: Collection[tuple[str, str]], args: argpar
     where = Where(
         workers=args.workers, per_gpu=args.workers_per_gpu, scheduler=args.scheduler, queue=str(args.cluster or "")
     )
-    todo = [run for run in study.runs if run.key in only and not run.complete]
+    chosen = [run for run in study.runs if run.key in only]
+    for line in [line for run in chosen for line in integrity.mend(run)]:
+        print(f"damaged: {line}")
+    changes = verify.other_corpora(study, chosen)
+    todo = [run for run in chosen if not run.complete]
     print(f"study {study.name}: {len(only)} runs, {len(only) - len(todo)} complete", flush=True)
     outcomes, analysed = Counter[str](), Counter[str]()
     with workers.ended_by_signal(), Cluster(where, max(len(todo), len(study.analysis))) as cluster:
@@ -102,14 +107,31 @@ def perform(study: config.Study, only: Collection[tuple[str, str]], args: argpar
             print("analysis notebooks wait until every run of the study is complete")
         if outcomes["failed"]:
             print(f"why: {study.folder}/*/*/{files.FAILURE}; once that is mended, the same command executes them again")
-    if outcomes["complete"] + outcomes["failed"] + analysed["complete"] + analysed["failed"] == 0:
+    executed = outcomes["complete"] + outcomes["failed"] + analysed["complete"] + analysed["failed"]
+    stale = _print_changes(study, changes)
+    if not executed and stale:
+        print(f"\nnothing was executed: every run and analysis of study {study.name} is there ({seconds(start)})")
+    elif not executed:
         print(f"\nnothing to do: every run and analysis of study {study.name} is complete ({seconds(start)})")
     else:
         print(
             f"\nstudy {study.name}: {outcomes['complete']} runs executed, {outcomes['skipped']} skipped, "
             f"{outcomes['failed']} failed; {analysed['complete']} analyses executed, {seconds(start)}"
         )
-    return 1 if outcomes["failed"] or analysed["failed"] else 0
+    return 1 if outcomes["failed"] or analysed["failed"] or stale else 0
+
+
+def _print_changes(study: config.Study, changes: pd.DataFrame) -> int:
+    """Print `changes` of the corpora, and return how many runs have results of others than there are now."""
+    stale = changes.loc[changes["severity"] == verify.INPUT, "run"].nunique()
+    if len(changes):
+        print("\n".join(["", "corpora that are not as they were:", *verify.lines(changes)]))
+    if stale:
+        print(
+            f"{stale} runs keep the results of the corpora as they were; remove their folders below {study.folder} to "
+            "have them made again, or give the study another name; `sercore status --verify` lists all changes"
+        )
+    return stale
 
 
 def _print_results(study: config.Study) -> None:

@@ -10,13 +10,12 @@ import pandas as pd
 
 from sercore.commands import DAY, number, path, unescaped
 from sercore.commands.run import add_workers, perform
-from sercore.schema import first
-from sercore.study import config, progress
+from sercore.study import config, integrity, progress
 from sercore.study.progress import STATES, duration
 
 MOST = 20  # runs of one kind that are listed
 SOURCE_LINES = 6  # of a failing cell
-EXIT = """exit status: 0 all is well; 1 a run has failed, or with --verify a run's inputs have changed;
+EXIT = """exit status: 0 all is well; 1 a run has failed, or with --verify a file is damaged or inputs have changed;
 2 a mistake in the arguments; 130 interrupted. With --failed it is that of `sercore run`."""
 
 
@@ -34,7 +33,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--watch", action="store_true", help="print it again whenever it changes, until no batch is under way"
     )
     what.add_argument("--failed", action="store_true", help="execute the failed runs again, and nothing else")
-    what.add_argument("--verify", action="store_true", help="list complete runs whose inputs have changed since")
+    what.add_argument(
+        "--verify",
+        action="store_true",
+        help="list damaged files, and complete runs whose inputs have changed since",
+    )
     status.add_argument(
         "--every",
         type=number(float, 0, DAY, above=True),
@@ -90,17 +93,19 @@ def _run_failed(study: config.Study, args: argparse.Namespace) -> int:
 
 
 def _verify(study: config.Study) -> int:
-    """Print what has changed since the complete runs were made, one line per change with the runs that it affects."""
+    """Print what is damaged, and what has changed since the complete runs were made, each with the runs it affects."""
     from sercore.study import verify
 
+    damaged = [line for run in study.runs for line in integrity.mend(run, whole=True)]
     changes = verify.changed(study)
-    for severity, rows in changes.groupby("severity", sort=False):
-        for what, affected in rows.groupby("what", sort=False)["run"]:
-            print(f"  {severity}: {what}: {len(affected)} runs, {first(list(affected), 2)}")
+    for line in [*(f"  damaged: {line}" for line in damaged), *verify.lines(changes)]:
+        print(line)
     inputs = changes.loc[changes["severity"] == verify.INPUT, "run"].nunique()
     complete = sum(run.complete for run in study.runs)
+    if damaged:
+        print(f"study {study.name}: {len(damaged)} damaged files; `sercore run {study.path}` makes them again")
     print(f"study {study.name}: the inputs of {inputs} of {complete} complete runs have changed")
-    return 1 if inputs else 0
+    return 1 if inputs or damaged else 0
 
 
 def describe(study: config.Study, table: pd.DataFrame, workers: int | None = None) -> list[str]:

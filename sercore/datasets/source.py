@@ -235,7 +235,7 @@ def finish(preparation: Preparation, data: dict[str, Source]) -> pd.DataFrame:
         for feature, part in parts.items():
             if part is not None:
                 rows[feature] = preparation.cache / files.folder_name(source.corpus.name) / part.key
-    files.write_json(preparation.folder / files.PREPARED, {"entries": [str(path) for path in rows.values()]})
+    files.write_record(preparation.folder / files.PREPARED, {"entries": [str(path) for path in rows.values()]})
     table = pd.DataFrame({"key": {feature: path.name for feature, path in rows.items()}})
     table["megabytes"] = [round(sum(file.stat().st_size for file in path.iterdir()) / 1e6, 1) for path in rows.values()]
     return table.rename_axis("feature")

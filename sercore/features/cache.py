@@ -43,7 +43,6 @@ from sercore.settings import FeatureSettings, TextSettings
 VERSION = 1  # to be raised when features have other values for the same content and settings
 TEXT_VERSION = 2  # likewise, of embeddings and tokens
 READERS = 4  # threads that hash audio: the disk is what they wait for
-UNSETTLED = 2_000_000_000  # a file changed so shortly ago may change again without its time showing it [ns]
 Item = TypeVar("Item")
 Kind = TypeVar("Kind", bound=Packed)
 
@@ -227,11 +226,11 @@ def _audio_digests(corpus: Corpus, place: Path, progress: Progress | None) -> li
         with files.lock(place / LOCK, _waiting(what, progress)):
             known = _read_ledger(ledger)  # another process may have been at it
             new = [state for state in dict.fromkeys(states) if state not in known]
-            now = time.time_ns()
+            settled_at = time.time_ns() - files.UNSETTLED
             with ThreadPoolExecutor(READERS) as pool:
                 hashed = pool.map(lambda state: _hash(corpus.root / state.file), new)
                 known.update(zip(new, _counted(hashed, len(new), what, progress), strict=True))
-            settled = {state.file: (*state, found) for state, found in known.items() if state.changed < now - UNSETTLED}
+            settled = {state.file: (*state, found) for state, found in known.items() if state.changed < settled_at}
             files.write_table(ledger, pd.DataFrame(settled.values(), columns=[*_State._fields, "digest"]))
     return [known[state] for state in states]
 

@@ -89,7 +89,7 @@ def _complete(folder: Path) -> Trained:
         raise ValueError(f"{run} holds residuals of other runs' predictions, and no model; name one of those runs")
     if not (run / files.PREDICTIONS).is_file() or not folder.is_dir():
         raise FileNotFoundError(_absent(folder))
-    predictions = pd.read_parquet(run / files.PREDICTIONS)
+    predictions = files.read_table(run / files.PREDICTIONS)
     networks = {
         name: place / files.CHECKPOINT
         for name, place in files.fold_folders(run, predictions["fold"].unique()).items()
@@ -114,7 +114,7 @@ def predictions(folder: str | Path) -> pd.DataFrame:
     """The predictions of the run or fold in `folder`: what `read` has the networks of."""
     folder = place(folder)
     one = folder.name.startswith(files.FOLD)
-    table = pd.read_parquet((folder.parent if one else folder) / files.PREDICTIONS)
+    table = files.read_table((folder.parent if one else folder) / files.PREDICTIONS)
     folders = files.fold_folders(folder.parent, table["fold"].unique())
     return table[table["fold"].map(folders) == folder] if one else table
 

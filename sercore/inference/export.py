@@ -74,6 +74,7 @@ def export(run: str | Path, folder: str | Path, onnx: bool = False) -> Path:
             },
         )
         for fold, path in exported.networks.items():
+            files.check(trained.networks[fold])
             files.write_bytes(path, trained.networks[fold].read_bytes())
         content = artifact.describe(exported)
         if onnx:

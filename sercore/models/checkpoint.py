@@ -46,8 +46,9 @@ def save(model: nn.Module, settings: Mapping[str, Any], path: str | Path) -> Non
     extra: dict[str, Any] = getattr(model, "extra_settings", dict)()
     settings = {"kind": settings.get("kind") or _kind(model), **settings, **extra}
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    with files.atomic(Path(path)) as temporary:
-        save_file(state, temporary, metadata={SETTINGS: json.dumps(settings)})
+    metadata = {SETTINGS: json.dumps({**settings, files.CHECKSUM: files.SEAL})}  # safetensors has no order of several
+    with files.sealed(Path(path)) as temporary:
+        save_file(state, temporary, metadata=metadata)
 
 
 def _kind(model: nn.Module) -> str:
@@ -67,10 +68,12 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     if not path.exists():
         near = first(sorted(path.parent.glob("*.safetensors"))) or "no .safetensors file there"
         raise FileNotFoundError(f"no model {path}; found: {near}")
+    files.check(path)
     state, metadata = read_safetensors(path)
     if SETTINGS not in metadata:
         raise ValueError(f"{path} has no settings in its metadata; expected a file that models.save wrote")
     settings = json.loads(metadata[SETTINGS])
+    settings.pop(files.CHECKSUM, None)
     model = build(settings, torch.Generator())
     fill(model, state, set(model.state_dict()), path)
     return model.eval(), settings

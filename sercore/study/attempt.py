@@ -6,6 +6,7 @@ no other worker of any batch touches that folder. A worker that finds a run lock
 
 import logging
 import os
+import shutil
 import socket
 import time
 import traceback
@@ -69,8 +70,15 @@ class Task:
 
     @property
     def complete(self) -> bool:
-        """Whether it has been executed, by this batch or another one."""
-        return self.result.exists() and (not self.mark or self.result.read_text(encoding="utf-8") == self.mark)
+        """Whether it has been executed, by this batch or another one, to its end."""
+        return self.ended and files.complete(self.result)
+
+    @property
+    def ended(self) -> bool:
+        """Whether its result is there and can be read."""
+        if not self.result.exists() or files.damage(self.result):
+            return False
+        return not self.mark or self.result.read_bytes() == self.mark.encode()
 
 
 def run(task: Task, needed: Sequence[Outcome] = (), wait: bool = False) -> Outcome:
@@ -94,6 +102,9 @@ def run(task: Task, needed: Sequence[Outcome] = (), wait: bool = False) -> Outco
             failure = _failure(task)
             if failure is not None:
                 return Outcome(task.name, "failed", cause=failure["cause"], worker=worker)
+            wrong = files.damage(task.result)
+            if wrong:
+                log.warning(files.set_aside(task.result, wrong))
             watch = kernels.Watch(batch_id=task.batch_id, inherit=descriptors, patience=task.patience, warm=task.warm)
             _try(task, watch, worker)
     except kernels.StoppedError:
@@ -159,24 +170,33 @@ def _execute(task: Task, watch: kernels.Watch, attempt: int, worker: str, starte
             "started": started,
             "attempt": attempt,
         }
-        files.write_json(task.folder / files.RUNNING, now)
-        watch.started = lambda kernel: files.write_json(task.folder / files.RUNNING, {**now, "kernel": kernel})
+        files.write_record(task.folder / files.RUNNING, now)
+        watch.started = lambda kernel: files.write_record(task.folder / files.RUNNING, {**now, "kernel": kernel})
     kernels.execute(task.notebook, task.output, task.parameters, watch)
     if task.mark:
         files.write_text(task.result, task.mark)
-    if not task.complete:
-        raise RuntimeError(f"{task.notebook.name} ended without a result; expected {task.result}")
+    if not task.ended:
+        wrong = files.damage(task.result)
+        problem = f"with a damaged result ({wrong})" if wrong else "without a result"
+        raise RuntimeError(f"{task.notebook.name} ended {problem}; expected {task.result}")
 
 
 def _add_execution(task: Task, execution: dict[str, Any]) -> None:
     """Add `execution`, which has ended, to those of the run."""
     path = task.folder / files.EXECUTIONS
     try:
-        earlier = files.read_json(path)["executions"] if path.exists() else []
-        files.write_json(path, {"executions": [*earlier, execution]})
-        (task.folder / files.RUNNING).unlink(missing_ok=True)
+        earlier = files.find_entries(path, "executions")
+        files.write_record(path, {"executions": [*earlier, execution]})
     except OSError as error:  # a full disk, which must not hide the run's own outcome
         log.warning("%s: %s", path, error)
+    try:
+        if execution["outcome"] == "complete":
+            shutil.rmtree(task.folder / files.DAMAGED, ignore_errors=True)  # all of it was made again
+        else:
+            task.result.unlink(missing_ok=True)  # of a notebook that was not saved to its end
+        (task.folder / files.RUNNING).unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s: %s", task.folder, error)
 
 
 def _write_failure(task: Task, error: Exception, attempts: int) -> None:
@@ -194,14 +214,14 @@ def _write_failure(task: Task, error: Exception, attempts: int) -> None:
     else:
         content["trace"] = "".join(traceback.format_exception(error))[-TRACE:]
     try:
-        files.write_json(task.folder / files.FAILURE, content)
+        files.write_record(task.folder / files.FAILURE, content)
     except OSError as problem:
         log.warning("%s could not be written: %s", task.folder / files.FAILURE, problem)
 
 
 def _failure(task: Task) -> dict[str, Any] | None:
     """The recorded failure of `task` in this batch; None where it has not failed."""
-    failure = files.find_json(task.folder / files.FAILURE)
+    failure = files.find_json(task.folder / files.FAILURE, cause=str)
     if failure is None or task.batch_marker is None:
         return None
     same = failure.get("task") == task.name and failure.get("batch") == task.batch_marker.name

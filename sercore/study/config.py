@@ -38,8 +38,8 @@ class Run:
 
     @property
     def complete(self) -> bool:
-        """Whether the run has ended with a result."""
-        return (self.folder / self.result).exists()
+        """Whether the run has ended with a result that can be read, see `files.complete`."""
+        return files.complete(self.folder / self.result)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -130,18 +130,16 @@ def measured(run: Run) -> float | None:
     past = executions(run)
     if len(past) == 1:
         return float(past[0]["seconds"])
-    history = run.folder / files.HISTORY
-    if history.exists():
-        trained = files.read_history(history)
-        if "seconds" in trained:
-            return START + float(trained["seconds"].sum())
+    trained = files.find_history(run.folder / files.HISTORY)
+    if trained is not None and "seconds" in trained:
+        return START + float(trained["seconds"].sum())
     ended = [float(one["seconds"]) for one in past if one["outcome"] == "complete"]
     return ended[-1] if ended else None
 
 
 def executions(run: Run) -> list[dict[str, Any]]:
     """The record of every execution of `run`, in their order."""
-    return (files.find_json(run.folder / files.EXECUTIONS) or {}).get("executions", [])
+    return files.find_entries(run.folder / files.EXECUTIONS, "executions", seconds=float | int, outcome=str)
 
 
 def extents(study: Study) -> dict[str, Extent]:

@@ -128,7 +128,8 @@ def _filling(study: Study, parameters: dict[str, Any], common: Mapping[str, Any]
     name = f"{CACHES}/" + files.folder_name(f"corpus={parameters['corpus']},{digest}")
     folder = study.folder / name
     result = folder / files.PREPARED
-    if result.exists() and all(Path(entry).is_dir() for entry in files.read_json(result)["entries"]):
+    filled = files.find_json(result, entries=list)
+    if filled is not None and all(isinstance(entry, str) and Path(entry).is_dir() for entry in filled["entries"]):
         return None
     result.unlink(missing_ok=True)
     places = {"corpora": study.corpora, "folder": str(folder), "cache": str(study.outputs / "cache")}
@@ -284,7 +285,9 @@ def analyse(study: Study, cluster: Cluster | None = None, workers: int | None = 
 
 def failures(study: Study) -> dict[str, str]:
     """Name -> cause of the runs whose last execution failed."""
-    records = {label(run): files.find_json(run.folder / files.FAILURE) for run in study.runs if not run.complete}
+    records = {
+        label(run): files.find_json(run.folder / files.FAILURE, cause=str) for run in study.runs if not run.complete
+    }
     return {name: record["cause"] for name, record in records.items() if record}
 
 

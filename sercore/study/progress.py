@@ -115,13 +115,12 @@ def _with_causes(study: Study, table: pd.DataFrame) -> pd.DataFrame:
 
 def history(run: Run) -> pd.DataFrame | None:
     """The epochs that `run` has trained so far, those of the fold that grew last at the end; None before the first."""
-    parts = sorted(run.folder.glob(f"{files.FOLD}*/{files.HISTORY}"), key=lambda path: path.stat().st_mtime)
+    parts = sorted(run.folder.glob(f"{files.FOLD}*/{files.HISTORY}"), key=files.modified)
     tables = []
     for path in parts:
-        try:
-            tables.append(files.read_history(path))
-        except (OSError, ValueError):  # it is being replaced on a file system that shows this
-            continue
+        table = files.find_history(path, "fold", "loss", "development")
+        if table is not None:
+            tables.append(table)
     return pd.concat(tables, ignore_index=True) if tables else None
 
 
@@ -131,22 +130,18 @@ def running(run: Run) -> dict[str, Any] | None:
     The record of a killed worker does not count: its process is gone, and there was no heartbeat for SILENCE seconds.
     """
     path = run.folder / files.RUNNING
-    record = files.find_json(path)
+    record = files.find_json(path, started=float | int, pid=int)
     if record is None:
         return None
     silent = time.time() - max(files.modified(path), files.modified(run.folder / files.HEARTBEAT))
     here = record.get("host") == socket.gethostname()
-    gone = (
-        not files.process_alive(int(record.get("pid", 0)), record.get("process_started"))
-        if here
-        else silent > SILENCE_ELSEWHERE
-    )
+    gone = not files.process_alive(record["pid"], record.get("process_started")) if here else silent > SILENCE_ELSEWHERE
     return None if gone and silent > SILENCE else record
 
 
 def failure(run: Run) -> dict[str, Any] | None:
     """The record of the run's last execution where it failed: time, cause, cell, source, trace, attempts."""
-    return None if run.complete else files.find_json(run.folder / files.FAILURE)
+    return None if run.complete else files.find_json(run.folder / files.FAILURE, cause=str)
 
 
 def batch(study: Study) -> dict[str, Any] | None:
@@ -155,11 +150,11 @@ def batch(study: Study) -> dict[str, Any] | None:
     The record of a killed batch does not count: its process is gone or, on another machine, no run has a heartbeat.
     """
     path = study.folder / files.BATCH
-    record = files.find_json(path)
+    record = files.find_json(path, pid=int, host=str)
     if record is None:
         return None
     if record.get("host") == socket.gethostname():
-        return record if files.process_alive(int(record.get("pid", 0)), record.get("process_started")) else None
+        return record if files.process_alive(record["pid"], record.get("process_started")) else None
     return record if time.time() - files.modified(path) < SILENCE_ELSEWHERE or _any_running(study) else None
 
 

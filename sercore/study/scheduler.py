@@ -197,7 +197,7 @@ def batch_marker(folder: Path, cluster: Cluster) -> Iterator[Path]:
         "address": cluster.address,
     }
     files.write_text(marker, cluster.batch_id, private=True)
-    files.write_json(path, content, private=True)  # whoever knows the address can give the workers jobs
+    files.write_record(path, content, private=True)  # whoever knows the address can give the workers jobs
     try:
         yield marker
     finally:
@@ -211,8 +211,8 @@ def _add_batch(path: Path, content: dict[str, Any]) -> None:
     """Add `content` to the list of the study's batches."""
     columns = ("host", "workers", "started", "seconds")
     with contextlib.suppress(OSError):  # a full disk must not hide why the batch ended
-        earlier = (files.find_json(path) or {}).get("batches", [])
-        files.write_json(path, {"batches": [*earlier, {key: content[key] for key in columns}]})
+        earlier = files.find_entries(path, "batches")
+        files.write_record(path, {"batches": [*earlier, {key: content[key] for key in columns}]})
 
 
 Edges = Mapping[int, Collection[int]]

@@ -50,10 +50,29 @@ def changed(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def other_corpora(study: Study, runs: Iterable[Run]) -> pd.DataFrame:
+    """As `changed`, of those of `runs` that are complete, and of the corpora alone."""
+    present, rows = _Present(study), []
+    for run in runs:
+        if run.complete:
+            recorded = files.find_json(run.folder / files.PROVENANCE) or {}
+            changes = _corpora(study, recorded, run_parameters(run).get("model", ""), present)
+            rows += [(label(run), what, severity) for what, severity in changes]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def lines(changes: pd.DataFrame) -> list[str]:
+    """`changes` in print, a line each with the runs that it affects."""
+    return [
+        f"  {severity}: {what}: {len(affected)} runs, {first(list(affected), 2)}"
+        for severity, rows in changes.groupby("severity", sort=False)
+        for what, affected in rows.groupby("what", sort=False)["run"]
+    ]
+
+
 def _changes(study: Study, run: Run, here: Mapping[str, Any], present: "_Present") -> Iterable[Change]:
     """What has changed for one run; `here` is the software and `present` the corpora of today."""
-    path = run.folder / files.PROVENANCE
-    recorded = files.read_json(path) if path.exists() else {}
+    recorded = files.find_json(run.folder / files.PROVENANCE) or {}
     parameters = run_parameters(run)
     differs = files.other_parameters(run.folder, parameters)
     if differs:
@@ -173,7 +192,12 @@ def _notebook(run: Run) -> Iterable[Change]:
     if not executed.exists():
         yield "the notebook that was executed is not in its folder", UNKNOWN
         return
-    was, now = _cells(executed), _cells(run.notebook)
+    try:
+        was = _cells(executed)
+    except (ValueError, nbformat.ValidationError) as error:
+        yield f"the notebook that was executed is damaged: {first(str(error).splitlines(), 1)}", UNKNOWN
+        return
+    now = _cells(run.notebook)
     for kind, severity in (("code", INPUT), ("markdown", SOFTWARE)):
         before, after = ([source for of, source in cells if of == kind] for cells in (was, now))
         if before != after:

@@ -17,20 +17,24 @@ The run's provenance.json records what it was made from, and each session, which
 | `folds` | of each: `device`, `seconds`, `sessions` (`from` which epoch, on what), mean `openings` of gates in test |
 | `seconds` | the sum of the seconds of all sessions and folds |
 
+The provenance of a fold, in its own folder, also has its `identity`: all that its numbers follow from.
+
 All `seconds` are by stage. `loading`: corpora and features for a session, the datasets and the model for a fold.
 `training`: the epochs, each with its score on the development set. `evaluation`: the predictions of the best model.
 `saving`: the states that an interrupted training goes on from. What a killed session had not yet saved is in none.
 A run that is not complete has no `folds` and no `seconds` yet; its sessions are there from when its data are loaded.
 """
 
-import contextlib
+import logging
 import platform
+import shutil
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -47,17 +51,20 @@ from sercore.models.cnn14 import Cnn14
 from sercore.settings import FeatureSettings, NetworkSettings, TextSettings, TrainingSettings
 from sercore.training import loop, resume
 
+IDENTITY = "identity"  # in a fold's provenance: what its numbers follow from
+log = logging.getLogger(__name__)
 SESSION = ("started", "commit", "source", "device", "processor", "threads", "seconds")
 
 
 def begin_session(folder: Path, origin: Mapping[str, Any], loading: float) -> None:
     """Record in the provenance of the run in `folder` what it is made from, and a session that loaded for some seconds.
 
-    Earlier sessions of the same parameters stay. Of a run that is complete nothing is written.
+    Earlier sessions of the same parameters stay. Of a run that is complete nothing is written, unless that is damaged.
     """
-    if (folder / files.PREDICTIONS).exists():
+    earlier, path, result = _recorded(folder), folder / files.PROVENANCE, folder / files.PREDICTIONS
+    lost = not earlier and (path.exists() or files.aside_of(path).exists())
+    if result.exists() and not files.damage(result) and not lost:
         return
-    earlier = _recorded(folder)
     device = loop.pick_device()
     content = files.provenance(**origin)
     session = {
@@ -69,7 +76,7 @@ def begin_session(folder: Path, origin: Mapping[str, Any], loading: float) -> No
         **content,
     }
     before = earlier.get("sessions", []) if earlier.get("parameters") == origin["parameters"] else []
-    files.write_json(
+    files.write_record(
         folder / files.PROVENANCE, {**content, "sessions": [*before, {key: session[key] for key in SESSION}]}
     )
 
@@ -80,13 +87,11 @@ def end_session(folder: Path, origin: Mapping[str, Any], folds: Mapping[str, Map
     total: Counter[str] = Counter()
     for part in (*recorded.get("sessions", []), *folds.values()):
         total.update(part["seconds"])
-    files.write_json(folder / files.PROVENANCE, {**recorded, **origin, "seconds": dict(total), "folds": dict(folds)})
+    files.write_record(folder / files.PROVENANCE, {**recorded, **origin, "seconds": dict(total), "folds": dict(folds)})
 
 
 def _recorded(folder: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError):  # absent, or damaged
-        return files.read_json(folder / files.PROVENANCE)
-    return {}
+    return files.find_json(folder / files.PROVENANCE) or {}
 
 
 def _processor(device: torch.device) -> str:
@@ -311,14 +316,17 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
 
     The history is written after each epoch. An interrupted training goes on at the epoch of its last state (see
     training.resume), with the same numbers; those before it are yielded first, as they were. A split whose
-    predictions are there is not trained again: the epochs of its history are yielded.
+    predictions are there is not trained again: the epochs of its history are yielded. That is, unless anything of it is
+    damaged, or it was trained on other data or with other settings than these.
     """
     folder = fold_folder(experiment, data, split)
     state = _training_state(experiment, data, split)
-    if (folder / files.PREDICTIONS).exists():
+    trained = _trained(folder, state)
+    if trained is not None:
         state.delete()
-        yield from files.read_history(folder / files.HISTORY).to_dict("records")
+        yield from trained.to_dict("records")
         return
+    (folder / files.PREDICTIONS).unlink(missing_ok=True)
     source = data[experiment.corpus]
     with state.timed("loading"):
         model = build_model(experiment, source)
@@ -341,9 +349,37 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
         tested = source.embeddings.array[source.embeddings.positions(split.test)]
         openings = model.cpu().openings(torch.from_numpy(tested))
         about["openings"] = {str(stage): float(opened.mean()) for stage, opened in openings.items()}
-    files.write_json(folder / files.PROVENANCE, about)
+    files.write_record(folder / files.PROVENANCE, {**about, IDENTITY: state.identity})
     files.write_table(folder / files.PREDICTIONS, predictions)
     state.delete()
+    shutil.rmtree(files.aside_of(folder), ignore_errors=True)
+
+
+def _trained(folder: Path, state: resume.TrainingState) -> pd.DataFrame | None:
+    """The history of a fold that is complete and of the identity of `state`; None where it is to be trained.
+
+    What is damaged in it is set aside, and other data or settings are named in a warning. A fold of an earlier version
+    has no identity, and counts as one of these.
+    """
+    if not (folder / files.PREDICTIONS).exists():
+        return None
+    paths = [folder / name for name in (files.PREDICTIONS, files.CHECKPOINT, files.PROVENANCE)]
+    wrong = {path: problem for path in paths if (problem := files.damage(path))}
+    for path, problem in wrong.items():
+        log.warning(files.set_aside(path, problem))
+    if wrong or files.aside_of(folder).exists():  # now, or earlier
+        return None
+    record, history = (
+        files.find_json(folder / files.PROVENANCE, seconds=dict),
+        files.find_history(folder / files.HISTORY),
+    )
+    if record is None or history is None:
+        return None
+    other = list(resume.differing(record.get(IDENTITY, state.identity), state.identity))
+    if other:
+        log.warning("%s is of another %s: the fold is trained again", folder, schema.first(other))
+        return None
+    return history
 
 
 def fold_folder(experiment: Experiment, data: Mapping[str, Source], split: splits.Split) -> Path:
@@ -357,8 +393,13 @@ def _training_state(experiment: Experiment, data: Mapping[str, Source], split: s
     origin = _origin(experiment, data)
     identity = {key: origin[key] for key in ("parameters", "settings", "corpora")}
     section = registry.SECTIONS[experiment.section]
-    identity |= {"section": section.name, "objective": section.objective, "split": asdict(split)}
+    parts = {name: _digest(part) if isinstance(part, tuple) else part for name, part in asdict(split).items()}
+    identity |= {"section": section.name, "objective": section.objective, "split": parts}
     return resume.TrainingState(fold_folder(experiment, data, split) / files.STATE, identity)
+
+
+def _digest(utterances: Iterable[str]) -> str:
+    return blake2b("\0".join(utterances).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def _train(
@@ -462,14 +503,18 @@ def finish(experiment: Experiment, data: Mapping[str, Source]) -> pd.DataFrame:
     if absent:
         raise ValueError(f"folds {schema.first(absent)} have no predictions yet: fit them before finish")
     predictions = pd.concat(
-        [pd.read_parquet(folder / files.PREDICTIONS) for folder in parts.values()], ignore_index=True
+        [files.read_table(folder / files.PREDICTIONS) for folder in parts.values()], ignore_index=True
     )
     schema.check_predictions(predictions, str(experiment.folder))
     history = pd.concat([files.read_history(folder / files.HISTORY) for folder in parts.values()], ignore_index=True)
     stages = {name: files.read_json(folder / files.PROVENANCE) for name, folder in parts.items()}
+    for stage in stages.values():
+        stage.pop(IDENTITY, None)  # which is in the run's own provenance
     files.write_table(experiment.folder / files.HISTORY, history)
     end_session(experiment.folder, _origin(experiment, data), stages)
-    files.write_table(experiment.folder / files.PREDICTIONS, predictions)
+    result = experiment.folder / files.PREDICTIONS
+    if not result.exists() or files.damage(result) or not pd.read_parquet(result).equals(predictions):
+        files.write_table(result, predictions)
     return predictions
 
 

@@ -14,7 +14,6 @@ import contextlib
 import json
 import logging
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,9 +27,9 @@ from torch.optim import Optimizer
 from sercore import files
 from sercore.schema import first
 
-FORMAT = 2  # raise it when a state, or an epoch in it, has other parts than before
+FORMAT = 3  # raise it when a state, or an epoch in it, has other parts than before
 WRITING = 1 / 20  # share of the time that may go into it
-ABOUT, CHECK = "about", "check"  # keys of the file's metadata
+ABOUT = "about"  # key of the file's metadata
 MODEL, BEST, OPTIMISER, ORDER, RECENT = "model.", "best.", "optimiser.", "order", "recent."  # of its tensors
 log = logging.getLogger(__name__)
 
@@ -55,7 +54,7 @@ class TrainingState:
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
         """Nothing is read or written yet."""
         self._path = path
-        self._identity = json.loads(json.dumps({"format": FORMAT, "torch": torch.__version__, **identity}))
+        self.identity = json.loads(json.dumps({"torch": torch.__version__, **identity}))
         self._written: float | None = None  # when, in this session
         self._took = 0.0
         self.seconds: dict[str, float] = {"saving": 0.0}
@@ -96,7 +95,7 @@ class TrainingState:
             return None
         try:
             about, tensors = _read(self._path)
-            other = list(_differing(about["identity"], self._identity))
+            other = list(differing(about["identity"], self.identity))
             if other:
                 raise ValueError(f"it is of another {first(other)}")
             _check_fit(about, tensors, model, optimiser)
@@ -133,7 +132,8 @@ class TrainingState:
             return
         tensors, numbers = _tensors(model, optimiser, order, progress, over)
         about = {
-            "identity": self._identity,
+            "format": FORMAT,
+            "identity": self.identity,
             "step": progress.step,
             "epochs": progress.epochs,
             "optimiser": numbers,
@@ -142,10 +142,9 @@ class TrainingState:
             "seconds": self.seconds,
             "sessions": self.sessions,
         }
-        text = json.dumps(about)
         try:
-            with files.atomic(self._path) as temporary:
-                save_file(tensors, temporary, metadata={ABOUT: text, CHECK: str(_checksum(text, tensors))})
+            with files.sealed(self._path) as temporary:
+                save_file(tensors, temporary, metadata={ABOUT: json.dumps(about), files.CHECKSUM: files.SEAL})
         except (OSError, SafetensorError) as error:
             log.warning("%s could not be written, the training goes on without it: %s", self._path, error)
         self._written = time.monotonic()
@@ -187,21 +186,19 @@ def _tensors(
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What `save` wrote. Raises SafetensorError for a damaged file, ValueError for one of another kind."""
+    """What `save` wrote. Raises SafetensorError or ValueError for a file that is damaged, or of another kind."""
+    wrong = files.damage(path)
+    if wrong:
+        raise ValueError(wrong)
     with safe_open(path, "pt") as content:
         metadata = content.metadata() or {}
         tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 -- safe_open cannot be iterated
-    if not {ABOUT, CHECK} <= metadata.keys() or metadata[CHECK] != str(_checksum(metadata[ABOUT], tensors)):
-        raise ValueError("its content does not have the checksum that was written with it")
-    return json.loads(metadata[ABOUT]), tensors
-
-
-def _checksum(text: str, tensors: Mapping[str, Tensor]) -> int:
-    checksum = zlib.crc32(text.encode())
-    for name in sorted(tensors):
-        checksum = zlib.crc32(name.encode(), checksum)
-        checksum = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, checksum)
-    return checksum
+    if files.CHECKSUM not in metadata:
+        raise ValueError("it has no checksum: it is of another version, or no state")
+    about = json.loads(metadata[ABOUT])
+    if about.get("format") != FORMAT:
+        raise ValueError(f"it is of another format, {about.get('format')}")
+    return about, tensors
 
 
 def _check_fit(about: Mapping[str, Any], tensors: Mapping[str, Tensor], model: nn.Module, optimiser: Optimizer) -> None:
@@ -262,11 +259,11 @@ def _parameters(optimiser: Optimizer) -> list[Tensor]:
     return [parameter for group in optimiser.param_groups for parameter in group["params"]]
 
 
-def _differing(was: Any, now: Any, name: str = "") -> Iterator[str]:
+def differing(was: Any, now: Any, name: str = "") -> Iterator[str]:
     """Names of what differs in two nested mappings: training.learning_rate."""
     if isinstance(was, dict) and isinstance(now, dict):
         for key in sorted(was.keys() | now.keys()):
-            yield from _differing(was.get(key), now.get(key), f"{name}.{key}" if name else key)
+            yield from differing(was.get(key), now.get(key), f"{name}.{key}" if name else key)
     elif was != now:
         yield name
 

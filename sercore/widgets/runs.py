@@ -78,7 +78,7 @@ def simulated(study: Study, section: str | None = None) -> bool:
     done = next(
         (run.folder / files.PREDICTIONS for run in study.section(section or first_section(study)) if run.complete), None
     )
-    return done is not None and bool(pd.read_parquet(done, columns=["simulated"])["simulated"].any())
+    return done is not None and bool(files.read_table(done, columns=["simulated"])["simulated"].any())
 
 
 def plot(epochs: pd.DataFrame, simulated: bool) -> Figure | None:
@@ -213,8 +213,8 @@ class RunBrowser(ipywidgets.VBox):
 
 def _history(run: Run) -> pd.DataFrame | None:
     """The epochs of `run`: of the whole run where it is complete, else of the folds that it has come to."""
-    whole = run.folder / files.HISTORY
-    return files.read_history(whole) if run.complete and whole.exists() else progress.history(run)
+    whole = files.find_history(run.folder / files.HISTORY) if run.complete else None
+    return progress.history(run) if whole is None else whole
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:

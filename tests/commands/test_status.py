@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 
+import made_up
 import pytest
 import yaml
 
@@ -65,7 +66,7 @@ def test_a_failed_run_shows_its_failing_cell_and_the_exit_status(make, capsys):
 def test_only_the_failed_ones_are_run_again(make, capsys):
     study = make([13, 1, 2])
     files.write_json(study.runs[0].folder / files.FAILURE, {"cause": "its kernel was killed"})
-    files.write_text(study.runs[1].folder / study.runs[1].result, "done")
+    files.write_table(study.runs[1].folder / study.runs[1].result, made_up.DONE)
     code, printed = status(study, capsys, "--failed", "--workers", "1")
     assert code == 1  # it fails again
     assert "seed 13 brings bad luck" in printed
@@ -81,7 +82,7 @@ def test_where_nothing_has_failed_nothing_is_run_again(make, capsys):
 
 def test_watching_ends_when_no_batch_is_under_way(make, capsys):
     study = make([0])
-    files.write_text(study.runs[0].folder / study.runs[0].result, "done")
+    files.write_table(study.runs[0].folder / study.runs[0].result, made_up.DONE)
     code, printed = status(study, capsys, "--watch", "--every", "0.01")
     assert code == 0
     assert printed.count("study small: 1 done") == 1
@@ -91,7 +92,7 @@ def test_changed_inputs_are_listed_and_show_in_the_exit_status(make, capsys):
     study = make([0, 1])
     for run in study.runs:
         files.write_yaml(run.folder / files.PARAMETERS, {"model": "cnn14", "seed": run.parameters["seed"]})
-        files.write_text(run.folder / run.result, "done")
+        files.write_table(run.folder / run.result, made_up.DONE)
         files.write_bytes(run.folder / files.NOTEBOOK, run.notebook.read_bytes())
     code, printed = status(study, capsys, "--verify")
     assert code == 0
@@ -127,7 +128,7 @@ def test_a_study_without_a_batch_says_how_long_the_rest_takes(make, capsys):
     study = make([0, 1])
     record = {"executions": [{"seconds": 600, "outcome": "complete"}]}
     files.write_json(study.runs[0].folder / files.EXECUTIONS, record)
-    files.write_text(study.runs[0].folder / study.runs[0].result, "done")
+    files.write_table(study.runs[0].folder / study.runs[0].result, made_up.DONE)
     assert "no batch is under way; about 10 min to go once `sercore run` goes on" in status(study, capsys)[1]
 
 
@@ -152,7 +153,7 @@ def test_watching_prints_what_changes_while_a_batch_is_under_way(make, capsys, m
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
 
     def end():
-        files.write_text(study.runs[0].folder / study.runs[0].result, "done")
+        files.write_table(study.runs[0].folder / study.runs[0].result, made_up.DONE)
         (study.folder / files.BATCH).unlink()
 
     batch = threading.Timer(1.5, end)

@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import made_up
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
@@ -33,10 +34,17 @@ if mode == "die" and len((home / "log.txt").read_text().split()) == 1:
     os.kill(os.getpid(), 9)
 if mode == "die always":
     os.kill(os.getpid(), 9)
+if mode == "torn":
+    (home / "predictions.parquet").write_text("half a table")
 if mode == "full":
     raise OSError(28, "No space left on device")
 """
-LAST = '(home / "predictions.parquet").write_text("done")'
+LAST = """
+if mode != "torn":
+    (home / "predictions.parquet").write_bytes((home.parent / "done.parquet").read_bytes())
+if mode == "die late":
+    os.kill(os.getpid(), 9)
+"""
 
 
 @pytest.fixture
@@ -44,6 +52,7 @@ def make_task(tmp_path):
     cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), new_code_cell(BODY), new_code_cell(LAST)]
     kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
     nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), tmp_path / "n.ipynb")
+    files.write_table(tmp_path / "done.parquet", made_up.DONE)
 
     def _make(mode="", **settings):
         folder = tmp_path / "run"
@@ -103,6 +112,35 @@ def test_a_kernel_without_a_sign_of_life_is_ended(make_task, monkeypatch):
     outcome = attempt.run(task)
     assert "no sign of life for" in outcome.cause
     assert time.monotonic() - begin < 40
+
+
+@pytest.mark.parametrize(
+    ("mode", "cause"),
+    [
+        ("torn", "RuntimeError: n.ipynb ended with a damaged result (it is not whole: "),
+        ("die late", "the kernel was killed (SIGKILL)"),
+    ],
+)
+def test_a_result_is_none_that_cannot_be_read_or_came_before_the_end_of_the_notebook(make_task, mode, cause):
+    task = make_task(mode, retries=0)
+    outcome = attempt.run(task)
+    assert outcome.state == "failed"
+    assert outcome.cause.startswith(cause)
+    assert not task.result.exists()
+
+
+def test_a_folder_that_cannot_be_written_hides_no_outcome(make_task, monkeypatch, caplog):
+    task = make_task()
+    task.folder.mkdir()
+
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(files, "write_record", refuse)
+    monkeypatch.setattr(files.Path, "unlink", refuse)
+    attempt._add_execution(task, {"outcome": "failed"})
+    attempt._write_failure(task, ValueError("no"), 1)
+    assert caplog.text.count("Read-only file system") == 3
 
 
 def test_a_failure_record_holds_the_cell_and_its_source(make_task):

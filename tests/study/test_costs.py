@@ -1,5 +1,6 @@
 """Expected seconds: measured ones first, then those of similar runs, then utterances and epochs at an assumed rate."""
 
+import made_up
 import pytest
 import yaml
 
@@ -45,7 +46,7 @@ def complete(study, section, seconds, **like):
             files.write_json(
                 run.folder / files.EXECUTIONS, {"executions": [{"seconds": seconds, "outcome": "complete"}]}
             )
-            files.write_text(run.folder / run.result, "done")
+            files.write_table(run.folder / run.result, made_up.DONE)
 
 
 def of(study, section, **like):
@@ -132,7 +133,7 @@ def test_a_run_recorded_by_its_history_alone_is_measured_too(study):
     run = study.runs[0]
     files.write_text(run.folder / files.HISTORY, "epoch,seconds\n1,20\n2,22\n")
     assert costs.measured(run) is None  # it is not complete
-    files.write_text(run.folder / run.result, "done")
+    files.write_table(run.folder / run.result, made_up.DONE)
     assert costs.measured(run) == costs.START + 42
 
 
@@ -159,7 +160,7 @@ def test_a_complete_run_knows_the_size_of_a_corpus_and_its_folds(study):
     assert costs.extents(study) == {"mine": costs.UNKNOWN, "theirs": (10_039, pytest.approx(4.5))}
     run = study.section("categories")[0]
     assert costs.works(study)[run.key].trainings == 1
-    files.write_text(run.folder / run.result, "done")
+    files.write_table(run.folder / run.result, made_up.DONE)
     record = {"corpora": {"mine": {"utterances": 70}, "gone": {"utterances": 1}}, "folds": {"A": {}, "B": {}, "C": {}}}
     files.write_json(run.folder / files.PROVENANCE, record)
     assert costs.extents(study)["mine"].utterances == 70

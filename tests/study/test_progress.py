@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 
+import made_up
 import pytest
 import yaml
 
@@ -37,7 +38,7 @@ def study(make, tmp_path):
 
 def complete(run, seconds):
     files.write_json(run.folder / files.EXECUTIONS, {"executions": [{"seconds": seconds, "outcome": "complete"}]})
-    files.write_text(run.folder / run.result, "done")
+    files.write_table(run.folder / run.result, made_up.DONE)
 
 
 def train(run, fold, epochs, ended=False):
@@ -47,7 +48,7 @@ def train(run, fold, epochs, ended=False):
         run.folder / f"fold={fold}" / files.HISTORY, "\n".join(["fold,epoch,loss,development,seconds", *rows])
     )
     if ended:
-        files.write_text(run.folder / f"fold={fold}" / files.PREDICTIONS, "done")
+        files.write_table(run.folder / f"fold={fold}" / files.PREDICTIONS, made_up.DONE)
 
 
 def begin(run, pid=None, ago=0.0, host=None):

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from sercore import corpora, files, settings
+from sercore.commands import cli
 from sercore.corpora import transcripts
 from sercore.study import config, verify
 from sercore.study.plan import run_parameters
@@ -125,6 +126,33 @@ def test_a_changed_transcript_matters_to_models_that_use_text(study, tmp_path):
     assert changes(study) == {
         f"multitask/model={model},seed=0": ["msp-podcast: its transcripts changed"] for model in ("bert", "mfcnn14")
     }
+
+
+def test_run_says_that_a_corpus_is_another_one_now(study, capsys):
+    assert cli.main(["run", str(study.path)]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    root = Path(study.corpora["msp-podcast"]["root"])
+    sound = next(root.rglob("*.wav"))
+    sound.write_bytes(sound.read_bytes() + b"\0\0")
+    assert cli.main(["run", str(study.path)]) == 1
+    printed = capsys.readouterr().out
+    runs = "2 runs, multitask/model=cnn14,seed=0, multitask/model=mfcnn14,seed=0"
+    assert "input: msp-podcast: its " in printed
+    assert runs in printed
+    assert f"remove their folders below {study.folder} to have them made again" in printed
+    assert "nothing was executed" in printed
+    assert "nothing to do" not in printed
+    shutil.rmtree(root)  # the results are read without it
+    assert cli.main(["run", str(study.path)]) == 0
+    printed = capsys.readouterr().out
+    assert "unknown: msp-podcast cannot be compared" in printed
+    assert "nothing to do" in printed
+
+
+def test_an_executed_notebook_that_is_damaged_cannot_be_compared(study):
+    (study.runs[0].folder / files.NOTEBOOK).write_text('{"cells": [')
+    (what,) = changes(study, verify.UNKNOWN)["multitask/model=bert,seed=0"]
+    assert what.startswith("the notebook that was executed is damaged: ")
 
 
 def test_a_label_that_changed_matters_to_all(study):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -98,6 +99,81 @@ def test_a_fold_that_is_complete_is_not_trained_again(define, monkeypatch):
     everything = experiment.finish(run, data)
     assert everything[everything["fold"] == "Ses01F"].reset_index(drop=True).equals(predictions)
     assert set(everything["fold"]) == {"Ses01F", "Ses02M"}
+
+
+def test_a_folder_that_is_read_only_in_mid_run_ends_it_and_a_cache_that_is_deleted_does_not(
+    define, tmp_path, monkeypatch
+):
+    run = define(cache=str(tmp_path / "cache"))
+    data = experiment.load(run)
+    (split,) = experiment.folds(run, data)
+    shutil.rmtree(run.cache)
+    epochs = experiment.fit(run, data, split)
+    next(epochs)
+
+    def refuse(path):
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(files, "atomic", refuse)
+    with pytest.raises(OSError, match=r"Read-only file system: .*history\.csv"):
+        next(epochs)
+    monkeypatch.undo()
+    assert set(experiment.run(run, data)["fold"]) == {"official"}
+    folds = files.read_json(run.folder / files.PROVENANCE)["folds"]
+    assert [session["from"] for session in folds["official"]["sessions"]] == [1, 2]
+
+
+class TrainedError(Exception):
+    """Raised in place of a training."""
+
+
+@pytest.fixture
+def one_fold(define, monkeypatch):
+    """A run of two folds of which the first is complete: run, data, split. What trains again raises TrainedError."""
+    run = define(corpus="iemocap", folds=["Ses01F", "Ses02M"], training={"epochs": 1, "crop_seconds": 1.5})
+    data = experiment.load(run)
+    split, _ = experiment.folds(run, data)
+    list(experiment.fit(run, data, split))
+
+    def refuse(*_, **__):
+        raise TrainedError
+
+    monkeypatch.setattr(loop, "fit", refuse)
+    return run, data, split
+
+
+def test_a_fold_of_other_data_is_trained_again_and_so_is_one_that_is_damaged(one_fold, caplog):
+    run, data, split = one_fold
+    fold = run.folder / "fold=Ses01F"
+    whole = {path: path.read_bytes() for path in fold.iterdir()}
+    assert len(list(experiment.fit(run, data, split))) == 1
+    source = data["iemocap"]
+    labels = source.corpus.utterances.assign(emotion=source.corpus.utterances["emotion"].shift(1))
+    other = data | {
+        "iemocap": dataclasses.replace(source, corpus=dataclasses.replace(source.corpus, utterances=labels))
+    }
+    with pytest.raises(TrainedError):
+        list(experiment.fit(run, other, split))
+    assert "is of another corpora.iemocap.fingerprint.table: the fold is trained again" in caplog.text
+    assert not (fold / files.PREDICTIONS).exists()  # else a kill would leave those of the former data
+    for name in (files.PREDICTIONS, files.CHECKPOINT, files.PROVENANCE, files.HISTORY):
+        for path, content in whole.items():
+            files.write_bytes(path, content)
+        (fold / name).write_bytes(whole[fold / name][: len(whole[fold / name]) // 4])
+        for _ in range(2):  # and again after a kill
+            with pytest.raises(TrainedError):
+                list(experiment.fit(run, data, split))
+        assert f"{fold / name} is" in caplog.text
+        shutil.rmtree(run.folder / files.DAMAGED, ignore_errors=True)
+
+
+def test_a_fold_of_a_version_without_identities_is_kept(one_fold):
+    run, data, split = one_fold
+    path = run.folder / "fold=Ses01F" / files.PROVENANCE
+    record = files.read_json(path)
+    assert set(record.pop(experiment.IDENTITY)["split"]) == {"name", "train", "development", "test"}
+    files.write_json(path, record)
+    assert len(list(experiment.fit(run, data, split))) == 1
 
 
 KILLED = """

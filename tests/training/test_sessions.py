@@ -1,5 +1,6 @@
 """Provenance keeps every session of a run, and the seconds of all of them."""
 
+import made_up
 import pytest
 
 from sercore import files
@@ -50,6 +51,6 @@ def test_a_provenance_that_was_lost_or_damaged_is_made_anew(tmp_path):
 
 
 def test_nothing_is_written_beside_a_result(tmp_path):
-    (tmp_path / files.PREDICTIONS).touch()
+    files.write_table(tmp_path / files.PREDICTIONS, made_up.DONE)
     experiment.begin_session(tmp_path, ORIGIN, 3.0)
     assert not (tmp_path / files.PROVENANCE).exists()
