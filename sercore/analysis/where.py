@@ -241,7 +241,7 @@ def _misled(where: Where, stages: Stages, corpus: str) -> pd.DataFrame:
     """Predictions of the runs with `stages` that are told misleading words; those without a stage are told nothing."""
     tables = {
         name: [
-            pd.read_parquet(run.folder / files.TRANSCRIPT_SHIFT)
+            files.read_table(run.folder / files.TRANSCRIPT_SHIFT)
             for run in runs
             if run.parameters["corpus"] == corpus and (run.folder / files.TRANSCRIPT_SHIFT).exists()
         ]
