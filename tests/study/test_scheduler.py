@@ -16,7 +16,7 @@ from sercore import files
 from sercore.study import workers
 from sercore.study.attempt import Outcome
 from sercore.study.scheduler import Job, batch_marker, perform
-from sercore.study.workers import Cluster, Where
+from sercore.study.workers import CERTIFICATE, KEY, Cluster, Where
 
 WITH_TESTS = os.environ | {
     "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[:2]))
@@ -146,7 +146,8 @@ def scheduler():
     process.wait()
 
 
-def join(address, name):
+def join(address, name, certificates=None):
+    files_of = {"ca-file": CERTIFICATE, "cert": CERTIFICATE, "key": KEY} if certificates else {}
     command = [
         sys.executable,
         "-m",
@@ -159,6 +160,7 @@ def join(address, name):
         "--no-dashboard",
         "--memory-limit",
         "0",
+        *(f"--tls-{kind}={certificates / name}" for kind, name in files_of.items()),
     ]
     return subprocess.Popen(command, stderr=subprocess.DEVNULL, env=WITH_TESTS)
 
@@ -169,7 +171,7 @@ def wait_for_workers(cluster, number):
 
 def test_a_worker_that_joins_by_address_takes_its_share(tmp_path):
     with Cluster(Where(workers=1)) as cluster:
-        second = join(cluster.address, "second")
+        second = join(cluster.address, "second", cluster.certificates)
         try:
             wait_for_workers(cluster, 2)
             names = {f"run {number}": 1 for number in range(8)}
@@ -207,12 +209,12 @@ def test_a_damaged_list_of_batches_begins_anew(one, tmp_path):
     (tmp_path / files.BATCHES).write_text("{")
     with batch_marker(tmp_path, one) as marker:
         assert marker.exists()
-        assert [path.stat().st_mode & 0o777 for path in (marker, tmp_path / files.BATCH)] == [0o600, 0o600]
+        assert [path.stat().st_mode & 0o777 for path in (marker, tmp_path / files.BATCH)] == [0o700, 0o600]
     assert not list(tmp_path.glob(".batch-*"))
     assert len(files.read_json(tmp_path / files.BATCHES)["batches"]) == 1
 
 
 @pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:8786", "tcp://127.0.0.1", "tcp://host:port"])
 def test_an_address_that_is_none_is_refused_at_once(address):
-    with pytest.raises(ValueError, match=f"'{address}' is no address of a Dask scheduler; expected tcp://host:8786"):
+    with pytest.raises(ValueError, match=f"'{address}' is no address of a Dask scheduler; expected tls://host:8786"):
         workers._connect(address)

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sercore import files
 from sercore.study import workers as workers_module
-from sercore.study.workers import QUEUES, Cluster, Where, job_cluster, local_workers
+from sercore.study.workers import KEY, QUEUES, Cluster, Where, job_cluster, local_workers
 
 
 @pytest.fixture
@@ -57,9 +58,18 @@ def test_an_address_without_a_scheduler_is_an_error(monkeypatch):
         _ = cluster.client
 
 
-def test_the_job_script_has_the_options_of_the_file():
+@pytest.fixture
+def certified(tmp_path):
+    """A folder, with a blank in its path, with a certificate."""
+    folder = tmp_path / "the certificates"
+    with Cluster() as cluster:
+        cluster._certify(files.private_folder(folder))
+        yield cluster.certificates
+
+
+def test_the_job_script_has_the_options_of_the_file(certified):
     path = Path(__file__).parents[2] / "parameters" / "clusters" / "slurm.yaml"
-    cluster, jobs = job_cluster(yaml.safe_load(path.read_text()), str(path))
+    cluster, jobs = job_cluster(yaml.safe_load(path.read_text()), str(path), certified)
     with cluster:
         script = cluster.job_script()
     assert jobs == 8
@@ -75,12 +85,14 @@ def test_the_job_script_has_the_options_of_the_file():
     assert "distributed.cli.dask_worker" in script
     assert "--nthreads 1" in script
     assert "--resources GPU=1" in script
+    assert f"export DASK_DISTRIBUTED__COMM__TLS__WORKER__KEY='{certified / KEY}'" in script
+    assert "--dashboard-address 127.0.0.1:0" in script
 
 
 @pytest.mark.parametrize("system", sorted(QUEUES))
-def test_every_queue_writes_a_job_script(system):
+def test_every_queue_writes_a_job_script(system, certified):
     cluster, jobs = job_cluster(
-        {"queue_system": system, "options": {"cores": 2, "memory": "8 GB"} | REQUIRED.get(system, {})}, "x"
+        {"queue_system": system, "options": {"cores": 2, "memory": "8 GB"} | REQUIRED.get(system, {})}, "x", certified
     )
     with cluster:
         assert "dask_worker" in cluster.job_script()
@@ -97,6 +109,6 @@ REQUIRED = {"htcondor": {"disk": "1 GB"}, "oar": {"memory_per_core_property_name
         ({"queue_system": "slurm", "job": 3}, "unknown key 'job'; did you mean 'jobs'"),
     ],
 )
-def test_a_mistake_in_the_file_is_an_error(content, message):
+def test_a_mistake_in_the_file_is_an_error(content, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        job_cluster(content, "slurm.yaml")
+        job_cluster(content, "slurm.yaml", tmp_path)
