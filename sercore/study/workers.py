@@ -183,7 +183,10 @@ class Cluster:
         try:
             return SpecCluster(workers=workers, scheduler=scheduler, security=security, **loud)
         except RuntimeError as error:
-            raise OSError(f"no worker could be started on this machine, {STARTS} times: {error}") from error
+            raise OSError(
+                f"no worker could be started on this machine: its process ended {STARTS} times while it started; "
+                "free some memory, or give fewer --workers"
+            ) from error
 
     def _queue(self, path: Path) -> Any:
         """The cluster that the YAML file `path` describes, with its jobs submitted."""
@@ -277,7 +280,10 @@ def job_cluster(content: Mapping[str, Any], where: str, certificates: Path) -> t
     options["scheduler_options"] = {"dashboard_address": f"{LOOPBACK}:0"} | (options.get("scheduler_options") or {})
     options |= {"protocol": "tls://", "scheduler_cls": _Scheduler}
     with dask.config.set({"distributed.worker.memory.terminate": False, **tls}):
-        cluster = getattr(dask_jobqueue, QUEUES[system])(**options)
+        try:
+            cluster = getattr(dask_jobqueue, QUEUES[system])(**options)
+        except (TypeError, ValueError) as error:  # of which the first line names the option, others list all of them
+            raise ValueError(f"{where}: options: {str(error).partition(chr(10))[0]}") from error
     return cluster, int(content.get("jobs", 1))
 
 

@@ -10,7 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import dask
+import psutil
 import pytest
+from dask.distributed import Client, Security
+from distributed.comm.core import FatalCommClosedError
 
 from sercore import files
 from sercore.study import workers
@@ -182,6 +186,48 @@ def test_a_worker_that_joins_by_address_takes_its_share(tmp_path):
     assert [outcome.state for outcome in outcomes] == ["complete"] * 8
     pids = [line[-3] for line in lines(tmp_path / "log")]
     assert sorted(pids.count(pid) for pid in set(pids)) == [4, 4]
+
+
+def test_only_who_has_the_certificate_of_a_batch_may_send_it_jobs(one):
+    assert one.address.startswith("tls://127.0.0.1:")
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (one.certificates, *one.certificates.glob("tls.*"))}
+    assert modes == {one.certificates.name: 0o700, CERTIFICATE: 0o600, KEY: 0o600}
+    for security in (None, Security.temporary()):
+        with pytest.raises((TypeError, FatalCommClosedError)):
+            Client(one.address, security=security, timeout="5 s", set_as_default=False)
+    with pytest.raises(OSError, match=r"Timed out|closed"):
+        Client(one.address.replace("tls", "tcp"), timeout="2 s", set_as_default=False)
+
+
+def test_a_scheduler_with_tls_is_used_with_the_certificate_of_dask_s_configuration(one):
+    with pytest.raises(ValueError, match=r"tls://.* needs a certificate: name its files in Dask's configuration"):
+        workers._connect(one.address)
+    with dask.config.set(workers._tls(one.certificates)), Cluster(Where(scheduler=one.address)) as cluster:
+        assert cluster.client.submit(os.getpid).result() != os.getpid()
+
+
+def test_a_batch_on_this_machine_listens_on_loopback_alone(one):
+    this = psutil.Process()
+    listening = {
+        connection.laddr.ip
+        for process in (this, *this.children(recursive=True))
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert one.dashboard.startswith("http://127.0.0.1:")
+    assert listening == {"127.0.0.1"}
+
+
+def test_workers_are_not_ended_when_a_machine_wakes(one, monkeypatch):
+    pid = one.client.submit(os.getpid, pure=False).result()
+    scheduler = one._own.scheduler
+    one.client.sync(scheduler.check_worker_ttl)
+    later = time.time() + 10 * scheduler.worker_ttl
+    for clock in ("distributed.scheduler.time", "sercore.study.workers.time.time"):
+        monkeypatch.setattr(clock, lambda: later)
+    one.client.sync(scheduler.check_worker_ttl)
+    monkeypatch.undo()
+    assert one.client.submit(os.getpid, pure=False).result() == pid
 
 
 def test_a_scheduler_that_is_lost_ends_the_batch_with_its_address(scheduler, tmp_path, monkeypatch):

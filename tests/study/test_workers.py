@@ -1,8 +1,12 @@
 """The workers of a batch: their threads and GPUs, a queueing system's job script, mistakes in its file."""
 
+import contextlib
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -102,13 +106,45 @@ def test_every_queue_writes_a_job_script(system, certified):
 REQUIRED = {"htcondor": {"disk": "1 GB"}, "oar": {"memory_per_core_property_name": "memcore"}}
 
 
+@pytest.mark.filterwarnings("ignore:Exception ignored in.*Cluster.__del__")  # Dask's, of a cluster that failed
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ({"queue_system": "slrum"}, "unknown queue_system 'slrum'; did you mean 'slurm'"),
         ({"queue_system": "slurm", "job": 3}, "unknown key 'job'; did you mean 'jobs'"),
+        ({"queue_system": "slurm", "options": {"wall_time": "1:00"}}, r"slurm\.yaml: options: .*'wall_time'"),
     ],
 )
-def test_a_mistake_in_the_file_is_an_error(content, message, tmp_path):
+def test_a_mistake_in_the_file_is_an_error(content, message, certified):
     with pytest.raises(ValueError, match=message):
-        job_cluster(content, "slurm.yaml", tmp_path)
+        job_cluster(content, "slurm.yaml", certified)
+
+
+def test_a_worker_that_is_killed_while_it_starts_is_started_again():
+    with Cluster(Where(workers=1)) as cluster, ThreadPoolExecutor(1) as threads:
+        started = threads.submit(lambda: cluster.client.submit(os.getpid).result())
+        killed = starting_worker()
+        killed.kill()
+        assert started.result(timeout=60) != killed.pid
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in.*Cluster.__del__")  # Dask's, of a cluster that failed
+def test_a_worker_that_cannot_start_ends_the_batch_in_words(monkeypatch):
+    monkeypatch.setattr(workers_module, "STARTS", 1)
+    with Cluster(Where(workers=1)) as cluster, ThreadPoolExecutor(1) as threads:
+        started = threads.submit(lambda: cluster.client)
+        starting_worker().kill()
+        with pytest.raises(OSError, match="no worker could be started on this machine: its process ended 1 times"):
+            started.result(timeout=60)
+
+
+def starting_worker():
+    """The process of the worker that is being started."""
+    until, before = time.monotonic() + 60, set(psutil.Process().children())
+    while time.monotonic() < until:
+        for process in set(psutil.Process().children()) - before:
+            with contextlib.suppress(psutil.Error):
+                if "spawn_main" in " ".join(process.cmdline()):
+                    return process
+        time.sleep(0.01)
+    raise AssertionError("no worker is being started")
