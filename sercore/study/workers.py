@@ -160,7 +160,10 @@ class Cluster:
     @property
     def dashboard(self) -> str:
         """The address of the scheduler's web page."""
-        return self.client.dashboard_link or ""
+        link = self.client.dashboard_link or ""
+        server = None if self._own is None else self._own.scheduler.http_server
+        # Dask names the scheduler's own host, also where the page is for this machine alone
+        return f"http://{LOOPBACK}:{server.port}/status" if server and server.address == LOOPBACK else link
 
     @property
     def address(self) -> str:
@@ -233,15 +236,21 @@ def gpus() -> list[str]:
 
 
 def _connect(address: str) -> Client:
-    if not re.fullmatch(r"[a-z]+://\S+:\d+", address):
+    if not re.fullmatch(r"(tcp|tls)://\S+:\d+", address):
         raise ValueError(f"'{address}' is no address of a Dask scheduler; expected tls://host:8786 or the like")
+    security, encrypted = Security(), address.startswith("tls://")
+    certificates = "Dask's configuration, distributed.comm.tls (docs/batches.md)"
+    try:
+        certified = security.get_connection_args("client")["ssl_context"] is not None
+    except OSError as error:  # also ssl's
+        used = security.get_tls_config_for_role("client")
+        raise ValueError(f"no certificate and key in the files that {certificates}, names: {used} ({error})") from error
+    if encrypted and not certified:
+        raise ValueError(f"{address} needs a certificate: name its files in {certificates}")
+    if security.require_encryption and not encrypted:
+        raise ValueError(f"{address} is not encrypted, which {certificates}, requires: expected tls://host:8786")
     try:
         return Client(address, timeout=CONNECT, set_as_default=False)
-    except TypeError as error:  # TLS without a certificate
-        raise ValueError(
-            f"{address} needs a certificate: name its files in Dask's configuration, distributed.comm.tls "
-            f"(docs/batches.md): {error}"
-        ) from error
     except (OSError, ValueError) as error:
         raise OSError(
             f"no Dask scheduler answers at {address} within {CONNECT}; start one: dask scheduler ({error})"

@@ -200,10 +200,30 @@ def test_only_who_has_the_certificate_of_a_batch_may_send_it_jobs(one):
 
 
 def test_a_scheduler_with_tls_is_used_with_the_certificate_of_dask_s_configuration(one):
-    with pytest.raises(ValueError, match=r"tls://.* needs a certificate: name its files in Dask's configuration"):
-        workers._connect(one.address)
     with dask.config.set(workers._tls(one.certificates)), Cluster(Where(scheduler=one.address)) as cluster:
         assert cluster.client.submit(os.getpid).result() != os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("address", "message", "certificate"),
+    [
+        ("tls://127.0.0.1:1", "needs a certificate: name its files in Dask's configuration", None),
+        ("tls://127.0.0.1:1", "no certificate and key in the files that Dask's .*nowhere", "nowhere"),
+        ("tls://127.0.0.1:1", "no certificate and key in the files that Dask's .*empty", "empty"),
+        ("tcp://127.0.0.1:1", "is not encrypted, which Dask's configuration", ""),
+    ],
+)
+def test_certificates_that_do_not_fit_a_scheduler_are_an_error_at_once(one, tmp_path, address, message, certificate):
+    folder = one.certificates if certificate == "" else tmp_path / str(certificate)
+    if certificate == "empty":
+        folder.mkdir()
+        for name in (CERTIFICATE, KEY):
+            (folder / name).touch()
+    with (
+        dask.config.set({} if certificate is None else workers._tls(folder)),
+        pytest.raises(ValueError, match=message),
+    ):
+        workers._connect(address)
 
 
 def test_a_batch_on_this_machine_listens_on_loopback_alone(one):

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from dask.distributed import Client
 
 from sercore import files
 from sercore.study import workers as workers_module
@@ -148,3 +149,35 @@ def starting_worker():
                     return process
         time.sleep(0.01)
     raise AssertionError("no worker is being started")
+
+
+SBATCH = """#!/bin/sh
+bash "$1" > "$1.log" 2>&1 &
+echo "Submitted batch job $!"
+"""
+SCANCEL = """#!/bin/sh
+kill "$1"
+"""
+
+
+@pytest.mark.long
+def test_the_jobs_of_a_queue_have_the_certificate_of_their_batch(tmp_path, monkeypatch):
+    queue, study = tmp_path / "queue", tmp_path / "a study"
+    queue.mkdir()
+    for name, script in (("sbatch", SBATCH), ("scancel", SCANCEL)):
+        (queue / name).write_text(script)
+        (queue / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{queue}:{os.environ['PATH']}")
+    jobs = tmp_path / "jobs.yaml"
+    jobs.write_text(yaml.safe_dump({"queue_system": "slurm", "options": {"memory": "1 GB"}}))
+    with Cluster(Where(queue=str(jobs)), folder=study) as cluster:
+        assert cluster.client.submit(os.getpid).result(timeout=60) != os.getpid()
+        assert cluster.address.startswith("tls://")
+        assert cluster.dashboard.startswith("http://127.0.0.1:")
+        assert cluster.certificates.parent == study
+        listening = [one.laddr for one in psutil.Process().net_connections("inet") if one.status == psutil.CONN_LISTEN]
+        open_to_others = {address.port for address in listening if address.ip != "127.0.0.1"}
+        assert open_to_others == {int(cluster.address.rpartition(":")[2])}
+        with pytest.raises(TypeError):
+            Client(cluster.address, timeout="5 s", set_as_default=False)
+    assert not list(study.iterdir())
