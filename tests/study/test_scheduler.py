@@ -227,6 +227,7 @@ def test_certificates_that_do_not_fit_a_scheduler_are_an_error_at_once(one, tmp_
 
 
 def test_a_batch_on_this_machine_listens_on_loopback_alone(one):
+    assert one.dashboard.startswith("http://127.0.0.1:")
     this = psutil.Process()
     listening = {
         connection.laddr.ip
@@ -234,7 +235,6 @@ def test_a_batch_on_this_machine_listens_on_loopback_alone(one):
         for connection in process.net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     }
-    assert one.dashboard.startswith("http://127.0.0.1:")
     assert listening == {"127.0.0.1"}
 
 

@@ -171,7 +171,7 @@ def test_the_jobs_of_a_queue_have_the_certificate_of_their_batch(tmp_path, monke
     jobs = tmp_path / "jobs.yaml"
     jobs.write_text(yaml.safe_dump({"queue_system": "slurm", "options": {"memory": "1 GB"}}))
     with Cluster(Where(queue=str(jobs)), folder=study) as cluster:
-        assert cluster.client.submit(os.getpid).result(timeout=60) != os.getpid()
+        assert cluster.client.submit(os.getpid).result(timeout=200) != os.getpid()
         assert cluster.address.startswith("tls://")
         assert cluster.dashboard.startswith("http://127.0.0.1:")
         assert cluster.certificates.parent == study
