@@ -185,7 +185,8 @@ def test_a_worker_that_joins_by_address_takes_its_share(tmp_path):
             second.wait()
     assert [outcome.state for outcome in outcomes] == ["complete"] * 8
     pids = [line[-3] for line in lines(tmp_path / "log")]
-    assert sorted(pids.count(pid) for pid in set(pids)) == [4, 4]
+    shares = sorted(pids.count(pid) for pid in set(pids))
+    assert shares in ([3, 5], [4, 4])  # other programs may slow one of them
 
 
 def test_only_who_has_the_certificate_of_a_batch_may_send_it_jobs(one):
