@@ -35,8 +35,8 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-browse: $(INSTALLED)  ## the browsers of notebooks/browse as a local web app
-	$(BIN)/voila notebooks/browse --show_tracebacks=True
+browse: $(INSTALLED)  ## the browsers of notebooks/browse as a local web app, at the address that is printed; settings: voila.json
+	$(BIN)/voila notebooks/browse
 
 lab: $(INSTALLED)  ## JupyterLab, opened on the list of notebooks
 	@mkdir -p .venv/share/jupyter/lab/settings

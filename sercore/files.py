@@ -16,6 +16,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 import zlib
@@ -75,6 +76,9 @@ DIRTY = "-dirty"  # ends a commit that files differed from
 SECONDS_BETWEEN_HEARTBEATS = 2.0
 SECONDS_OF_A_START = 2.0  # by which one process's start may be read differently
 log = logging.getLogger(__name__)
+PRIVATE = "sercore-"  # begins the names of private folders
+LOCK = "lock"  # in a private folder: held by the process that it belongs to
+LONGEST_TEMPORARY = 60  # bytes of the path of temporary files: a socket's, below it, has 107 at most, on macOS 103
 
 
 def project() -> Path:
@@ -304,6 +308,43 @@ def aside_of(path: Path) -> Path:
     """Where `set_aside` moves the file or folder `path` of a run, or of one of its folds."""
     home = next((folder.parent for folder in (path, path.parent) if folder.name.startswith(FOLD)), path.parent)
     return home / DAMAGED / path.relative_to(home)
+
+
+@contextlib.contextmanager
+def private_folder(parent: Path | None = None, prefix: str = PRIVATE) -> Iterator[Path]:
+    """A new folder that nobody else can look into, in `parent`, removed when the block ends.
+
+    Without `parent` it lies where temporary files do, with a path short enough for sockets in it. Whatever folders with
+    this `prefix` killed processes have left in `parent` are removed: those of this user that no process holds.
+    """
+    temporary = Path(tempfile.gettempdir())
+    if parent is None:
+        parent = temporary if len(os.fsencode(temporary)) <= LONGEST_TEMPORARY else Path("/tmp")
+    parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(parent, prefix)
+    new = Path(tempfile.mkdtemp(prefix=f".new-{prefix}", dir=parent))
+    folder = new.with_name(new.name.removeprefix(".new-"))
+    with lock(new / LOCK):
+        if sys.platform == "win32":  # which has no locks here, and renames no folder with an open file
+            folder = new
+        else:  # only now has it the name that others look for: whoever holds none of these is dead
+            new.rename(folder)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(parent: Path, prefix: str) -> None:
+    """Remove this user's private folders whose processes have ended."""
+    if sys.platform == "win32":
+        return
+    for folder in parent.glob(f"{prefix}*"):
+        with contextlib.suppress(OSError):  # others may be removing it
+            if folder.lstat().st_uid == os.getuid() and (folder / LOCK).exists():
+                with lock(folder / LOCK) as held:
+                    if held:
+                        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(path: Path, text: str, private: bool = False) -> None:

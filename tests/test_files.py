@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from urllib.parse import unquote
 
 import pandas as pd
@@ -245,3 +246,42 @@ def test_a_fold_that_looks_like_a_formula_keeps_its_name_in_the_history(tmp_path
     path = tmp_path / files.HISTORY
     files.write_table(path, pd.DataFrame({"fold": ["=ada", "-01"], "epoch": [1, 2]}))
     assert files.read_history(path)["fold"].tolist() == ["=ada", "-01"]
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from sercore import files
+with files.private_folder(Path(sys.argv[1])) as folder:
+    print(folder, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_private_folders_of_processes_that_were_killed_are_removed_at_the_next_start(tmp_path):
+    held = [
+        subprocess.Popen([sys.executable, "-c", HOLDER, tmp_path], stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    killed, alive = [Path(process.stdout.readline().strip()) for process in held]
+    held[0].kill()
+    held[0].communicate()
+    foreign = tmp_path / f"{files.PRIVATE}without-a-lock"
+    foreign.mkdir()
+    with files.private_folder(tmp_path) as mine:
+        assert mine.stat().st_mode & 0o777 == 0o700
+        assert not killed.exists()
+        assert alive.exists()
+        assert foreign.exists()
+    assert not mine.exists()
+    held[1].kill()
+    held[1].communicate()
+
+
+def test_a_private_folder_is_not_looked_for_behind_a_link(tmp_path):
+    elsewhere, parent = tmp_path / "elsewhere", tmp_path / "parent"
+    for folder in (elsewhere, parent):
+        folder.mkdir()
+    (elsewhere / files.LOCK).touch()
+    (parent / f"{files.PRIVATE}x").symlink_to(elsewhere)
+    with files.private_folder(parent):
+        assert (elsewhere / files.LOCK).exists()

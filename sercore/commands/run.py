@@ -40,7 +40,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
         "--workers-per-gpu", type=number(int, 1, 100), default=1, help="notebooks that share a GPU (default: 1)"
     )
     place = parser.add_mutually_exclusive_group()
-    place.add_argument("--scheduler", default="", metavar="ADDRESS", help="a running Dask scheduler: tcp://host:8786")
+    place.add_argument("--scheduler", default="", metavar="ADDRESS", help="a running Dask scheduler: tls://host:8786")
     place.add_argument("--cluster", type=path, metavar="FILE", help="a queue, as in parameters/clusters/slurm.yaml")
     parser.add_argument(
         "--retries",
@@ -84,7 +84,7 @@ def perform(study: config.Study, only: Collection[tuple[str, str]], args: argpar
     todo = [run for run in chosen if not run.complete]
     print(f"study {study.name}: {len(only)} runs, {len(only) - len(todo)} complete", flush=True)
     outcomes, analysed = Counter[str](), Counter[str]()
-    with workers.ended_by_signal(), Cluster(where, max(len(todo), len(study.analysis))) as cluster:
+    with workers.ended_by_signal(), Cluster(where, max(len(todo), len(study.analysis)), study.folder) as cluster:
         if todo:
             pending(tuple(todo))  # its errors come before any worker is started
             check.check(study, todo, data=True)

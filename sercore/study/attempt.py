@@ -10,7 +10,7 @@ import shutil
 import socket
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from sercore.study import kernels
 
 RETRIES = 1  # of a notebook whose kernel was lost
 SECONDS_BETWEEN_TRIES = 2.0
+WAITS = 2  # times the patience: for another batch, which may try again
 TRACE = 8000  # characters of a traceback that are kept
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class Task:
     mark: str = ""  # written to `result` when the notebook has ended; empty: the notebook writes its result itself
     record: dict[str, Any] = field(default_factory=dict)  # parameters.yaml of a run
     batch_id: str = ""
-    batch_marker: Path | None = None  # a file of the batch: a worker that cannot see it is on another file system
+    batch_marker: Path | None = None  # a folder of the batch: a worker that cannot see it is on another file system
     retries: int = RETRIES  # of a kernel that was lost
     patience: float = 0.0  # seconds without a sign of life after which a kernel is ended; 0: never
     warm: bool = False  # whether its kernel is forked from a process that has imported everything
@@ -84,8 +85,9 @@ class Task:
 def run(task: Task, needed: Sequence[Outcome] = (), wait: bool = False) -> Outcome:
     """Execute `task` unless something that it needs has failed, it is complete, or another batch has locked it.
 
-    With `wait` it waits until the other batch has finished it or given it up. A notebook that fails is an outcome, and
-    final in its batch: Dask may give a job that has failed to a second worker, when the first one leaves.
+    With `wait` it waits until the other batch has finished it, given it up, or shown no sign of life for long.
+    A notebook that fails is an outcome, and final in its batch: Dask may give a job that has failed to a second worker,
+    when the first one leaves.
     """
     start = time.monotonic()
     worker = f"{socket.gethostname()}:{os.getpid()}"
@@ -94,7 +96,7 @@ def run(task: Task, needed: Sequence[Outcome] = (), wait: bool = False) -> Outco
         return Outcome(task.name, "locked" if unmet.state == "locked" else "failed", cause=_waits(unmet))
     try:
         _check_worker(task)
-        with files.lock(task.folder / f".{task.output.stem}.lock", (lambda: None) if wait else None) as descriptors:
+        with files.lock(task.folder / f".{task.output.stem}.lock", _waiting(task) if wait else None) as descriptors:
             if task.complete:
                 return Outcome(task.name, "skipped", worker=worker)
             if descriptors is None:
@@ -112,6 +114,26 @@ def run(task: Task, needed: Sequence[Outcome] = (), wait: bool = False) -> Outco
     except Exception as error:  # noqa: BLE001 -- whatever a library raises is why this run failed; the others go on
         return Outcome(task.name, "failed", time.monotonic() - start, kernels.cause(error), worker)
     return Outcome(task.name, "complete", time.monotonic() - start, worker=worker)
+
+
+def _waiting(task: Task) -> Callable[[], None]:
+    """What is called each second that another batch holds `task`. Raises TimeoutError where that batch hangs."""
+    silence = kernels.Silence(lambda: _alive(task), files.SECONDS_BETWEEN_TRIES)
+
+    def look() -> None:
+        if task.patience and silence.seconds() > WAITS * task.patience + kernels.SECONDS_TO_FORK:
+            holder = files.find_json(task.folder / files.RUNNING) or {}
+            raise TimeoutError(
+                f"another batch executes it, without a sign of life for {silence.counted:.0f} s: "
+                f"process {holder.get('pid')} on {holder.get('host')}; end that batch, or let it go on"
+            )
+
+    return look
+
+
+def _alive(task: Task) -> float:
+    """Changes whenever the run makes progress."""
+    return max(files.modified(task.folder / files.HEARTBEAT), files.modified(task.output))
 
 
 def _waits(unmet: Outcome) -> str:
@@ -158,8 +180,7 @@ def _try(task: Task, watch: kernels.Watch, worker: str) -> None:
 
 def _execute(task: Task, watch: kernels.Watch, attempt: int, worker: str, started: float) -> None:
     """One execution. Raises RuntimeError where the notebook ends without a result."""
-    heartbeat = task.folder / files.HEARTBEAT
-    watch.alive = lambda: max(files.modified(heartbeat), files.modified(task.output))
+    watch.alive = lambda: _alive(task)
     if task.record:
         files.write_yaml(task.folder / files.PARAMETERS, task.record)
         now = {

@@ -28,6 +28,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 PRELOADED = (
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",
@@ -51,6 +53,7 @@ LONGEST = 1 << 20  # bytes of a request
 MOST_DESCRIPTORS = 8
 LAUNCHER = "ipykernel_launcher"
 SECONDS_BETWEEN_LOOKS = 0.05  # for kernels that have ended
+SECONDS_TO_REPORT = 10.0  # that a kernel has ended
 
 
 class ForkServer:
@@ -72,13 +75,15 @@ class ForkServer:
         self._socket.close()
         self.process.kill()
         self.process.wait()
+        atexit.unregister(self.close)
 
     def fork(
-        self, argv: Sequence[str], env: dict[str, str], cwd: str | None, inherit: Sequence[int]
+        self, argv: Sequence[str], env: dict[str, str], cwd: str | None, inherit: Sequence[int], limit: float
     ) -> "KernelProcess":
-        """Fork a kernel. Raises OSError where the fork server has ended."""
+        """Fork a kernel. Raises OSError where the fork server has ended, or does not answer for `limit` seconds."""
         request = json.dumps({"argv": list(argv), "env": env, "cwd": cwd}).encode()
         with self._lock:
+            self._socket.settimeout(limit)
             socket.send_fds(self._socket, [request], list(inherit))
             while True:
                 answer = self._receive()
@@ -88,10 +93,14 @@ class ForkServer:
                     return KernelProcess(self, answer["pid"])
 
     def status(self, pid: int) -> int | None:
-        """The exit status of the kernel `pid`, None while it lives; that of SIGKILL where the fork server has ended."""
+        """The exit status of the kernel `pid`, None while it lives.
+
+        It is that of SIGKILL where the fork server has ended, or has been silent about the kernel's end.
+        """
+        ended = not _runs(pid)
         with self._lock:
-            self._socket.setblocking(False)
             try:
+                self._socket.settimeout(SECONDS_TO_REPORT if ended else 0)
                 while pid not in self._status:
                     answer = self._receive()
                     self._status[answer["pid"]] = answer["status"]
@@ -99,8 +108,6 @@ class ForkServer:
                 return None
             except OSError:
                 return -signal.SIGKILL
-            finally:
-                self._socket.setblocking(True)
             return self._status[pid]
 
     def _receive(self) -> dict[str, int]:
@@ -108,6 +115,14 @@ class ForkServer:
         if not content:
             raise OSError("the process that forks kernels has ended")
         return json.loads(content)
+
+
+def _runs(pid: int) -> bool:
+    """Whether the process runs; one that has ended, and whose end its parent has not heard of, does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 class KernelProcess:

@@ -16,19 +16,22 @@ from typing import Any
 import papermill
 from ipykernel.kernelspec import RESOURCES, get_kernel_dict
 from jupyter_client.connect import KernelConnectionInfo
-from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
-from jupyter_core.paths import jupyter_runtime_dir
 from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets import default
 
+from sercore import files
 from sercore.study.forkserver import LAUNCHER, ForkServer, KernelProcess
 from sercore.study.notebooks import literal
 
 SECONDS_BETWEEN_LOOKS = 1.0
+MOST_BETWEEN_LOOKS = 3.0  # times that by which they are meant to be apart
+SECONDS_TO_FORK = 300.0  # for the imports of the fork server, and the fork; it takes 10
+CONNECTION = "kernel.json"  # in a private folder, with the sockets that it names
 
 
 class StoppedError(RuntimeError):
@@ -52,6 +55,42 @@ class Watch:
     started: Callable[[int], None] = lambda _: None  # called with its process id
     process: subprocess.Popen | KernelProcess | None = None
     ended_because: str = ""  # filled when it is ended
+    folder: Path = field(default_factory=Path)  # private, of its sockets; filled when it is started
+
+
+class Silence:
+    """Counts the seconds in which something shows no sign of life, in looks that are meant to be `pause` seconds apart.
+
+    It goes by a clock that nobody sets. What lies between two looks counts as little more than `pause`: when this
+    process stands still, as while the machine sleeps, the others may do so too.
+    """
+
+    def __init__(self, alive: Callable[[], float], pause: float) -> None:
+        self._alive = alive  # changes with every sign of life: the time of a file, of which only changes count
+        self._most = MOST_BETWEEN_LOOKS * pause
+        self._seen, self._last = alive(), time.monotonic()
+        self.counted = 0.0
+
+    def seconds(self) -> float:
+        """Look: the seconds since the last sign of life."""
+        seen, now = self._alive(), time.monotonic()
+        self.counted = self.counted + min(now - self._last, self._most) if seen == self._seen else 0.0
+        self._seen, self._last = seen, now
+        return self.counted
+
+
+class ThisPython(KernelSpecManager):
+    """Finds a notebook's kernel; that of Python is this process's own, whatever kernels a user has installed."""
+
+    def find_kernel_specs(self) -> dict[str, str]:
+        """The folder of each kernel."""
+        return super().find_kernel_specs() | {NATIVE_KERNEL_NAME: RESOURCES}
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        """How the kernel is started. Raises NoSuchKernel where none has this name."""
+        if kernel_name != NATIVE_KERNEL_NAME:
+            return super().get_kernel_spec(kernel_name)
+        return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
 
 
 class _Forked(LocalProvisioner):
@@ -63,7 +102,8 @@ class _Forked(LocalProvisioner):
             return await super().launch_kernel(cmd, **kwargs)
         try:
             argv = cmd[cmd.index(LAUNCHER) + 1 :]
-            process = _fork_server().fork(argv, kwargs["env"], kwargs.get("cwd"), watch.inherit)
+            limit = min(SECONDS_TO_FORK, watch.patience or SECONDS_TO_FORK)
+            process = _fork_server().fork(argv, kwargs["env"], kwargs.get("cwd"), watch.inherit, limit)
         except OSError:
             _drop_fork_server()
             return await super().launch_kernel(cmd, **kwargs)
@@ -82,18 +122,11 @@ class _Kernel(AsyncKernelManager):
 
     @default("connection_file")
     def _default_connection_file(self) -> str:
-        folder = Path(jupyter_runtime_dir())
-        folder.mkdir(parents=True, exist_ok=True)
-        return str(folder / f"sercore-{uuid.uuid4().hex}.json")
+        return str(_watch.get().folder / CONNECTION)
 
-    @property
-    def kernel_spec(self) -> KernelSpec | None:
-        """That of the notebook's language; Python is this process's own, whatever kernels a user has installed."""
-        if self.kernel_name != NATIVE_KERNEL_NAME:
-            return super().kernel_spec
-        if self._kernel_spec is None:
-            self._kernel_spec = KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
-        return self._kernel_spec
+    @default("kernel_spec_manager")
+    def _kernel_spec_manager_default(self) -> KernelSpecManager:
+        return ThisPython(parent=self)
 
     async def _async_pre_start_kernel(self, **kw: Any) -> tuple[list[str], dict[str, Any]]:
         if _watch.get().warm and sys.platform == "linux":  # forking is safe there
@@ -136,8 +169,10 @@ def _fork_server() -> ForkServer:
 
 
 def _drop_fork_server() -> None:
-    """Let the next kernel start a new fork server."""
+    """End the fork server; the next kernel starts a new one."""
     with _lock:
+        for server in _fork_servers:
+            server.close()
         _fork_servers.clear()
 
 
@@ -173,9 +208,10 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any], watch: Wat
 def _execute(notebook: Path, output: Path, parameters: dict[str, Any], watch: Watch) -> None:
     _watch.set(watch)
     try:
-        papermill.execute_notebook(
-            literal(notebook), literal(output), parameters, progress_bar=False, kernel_manager_class=_Kernel
-        )
+        with files.private_folder() as watch.folder:
+            papermill.execute_notebook(
+                literal(notebook), literal(output), parameters, progress_bar=False, kernel_manager_class=_Kernel
+            )
     finally:
         ensure_event_loop().close()  # which nbclient opens and leaves open
 
@@ -186,15 +222,13 @@ def _watched(watch: Watch) -> Iterator[None]:
     done = threading.Event()
 
     def end_when_silent() -> None:
-        # by a clock that stands while the machine sleeps, and that nobody sets: of files, only changes count
-        seen, since = watch.alive(), time.monotonic()
-        while not done.wait(min(SECONDS_BETWEEN_LOOKS, watch.patience)):
-            alive = watch.alive()
-            if alive != seen:
-                seen, since = alive, time.monotonic()
-            silent = time.monotonic() - since
-            if silent > watch.patience:
-                watch.ended_because = f"no sign of life for {silent:.0f} s: the kernel was ended"
+        pause = min(SECONDS_BETWEEN_LOOKS, watch.patience)
+        silence = Silence(watch.alive, pause)
+        while not done.wait(pause):
+            if watch.process is None:  # its start has limits of its own
+                silence = Silence(watch.alive, pause)
+            elif silence.seconds() > watch.patience:
+                watch.ended_because = f"no sign of life for {silence.counted:.0f} s: the kernel was ended"
                 _end(watch)
                 return
 

@@ -11,7 +11,6 @@ import os
 import queue
 import socket
 import time
-import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from distributed.comm.core import CommClosedError
 
 from sercore import files
 from sercore.study.attempt import Outcome
-from sercore.study.workers import Cluster
+from sercore.study.workers import PREFIX, Cluster
 
 SECONDS_BETWEEN_LOOKS = 1.0  # for workers that have joined
 SECONDS_BETWEEN_CONFIRMATIONS = 0.01
@@ -181,30 +180,29 @@ class Scheduler:
 def batch_marker(folder: Path, cluster: Cluster) -> Iterator[Path]:
     """Record in `folder`, while the block runs, that a batch is under way.
 
-    Yields a file that all workers of the batch must see; no other batch has one of this name.
+    Yields a folder that all workers of the batch must see; no other batch has one of this name.
     """
     start = time.monotonic()
-    marker = folder / f".batch-{uuid.uuid4().hex}"
     path = folder / files.BATCH
-    content: dict[str, Any] = {
-        "marker": marker.name,
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "process_started": files.process_started(os.getpid()),
-        "workers": sum(cluster.client.nthreads().values()),
-        "started": time.time(),
-        "dashboard": cluster.dashboard,
-        "address": cluster.address,
-    }
-    files.write_text(marker, cluster.batch_id, private=True)
-    files.write_record(path, content, private=True)  # whoever knows the address can give the workers jobs
-    try:
-        yield marker
-    finally:
-        _add_batch(folder / files.BATCHES, content | {"seconds": round(time.monotonic() - start, 2)})
-        marker.unlink(missing_ok=True)
-        if (files.find_json(path) or {}).get("marker") == marker.name:
-            path.unlink(missing_ok=True)
+    with files.private_folder(folder, PREFIX) as marker:
+        content: dict[str, Any] = {
+            "marker": marker.name,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "process_started": files.process_started(os.getpid()),
+            "workers": sum(cluster.client.nthreads().values()),
+            "started": time.time(),
+            "dashboard": cluster.dashboard,
+            "address": cluster.address,
+            "certificates": cluster.certificates,
+        }
+        files.write_record(path, content, private=True)  # whoever knows the address can give the workers jobs
+        try:
+            yield marker
+        finally:
+            _add_batch(folder / files.BATCHES, content | {"seconds": round(time.monotonic() - start, 2)})
+            if (files.find_json(path) or {}).get("marker") == marker.name:
+                path.unlink(missing_ok=True)
 
 
 def _add_batch(path: Path, content: dict[str, Any]) -> None:

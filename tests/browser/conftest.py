@@ -111,10 +111,11 @@ def serve(tmp_path_factory):
     """Start a Jupyter program with settings of its own; it is ended with the session."""
     started = []
 
-    def _serve(program, *options, url):
+    def _serve(program, *options, url, **variables):
         home = tmp_path_factory.mktemp("jupyter")
         places = ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR", "JUPYTERLAB_SETTINGS_DIR")
         environment = {**os.environ, **{name: str(home / name.lower()) for name in places}, "OMP_NUM_THREADS": "1"}
+        environment |= {"JUPYTER_TOKEN": TOKEN, **variables}
         quiet = home / "jupyterlab_settings_dir" / "@jupyterlab" / "apputils-extension"
         quiet.mkdir(parents=True)
         (quiet / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
@@ -137,17 +138,16 @@ def serve(tmp_path_factory):
         process.wait(30)
 
 
-def serve_voila(serve, folder):
+def serve_voila(serve, folder, **variables):
+    """Address of a Voila server on the notebooks in `folder`, with the settings of `make browse`: voila.json."""
     port = free_port()
-    serve(
-        "voila",
-        str(folder),
-        "--no-browser",
-        f"--port={port}",
-        "--show_tracebacks=True",
-        url=f"http://127.0.0.1:{port}/",
-    )
+    serve("voila", str(folder), f"--port={port}", url=f"http://127.0.0.1:{port}/", **variables)
     return f"http://127.0.0.1:{port}"
+
+
+def rendered(voila, name):
+    """Address of a notebook in a Voila server."""
+    return f"{voila}/voila/render/{name}.ipynb?token={TOKEN}"
 
 
 @pytest.fixture(scope="session")
@@ -159,7 +159,6 @@ def lab(serve, notebooks):
         "--no-browser",
         "--allow-root",
         f"--port={port}",
-        f"--IdentityProvider.token={TOKEN}",
         f"--ServerApp.root_dir={notebooks}",
         url=f"http://127.0.0.1:{port}/api?token={TOKEN}",
     )
@@ -204,7 +203,7 @@ def page(chromium):
 @pytest.fixture
 def open_in_voila(page, voila):
     def _open(name):
-        page.goto(f"{voila}/voila/render/{name}.ipynb")
+        page.goto(rendered(voila, name))
         page.locator(".sercore-row").first.wait_for(state="attached", timeout=180_000)
         return page
 

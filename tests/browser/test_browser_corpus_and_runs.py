@@ -1,7 +1,7 @@
 """The corpus and run browsers in Chromium, in Voila: filters give what the tables have, runs their numbers."""
 
 import pytest
-from conftest import PICTURES, ROWS, SOUND_AND_PICTURE
+from conftest import PICTURES, ROWS, SOUND_AND_PICTURE, rendered
 
 from sercore.widgets import runs
 from sercore.widgets.utterances import PAGE
@@ -33,7 +33,7 @@ def test_filters_lead_to_an_utterance_and_its_sound(open_in_voila, held):
 def test_the_runs_that_are_chosen_are_drawn_and_listed(page, voila, study):
     table, _ = runs.read(study, "categories")
     chosen = table[table["model"] == "mfcnn14"]
-    page.goto(f"{voila}/voila/render/runs.ipynb")
+    page.goto(rendered(voila, "runs"))
     page.get_by_text(f"{len(table)} runs: {len(table)} done").wait_for(timeout=180_000)
     picture = page.locator('img[alt^="Learning curves of"]')
     before = picture.get_attribute("src")

@@ -7,7 +7,7 @@ import re
 
 import pytest
 import soundfile
-from conftest import PICTURES, TOKEN
+from conftest import PICTURES, TOKEN, rendered
 
 pytestmark = pytest.mark.browser
 SECONDS = 2
@@ -18,7 +18,7 @@ def opened(page, request):
     """The notebook with all of it run, its record button in sight."""
     page.context.grant_permissions(["microphone"])
     if request.param == "voila":
-        page.goto(f"{request.getfixturevalue('voila')}/voila/render/predict.ipynb")
+        page.goto(rendered(request.getfixturevalue("voila"), "predict"))
     else:
         page.goto(f"{request.getfixturevalue('lab')}/lab/tree/predict.ipynb?token={TOKEN}&reset")
         page.locator(".jp-Notebook").wait_for()

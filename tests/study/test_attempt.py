@@ -189,6 +189,38 @@ def test_a_run_that_another_batch_has_locked_is_left_or_waited_for(make_task):
     assert started(task) == [kernel]
 
 
+def test_waiting_for_a_batch_without_a_sign_of_life_ends(make_task, monkeypatch):
+    monkeypatch.setattr(kernels, "SECONDS_TO_FORK", 0.0)
+    monkeypatch.setattr(files, "SECONDS_BETWEEN_TRIES", 0.05)
+    task = make_task(patience=0.1)
+    task.folder.mkdir()
+    files.write_json(task.folder / files.RUNNING, {"pid": 17, "host": "there"})
+    with files.lock(task.folder / f".{task.output.stem}.lock"):
+        outcome = attempt.run(task, wait=True)
+    assert outcome.state == "failed"
+    assert "another batch executes it, without a sign of life for" in outcome.cause
+    assert "process 17 on there" in outcome.cause
+
+
+@pytest.mark.long
+def test_a_batch_that_was_stopped_for_longer_than_its_patience_goes_on(make_task):
+    task = make_task("gate", patience=4.0, retries=0)
+    given = {"patience": task.patience, "retries": 0}
+    worker = start_worker(task, **given)
+    (kernel,) = started(task)
+    stopped = [worker.pid, kernel]
+    for process in stopped:
+        os.kill(process, signal.SIGSTOP)
+    time.sleep(3 * task.patience)
+    for process in stopped:
+        os.kill(process, signal.SIGCONT)
+    time.sleep(task.patience / 2)
+    (task.folder / "open").touch()
+    assert worker.wait(60) == 0
+    assert task.complete
+    assert started(task) == [kernel]
+
+
 def test_a_stopped_notebook_has_not_failed(make_task):
     task = make_task("gate", batch_id="mine")
     with ThreadPoolExecutor(1) as threads:
@@ -241,11 +273,9 @@ attempt.run(attempt.Task(**paths, **given))
 """
 
 
-@pytest.mark.parametrize("warm", [False, True])
-def test_a_kernel_outlives_its_worker_by_a_moment_and_holds_the_lock_until_then(make_task, warm):
-    task = make_task("gate")
-    given = {
-        "warm": warm,
+def start_worker(task, **options):
+    """A process that executes `task`."""
+    given = options | {
         "name": task.name,
         "notebook": str(task.notebook),
         "output": str(task.output),
@@ -253,7 +283,13 @@ def test_a_kernel_outlives_its_worker_by_a_moment_and_holds_the_lock_until_then(
         "parameters": task.parameters,
         "record": task.record,
     }
-    worker = subprocess.Popen([sys.executable, "-c", ORPHAN, json.dumps(given)], cwd=Path(__file__).parents[2])
+    return subprocess.Popen([sys.executable, "-c", ORPHAN, json.dumps(given)], cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_kernel_outlives_its_worker_by_a_moment_and_holds_the_lock_until_then(make_task, warm):
+    task = make_task("gate")
+    worker = start_worker(task, warm=warm)
     (kernel,) = started(task)
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()

@@ -87,6 +87,7 @@ def check(study, undisturbed):
         assert not list(run.folder.glob(f"fold=*/{files.STATE}*"))
         assert not (run.folder / files.RUNNING).exists()
     assert not list(study.folder.rglob("*.part"))
+    assert not list(study.folder.glob(".batch*"))
     assert start(study).wait(PATIENCE) == 0  # everything is complete
     assert results(study) == undisturbed
 

@@ -3,6 +3,10 @@
 import contextvars
 import itertools
 import json
+import os
+import shutil
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -14,7 +18,8 @@ import nbformat
 import pytest
 from jupyter_core.utils import ensure_event_loop
 
-from sercore.study import kernels
+from sercore import files
+from sercore.study import forkserver, kernels
 from sercore.study.notebooks import literal
 
 
@@ -75,13 +80,67 @@ def test_a_kernel_that_makes_progress_is_not_ended_by_a_clock_that_is_set_forwar
     assert watch.ended_because == ""
 
 
+def test_time_in_which_this_process_stood_still_is_no_silence(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(kernels.time, "monotonic", lambda: clock[0])
+    silence = kernels.Silence(lambda: 0.0, pause=1.0)
+    clock[0] = 3600.0
+    assert silence.seconds() == kernels.MOST_BETWEEN_LOOKS
+    clock[0] += 1.0
+    assert silence.seconds() == kernels.MOST_BETWEEN_LOOKS + 1.0
+
+
 def test_python_is_this_one_whatever_kernels_are_installed(tmp_path, monkeypatch):
     folder = tmp_path / "kernels" / "python3"
     folder.mkdir(parents=True)
     content = {"argv": ["/nowhere/python", "-f", "{connection_file}"], "display_name": "x", "language": "python"}
     (folder / "kernel.json").write_text(json.dumps(content))
+    shutil.copytree(folder, folder.with_name("other"))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     assert kernels._Kernel(kernel_name="python3").kernel_spec.argv[0] == sys.executable
+    programs = {name: kernel["spec"]["argv"][0] for name, kernel in kernels.ThisPython().get_all_specs().items()}
+    assert programs["python3"] == sys.executable
+    assert programs["other"] == "/nowhere/python"
+
+
+def test_a_kernel_leaves_nothing_and_its_sockets_are_short_whatever_the_folders_are(make, tmp_path, monkeypatch):
+    study = make([0])
+    long = tmp_path.joinpath(*["a-long-name" * 8] * 2)
+    long.mkdir(parents=True)
+    for variable in ("JUPYTER_RUNTIME_DIR", "HOME"):
+        monkeypatch.setenv(variable, str(long / variable))
+    monkeypatch.setattr(kernels.files.tempfile, "tempdir", str(long))
+    run, watch = study.runs[0], kernels.Watch()
+    kernels.execute(run.notebook, long / "done.ipynb", {"folder": str(long), "seed": 0}, watch)
+    assert (long / files.PREDICTIONS).exists()
+    assert len(os.fsencode(watch.folder)) < 40
+    assert not watch.folder.exists()
+    assert not (long / "JUPYTER_RUNTIME_DIR").exists()
+
+
+def test_a_fork_server_that_stands_still_is_left(make, tmp_path, monkeypatch):
+    study = make([0])
+    monkeypatch.setattr(kernels, "SECONDS_TO_FORK", 1.0)
+    server = kernels._fork_server()
+    server.process.send_signal(signal.SIGSTOP)
+    kernels.execute(
+        study.runs[0].notebook, tmp_path / "x.ipynb", {"folder": str(tmp_path), "seed": 0}, kernels.Watch(warm=True)
+    )
+    assert (tmp_path / files.PREDICTIONS).exists()
+    assert server.process.returncode == -signal.SIGKILL
+
+
+def test_a_kernel_whose_end_a_fork_server_does_not_report_has_ended(monkeypatch):
+    monkeypatch.setattr(forkserver, "SECONDS_TO_REPORT", 0.1)
+    server = forkserver.ForkServer()
+    server.process.send_signal(signal.SIGSTOP)
+    kernel = subprocess.Popen(["sleep", "60"])
+    process = forkserver.KernelProcess(server, kernel.pid)
+    assert process.poll() is None
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    kernel.wait()
+    server.close()
 
 
 def test_braces_in_a_path_are_no_parameters_of_papermill():
