@@ -113,7 +113,7 @@ def write_run(run: config.Run) -> None:
     """The folder of a complete run; MFCNN14 with reference transcripts is tested with other transcripts as well."""
     model, condition = run.parameters["model"], transcript_quality.of_run(run)
     run.folder.mkdir(parents=True)
-    predict(run, SKILL[model][condition]).to_parquet(run.folder / files.PREDICTIONS, index=False)
+    predict(run, SKILL[model][condition[:3]]).to_parquet(run.folder / files.PREDICTIONS, index=False)
     if model == "mfcnn14" and condition == ("gold", 0.0, False):
         parts = [
             predict(run, skill).query("partition == 'test'").assign(**transcripts.Condition(*key)._asdict())

@@ -11,6 +11,7 @@ def on_the_cpu(monkeypatch):
     monkeypatch.setenv("SERCORE_DEVICE", "cpu")
 
 
+@pytest.mark.long
 def test_every_part_runs_in_miniature(tmp_path):
     parts = ",".join(name for name in gpu.PARTS if name != "several")
     numbers = gpu.main(["--out", str(tmp_path), "--miniature", "--steps", parts])
