@@ -12,27 +12,19 @@ import yaml
 
 from sercore import files
 from sercore.analysis import transcript_quality
-from sercore.corpora import transcripts
+from sercore.corpora.transcripts import Condition
 from sercore.schema import CLASSES
 from sercore.study import config
 
 TEST = 80  # test utterances, 20 of each class
-SKILL = {  # UAR of each model by (transcripts, corruption, shuffled)
+GOLD, SHUFFLED, HALF = Condition("gold"), Condition("gold", shuffled=True), Condition("gold", 0.5)
+ASR, EMPTY = Condition("asr"), Condition("empty")
+SKILL = {  # UAR of each model by condition
     "cnn14": {None: 0.5},
-    "mfcnn14": {
-        ("gold", 0.0, False): 0.9,
-        ("asr", 0.0, False): 0.7,
-        ("gold", 0.5, False): 0.65,
-        ("gold", 0.0, True): 0.6,
-        ("empty", 0.0, False): 0.5,
-    },
-    "bert": {("gold", 0.0, False): 0.8, ("gold", 0.0, True): 0.25},
+    "mfcnn14": {GOLD: 0.9, ASR: 0.7, HALF: 0.65, SHUFFLED: 0.6, EMPTY: 0.5},
+    "bert": {GOLD: 0.8, SHUFFLED: 0.25},
 }
-SHIFTED = {
-    ("asr", 0.0, False): 0.65,
-    ("gold", 0.5, False): 0.5,
-    ("gold", 0.0, True): 0.4,
-}  # of MFCNN14, trained with reference transcripts
+SHIFTED = {ASR: 0.65, HALF: 0.5, SHUFFLED: 0.4}  # of MFCNN14, trained with reference transcripts
 SECTIONS = {
     "categories": {
         "notebook": "notebooks/5_transcripts.ipynb",
@@ -113,11 +105,11 @@ def write_run(run: config.Run) -> None:
     """The folder of a complete run; MFCNN14 with reference transcripts is tested with other transcripts as well."""
     model, condition = run.parameters["model"], transcript_quality.of_run(run)
     run.folder.mkdir(parents=True)
-    predict(run, SKILL[model][condition[:3]]).to_parquet(run.folder / files.PREDICTIONS, index=False)
-    if model == "mfcnn14" and condition == ("gold", 0.0, False):
+    predict(run, SKILL[model][condition]).to_parquet(run.folder / files.PREDICTIONS, index=False)
+    if model == "mfcnn14" and condition == GOLD:
         parts = [
-            predict(run, skill).query("partition == 'test'").assign(**transcripts.Condition(*key)._asdict())
-            for key, skill in SHIFTED.items()
+            predict(run, skill).query("partition == 'test'").assign(**tested._asdict())
+            for tested, skill in SHIFTED.items()
         ]
         pd.concat(parts).to_parquet(run.folder / files.TRANSCRIPT_SHIFT, index=False)
 
