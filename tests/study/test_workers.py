@@ -152,7 +152,8 @@ def starting_worker():
 
 
 SBATCH = """#!/bin/sh
-bash "$1" > "$1.log" 2>&1 &
+cp "$1" "$1.job"  # a queue keeps the script, which is deleted as soon as it is handed in
+bash "$1.job" > "$1.log" 2>&1 &
 echo "Submitted batch job $!"
 """
 SCANCEL = """#!/bin/sh
