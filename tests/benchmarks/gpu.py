@@ -42,7 +42,7 @@ from sercore.features import audio
 from sercore.features.packed import Embeddings, Frames, Tokens
 from sercore.models import checkpoint, cnn14
 from sercore.registry import MODELS
-from sercore.settings import TrainingSettings
+from sercore.settings import MECHANISMS, TrainingSettings
 from sercore.settings import training as settings_of
 from sercore.training import loop
 from sercore.training.device import GRAPHS, kernels, memory_kept
@@ -229,7 +229,7 @@ class Bench:
 
     def data(self, model: str, lengths: str) -> Dataset:
         """Made-up utterances for `model`: all longer than the crop ("crop"), or of all lengths ("whole")."""
-        key = model if model == "bert" else "text" if MODELS[model].uses_text else "audio", lengths
+        key = model if model == "bert" else "text" if MODELS[model.partition(":")[0]].uses_text else "audio", lengths
         if key not in self._data:
             self._data[key] = made_up(key[0], lengths, self.sizes)
         return self._data[key]
@@ -290,7 +290,7 @@ def settings_for(model: str, batch: int, **values: Any) -> TrainingSettings:
     """The model's own settings, at a constant rate and in bfloat16 unless `values` say otherwise."""
     course = {"epochs": 10_000, "schedule": "constant", "total_steps": None, "warmup_steps": 0}
     course |= {"stop_when_worse": False, "precision": "bfloat16", "batch": batch}
-    return settings_of("bert" if model == "bert" else model, course | values)
+    return settings_of(model.partition(":")[0], course | values)
 
 
 class Training:
@@ -398,8 +398,10 @@ def build(model: str, sizes: Sizes, width: int) -> torch.nn.Module:
         with torch.random.fork_rng():
             torch.manual_seed(0)  # transformers draws from the global generator
             return checkpoint.build(arguments, chance)
-    stages = MODELS[model].text_stages
+    name, _, mechanism = model.partition(":")
+    stages = MODELS[name].text_stages
     arguments = {"kind": "cnn14", "outputs": OUTPUTS, "text_stages": stages, "width": width, "mels": sizes.mels}
+    arguments["mechanism"] = mechanism or "shift"
     return checkpoint.build({**arguments, "text_width": sizes.text_width if stages else 0}, chance)
 
 
@@ -496,11 +498,16 @@ def measure_check(bench: Bench) -> None:
             raise ValueError(f"{max(found, key=lambda name: found[name])} differs by {max(found.values()):.1e}")
 
 
-def measure_turns(bench: Bench, turns: int = 3) -> None:
+def measure_mechanisms(bench: Bench) -> None:
+    """CNN14 and MFCNN14 by every mechanism of conditioning, by turns."""
+    measure_turns(bench, models=("cnn14", *(f"mfcnn14:{name}" for name in MECHANISMS)))
+
+
+def measure_turns(bench: Bench, turns: int = 3, models: Sequence[str] = AUDIO_MODELS[:2]) -> None:
     """CNN14 and MFCNN14, with the fused kernels and without, by turns in one run: medians, and the ratios of turns."""
     sizes = bench.sizes
     for batch in (sizes.small, sizes.large):
-        models, variants = AUDIO_MODELS[:2], _possible(bench, (EAGER, FUSED))
+        variants = _possible(bench, (EAGER, FUSED))
         every = {(model, v.name): Training(bench, model, batch, v) for v in variants for model in models}
         rates: dict[tuple[str, str], list[float]] = {key: [] for key in every}
         rows: dict[tuple[str, str], dict[str, Any]] = {}
@@ -515,7 +522,7 @@ def measure_turns(bench: Bench, turns: int = 3) -> None:
             rest |= {"step_ms": 1e3 * batch / speed}
             bench.add("turns", {"model": key[0], "batch": batch, "variant": key[1], **row, **rest})
         for one, other in itertools.permutations(every, 2):
-            if (one[1] == other[1] and one[0] > other[0]) or (one[0] == other[0] and one[1] > other[1]):
+            if (one[1] == other[1] and one[0] != other[0] == models[0]) or (one[0] == other[0] and one[1] > other[1]):
                 ratios = sorted(a / b for a, b in zip(rates[one], rates[other], strict=True))
                 row = {"batch": batch, "of": ", ".join(one), "to": ", ".join(other)}
                 bench.add("ratios", {**row, "ratio": statistics.median(ratios), "low": ratios[0], "high": ratios[-1]})
@@ -905,6 +912,7 @@ PARTS: dict[str, tuple[Callable[[Bench], None], float]] = {
     "limits": (measure_limits, 10),
     "check": (measure_check, 15),
     "turns": (measure_turns, 30),
+    "mechanisms": (measure_mechanisms, 40),
     "curves": (measure_curves, 25),
     "several": (measure_several, 60),
     "text": (measure_text, 60),
