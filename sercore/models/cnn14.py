@@ -385,7 +385,7 @@ def _conditioned(x: Tensor, text: Entry) -> Tensor:
     """Feature maps (batch, maps, frames, bands) as `text` changes them."""
     shift = text.shift[:, :, None, None]
     if text.scale is not None:
-        return torch.addcmul(x + shift, x, text.scale[:, :, None, None].to(x.dtype))
+        return torch.addcmul(shift.to(x.dtype), x, (1 + text.scale[:, :, None, None]).to(x.dtype))
     if text.mix is not None:
         return x + convolve(x, text.mix) + shift
     return x + shift
