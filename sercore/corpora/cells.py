@@ -153,6 +153,10 @@ def _columns(rows: list[list[str]], names: list[str]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array(map(str.strip, cells), pa.large_string()) for cells in columns], names)
 
 
+DAMAGED_PARQUET = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError)
+"""What pyarrow and pandas raise for a file that is damaged, by where it is."""
+
+
 def read_table(path: Path) -> pd.DataFrame:
     """The cells of the table `path`, .csv or .parquet; a cell in which nothing is written is missing.
 
@@ -163,10 +167,10 @@ def read_table(path: Path) -> pd.DataFrame:
         return read_csv(path).replace("", None)
     try:
         table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
+    except DAMAGED_PARQUET as error:
         if not path.is_file():
             raise
-        raise ValueError(f"{path} is not a Parquet table: {error}") from None
+        raise ValueError(f"{path} is not a whole Parquet table: {type(error).__name__}: {error}") from None
     if any(name is not None for name in table.index.names):
         table = table.reset_index()
     table.columns = [clean(str(name)) for name in table.columns]

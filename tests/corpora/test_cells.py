@@ -63,7 +63,7 @@ def test_a_parquet_table_is_read_by_the_same_rule(tmp_path):
     assert (read["speaker"][0], read["kind"][0], read["transcript"][0]) == ("ada", "sad", "")
     assert read["who"].astype("str")[0] == "3"
     assert read["x"].tolist() == [0.5, 1.0]
-    with pytest.raises(ValueError, match=r"broken\.parquet is not a Parquet table"):
+    with pytest.raises(ValueError, match=r"broken\.parquet is not a whole Parquet table"):
         cells.read_table(write(tmp_path / "broken.parquet", b"nothing"))
     with pytest.raises(FileNotFoundError):
         cells.read_table(tmp_path / "absent.parquet")

@@ -1,11 +1,14 @@
 """Any corpus that a table describes is read, and the error for a wrong table says where."""
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import trees
 from trees import write
 
 from sercore import corpora, schema
+from sercore.corpora import cells
 
 HEADER = "utterance,file,speaker,emotion,arousal,transcript"
 ROWS = ("one,wav/one.wav,03,happy,1.5,Hello", "two,wav/two.wav,04,,,")
@@ -208,3 +211,13 @@ def test_audio_that_cannot_be_read_is_in_one_error_with_ratings_outside_the_scal
     write(root / "wav" / "two.wav", b"")
     with pytest.raises(ValueError, match=r"(?s)1 ratings outside 1 to 5.*wav/two\.wav: the file is empty"):
         read(root)
+
+
+@pytest.mark.parametrize(
+    "metadata", ['{"index_columns": [{"name": "x"}]}', "{}", '{"index_columns": ["a"], "columns": [{}]}']
+)
+def test_a_parquet_file_whose_description_is_damaged_is_named(tmp_path, metadata):
+    content = pa.table({"utterance": ["a"], "a": ["b"]}).replace_schema_metadata({"pandas": metadata})
+    pq.write_table(content, tmp_path / "utterances.parquet")
+    with pytest.raises(ValueError, match=r"utterances\.parquet is not a whole Parquet table: KeyError"):
+        cells.read_table(tmp_path / "utterances.parquet")

@@ -142,6 +142,12 @@ def csv_bytes(rows, dialect):
     return text.getvalue().encode(encoding, "replace")
 
 
+def as_encoded(rows, dialect):
+    """`rows` as the dialect's encoding can hold them: what it lacks is a question mark."""
+    encoding = dialect[2]
+    return [tuple(cell.encode(encoding, "replace").decode(encoding) for cell in row) for row in rows]
+
+
 DIALECTS = st.tuples(
     st.sampled_from(["\n", "\r\n"]),
     st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
@@ -181,6 +187,7 @@ def check_table(folder, case):
         content = mutated(buffer.getvalue(), mutations)
     else:
         path = folder / "utterances.csv"
+        rows = as_encoded(rows, dialect)
         content = csv_bytes([[row[place] for place in order] for row in (COLUMNS, *rows)], dialect)
         content = mutated(content, mutations)
     path.write_bytes(content)
@@ -238,6 +245,7 @@ TRANSCRIPTS = st.tuples(st.lists(st.tuples(TEXTS, TEXTS), max_size=6), DIALECTS,
 def check_transcripts(folder, case):
     rows, dialect, mutations, numbered = case
     rows = [(f"u{number}{name}", text) for number, (name, text) in enumerate(rows)] if numbered else rows
+    rows = as_encoded(rows, dialect)
     path = folder / "transcripts.csv"
     content = mutated(csv_bytes([("utterance", "transcript"), *rows], dialect), mutations)
     path.write_bytes(content)
