@@ -18,7 +18,7 @@ from sercore.features.packed import Embeddings, Frames
 from sercore.losses import objective
 from sercore.models import fused
 from sercore.models.cnn14 import Cnn14
-from sercore.settings import TrainingSettings
+from sercore.settings import MECHANISMS, TrainingSettings
 from sercore.training.device import kernels, prepare
 from sercore.training.loop import fit
 from sercore.training.resume import TrainingState
@@ -37,13 +37,13 @@ def main(resuming: bool = True) -> dict[str, float]:
             ours, plain = _run(shape, pool, masked, device, True), _run(shape, pool, masked, device, False)
             found[f"{shape}, pool {pool}, {'mask and text' if masked else 'all'}"] = _apart(ours, plain)
         found["with dropout"] = _dropped(device)
-        for padded, stages in ((False, ()), (True, (1, 2, 3, 4, 5, 6))):
-            width = 64 if device == "cuda" else 2
-            ours, plain = (_step(settings, padded, stages, device, width) for settings in (FUSED, PLAIN))
-            exact = _step(PLAIN, padded, stages, device, width, torch.float64)
-            name = (
-                f"network, {len(stages)} stages of text, {'padded' if padded else 'all'}, beyond twice PyTorch's error"
-            )
+        width = 64 if device == "cuda" else 2
+        for mechanism, stages in (("no text", ()), *((name, (1, 2, 3, 4, 5, 6)) for name in MECHANISMS)):
+            padded = bool(stages)
+            told = mechanism if stages else "shift"
+            ours, plain = (_step(settings, padded, stages, told, device, width) for settings in (FUSED, PLAIN))
+            exact = _step(PLAIN, padded, stages, told, device, width, torch.float64)
+            name = f"network, {mechanism}, {'padded' if padded else 'all'}, beyond twice PyTorch's error"
             found[name] = max(0.0, _apart(ours, exact) - 2 * _apart(plain, exact))
         found["evaluation"] = _evaluated(device)
     if resuming:
@@ -64,22 +64,24 @@ def _apart(ours: list[Tensor], plain: list[Tensor]) -> float:
     )
 
 
-def _network(stages: tuple[int, ...], dropout: float = 0.0, width: int = 2) -> Cnn14:
+def _network(stages: tuple[int, ...], dropout: float = 0.0, width: int = 2, mechanism: str = "shift") -> Cnn14:
     chance = torch.Generator().manual_seed(0)
-    return Cnn14(3, stages, text_width=4, width=width, mels=37, dropout=dropout, generator=chance)
+    size = {"text_width": 4, "width": width, "mels": 37, "dropout": dropout}
+    return Cnn14(3, stages, **size, mechanism=mechanism, generator=chance)
 
 
 def _step(
     settings: TrainingSettings,
     padded: bool,
     stages: tuple[int, ...],
+    mechanism: str,
     device: str,
     width: int,
     dtype: torch.dtype = torch.float32,
 ) -> list[Tensor]:
     """Answers of a network in training, all gradients, and its state afterwards."""
     chance = torch.Generator().manual_seed(1)
-    network = prepare(_network(stages, width=width).to(device), settings).train().to(dtype)
+    network = prepare(_network(stages, width=width, mechanism=mechanism).to(device), settings).train().to(dtype)
     logmel = torch.randn(4, 71, 37, generator=chance).mul(8).sub(40).to(device, dtype)
     text = torch.randn(4, 4, generator=chance).to(device, dtype) if stages else None
     answers = network(logmel, torch.tensor([71, 33, 50, 64] if padded else [71] * 4), text).logits
