@@ -226,9 +226,9 @@ def by_words(where: Where, corpus: str, target: str, metric: str) -> pd.DataFram
     return pd.DataFrame(rows, columns=["stages", "seed", "words", "score", "utterances"])
 
 
-def words_table(where: Where, corpus: str, target: str, metric: str) -> pd.DataFrame:
-    """`by_words`, the mean over seeds: a row each set of stages, a column each kind of words."""
-    means = by_words(where, corpus, target, metric).groupby(["stages", "words"])["score"].mean().unstack()
+def words_table(scored: pd.DataFrame) -> pd.DataFrame:
+    """What `by_words` gives, the mean over seeds: a row each set of stages, a column each kind of words."""
+    means = scored.groupby(["stages", "words"])["score"].mean().unstack()
     names = [", ".join(map(str, stages)) or "none" for stages in means.index]
     return (
         means.set_axis(pd.Index(names, name="stages"))

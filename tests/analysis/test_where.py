@@ -177,7 +177,7 @@ def test_scores_are_given_where_words_tell_tell_nothing_and_mislead(found):
         wording.MISLEAD: [60],
     }
     assert mean.loc[[()], wording.MISLEAD].item() > 0.2, "without a stage nothing misleads"
-    shown = where.words_table(found, "mine", "valence", "pcc")
+    shown = where.words_table(table)
     assert list(shown.columns) == ["words tell", "words tell nothing", "words mislead"]
     assert shown.loc["1, 2, 3, 4, 5, 6", "words tell"] == pytest.approx(mean.loc[[STAGES], wording.TELL].item())
 
