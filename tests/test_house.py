@@ -42,6 +42,7 @@ def test_every_parameters_file_fits_its_notebooks(path):
         values = run_parameters(run)
         if run.section == "residuals":  # trains nothing
             continue
+        assert settings.parameter_problems(values) == []
         changes = values.get("changes", {"none": {}})
         assert values.get("change", "none") in changes
         settings.build(settings.FeatureSettings, values["features"])
