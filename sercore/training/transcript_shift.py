@@ -40,7 +40,7 @@ def evaluate(run: Experiment, data: Mapping[str, Source], tested: Sequence[Mappi
     twice = [condition.label for condition in conditions if conditions.count(condition) > 1]
     if twice:
         raise ValueError(f"tested twice with the transcripts '{twice[0]}'; name each once")
-    if not (tested and run.spec.uses_text):
+    if not (tested and run.reads):
         return pd.DataFrame()
     own = _with_own_transcripts(run)
     sources = [_with_transcripts(own, text, run.cache) for text in texts]

@@ -12,7 +12,7 @@ from sercore import files
 from sercore.datasets.batches import SpeechDataset
 from sercore.features.packed import Embeddings, Frames
 from sercore.models import Cnn14
-from sercore.training import experiment, loop, stages
+from sercore.training import experiment, loop, stages, transcript_shift
 
 COUNT, WIDTH = 12, 5
 
@@ -157,3 +157,6 @@ def test_a_run_keeps_the_predictions_of_every_intervention(embedded, tmp_path):
     data = experiment.load(deaf)
     experiment.run(deaf, data)
     assert stages.evaluate(deaf, data).empty
+    assert transcript_shift.evaluate(deaf, data, [{"opposed": True}]).empty, "nothing that it reads can mislead it"
+    misled = transcript_shift.evaluate(run, data, [{"opposed": True}])
+    assert 0 < misled["utterance"].nunique() < as_it_is["utterance"].nunique()
