@@ -49,7 +49,10 @@ OTHERS = (
 """Fonts of other scripts, of which those that are installed are tried in this order."""
 EXAMPLE = "Noto Sans CJK (Chinese, Japanese, Korean) or Noto Sans Devanagari"
 LONGEST = 16  # signs of a name beside an axis
+OF_MATPLOTLIB = r"Glyph \d+ .* missing from font"  # its warning of a letter
 _reported: set[str] = set()  # letters
+
+warnings.filterwarnings("ignore", message=OF_MATPLOTLIB)  # MissingLetters says it, and a notebook draws a figure again
 
 
 class MissingLetters(UserWarning):
@@ -72,7 +75,7 @@ def style() -> dict[str, Any]:
 def plain_text() -> Iterator[None]:
     """Within it, figures are drawn by `style`, and a letter that no font has is no warning of matplotlib's."""
     with context(style()), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
+        warnings.filterwarnings("ignore", message=OF_MATPLOTLIB)
         yield
 
 

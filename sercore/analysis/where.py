@@ -280,7 +280,7 @@ def table(where: Where, corpus: str, asked: Sequence[tuple[str, str]], draws: in
     parts = {pair: importance(where, corpus, *pair, draws) for pair in asked}
     frame = pd.DataFrame(
         {
-            f"{METRICS[metric].label} of {target}": [
+            (target, METRICS[metric].label): [
                 f"{signed(row.value, metric)} ({interval(row.low, row.high, metric)})" for row in part.itertuples()
             ]
             for (target, metric), part in parts.items()

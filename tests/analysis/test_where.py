@@ -185,7 +185,8 @@ def test_scores_are_given_where_words_tell_tell_nothing_and_mislead(found):
 def test_the_table_and_the_figure_say_what_they_are(found, tmp_path):
     asked = [("valence", "ccc"), ("arousal", "pcc")]
     table = where.table(found, "mine", asked, draws=50)
-    assert list(table.frame.columns) == ["CCC of valence", "PCC of arousal"]
+    assert list(table.frame.columns) == [("valence", "CCC"), ("arousal", "PCC")]
+    assert "| stage | valence CCC | arousal PCC |" in table.markdown()
     assert "estimated from 16 sets" in " ".join(table.notes)
     picture = where.plot(found, "mine", asked, draws=50)
     picture.savefig(tmp_path / "where.png")
