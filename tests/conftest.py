@@ -10,12 +10,12 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 install_import_hook(["sercore.models", "sercore.losses"], "beartype.beartype")
 
-import made_up  # noqa: E402
+import made_up  # noqa: E402 -- after the hook, which must see the modules first
 
-from sercore import files  # noqa: E402
-from sercore.analysis import results  # noqa: E402  (after the hook, which must see the modules first)
-from sercore.corpora import read, synthetic  # noqa: E402
-from sercore.study import config  # noqa: E402
+from sercore import files  # noqa: E402 -- after the hook, which must see the modules first
+from sercore.analysis import results  # noqa: E402 -- after the hook, which must see the modules first
+from sercore.corpora import read, synthetic  # noqa: E402 -- after the hook, which must see the modules first
+from sercore.study import config  # noqa: E402 -- after the hook, which must see the modules first
 
 
 @pytest.fixture(scope="session")

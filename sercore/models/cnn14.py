@@ -282,8 +282,9 @@ class Cnn14(nn.Module):
             if mask is not None and stage < STAGES:
                 frames = frames // 2
                 pooled = _speech(frames, x.shape[2] // 2)[:, None, :, None].to(x.dtype)
-            told = None if text is None or text.ndim == 2 else text[:, stage - 1]
-            entry = self.projection(stage)(text if told is None else told) if stage in self.text_stages else None
+            entry = None
+            if text is not None and stage in self.text_stages:
+                entry = self.projection(stage).entry(text if text.ndim == 2 else text[:, stage - 1])
             x = block(x, mask, pooled, entry)  # (batch, width * 2**(stage - 1), frames, bands)
             mask = pooled
         x = x.mean(3)  # (batch, 32 * width, frames)

@@ -32,11 +32,11 @@ class Entry(NamedTuple):
 
 
 class Shift(nn.Linear):
-    """PROJ itself: the weights of the other mechanisms come beside its own."""
+    """PROJ itself (equations 3 to 5): the weights of the other mechanisms come beside its own."""
 
-    def forward(self, text: Float[Tensor, "batch text_width"]) -> Entry:  # type: ignore[override]
-        """What `text` does to a block's maps."""
-        return Entry(super().forward(text))
+    def entry(self, text: Float[Tensor, "batch text_width"]) -> Entry:
+        """What `text` does to a block's maps; the call itself gives W `text` + b, as of any linear layer."""
+        return Entry(self(text))
 
     def start(self, reach: float | None, generator: torch.Generator | None) -> None:
         """Draw PROJ's weights and biases within `reach`; None: leave them. What is beside PROJ starts without effect.
@@ -54,9 +54,9 @@ class Film(Shift):
     def __init__(self, text_width: int, maps: int) -> None:
         super().__init__(text_width, 2 * maps)
 
-    def forward(self, text: Float[Tensor, "batch text_width"]) -> Entry:  # type: ignore[override]
+    def entry(self, text: Float[Tensor, "batch text_width"]) -> Entry:
         """What `text` does to a block's maps."""
-        scale, shift = nn.functional.linear(text, self.weight, self.bias).chunk(2, 1)
+        scale, shift = self(text).chunk(2, 1)
         return Entry(shift, scale=scale)
 
 
@@ -67,9 +67,9 @@ class Concat(Shift):
         super().__init__(text_width, maps)
         self.mix = nn.Conv2d(maps, maps, 1, bias=False)
 
-    def forward(self, text: Float[Tensor, "batch text_width"]) -> Entry:  # type: ignore[override]
+    def entry(self, text: Float[Tensor, "batch text_width"]) -> Entry:
         """What `text` does to a block's maps."""
-        return Entry(nn.functional.linear(text, self.weight, self.bias), mix=self.mix.weight)
+        return Entry(self(text), mix=self.mix.weight)
 
     def start(self, reach: float | None, generator: torch.Generator | None) -> None:
         """As Shift.start."""
@@ -84,9 +84,9 @@ class Gate(Shift):
         super().__init__(text_width, maps)
         self.opening = nn.Linear(text_width, 1)
 
-    def forward(self, text: Float[Tensor, "batch text_width"]) -> Entry:  # type: ignore[override]
+    def entry(self, text: Float[Tensor, "batch text_width"]) -> Entry:
         """What `text` does to a block's maps."""
-        return Entry(self.opened(text) * nn.functional.linear(text, self.weight, self.bias))
+        return Entry(self.opened(text) * self(text))
 
     def opened(self, text: Float[Tensor, "batch text_width"]) -> Float[Tensor, "batch 1"]:
         """How far the stage is open, 0 to 1."""

@@ -90,7 +90,9 @@ def test_the_maps_change_as_the_equations_say(mechanism):
         torch.testing.assert_close(model.openings(text)[2], opened[:, 0].float())
     else:
         expected = y64 + proj[:, :, None, None]
-    torch.testing.assert_close(cnn14._conditioned(y, model.projection(2)(text)), expected.float(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        cnn14._conditioned(y, model.projection(2).entry(text)), expected.float(), rtol=1e-5, atol=1e-5
+    )
     assert (model.openings(text) == {}) == (mechanism != "gate")
 
 
