@@ -1,9 +1,11 @@
 """Does the smallest study still score what it scored? `make smoke` runs it, then this compares; `--write` renews.
 
 A tolerance, because sums in another order (another processor, another version of a library) make other roundings, and
-a model that is hardly trained amplifies them: the CCC most, of which the mean of the predictions is a part, so ratings
-are compared by r. What a mistake does is larger: a fusion model that does not read falls to CNN14, labels are shuffled,
-a corpus is the wrong one. Models of IEMOCAP are chosen and tested on one speaker each, and differ more.
+a model that is hardly trained amplifies them. With AVX2 in place of AVX-512, and with other last bits of the text
+embeddings, UAR moved by up to 6.5 points (trained on MSP-Podcast) and 22.4 (IEMOCAP: chosen and tested on one speaker
+each), r of arousal by .09, r of valence by .10 where the model reads: each tolerance is a third more, or double. The
+other ratings are not compared: two epochs do not teach them, and their r changed its sign. What a mistake does is
+larger: labels are shuffled, a corpus is the wrong one, a model that reads MSP-Podcast falls to CNN14.
 """
 
 import sys
@@ -18,26 +20,29 @@ from sercore.schema import CLASSES, EMOTION
 STUDY = "parameters/smoke.yaml"
 EXPECTED = Path(__file__).with_name("smoke_expected.csv")
 KEYS = ["section", "model", "train_corpus", "test_corpus", "target", "metric"]
-TOLERANCE = {  # UAR in %
-    ("msp-podcast", "uar"): 10.0,
-    ("msp-podcast", "pcc"): 0.2,
-    ("iemocap", "uar"): 20.0,
-    ("iemocap", "pcc"): 0.75,
-}
+TOLERANCE = {("msp-podcast", "uar"): 13.0, ("iemocap", "uar"): 30.0}  # UAR in %
+TOLERANCE |= {(corpus, "pcc"): 0.2 for corpus in ("msp-podcast", "iemocap")}
 
 
 def scores_of_study() -> pd.DataFrame:
-    """UAR of the classes and r of the ratings of every model on the test utterances."""
+    """UAR of the classes and r of the ratings that are learned, of every model on the test utterances."""
     rows = []
     for section in ("categories", "dimensions", "multitask"):
         table = results.read(STUDY, section).predictions
-        for key, part in table[table["partition"] == "test"].groupby(KEYS[1:5], observed=True):
+        table = table[(table["partition"] == "test") & learned(table)]
+        for key, part in table.groupby(KEYS[1:5], observed=True):
             if key[-1] == EMOTION:
                 score = 100 * metrics.unweighted_average_recall(part["truth"], part["prediction"], CLASSES)
             else:
                 score = metrics.pearson_correlation(part["truth"].astype(float), part["prediction"].astype(float))
             rows.append((section, *key, "uar" if key[-1] == EMOTION else "pcc", round(score, 4)))
     return pd.DataFrame(rows, columns=[*KEYS, "score"]).astype(dict.fromkeys(KEYS, "str"))
+
+
+def learned(predictions: pd.DataFrame) -> pd.Series:
+    """Whether two epochs teach it: emotion and arousal, and valence to a model that reads, on the larger corpus."""
+    reads = predictions["model"].isin(["bert", "sfcnn14", "mfcnn14"]) & (predictions["train_corpus"] == "msp-podcast")
+    return predictions["target"].isin([EMOTION, "arousal"]) | (reads & (predictions["target"] == "valence"))
 
 
 def compared(scores: pd.DataFrame) -> pd.DataFrame:

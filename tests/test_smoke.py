@@ -6,6 +6,7 @@ import smoke
 
 EXPECTED = pd.read_csv(smoke.EXPECTED, dtype=dict.fromkeys(smoke.KEYS, "str"))
 CELL = [key for key in smoke.KEYS if key != "model"]
+UNLEARNED = 0.3  # the highest r of CNN14's valence, which is not compared, that was seen on any processor
 
 
 @pytest.mark.parametrize("fusion", ["sfcnn14", "mfcnn14"])
@@ -15,7 +16,8 @@ def test_a_fusion_model_that_falls_to_cnn14_is_noticed(section, fusion):
     listening = scores[scores["model"] == "cnn14"]["score"]
     own = (EXPECTED["section"] == section) & (EXPECTED["model"] == fusion)
     fallen = EXPECTED.copy()
-    fallen.loc[own, "score"] = listening.loc[pd.MultiIndex.from_frame(fallen.loc[own, CELL])].to_numpy()
+    cells = pd.MultiIndex.from_frame(fallen.loc[own, CELL])
+    fallen.loc[own, "score"] = listening.reindex(cells).fillna(UNLEARNED).to_numpy()
     wrong = smoke.departures(fallen)
     assert set(wrong["model"]) == {fusion}
     assert "msp-podcast" in set(wrong["train_corpus"]), "where the tolerance is tight"
