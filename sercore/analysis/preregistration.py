@@ -18,6 +18,17 @@ CORRECTIONS = {"holm": statistics.holm}
 
 
 @dataclass(frozen=True, kw_only=True)
+class Where:
+    """The part of the file on where language should enter."""
+
+    date: datetime.date
+    known: str  # of the results, at that date
+    margins: Mapping[str, float]  # metric -> as those of the claims
+    cost: Mapping[str, float]  # metric -> what text dropout may cost where words tell
+    hypotheses: Mapping[str, str]  # name -> what it says
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preregistration:
     """The content of the file."""
 
@@ -29,6 +40,7 @@ class Preregistration:
     margins: Mapping[str, float]  # measure -> difference of two means below which they count as level
     pairs: tuple[tuple[str, str], ...]  # (model, against)
     others: str  # what every model that is in no pair is compared with
+    where: Where
 
     def margin(self, measure: str) -> float:
         """The margin of `measure`. Raises ValueError where the file has none."""
@@ -58,26 +70,34 @@ def read() -> Preregistration:
 @cache
 def _read(path: Path) -> Preregistration:
     content = files.read_yaml(path)
-    known = {field.name for field in fields(Preregistration)}
-    for key in content:
-        if key not in known:
-            raise ValueError(f"{path}: unknown key '{key}'{did_you_mean(str(key), sorted(known))}")
-    absent = sorted(known - set(content))
-    if absent:
-        raise ValueError(f"{path}: key '{absent[0]}' is missing")
+    _check_keys(path, content, Preregistration)
     _check(path, content)
     return Preregistration(
         **{
             **content,
             "margins": MappingProxyType({name: float(margin) for name, margin in content["margins"].items()}),
             "pairs": tuple((model, against) for model, against in content["pairs"]),
+            "where": Where(**content["where"]),
         }
     )
 
 
+def _check_keys(path: Path, content: Mapping[str, Any], kind: type) -> None:
+    """Raises ValueError where `content` has other keys than the fields of `kind`."""
+    known = {field.name for field in fields(kind)}
+    for key in content:
+        if key not in known:
+            raise ValueError(f"{path}: unknown key '{key}'{did_you_mean(str(key), sorted(known))}")
+    absent = sorted(known - set(content))
+    if absent:
+        raise ValueError(f"{path}: key '{absent[0]}' is missing")
+
+
 def _check(path: Path, content: Mapping[str, Any]) -> None:
     """Raises ValueError, naming the key and what is expected, where a value does not fit."""
-    margins, pairs = content["margins"], content["pairs"]
+    margins, pairs, where = content["margins"], content["pairs"], content["where"]
+    if isinstance(where, Mapping):
+        _check_keys(path, where, Where)
     expected = {
         "date": ("a day, as 2026-11-27", isinstance(content["date"], datetime.date)),
         "alpha": ("a number between 0 and 1", _number(content["alpha"]) and 0 < content["alpha"] < 1),
@@ -86,7 +106,7 @@ def _check(path: Path, content: Mapping[str, Any]) -> None:
         "seeds": ("a whole number of at least 2", isinstance(content["seeds"], int) and content["seeds"] >= 2),
         "margins": (
             "measures, each with a number above 0",
-            isinstance(margins, Mapping) and all(_number(margin) and margin > 0 for margin in margins.values()),
+            _margins(margins),
         ),
         "pairs": (
             f"pairs of two of the models {', '.join(MODELS)}",
@@ -94,10 +114,23 @@ def _check(path: Path, content: Mapping[str, Any]) -> None:
             and all(isinstance(p, list) and len(p) == 2 and set(p) <= set(MODELS) for p in pairs),
         ),
         "others": (f"one of the models {', '.join(MODELS)}", content["others"] in MODELS),
+        "where": (
+            "a date, what was known, hypotheses, and margins and cost as margins above",
+            isinstance(where, Mapping)
+            and isinstance(where["date"], datetime.date)
+            and isinstance(where["known"], str)
+            and _margins(where["margins"])
+            and _margins(where["cost"])
+            and isinstance(where["hypotheses"], Mapping),
+        ),
     }
     for key, (what, fits) in expected.items():
         if not fits:
             raise ValueError(f"{path}: {key} is {content[key]!r}; expected {what}")
+
+
+def _margins(value: object) -> bool:
+    return isinstance(value, Mapping) and all(_number(margin) and margin > 0 for margin in value.values())
 
 
 def _number(value: object) -> bool:

@@ -57,6 +57,26 @@ def test_the_file_is_dated():
     assert preregistration.read().date >= datetime.date(2026, 11, 27)
 
 
+def test_hypotheses_on_stages_have_margins_and_a_date():
+    where = preregistration.read().where
+    assert list(where.hypotheses) == ["H1", "H2", "H3", "H4"]
+    assert set(where.margins) == set(where.cost) == {"uar", "pcc"}
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("tomorrow", "where is 'tomorrow'; expected a date, what was known, hypotheses"),
+        ({"date": datetime.date(2026, 11, 27)}, "key 'cost' is missing"),
+        ({"dates": 1}, "unknown key 'dates'; did you mean 'date'"),
+    ],
+)
+def test_what_is_wrong_about_them_is_named(project, where, message):
+    project(where=where)
+    with pytest.raises(ValueError, match=message):
+        preregistration.read()
+
+
 def test_what_stands_there_decides(project):
     project(margins={"ccc": 0.3, "uar": 1.0}, alpha=0.2)
     assert verdicts.margin_of("ccc") == 0.3
