@@ -1,6 +1,7 @@
 """Shapes in signatures are checked while testing only."""
 
 import itertools
+import os
 
 import nbformat
 import pytest
@@ -22,18 +23,22 @@ from sercore.study import config  # noqa: E402 -- after the hook, which must see
 def embedded(tmp_path_factory):
     """Small embedded corpora, as a study's `corpora`: real synthesised speech in the native layouts.
 
-    In the MSP-Podcast layout other turns' sentences stand in for recognised ones, so that no test waits for ASR.
+    In the MSP-Podcast layout other turns' sentences stand in for recognised ones, so that no test waits for ASR. All
+    processes of a test run read the same ones.
     """
-    root = tmp_path_factory.mktemp("corpora")
+    run = tmp_path_factory.getbasetemp()
+    root = (run.parent if "PYTEST_XDIST_WORKER" in os.environ else run) / "corpora"
     corpora = {}
-    for name in ("iemocap", "msp-podcast"):
-        synthetic.speak(name, root / name, size=0.35, processes=1)
-        corpora[name] = {"root": str(root / name)}
+    with files.lock(root / "embedded.lock", wait=lambda: None):
+        for name in ("iemocap", "msp-podcast"):
+            synthetic.speak(name, root / name, size=0.35)
+            corpora[name] = {"root": str(root / name)}
     sentences = read("iemocap", root / "iemocap").utterances["transcript"].tolist()
     utterances = read("msp-podcast", root / "msp-podcast").utterances["utterance"]
     rows = [f'{utterance},"{text}"' for utterance, text in zip(utterances, itertools.cycle(sentences), strict=False)]
-    (root / "recognised.csv").write_text("\n".join(["utterance,transcript", *rows]) + "\n", encoding="utf-8")
-    corpora["msp-podcast"]["transcripts"] = str(root / "recognised.csv")
+    recognised = tmp_path_factory.mktemp("recognised") / "recognised.csv"
+    recognised.write_text("\n".join(["utterance,transcript", *rows]) + "\n", encoding="utf-8")
+    corpora["msp-podcast"]["transcripts"] = str(recognised)
     return corpora
 
 

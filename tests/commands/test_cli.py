@@ -70,6 +70,7 @@ def test_a_failed_run_shows_in_the_exit_status_and_in_status(make, capsys):
     assert "seed 13 brings bad luck" in printed
 
 
+@pytest.mark.long
 def test_a_cache_that_fails_counts_as_none_of_the_runs(embedded, tmp_path, capsys):
     block = {
         "grid": {"model": ["cnn14"], "corpus": ["iemocap"], "seed": [0, 1]},

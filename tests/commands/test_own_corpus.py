@@ -44,6 +44,7 @@ def recordings(tmp_path):
     return tmp_path / "recordings"
 
 
+@pytest.mark.long
 def test_three_commands_from_a_folder_of_wavs_to_a_prediction(recordings, tmp_path, capsys):
     plan = tmp_path / "mine.yaml"
     pattern = ["--pattern", "{speaker}_{emotion}_*.wav"]

@@ -464,6 +464,7 @@ def full(tmp_path_factory):
     shutil.rmtree(folder)
 
 
+@pytest.mark.long
 def test_62140_turns_are_read_in_60_seconds(full):
     corpus, seconds = full
     assert len(corpus.utterances) == 62_140
@@ -471,6 +472,7 @@ def test_62140_turns_are_read_in_60_seconds(full):
     assert seconds < 60
 
 
+@pytest.mark.long
 def test_the_sizes_of_the_full_size_are_those_of_release_1_7(full):
     text = describe(full[0])
     assert "published counts (MSP-Podcast 1.7, the nearest in size): 5 of 5 agree" in text

@@ -310,6 +310,7 @@ def start(root, folder, die=False):
     return subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.long
 def test_killed_and_concurrent_processes_leave_the_cache_whole(tmp_path, folder):
     corpus = build_corpus(tmp_path / "corpus", utterances=60)
     victim, one, two = (start(corpus.root, folder, die=die) for die in (True, False, False))

@@ -171,6 +171,16 @@ def test_an_embedded_corpus_has_reference_transcripts(corpus, tmp_path):
     assert transcripts.read_transcripts(path) == reference
 
 
+def test_reference_transcripts_alone_need_no_recognition(tmp_path, capsys):
+    command = ["speak", "msp-podcast", "--folder", str(tmp_path), "--size", "0.01", "--no-recognition"]
+    assert cli.main(command) == 0
+    assert "msp-podcast: reference transcripts" in capsys.readouterr().out
+    reference = synthetic.reference_transcripts(tmp_path / "msp-podcast")
+    assert transcripts.read_transcripts(tmp_path / "transcripts" / "msp-podcast-gold.csv") == reference
+    assert not (tmp_path / "transcripts" / "msp-podcast.csv").exists()
+
+
+@pytest.mark.long
 def test_transcripts_of_a_corpus_synthesised_elsewhere_are_there_too(tmp_path, capsys):
     command = ["speak", "--folder", str(tmp_path), "--size", "0.01"]
     assert cli.main(command) == 0

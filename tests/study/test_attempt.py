@@ -90,7 +90,7 @@ def outcomes(task):
     return [one["outcome"] for one in files.read_json(task.folder / files.EXECUTIONS)["executions"]]
 
 
-@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize("warm", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_kernel_that_is_killed_is_replaced(make_task, monkeypatch, warm):
     monkeypatch.setattr(attempt, "SECONDS_BETWEEN_TRIES", 0.0)
     task = make_task("die", warm=warm)
@@ -286,7 +286,7 @@ def start_worker(task, **options):
     return subprocess.Popen([sys.executable, "-c", ORPHAN, json.dumps(given)], cwd=Path(__file__).parents[2])
 
 
-@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize("warm", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_kernel_outlives_its_worker_by_a_moment_and_holds_the_lock_until_then(make_task, warm):
     task = make_task("gate")
     worker = start_worker(task, warm=warm)

@@ -101,6 +101,7 @@ def test_a_worker_that_dies_is_replaced_and_its_job_run_again(one, tmp_path):
     assert [line[0] for line in lines(log)].count("x") == 2
 
 
+@pytest.mark.long
 def test_a_job_whose_outcome_has_arrived_is_not_run_again_when_its_worker_leaves(tmp_path):
     log = tmp_path / "log"
     with Cluster(Where(workers=2)) as cluster:
@@ -173,6 +174,7 @@ def wait_for_workers(cluster, number):
     cluster.client.wait_for_workers(number, timeout=60)
 
 
+@pytest.mark.long
 def test_a_worker_that_joins_by_address_takes_its_share(tmp_path):
     with Cluster(Where(workers=1)) as cluster:
         second = join(cluster.address, "second", cluster.certificates)
