@@ -17,6 +17,7 @@ from sercore import corpora, files, settings
 from sercore.analysis import captions, results, statistics
 from sercore.analysis.comparisons import interval, signed
 from sercore.analysis.figures import drawing
+from sercore.analysis.nothing import NothingToShow
 from sercore.analysis.results import Results
 from sercore.analysis.tables import Table
 from sercore.corpora import wording
@@ -68,7 +69,7 @@ def read(
 
     Raises:
         FileNotFoundError: Runs are missing, as results.read raises it.
-        ValueError: There are no such runs.
+        NothingToShow: There are no such runs.
     """
     study = study if isinstance(study, config.Study) else config.load(study)
     members: dict[Stages, list[config.Run]] = {}
@@ -84,7 +85,7 @@ def read(
             continue
         members.setdefault(stages, []).append(run)
     if not any(members):  # the set without any stage is everybody's
-        raise ValueError(
+        raise NothingToShow(
             f"no complete run of section '{section}' of {study.path} with shuffled {shuffled}, text_dropout "
             f"{text_dropout:g} and mechanism {mechanism}"
         )
@@ -171,12 +172,14 @@ def _sums(where: Where, corpus: str, target: str, metric: str) -> dict[Stages, s
     """Sums of each set's predictions, on the same speakers and of the seeds that all sets have."""
     found: dict[Stages, statistics.Sums] = {}
     for stages, part in where.by_stages.items():
-        rows = _test(part.predictions, corpus)
+        rows = in_domain(part.predictions, corpus)
         rows = rows[(rows["target"] == target) & rows["model"].isin(TRAINED)]
-        if rows.empty:
-            raise ValueError(f"no predictions of {target} on '{corpus}' with the stages {stages or 'none'}")
+        if rows.empty:  # this set was not run on this corpus
+            continue
         labels = results.classes(rows) if METRICS[metric].categorical else ()
         found[stages] = statistics.sums(rows, metric, labels=labels)
+    if not found:
+        raise NothingToShow(f"no predictions of {target} on '{corpus}' with any set of stages")
     first = next(iter(found.values()))
     seeds = first.seeds
     for of in found.values():
@@ -211,9 +214,9 @@ def by_words(where: Where, corpus: str, target: str, metric: str) -> pd.DataFram
     kinds = words(where, corpus)
     rows = []
     for stages, part in where.by_stages.items():
-        test = _test(part.predictions, corpus)
+        test = in_domain(part.predictions, corpus)
         groups = {kind: test[test["utterance"].map(kinds) == kind] for kind in (wording.TELL, wording.NOTHING)}
-        groups[wording.MISLEAD] = _misled(where, stages, corpus)
+        groups[wording.MISLEAD] = misled(where, stages, corpus)
         for kind, group in groups.items():
             group = group[group["target"] == target] if len(group) else group
             if group.empty:
@@ -237,7 +240,7 @@ def words_table(scored: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _misled(where: Where, stages: Stages, corpus: str) -> pd.DataFrame:
+def misled(where: Where, stages: Stages, corpus: str) -> pd.DataFrame:
     """Predictions of the runs with `stages` that are told misleading words; those without a stage are told nothing."""
     tables = {
         name: [
@@ -247,14 +250,14 @@ def _misled(where: Where, stages: Stages, corpus: str) -> pd.DataFrame:
         ]
         for name, runs in where.runs.items()
     }
-    misled = {name: pd.concat(parts).query("opposed") for name, parts in tables.items() if parts}
-    if stages or not misled:
-        return misled.get(stages, pd.DataFrame())
+    told = {name: pd.concat(parts).query("opposed") for name, parts in tables.items() if parts}
+    if stages or not told:
+        return told.get(stages, pd.DataFrame())
     plain = where.by_stages[stages].predictions
-    return _test(plain[plain["utterance"].isin(next(iter(misled.values()))["utterance"])], corpus)
+    return in_domain(plain[plain["utterance"].isin(next(iter(told.values()))["utterance"])], corpus)
 
 
-def _test(predictions: pd.DataFrame, corpus: str) -> pd.DataFrame:
+def in_domain(predictions: pd.DataFrame, corpus: str) -> pd.DataFrame:
     """The rows of test utterances of `corpus`, of models that were trained on it."""
     own = (predictions["train_corpus"] == corpus) & (predictions["test_corpus"] == corpus)
     return predictions[own & (predictions["partition"] == "test")]
