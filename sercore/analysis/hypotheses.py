@@ -287,7 +287,9 @@ def _table(plan: preregistration.Where, corpus: str, rows: Sequence[tuple[str, s
         f"Intervals over {_range(tidy['seeds'])} seeds and {_range(tidy['speakers'])} speakers. {RULES}",
         *captions.simulated(runs.any),
     )
-    return Table("hypotheses", f"Where should language enter? The hypotheses, {corpus}", frame, tidy, notes, "l")
+    return Table(
+        f"hypotheses_{corpus}", f"Where should language enter? The hypotheses, {corpus}", frame, tidy, notes, "l"
+    )
 
 
 def _range(counts: pd.Series) -> str:
