@@ -89,3 +89,17 @@ def test_the_readme_maps_every_room():
 def test_what_a_page_links_to_is_there(page):
     for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_citation_and_changelog_are_of_this_version():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert cited["version"] == version
+    assert cited["references"][0]["title"] in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_pre_commit_runs_the_checks_of_the_makefile():
+    (hooks,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    assert [hook["entry"] for hook in hooks["hooks"]] == ["make lint"]
+    assert "\nlint:" in (ROOT / "Makefile").read_text(encoding="utf-8")
