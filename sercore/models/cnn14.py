@@ -284,8 +284,8 @@ class Cnn14(nn.Module):
         if text is not None:
             text = self.known(text)
         for stage in range(1, STAGES + 1):
-            conditioned = text is not None and stage in self.text_stages
-            maps = self.advance(stage, maps, self.projection(stage).entry(text) if conditioned else None)
+            entry = self.projection(stage).entry(text) if text is not None and stage in self.text_stages else None
+            maps = self.advance(stage, maps, entry)
         return self.answer(maps)
 
     def begin(self, logmel: Tensor, frames: Tensor, text: Tensor | None) -> Maps:

@@ -6,7 +6,7 @@ stage are compared with those that it would have with the mean embedding.
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -89,11 +89,11 @@ def intervene(model: Cnn14, dataset: SpeechDataset) -> Effects:
 
     Raises ValueError for a model or a dataset without text, and FloatingPointError as loop.predict.
     """
-    if dataset.embeddings is None or not model.text_stages:
-        raise ValueError("a model that no text conditions, or utterances without text, have nothing to intervene on")
     device = loop.pick_device()
-    model.to(device).eval()
     own = dataset.to(device).embeddings
+    if own is None or not model.text_stages:
+        raise ValueError("a model that no text conditions, or utterances without text, have nothing to intervene on")
+    model.to(device).eval()
     asked, told = (
         interventions(model.text_stages),
         {name: model.known(text) for name, text in texts(model, own).items()},
@@ -106,7 +106,7 @@ def intervene(model: Cnn14, dataset: SpeechDataset) -> Effects:
         for batch in dataset.batches(BATCH, None):
             rows.append(batch.rows)
             here = {name: text[batch.rows.to(device)] for name, text in told.items()}
-            maps = model.begin(*batch.inputs)
+            maps = model.begin(*cast(tuple[Tensor, ...], batch.inputs))
             for stage, (paths, parents) in enumerate(forks, 1):
                 maps = model.advance(stage, maps)
                 if stage not in means:
@@ -129,7 +129,8 @@ def intervene(model: Cnn14, dataset: SpeechDataset) -> Effects:
 
 def _forks(paths: list[tuple[str, ...]]) -> list[tuple[list[tuple[str, ...]], list[int]]]:
     """For each stage the distinct beginnings of `paths` up to it, and which one of the stage before each continues."""
-    forks, before = [], [()]
+    forks: list[tuple[list[tuple[str, ...]], list[int]]] = []
+    before: list[tuple[str, ...]] = [()]
     for stage in range(1, STAGES + 1):
         here = list(dict.fromkeys(path[:stage] for path in paths))
         forks.append((here, [before.index(path[:-1]) for path in here]))
@@ -139,10 +140,13 @@ def _forks(paths: list[tuple[str, ...]]) -> list[tuple[list[tuple[str, ...]], li
 
 def _forked(maps: Maps, parents: list[int], size: int) -> Maps:
     """`maps` of each of `parents`, which are positions of `size` utterances each."""
-    x, frames, speech = (None if part is None else part.split(size) for part in maps)
-    return Maps(
-        *(None if part is None else torch.cat([part[parent] for parent in parents]) for part in (x, frames, speech))
-    )
+
+    def of_parents(part: Tensor) -> Tensor:
+        parts = part.split(size)
+        return torch.cat([parts[parent] for parent in parents])  # the layout in memory stays, as with no index
+
+    x, frames, speech = maps
+    return Maps(of_parents(x), of_parents(frames), None if speech is None else of_parents(speech))
 
 
 def _explained(means: Tensor) -> float:
