@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sercore import files
-from sercore.datasets.batches import SpeechDataset
+from sercore.datasets.batches import Dataset, SpeechDataset
 from sercore.datasets.source import Source
 from sercore.models import checkpoint
 from sercore.models.cnn14 import STAGES, Cnn14, Maps
@@ -39,6 +39,7 @@ class Intervention(NamedTuple):
 class Effects(NamedTuple):
     """What comes of `interventions` in a model."""
 
+    asked: list[Intervention]
     logits: np.ndarray  # (interventions, utterances, outputs), the utterances as in the dataset
     explained: dict[int, float]  # stage -> share of its output that the text explains, see `intervene`
     openings: dict[int, float]  # stage with a gate -> how far that is open, 0 to 1, the mean over utterances
@@ -76,11 +77,11 @@ def texts(model: Cnn14, own: Tensor) -> dict[str, Tensor]:
 
 
 @torch.inference_mode()
-def intervene(model: Cnn14, dataset: SpeechDataset) -> Effects:
+def intervene(model: nn.Module, dataset: Dataset, device: str | torch.device | None = None) -> Effects:
     """The answers of `model` under each of `interventions`, and what its stages take from the text.
 
     An intervention leaves the blocks before its stage as they were, so each block runs once for all interventions that
-    have told the stages before it the same: 100 of blocks for a model of six stages rather than 216.
+    have told the stages before it the same: 101 blocks in a model of six stages, rather than 216.
 
     The share of a stage that the text explains is of the variance of its channel means, which are those of a feature
     map over the utterance's frames and bands. With own text such a mean is a + c, with the mean embedding at this stage
@@ -89,15 +90,13 @@ def intervene(model: Cnn14, dataset: SpeechDataset) -> Effects:
 
     Raises ValueError for a model or a dataset without text, and FloatingPointError as loop.predict.
     """
-    device = loop.pick_device()
-    own = dataset.to(device).embeddings
-    if own is None or not model.text_stages:
+    device = loop.pick_device(device)
+    own = dataset.to(device).embeddings if isinstance(dataset, SpeechDataset) else None
+    if own is None or not isinstance(model, Cnn14) or not model.text_stages:
         raise ValueError("a model that no text conditions, or utterances without text, have nothing to intervene on")
     model.to(device).eval()
-    asked, told = (
-        interventions(model.text_stages),
-        {name: model.known(text) for name, text in texts(model, own).items()},
-    )
+    asked = interventions(model.text_stages)
+    told = {name: model.known(text) for name, text in texts(model, own).items()}
     forks = _forks([one.path for one in asked])
     rows: list[Tensor] = []
     logits: list[Tensor] = []
@@ -121,6 +120,7 @@ def intervene(model: Cnn14, dataset: SpeechDataset) -> Effects:
     ordered = loop.in_order(dataset, rows, logits)
     last = forks[-1][0]
     return Effects(
+        asked,
         ordered[:, [last.index(one.path) for one in asked]].swapaxes(0, 1),
         {stage: _explained(torch.cat(parts).double()) for stage, parts in means.items()},
         {stage: float(opened.mean()) for stage, opened in model.openings(own).items()},
@@ -170,6 +170,8 @@ def evaluate(run: Experiment, data: Mapping[str, Source], folds: Iterable[str] |
         A predictions table with the columns stage and told, see `Intervention`, explained and opening, see `Effects`.
         Empty for a model that no text conditions.
     """
+    if not (run.reads and run.spec.uses_audio):
+        return pd.DataFrame()
     wanted = None if folds is None else set(folds)
     parts = []
     for split in experiment.folds(run, data):
@@ -178,14 +180,12 @@ def evaluate(run: Experiment, data: Mapping[str, Source], folds: Iterable[str] |
         model, _ = checkpoint.load(experiment.fold_folder(run, data, split) / files.CHECKPOINT)
         source = data[run.corpus]
         dataset = source.dataset(split.test)
-        if not isinstance(model, Cnn14) or not isinstance(dataset, SpeechDataset) or dataset.embeddings is None:
-            return pd.DataFrame()
         keys = experiment.keys(
             run, test_corpus=run.corpus, fold=split.name, partition="test", simulated=source.corpus.simulated
         )
-        with resume.with_heartbeat(model.output, files.Heartbeat(run.folder)):
+        with resume.with_heartbeat(model.get_submodule("output"), files.Heartbeat(run.folder)):
             effects = intervene(model, dataset)
-        parts += _tables(model, effects, dataset, keys, run.answers)
+        parts += _tables(effects, dataset, keys, run.answers)
     table = pd.concat(parts, ignore_index=True)
     if wanted is None:
         files.write_table(run.folder / files.STAGES, table)
@@ -193,12 +193,12 @@ def evaluate(run: Experiment, data: Mapping[str, Source], folds: Iterable[str] |
 
 
 def _tables(
-    model: Cnn14, effects: Effects, dataset: SpeechDataset, keys: Mapping[str, Any], answers: tuple[str, ...]
+    effects: Effects, dataset: Dataset, keys: Mapping[str, Any], answers: tuple[str, ...]
 ) -> list[pd.DataFrame]:
     """The predictions table of each intervention."""
     return [
         loop.predictions_table(logits, dataset, keys, answers).assign(
             stage=one.stage, told=one.told, **effects.about(one.stage)
         )
-        for one, logits in zip(interventions(model.text_stages), effects.logits, strict=True)
+        for one, logits in zip(effects.asked, effects.logits, strict=True)
     ]
