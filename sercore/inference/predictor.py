@@ -294,8 +294,8 @@ class Predictor:
             return pd.DataFrame(), errors
         if len({window.text for window in windows}) < 2:
             raise ValueError(
-                f"one transcript for all that was recorded, {len(windows)} in all; expected at least two different ones, "
-                "since a stage is told what was said in another recording"
+                f"one transcript for all of {len(windows)} recordings; expected at least two different ones, since a "
+                "stage is told what was said in another recording"
             )
         dataset = self._dataset(windows)
         effects = [stages.intervene(network, dataset, self.device) for network in self.networks]

@@ -454,20 +454,26 @@ def test_the_notebook_predicts_the_recordings_of_its_parameters(model, speech, t
 
 
 @pytest.fixture(scope="module")
-def own(fusion, embedded, tmp_path_factory):
+def own(fusion, embedded):
     """Interventions on the fusion model for its own test utterances."""
-    return stages.of_run(fusion, embedded, tmp_path_factory.mktemp("cache"))
+    return stages.of_run(fusion, embedded, fusion.parents[1] / "cache")
 
 
-def test_a_finished_run_and_its_folds_are_told_something_else(own, fusion, embedded, tmp_path):
+def test_a_finished_run_and_its_folds_are_told_something_else(own, fusion, embedded, tmp_path, capsys, monkeypatch):
     pd.testing.assert_frame_equal(pd.read_parquet(fusion / files.STAGES), own)
     assert sorted(own["stage"].unique()) == list(range(8))
-    as_it_is = own[own["stage"] == 0]
     before = own_answers(fusion, "msp-podcast", embedded)[1]
-    np.testing.assert_allclose(as_it_is["p_sad"], before["p_sad"], rtol=1e-5)
+    np.testing.assert_allclose(own[own["stage"] == 0]["p_sad"], before["p_sad"], rtol=1e-5)
     (fusion / files.STAGES).unlink()
-    fold = stages.of_run(fusion / "fold=official", embedded, tmp_path)
-    np.testing.assert_allclose(fold["p_sad"], own["p_sad"])
+    study = SimpleNamespace(corpora=embedded, outputs=fusion.parents[1])
+    monkeypatch.setattr(config, "load", lambda path: study if path == "mine.yaml" else None)
+    out = tmp_path / "out.parquet"
+    assert cli.main(["stages", str(fusion / "fold=official"), "--study", "mine.yaml", "--output", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "UAR" in printed
+    assert f"{len(before)} of its test utterances" in printed
+    assert "moved" not in printed
+    pd.testing.assert_frame_equal(pd.read_parquet(out), interventions.effects(own))
     assert not (fusion / files.STAGES).exists(), "one fold is not the run"
 
 
@@ -517,16 +523,6 @@ def test_the_command_prints_writes_and_draws_what_stages_take_from_the_text(fusi
     assert (printed.out, "lost.wav: no such" in printed.err) == ("", True)
 
 
-def test_the_command_takes_a_study_in_place_of_recordings(own, fusion, embedded, tmp_path, capsys, monkeypatch):
-    study = SimpleNamespace(corpora=embedded, outputs=tmp_path)
-    monkeypatch.setattr(config, "load", lambda path: study if path == "mine.yaml" else None)
-    assert cli.main(["stages", str(fusion), "--study", "mine.yaml"]) == 0
-    printed = capsys.readouterr().out
-    assert "UAR" in printed
-    assert f"{own['utterance'].nunique()} of its test utterances" in printed
-    assert "moved" not in printed
-
-
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
@@ -537,7 +533,7 @@ def test_the_command_takes_a_study_in_place_of_recordings(own, fusion, embedded,
         (["a.wav"], "1 of 1 recordings have no text"),
         (
             ["a.wav", "--text", "It was late."],
-            "one transcript for all that was recorded, 1 in all; expected at least two",
+            "one transcript for all of 1 recordings; expected at least two",
         ),
     ],
 )
