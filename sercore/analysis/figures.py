@@ -460,7 +460,7 @@ def plot_over_time(predictions: pd.DataFrame) -> Figure:
     return figure
 
 
-def save_over_time(figure: Figure, path: Path) -> None:
+def save_as(figure: Figure, path: Path) -> None:
     """Write `figure` to `path` as .png, .pdf or .svg, by its suffix."""
     files.write_bytes(path, picture(figure, path.suffix[1:]))
 

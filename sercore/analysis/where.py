@@ -263,21 +263,6 @@ def in_domain(predictions: pd.DataFrame, corpus: str) -> pd.DataFrame:
     return predictions[own & (predictions["partition"] == "test")]
 
 
-def told_scores(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The scores of one run where a stage is told something else: of what training.stages.evaluate returns.
-
-    One row an intervention, a column each target and metric, and how much of the stage the text explains; empty for a
-    model without text.
-    """
-    if predictions.empty:
-        return pd.DataFrame()
-    found = results.scores(predictions, by=["stage", "told"])
-    found = found[found["pooling"] != "folds"]
-    table = found.pivot_table(index=["stage", "told"], columns=["target", "metric"], values="score", sort=False)
-    table[("text", "explained")] = predictions.groupby(["stage", "told"])["explained"].mean()
-    return table
-
-
 def table(where: Where, corpus: str, asked: Sequence[tuple[str, str]], draws: int = DRAWS) -> Table:
     """The Shapley values of the six stages, a column each of `asked`, which are (target, metric)."""
     parts = {pair: importance(where, corpus, *pair, draws) for pair in asked}

@@ -1,31 +1,31 @@
-"""A trained model on new recordings, and exported: `sercore predict · export`."""
+"""A trained model on new recordings, its stages told something else; exported: `sercore predict · stages · export`."""
 
 import argparse
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
 from sercore import files
 from sercore.commands import DAY, number, path_or_name, progress, refuse_overwriting, seconds
 from sercore.commands import path as given
+from sercore.registry import MODELS
 from sercore.schema import EMOTION
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 SHOWN = 40  # rows that are printed
+SIMULATED = "This model was trained on SIMULATED SPEECH alone: what it predicts for people means nothing"
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Register the commands of this module."""
     predict = commands.add_parser("predict", help="predict recordings by a trained model")
-    predict.add_argument("run", help="a run's folder (the mean of its folds), one fold of it, or an exported folder")
-    predict.add_argument("recordings", nargs="+", help="audio files, folders of such, tables with a column `file`")
-    text = predict.add_mutually_exclusive_group()
-    text.add_argument("--text", help="the transcript of the recordings; '' for silence")
-    text.add_argument("--transcribe", action="store_true", help="recognise speech where no table has the transcript")
-    predict.add_argument(
-        "--engine", type=path_or_name, help="what --transcribe recognises speech with (default: tiny.en)"
-    )
+    _add_recordings(predict, "+", "audio files, folders of such, tables with a column `file`")
     predict.add_argument(
         "--windows",
         type=number(float, 0, DAY, above=True),
@@ -34,10 +34,14 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     predict.add_argument("--output", type=given, metavar="TABLE", help="write the answers as .csv or .parquet")
     predict.add_argument("--plot", type=given, metavar="PICTURE", help="draw them over time, as .png, .pdf or .svg")
-    predict.add_argument(
-        "--encoder", type=path_or_name, help="where the text encoder lies, if not where it was at training"
-    )
     predict.set_defaults(do=_predict)
+
+    stages = commands.add_parser("stages", help="what each stage of a trained fusion model takes from the text")
+    _add_recordings(stages, "*", "as `predict` takes them; none: the run's own test utterances, of --study")
+    stages.add_argument("--study", metavar="FILE", help="the parameters file that made the run: where its corpora lie")
+    stages.add_argument("--output", type=given, metavar="TABLE", help="write the table as .csv or .parquet")
+    stages.add_argument("--plot", type=given, metavar="PICTURE", help="draw it, as .png, .pdf or .svg")
+    stages.set_defaults(do=_stages)
 
     export = commands.add_parser("export", help="write a run's model to a folder that stands alone")
     export.add_argument("run", help="a run's folder, or one fold of it")
@@ -46,13 +50,33 @@ def add(commands: argparse._SubParsersAction) -> None:
     export.set_defaults(do=_export)
 
 
-def _predict(args: argparse.Namespace) -> int:
-    if args.plot and not args.windows:
-        raise ValueError("--plot draws answers over time: give --windows SECONDS too")
+def _add_recordings(command: argparse.ArgumentParser, count: str, what: str) -> None:
+    """A model, recordings, and where their transcripts come from."""
+    command.add_argument("run", help="a run's folder (the mean of its folds), one fold of it, or an exported folder")
+    command.add_argument("recordings", nargs=count, help=what)
+    text = command.add_mutually_exclusive_group()
+    text.add_argument("--text", help="the transcript of the recordings; '' for silence")
+    text.add_argument("--transcribe", action="store_true", help="recognise speech where no table has the transcript")
+    command.add_argument(
+        "--engine", type=path_or_name, help="what --transcribe recognises speech with (default: tiny.en)"
+    )
+    command.add_argument(
+        "--encoder", type=path_or_name, help="where the text encoder lies, if not where it was at training"
+    )
+
+
+def _check_written(args: argparse.Namespace) -> None:
+    """Raise ValueError where --output or --plot is a file of another kind, or one that is to be read."""
     for path, known in ((args.output, (".csv", ".parquet")), (args.plot, (".png", ".pdf", ".svg"))):
         if path is not None and path.suffix not in known:
             raise ValueError(f"{path}: expected a name that ends in {', '.join(known)}")
         refuse_overwriting(path and files.resolve(path), args.recordings)
+
+
+def _predict(args: argparse.Namespace) -> int:
+    if args.plot and not args.windows:
+        raise ValueError("--plot draws answers over time: give --windows SECONDS too")
+    _check_written(args)
     from sercore.inference.predictor import load, load_recogniser  # torch takes seconds to import
 
     predictor = load(args.run, encoder=args.encoder)
@@ -64,18 +88,70 @@ def _predict(args: argparse.Namespace) -> int:
     took = time.monotonic() - start
     wrong = answers[answers["error"].notna()]
     _print_predictions(answers[answers["error"].isna()], predictor.trained.simulated)
-    for row in wrong.itertuples():
-        print(f"{row.file}: {row.error}", file=sys.stderr)
+    _print_unusable(dict(zip(wrong["file"], wrong["error"], strict=True)))
     if args.output:
         files.write_table(args.output, answers)
         print(f"\n{args.output}: {len(answers)} rows")
     if args.plot:
         from sercore.analysis import figures
 
-        figures.save_over_time(figures.plot_over_time(answers), args.plot)
+        figures.save_as(figures.plot_over_time(answers), args.plot)
         print(f"{args.plot}: over time")
     _print_speed(answers, took)
     return 1 if len(wrong) else 0
+
+
+def _print_unusable(errors: Mapping[str, str]) -> None:
+    """Print what is wrong with each recording that could not be used."""
+    for file, error in errors.items():
+        print(f"{file}: {error}", file=sys.stderr)
+
+
+def _stages(args: argparse.Namespace) -> int:
+    if bool(args.recordings) == bool(args.study):
+        raise ValueError("name either recordings, or by --study the parameters file that made the run")
+    if args.study and (args.text is not None or args.transcribe or args.engine or args.encoder):
+        raise ValueError("with --study, the transcripts and the encoder are those of the run: leave out their options")
+    _check_written(args)
+    from sercore.analysis import figures, interventions
+    from sercore.inference import artifact  # torch takes seconds to import
+
+    trained = artifact.read(args.run)
+    errors: dict[str, str] = {}
+    if args.study:
+        from sercore.inference import stages
+        from sercore.study import config
+
+        study = config.load(args.study)
+        predictions = stages.of_run(args.run, study.corpora, study.outputs / "cache")
+        told = f"{predictions['utterance'].nunique()} of its test utterances"
+    else:
+        from sercore.inference.predictor import load, load_recogniser
+
+        recogniser = load_recogniser(args.engine) if args.transcribe else None
+        predictions, errors = load(args.run, encoder=args.encoder).intervene(
+            args.recordings, args.text, recogniser=recogniser, progress=progress("recordings")
+        )
+        _print_unusable(errors)
+        if predictions.empty:
+            return 1
+        told = f"{predictions['utterance'].nunique()} recordings"
+    found = interventions.effects(predictions)
+    print(interventions.table(found).to_string(float_format="{:.3f}".format, na_rep=""))
+    print(f"\n{told}, each stage told something else")
+    if not args.study:
+        unit = "% of probability" if trained.targets == (EMOTION,) else "root mean square of ratings"
+        print(f"moved: how far predictions are from those with own text, {unit}")
+    if trained.simulated:
+        print(SIMULATED)
+    if args.output:
+        files.write_table(args.output, found)
+        print(f"{args.output}: {len(found)} rows")
+    if args.plot:
+        title = f"{MODELS.label(trained.model)} trained on {trained.corpus}, {told}"
+        figures.save_as(cast("Figure", interventions.plot(found, title, trained.simulated)), args.plot)
+        print(f"{args.plot}: by stage")
+    return 1 if errors else 0
 
 
 def _print_predictions(answers: pd.DataFrame, simulated: bool) -> None:
@@ -92,7 +168,7 @@ def _print_predictions(answers: pd.DataFrame, simulated: bool) -> None:
     scale = "" if EMOTION in answers else f"ratings from {answers['scale'].iloc[0]}; "
     print(f"\n{scale}trained on {answers['trained_on'].iloc[0]}")
     if simulated:
-        print("This model was trained on SIMULATED SPEECH alone: what it predicts for people means nothing")
+        print(SIMULATED)
 
 
 def _print_speed(answers: pd.DataFrame, took: float) -> None:

@@ -174,7 +174,7 @@ class SpeechDataset(Dataset):
     ) -> None:
         """As a Dataset; `embeddings` of the transcripts are for a model that takes text."""
         super().__init__(frames, utterances, target)
-        self.embeddings: Tensor | None = None  # (utterances, text_width), or one for each stage of CNN14 (.., 6, ..)
+        self.embeddings: Tensor | None = None  # (utterances, text_width)
         if embeddings is not None:
             self.embeddings = torch.from_numpy(
                 np.array(embeddings.array[embeddings.positions(utterances["utterance"])])

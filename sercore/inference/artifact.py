@@ -82,6 +82,16 @@ def read(folder: str | Path) -> Trained:
     return trained
 
 
+def check_conditioned(trained: Trained) -> None:
+    """Raise ValueError for a model that no text conditions at any stage."""
+    if not (trained.uses_text and trained.uses_audio):
+        fusions = ", ".join(name for name, spec in MODELS.items() if spec.fuses and spec.trained)
+        raise ValueError(
+            f"no text conditions a stage of this {trained.model}, so none can be told something else; expected a model "
+            f"that takes sound and text and has stages: {fusions}"
+        )
+
+
 def _complete(folder: Path) -> Trained:
     one = folder.name.startswith(files.FOLD)
     run = folder.parent if one else folder

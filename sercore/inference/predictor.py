@@ -28,7 +28,7 @@ from sercore.inference import artifact
 from sercore.inference.artifact import Trained, place
 from sercore.models import checkpoint, cnn14
 from sercore.schema import EMOTION, PROBABILITY, first, printable
-from sercore.training import loop
+from sercore.training import loop, stages
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au", ".caf", ".w64", ".rf64", ".sph")
 """What counts as a recording in a folder; a file that is named itself may be anything that libsndfile reads."""
@@ -245,7 +245,8 @@ class Predictor:
             ValueError: A model with text and recordings without, or the other way round; another number of texts than
                 recordings; windows that are too short; no recordings.
         """
-        recordings = self._with_texts([given] if isinstance(given, str | Path) else list(given), texts, recogniser)
+        needed = self.trained.uses_text and not self.trained.network.text_dropout
+        recordings = self._with_texts(given, texts, recogniser, needed)
         shortest = audio.LEAST_FRAMES * self.trained.features.hop / self.trained.features.sample_rate
         if windows is not None and not shortest <= windows < math.inf:
             raise ValueError(f"windows of {windows:g} s; expected a number of seconds, at least {shortest:g}")
@@ -257,11 +258,69 @@ class Predictor:
                 progress(begin + len(part), len(recordings))
         return self._table(rows)
 
+    def intervene(
+        self,
+        given: str | Path | Sequence[str | Path],
+        texts: str | Sequence[str | None] | None = None,
+        *,
+        recogniser: Transcriber | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[pd.DataFrame, dict[str, str]]:
+        """Predict recordings where one stage at a time is told something else, see training.stages.
+
+        Args:
+            given: Recordings, as a call takes them. Each window of one above 60 s counts as a recording.
+            texts: As a call takes them.
+            recogniser: As a call takes it.
+            progress: As a call takes it, of the recordings that are read.
+
+        Returns:
+            What analysis.interventions.effects takes, the networks' mean; and what is wrong with each recording that
+            cannot be used, by its file.
+
+        Raises:
+            ValueError: No text conditions the model; recordings have no text, or all the same.
+        """
+        artifact.check_conditioned(self.trained)
+        recordings = self._with_texts(given, texts, recogniser, needed=True)
+        inputs: list[_Input] = []
+        for begin in range(0, len(recordings), TOGETHER):
+            inputs += self._inputs(recordings[begin : begin + TOGETHER], None, recogniser)
+            if progress is not None:
+                progress(len(inputs), len(recordings))
+        errors = {printable(item.path): item.error for item in inputs if item.error is not None}
+        windows = [window for item in inputs for window in item.windows]
+        if not windows:
+            return pd.DataFrame(), errors
+        if len({window.text for window in windows}) < 2:
+            raise ValueError(
+                f"one transcript for all of {len(windows)} recordings; expected at least two different ones, since a "
+                "stage is told what was said in another recording"
+            )
+        dataset = self._dataset(windows)
+        effects = [stages.intervene(network, dataset, self.device) for network in self.networks]
+        names = [
+            printable(item.path) + (f" {part.start:g}-{part.end:g} s" if len(item.windows) > 1 else "")
+            for item in inputs
+            for part in item.windows
+        ]
+        tables = [
+            self._long(np.mean([self._answer(of.logits[place]) for of in effects], axis=0), names).assign(
+                stage=one.stage, told=one.told, **pd.DataFrame([of.about(one.stage) for of in effects]).mean()
+            )
+            for place, one in enumerate(effects[0].asked)
+        ]
+        return pd.concat(tables, ignore_index=True), errors
+
     def _with_texts(
-        self, given: list[str | Path], texts: str | Sequence[str | None] | None, recogniser: Transcriber | None
+        self,
+        given: str | Path | Sequence[str | Path],
+        texts: str | Sequence[str | None] | None,
+        recogniser: Transcriber | None,
+        needed: bool,
     ) -> list[Recording]:
-        """The recordings in `given` with their texts. Raises ValueError where the texts do not fit."""
-        recordings = find(given)
+        """The recordings in `given` with their texts. Raises ValueError where the texts do not fit, or are `needed`."""
+        recordings = find([given] if isinstance(given, str | Path) else given)
         if not recordings:
             raise ValueError("no recordings; name at least one file, folder or table")
         if not self.trained.uses_text:
@@ -279,7 +338,7 @@ class Predictor:
             count = len(recordings)
             raise ValueError(f"{len(texts)} texts for {count} recordings; expected one for each, or one for all")
         without = [path for path, text in recordings if text is None]
-        if without and recogniser is None and not self.trained.network.text_dropout:
+        if without and recogniser is None and needed:
             raise ValueError(
                 f"{self.trained.model} takes text, and {len(without)} of {len(recordings)} recordings have no text, "
                 f"{first(without)}: give it by --text (texts=...; '' for silence), by a table with a column "
@@ -349,11 +408,23 @@ class Predictor:
         if not windows:
             return np.empty((0, len(self.trained.names)))
         dataset = self._dataset(windows)
-        answers = []
-        for network in self.networks:
-            logits = loop.predict(network, dataset, self.device).astype(np.float64)
-            answers.append(loop.softmax(logits) if self.trained.targets == (EMOTION,) else logits)
+        answers = [self._answer(loop.predict(network, dataset, self.device)) for network in self.networks]
         return np.mean(answers, axis=0)
+
+    def _answer(self, logits: np.ndarray) -> np.ndarray:
+        """Probabilities or ratings of `logits` (windows, outputs)."""
+        logits = logits.astype(np.float64)
+        return loop.softmax(logits) if self.trained.targets == (EMOTION,) else logits
+
+    def _long(self, answers: np.ndarray, utterances: list[str]) -> pd.DataFrame:
+        """`answers` (windows, outputs) as a predictions table has them, but for the truth."""
+        names = self.trained.names
+        if self.trained.targets == (EMOTION,):
+            shares = pd.DataFrame(answers, columns=[f"{PROBABILITY}{name}" for name in names])
+            parts = [shares.assign(target=EMOTION, prediction=[names[place] for place in answers.argmax(1)])]
+        else:
+            parts = [pd.DataFrame({"target": name, "prediction": answers[:, i]}) for i, name in enumerate(names)]
+        return pd.concat([part.assign(utterance=utterances, fold="all") for part in parts], ignore_index=True)
 
     def _dataset(self, windows: list[_Window]) -> Dataset:
         """`windows` as a run's utterances."""

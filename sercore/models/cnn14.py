@@ -107,6 +107,20 @@ class Output(NamedTuple):
     embedding: Float[Tensor, "batch width"]
 
 
+class Maps(NamedTuple):
+    """Feature maps on their way through the blocks."""
+
+    x: Float[Tensor, "batch maps frames bands"]
+    frames: Int[Tensor, " batch"]  # true ones of each
+    speech: Float[Tensor, "batch 1 frames 1"] | None  # which those are, 0 or 1; None: all
+
+    def means(self) -> Float[Tensor, "batch maps"]:
+        """The mean of each map over the true frames and all bands."""
+        if self.speech is None:
+            return self.x.mean((2, 3))
+        return self.x.sum((2, 3)) / (self.frames[:, None] * self.x.shape[3])
+
+
 class _Block(nn.Module):
     """Two times convolution, batch normalisation, ReLU (equations 1 and 2), pooling, and what comes of the text."""
 
@@ -257,42 +271,55 @@ class Cnn14(nn.Module):
         self,
         logmel: Float[Tensor, "batch frames mels"],
         frames: Int[Tensor, " batch"],
-        text: Float[Tensor, "batch *stages text_width"] | None = None,
+        text: Float[Tensor, "batch text_width"] | None = None,
     ) -> Output:
         """Answer for each utterance: `logmel` in dB, `frames` the true length of each, `text` its embedding.
 
-        `text` may also have an embedding for each stage, (batch, 6, text_width), as an intervention gives it.
         `frames` may be on the CPU while the rest is on a GPU, which then need not be waited for to look at them.
         What lies behind the true frames has no influence but the one on batch statistics that the class describes.
         Raises ValueError for fewer than 32 true frames, frames beyond the batch's, another number of mels, and a text
         that is missing, not needed, or of another width than the model's.
         """
+        maps = self.begin(logmel, frames, text)
+        if text is not None:
+            text = self.known(text)
+        for stage in range(1, STAGES + 1):
+            entry = self.projection(stage).entry(text) if text is not None and stage in self.text_stages else None
+            maps = self.advance(stage, maps, entry)
+        return self.answer(maps)
+
+    def begin(self, logmel: Tensor, frames: Tensor, text: Tensor | None) -> Maps:
+        """What the first block takes of the arguments of `forward`. Raises ValueError where they do not fit."""
         padded = torch.compiler.is_exporting() or self._check(logmel, frames, text)  # a graph cannot look at its input
         if padded and frames.device != logmel.device:
             frames = frames.to(logmel.device, non_blocking=True)
         speech = _speech(frames, logmel.shape[1]) if padded else None  # (batch, frames)
         x = self._normalise(logmel, speech)
-        if text is not None:
-            text = self._told(text)
         x = x.unsqueeze(-1).permute(0, 3, 1, 2) if self._channels_last(x.device) else x.unsqueeze(1)
-        mask = None if speech is None else speech[:, None, :, None].to(x.dtype)  # (batch, 1, frames, 1)
-        for stage in range(1, STAGES + 1):
-            block = self.get_submodule(f"conv_block{stage}")
-            pooled = mask
-            if mask is not None and stage < STAGES:
-                frames = frames // 2
-                pooled = _speech(frames, x.shape[2] // 2)[:, None, :, None].to(x.dtype)
-            entry = None
-            if text is not None and stage in self.text_stages:
-                entry = self.projection(stage).entry(text if text.ndim == 2 else text[:, stage - 1])
-            x = block(x, mask, pooled, entry)  # (batch, width * 2**(stage - 1), frames, bands)
-            mask = pooled
-        x = x.mean(3)  # (batch, 32 * width, frames)
-        if mask is None:
+        return Maps(x, frames, None if speech is None else speech[:, None, :, None].to(x.dtype))
+
+    def advance(self, stage: int, maps: Maps, entry: Entry | None = None) -> Maps:
+        """`maps` after the block of `stage`: width * 2**(stage - 1) of them, with what the text does to them."""
+        x, frames, speech = maps
+        pooled = speech
+        if speech is not None and stage < STAGES:
+            frames = frames // 2
+            pooled = _speech(frames, x.shape[2] // 2)[:, None, :, None].to(x.dtype)
+        return Maps(self.get_submodule(f"conv_block{stage}")(x, speech, pooled, entry), frames, pooled)
+
+    def condition(self, stage: int, maps: Maps, text: Float[Tensor, "batch text_width"]) -> Maps:
+        """What `advance` would have given with `text`, as `known` gives it, of the `maps` that it gave without."""
+        x = _conditioned(maps.x, self.projection(stage).entry(text))
+        return maps._replace(x=x if maps.speech is None else x * maps.speech.to(x.dtype))
+
+    def answer(self, maps: Maps) -> Output:
+        """The model's answer for `maps` after its last block."""
+        x = maps.x.mean(3)  # (batch, 32 * width, frames)
+        if maps.speech is None:
             x = x.amax(2) + x.mean(2)
         else:
-            masked = x.masked_fill(mask[:, :, :, 0] == 0, -torch.inf)
-            x = masked.amax(2) + x.sum(2) / frames[:, None]
+            masked = x.masked_fill(maps.speech[:, :, :, 0] == 0, -torch.inf)
+            x = masked.amax(2) + x.sum(2) / maps.frames[:, None]
         embedding = F.relu(self.fc1(x))
         return Output(self.output(embedding), embedding)
 
@@ -322,21 +349,19 @@ class Cnn14(nn.Module):
             )
         return shortest < logmel.shape[1]
 
-    def _told(self, text: Tensor) -> Tensor:
+    def known(self, text: Tensor) -> Tensor:
         """Embeddings as the projections take them: the mean one for texts that are not known, and standardised."""
         if self.text_dropout:
             absent = text.isnan().any(-1, keepdim=True)
             if self.training:
-                absent = absent | (
-                    torch.rand(len(text), *[1] * (text.ndim - 1), device=text.device) < self.text_dropout
-                )
+                absent = absent | (torch.rand(len(text), 1, device=text.device) < self.text_dropout)
             text = torch.where(absent, self.text_mean, text)
         return (text - self.text_mean) / self.text_deviation if self.standardised else text
 
     @torch.inference_mode()
     def openings(self, text: Float[Tensor, "batch text_width"]) -> dict[int, Float[Tensor, " batch"]]:
         """How far each stage with a gate is open for each text, 0 to 1; none where the mechanism is another."""
-        text, gates = self._told(text), {stage: self.projection(stage) for stage in sorted(self.text_stages)}
+        text, gates = self.known(text), {stage: self.projection(stage) for stage in sorted(self.text_stages)}
         return {stage: gate.opened(text)[:, 0] for stage, gate in gates.items() if isinstance(gate, Gate)}
 
     def _normalise(self, logmel: Tensor, speech: Tensor | None) -> Tensor:

@@ -476,7 +476,15 @@ def predict(
     simulated: bool,
 ) -> pd.DataFrame:
     """The predictions table of `model`, trained on `fold`, for the utterances of `dataset`."""
-    keys = {
+    with resume.with_heartbeat(model, files.Heartbeat(experiment.folder)):
+        logits = loop.predict(model, dataset)
+    shared = keys(experiment, test_corpus=test_corpus, fold=fold, partition=partition, simulated=simulated)
+    return loop.predictions_table(logits, dataset, shared, experiment.answers)
+
+
+def keys(experiment: Experiment, *, test_corpus: str, fold: str, partition: str, simulated: bool) -> dict[str, Any]:
+    """The columns of a predictions table that all its rows share."""
+    return {
         "section": experiment.section,
         "model": experiment.model,
         "train_corpus": experiment.corpus,
@@ -486,9 +494,6 @@ def predict(
         "partition": partition,
         "simulated": simulated,
     }
-    with resume.with_heartbeat(model, files.Heartbeat(experiment.folder)):
-        logits = loop.predict(model, dataset)
-    return loop.predictions_table(logits, dataset, keys, experiment.answers)
 
 
 def finish(experiment: Experiment, data: Mapping[str, Source]) -> pd.DataFrame:

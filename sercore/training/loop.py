@@ -325,10 +325,18 @@ def predict(
         for part in dataset.batches(batch, None):
             rows.append(part.rows)
             logits.append(model(*part.inputs).logits.float())
-    unordered = torch.cat(logits).cpu().numpy()
+    return in_order(dataset, rows, logits)
+
+
+def in_order(dataset: Dataset, rows: Sequence[Tensor], logits: Sequence[Tensor]) -> np.ndarray:
+    """`logits` (batch, ...) of batches with the positions `rows` (batch,), as one array in the dataset's order.
+
+    Raises FloatingPointError for an answer that is not finite.
+    """
+    unordered = torch.cat(list(logits)).cpu().numpy()
     ordered = np.empty_like(unordered)
-    ordered[torch.cat(rows).numpy()] = unordered
-    wrong = ~np.isfinite(ordered).all(1)
+    ordered[torch.cat(list(rows)).numpy()] = unordered
+    wrong = ~np.isfinite(ordered.reshape(len(ordered), -1)).all(1)
     if wrong.any():
         offenders = schema.first(dataset.utterances["utterance"][wrong])
         raise FloatingPointError(

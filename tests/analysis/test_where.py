@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -191,15 +190,3 @@ def test_the_table_and_the_figure_say_what_they_are(found, tmp_path):
     picture = where.plot(found, "mine", asked, draws=50)
     picture.savefig(tmp_path / "where.png")
     assert [axis.get_title() for axis in picture.axes[:4:2]] == ["valence", "arousal"]
-
-
-def test_what_a_stage_is_told_is_scored_by_stage():
-    assert where.told_scores(pd.DataFrame()).empty
-    run = SimpleNamespace(parameters={"change": "all", "changes": {"all": {"network": {"stages": [6]}}}, "seed": 0})
-    parts = [
-        predictions(run).assign(stage=stage, told=told, explained=0.5) for stage, told in ((0, "own"), (6, "mean"))
-    ]
-    table = where.told_scores(pd.concat(parts))
-    assert list(table.index) == [(0, "own"), (6, "mean")]
-    assert table["valence", "ccc"].notna().all()
-    assert (table["text", "explained"] == 0.5).all()

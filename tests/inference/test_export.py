@@ -17,7 +17,7 @@ from sercore import corpora, files
 from sercore.commands import cli
 from sercore.features import audio, hub
 from sercore.features.text import TextEncoder
-from sercore.inference import artifact, card, export, predictor
+from sercore.inference import artifact, card, export, predictor, stages
 from sercore.models import checkpoint
 
 
@@ -54,6 +54,11 @@ def test_the_folder_gives_the_runs_own_predictions(exported, fusion, embedded):
     answers = predictor.load(exported)([corpus.root / file for file in rows["file"]], rows["transcript"].tolist())
     for name in ("p_angry", "p_happy", "p_neutral", "p_sad"):
         np.testing.assert_allclose(answers[name], own[name], atol=1e-4)
+
+
+def test_the_folder_has_no_test_utterances_to_be_told_something_else(exported, embedded, tmp_path):
+    with pytest.raises(ValueError, match="was exported: it has no test utterances of its own; name recordings"):
+        stages.of_run(exported, embedded, tmp_path)
 
 
 def test_onnx_gives_the_runs_own_predictions(exported, fusion, embedded):

@@ -3,8 +3,10 @@
 import base64
 import datetime
 import os
+import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,12 +18,13 @@ import torchaudio
 from small_runs import FEATURES, tiny_encoder, train
 
 from sercore import corpora, files
-from sercore.analysis import figures
+from sercore.analysis import figures, interventions
 from sercore.commands import cli
 from sercore.features import asr, hub
 from sercore.features.asr import Transcription
-from sercore.inference import artifact
+from sercore.inference import artifact, stages
 from sercore.inference.predictor import find, load, windows
+from sercore.study import config
 from sercore.widgets.microphone import Recorder
 
 RATE = 16_000
@@ -448,3 +451,101 @@ def test_the_notebook_predicts_the_recordings_of_its_parameters(model, speech, t
     answers = load(parameters["run"])(path, "" if model == "fusion" else None)
     column = "p_sad" if model == "fusion" else "valence"
     assert str(round(answers[column].iloc[0], 6)) in (tmp_path / "out.ipynb").read_text()
+
+
+@pytest.fixture(scope="module")
+def own(fusion, embedded):
+    """Interventions on the fusion model for its own test utterances."""
+    return stages.of_run(fusion, embedded, fusion.parents[1] / "cache")
+
+
+def test_a_finished_run_and_its_folds_are_told_something_else(own, fusion, embedded, tmp_path, capsys, monkeypatch):
+    pd.testing.assert_frame_equal(pd.read_parquet(fusion / files.STAGES), own)
+    assert sorted(own["stage"].unique()) == list(range(8))
+    before = own_answers(fusion, "msp-podcast", embedded)[1]
+    np.testing.assert_allclose(own[own["stage"] == 0]["p_sad"], before["p_sad"], rtol=1e-5)
+    (fusion / files.STAGES).unlink()
+    study = SimpleNamespace(corpora=embedded, outputs=fusion.parents[1])
+    monkeypatch.setattr(config, "load", lambda path: study if path == "mine.yaml" else None)
+    out = tmp_path / "out.parquet"
+    assert cli.main(["stages", str(fusion / "fold=official"), "--study", "mine.yaml", "--output", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "UAR" in printed
+    assert f"{len(before)} of its test utterances" in printed
+    assert "moved" not in printed
+    pd.testing.assert_frame_equal(pd.read_parquet(out), interventions.effects(own))
+    assert not (fusion / files.STAGES).exists(), "one fold is not the run"
+
+
+def test_a_run_is_not_asked_about_another_corpus(fusion, acoustic, embedded, tmp_path):
+    with pytest.raises(ValueError, match=r"no text conditions a stage of this cnn14, .*: sfcnn14, mfcnn14"):
+        stages.of_run(acoustic, embedded, tmp_path)
+    with pytest.raises(ValueError, match="was trained on 'msp-podcast'; the study's corpora are iemocap"):
+        stages.of_run(fusion, {"iemocap": embedded["iemocap"]}, tmp_path)
+    run = shutil.copytree(fusion, tmp_path / "run")
+    provenance = files.read_json(run / files.PROVENANCE)
+    provenance["corpora"]["msp-podcast"]["fingerprint"]["table"] = "another"
+    files.write_record(run / files.PROVENANCE, provenance)
+    with pytest.raises(ValueError, match=r"is not what .* was trained on: name the study that made it"):
+        stages.of_run(run, embedded, tmp_path)
+
+
+def test_recordings_of_the_corpus_are_told_the_same_as_its_test_utterances(own, fusion, embedded):
+    corpus, _ = own_answers(fusion, "msp-podcast", embedded)
+    rows = corpus.utterances.set_index("utterance").loc[own["utterance"].unique()[:6]]
+    table, errors = load(fusion).intervene([corpus.root / file for file in rows["file"]], rows["transcript"].tolist())
+    assert not errors
+    assert len(table) == 6 * own[["stage", "told"]].drop_duplicates().shape[0]
+    for told in ("own text", "mean text", "2 x the text"):
+        expected = own[(own["told"] == told) & own["utterance"].isin(rows.index)]
+        np.testing.assert_allclose(table[table["told"] == told]["p_sad"], expected["p_sad"], atol=1e-4)
+    moved = interventions.effects(table)
+    assert (moved["value"] > 0).tolist() == (moved["stage"] > 0).tolist()
+    assert moved[moved["stage"].between(1, 6)]["explained"].between(0, 1).all()
+
+
+def test_the_command_prints_writes_and_draws_what_stages_take_from_the_text(fusion, speech, tmp_path, capsys):
+    write(tmp_path / "a.wav", speech)
+    write(tmp_path / "long.wav", np.resize(speech, 61 * RATE))
+    table, out, picture = (tmp_path / name for name in ("mine.csv", "out.csv", "out.png"))
+    table.write_text("file,transcript\na.wav,It was late.\nlong.wav,I am so happy.\nlost.wav,No.\n")
+    command = ["stages", str(fusion), str(table), "--output", str(out), "--plot", str(picture)]
+    assert cli.main(command) == 1
+    printed = capsys.readouterr()
+    assert "lost.wav: no such audio file" in printed.err
+    assert re.search(r"another's text +\d+\.\d", printed.out)
+    assert "13 recordings, each stage told something else\nmoved: how far" in printed.out, "windows count each"
+    assert "SIMULATED" in printed.out
+    assert set(pd.read_csv(out)["measure"]) == {"moved"}
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert cli.main(["stages", str(fusion), str(tmp_path / "lost.wav"), "--text", ""]) == 1
+    printed = capsys.readouterr()
+    assert (printed.out, "lost.wav: no such" in printed.err) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ([], "name either recordings, or by --study"),
+        (["a.wav", "--study", "demo.yaml"], "name either recordings, or by --study"),
+        (["--study", "demo.yaml", "--text", ""], "with --study, the transcripts and the encoder are those of the run"),
+        (["a.wav", "--plot", "a.txt"], "expected a name that ends in .png"),
+        (["a.wav"], "1 of 1 recordings have no text"),
+        (
+            ["a.wav", "--text", "It was late."],
+            "one transcript for all of 1 recordings; expected at least two",
+        ),
+    ],
+)
+def test_the_command_refuses_what_tells_no_stage_anything_else(
+    fusion, speech, options, complaint, tmp_path, monkeypatch, capsys
+):
+    write(tmp_path / "a.wav", speech)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["stages", str(fusion), *options]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_model_without_stages_is_not_told_anything(acoustic, speech, tmp_path, capsys):
+    assert cli.main(["stages", str(acoustic), str(write(tmp_path / "a.wav", speech))]) == 2
+    assert "no text conditions a stage of this cnn14" in capsys.readouterr().err

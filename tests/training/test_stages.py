@@ -12,6 +12,7 @@ from sercore import files
 from sercore.datasets.batches import SpeechDataset
 from sercore.features.packed import Embeddings, Frames
 from sercore.models import Cnn14
+from sercore.settings import MECHANISMS
 from sercore.training import experiment, loop, stages, transcript_shift
 
 COUNT, WIDTH = 12, 5
@@ -41,48 +42,89 @@ def model(which=(2, 6), **settings):
 
 
 def test_every_stage_is_told_each_thing_once():
-    texts = torch.randn(COUNT, WIDTH, generator=generator(3))
-    told = list(stages.interventions(model(), texts))
-    assert [one.stage for one in told] == [0, *[2] * 5, *[6] * 5, *[7] * 5]
-    own = told[0].texts
-    assert torch.equal(own, texts[:, None].expand(-1, 6, -1))
-    for one in told[1:11]:
-        others = [stage for stage in range(6) if stage != one.stage - 1]
-        assert torch.equal(one.texts[:, others], own[:, others])
-    by_name = {(one.stage, one.told): one.texts for one in told}
-    assert torch.allclose(by_name[2, "mean text"][:, 1], texts.mean(0))
-    swapped = by_name[6, "another's text"][:, 5]
-    assert not (swapped == texts).all(1).any()
-    assert torch.equal(swapped.sort(0).values, texts.sort(0).values)
-    middle = texts.mean(0)
-    torch.testing.assert_close(by_name[2, "2 x the text"][:, 1] - middle, 2 * (texts - middle))
-    assert torch.equal(by_name[7, "mean text"][:, 0], by_name[7, "mean text"][:, 5])
+    asked = stages.interventions((6, 2))
+    assert [one.stage for one in asked] == [0, *[2] * 5, *[6] * 5, *[7] * 5]
+    assert asked[0].path == ("own text",) * 6
+    for one in asked[1:]:
+        changed = {2, 6} if one.stage == 7 else {one.stage}
+        assert one.path == tuple(one.told if stage in changed else "own text" for stage in range(1, 7))
+
+
+def test_what_is_told_is_the_mean_another_utterances_and_its_own_scaled():
+    own = torch.randn(COUNT, WIDTH, generator=generator(3))
+    told = stages.texts(model(), own)
+    middle = own.mean(0)
+    assert torch.equal(told["own text"], own)
+    assert torch.allclose(told["mean text"], middle.expand(COUNT, -1))
+    swapped = told["another's text"]
+    assert not (swapped == own).all(1).any()
+    assert torch.equal(swapped.sort(0).values, own.sort(0).values)
+    torch.testing.assert_close(told["2 x the text"] - middle, 2 * (own - middle))
+    assert {name for one in stages.interventions((1, 2, 3)) for name in one.path} == set(told)
 
 
 def test_a_model_that_knows_the_mean_of_its_training_takes_that():
-    fused, texts = model(), torch.randn(COUNT, WIDTH, generator=generator(3))
+    fused, own = model(), torch.randn(COUNT, WIDTH, generator=generator(3))
     fused.measure_text(torch.full((4, WIDTH), 7.0))
-    told = next(one for one in stages.interventions(fused, texts) if one.told == "mean text")
-    assert torch.equal(told.texts[:, 1], torch.full((COUNT, WIDTH), 7.0))
+    assert torch.equal(stages.texts(fused, own)["mean text"], torch.full((COUNT, WIDTH), 7.0))
 
 
-def test_the_answers_are_those_of_the_model_with_other_texts():
-    fused, data = model(), dataset()
-    texts = data.embeddings
-    for one in stages.interventions(fused, texts):
-        logits = loop.predict(fused, stages.told_other(data, one.texts), "cpu")
-        if one.stage == 0:
-            np.testing.assert_allclose(logits, loop.predict(fused, data, "cpu"), rtol=1e-5, atol=1e-6)
-        if (one.stage, one.told) == (7, "another's text"):
-            expected = loop.predict(fused, stages.told_other(data, one.texts[:, 0]), "cpu")
-            np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
-    assert torch.equal(data.embeddings, texts), "the dataset itself is as before"
+@pytest.mark.parametrize(
+    ("mechanism", "which"),
+    [("shift", (6,)), ("shift", (1, 2, 3, 4, 5, 6)), *((mechanism, (2, 5)) for mechanism in MECHANISMS)],
+)
+def test_the_answers_are_those_of_a_pass_for_each_intervention(mechanism, which):
+    fused, data = model(which, mechanism=mechanism), dataset()
+    for stage in which:
+        for parameter in fused.projection(stage).parameters():
+            parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator(stage))
+    own, told = data.embeddings.clone(), stages.texts(fused, data.embeddings)
+    effects = stages.intervene(fused, data)
+    assert torch.equal(data.embeddings, own), "the dataset itself is as before"
+    np.testing.assert_allclose(effects.logits[0], loop.predict(fused, data, "cpu"), rtol=1e-5, atol=1e-6)
+    whole = next(iter(data.batches(COUNT, None)))
+    for one, logits in zip(stages.interventions(which), effects.logits, strict=True):
+        with torch.inference_mode():
+            maps = fused.begin(*whole.inputs)
+            for stage, name in enumerate(one.path, 1):
+                maps = fused.advance(stage, maps)
+                if stage in which:
+                    maps = fused.condition(stage, maps, fused.known(told[name][whole.rows]))
+            expected = fused.answer(maps).logits
+        np.testing.assert_allclose(logits[whole.rows], expected, rtol=1e-5, atol=1e-6)
+    assert len(np.unique(effects.logits[:, 0].round(6), axis=0)) == 1 + 5 * (len(which) + (len(which) > 1))
+    assert list(effects.openings) == (list(which) if mechanism == "gate" else [])
+    for stage, opening in effects.openings.items():
+        assert opening == pytest.approx(float(fused.openings(own)[stage].mean()))
+
+
+def test_a_block_runs_once_for_all_that_was_told_the_same_before_it(monkeypatch):
+    fused, data = model((1, 2, 3, 4, 5, 6)), dataset()
+    seen = dict.fromkeys(range(1, 7), 0)
+    advance = fused.advance
+
+    def counted(stage, maps):
+        seen[stage] += len(maps.x)
+        return advance(stage, maps)
+
+    monkeypatch.setattr(fused, "advance", counted)
+    stages.intervene(fused, data)
+    assert {stage: count / COUNT for stage, count in seen.items()} == {1: 1, 2: 6, 3: 16, 4: 21, 5: 26, 6: 31}
+
+
+def test_a_model_or_utterances_without_text_are_refused():
+    data = dataset()
+    with pytest.raises(ValueError, match="no text conditions"):
+        stages.intervene(model(()), data)
+    data.embeddings = None
+    with pytest.raises(ValueError, match="utterances without text"):
+        stages.intervene(model(), data)
 
 
 def test_the_share_that_the_text_explains_is_that_of_its_shift():
     fused, data = model(which=(1, 6)), dataset()
     fused.projection(6).weight.data *= 3
-    shares = stages.explained(fused, data, data.embeddings)
+    shares = stages.intervene(fused, data).explained
     assert list(shares) == [1, 6]
     assert all(0 < share < 1 for share in shares.values())
     shift = (data.embeddings - data.embeddings.mean(0)).double() @ fused.projection(6).weight.double().T
@@ -92,11 +134,9 @@ def test_the_share_that_the_text_explains_is_that_of_its_shift():
     with torch.inference_mode():
         for i in range(COUNT):
             alone = next(iter(_one(data, i).batches(1, None)))
-            texts = alone.inputs[2][:, None].repeat(1, 6, 1)
-            texts[:, 5] = data.embeddings.mean(0)
-            fused(alone.inputs[0][:, : int(alone.inputs[1])], alone.inputs[1], texts)
+            fused(alone.inputs[0][:, : int(alone.inputs[1])], *alone.inputs[1:])
             heard.append(held.pop().mean((2, 3))[0])
-    told, without = shift.detach().var(0).sum(), torch.stack(heard).double().var(0).sum()
+    told, without = shift.detach().var(0).sum(), (torch.stack(heard).double() - shift.detach()).var(0).sum()
     assert shares[6] == pytest.approx(float(told / (told + without)), rel=1e-3)
 
 
@@ -117,13 +157,13 @@ def _one(data, i):
 
 
 def test_a_projection_of_zero_explains_nothing():
-    shares = stages.explained(model(projection="zero"), data := dataset(), data.embeddings)
-    assert shares == {2: 0.0, 6: 0.0}
-    same = torch.ones(COUNT, WIDTH)
+    data = dataset()
+    assert stages.intervene(model(projection="zero"), data).explained == {2: 0.0, 6: 0.0}
     silent = model(projection="zero", which=(6,))
     for parameter in silent.parameters():
         parameter.data.zero_()
-    assert math.isnan(stages.explained(silent, data, same)[6])
+    data.embeddings = torch.ones(COUNT, WIDTH)
+    assert math.isnan(stages.intervene(silent, data).explained[6])
 
 
 def test_a_run_keeps_the_predictions_of_every_intervention(embedded, tmp_path):
