@@ -110,11 +110,11 @@ def kinds(study: config.Study, section: str, incomplete: str = "refuse") -> Iter
         model = str(run.parameters["model"])
         if MODELS[model].features != "log_mel" or (not run.complete and incomplete != "refuse"):
             continue
-        network, text = (settings.of_run(run.parameters, kind) for kind in ("network", "text"))
+        network, text = (settings.of_run(run.parameters, name) for name in ("network", "text"))
         share = settings.of_run(run.parameters, "training").data_share
         stages = settings.stages_of(model, network)
-        of_text = (network.text_dropout, network.mechanism, text.encoder) if stages else Kind()[1:4]
-        yield stages, Kind(text.shuffled, *of_text, share), run
+        kind = Kind(text.shuffled, network.text_dropout, network.mechanism, text.encoder, share)
+        yield stages, kind if stages else Kind(shuffled=text.shuffled, data_share=share), run
 
 
 def refuse_mixtures(runs: Iterable[config.Run], source: str, apart: Sequence[str] = ("network.stages",)) -> None:

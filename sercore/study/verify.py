@@ -4,6 +4,7 @@ A run records digests of its corpora, its settings and its software in provenanc
 executed notebook and the parameters. None of it is needed to read results; it is for checking them.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -87,7 +88,7 @@ def _settings(recorded: Mapping[str, Any], parameters: Mapping[str, Any]) -> Ite
         if kind not in settings.SETTINGS or kind not in parameters:
             continue
         try:
-            now = asdict(settings.of_run(parameters, kind))
+            now = json.loads(json.dumps(asdict(settings.of_run(parameters, kind))))  # lists, as they are recorded
         except ValueError as error:
             yield f"its {kind} are refused now: {error}", INPUT
             continue
