@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from sercore.analysis import captions, statistics, where
 from sercore.analysis.comparisons import interval, signed
 from sercore.analysis.figures import drawing
+from sercore.analysis.nothing import NothingToShow, or_nothing
 from sercore.analysis.tables import Table
 from sercore.analysis.where import DRAWS, SEED, STAGES, Stages, Where
 from sercore.registry import METRICS
@@ -27,6 +28,7 @@ FAMILIES: dict[str, list[Stages]] = {
     "the last stages": [STAGES[k:] for k in range(5)],
 }
 """Panel of the figure -> its sets of stages, each a line."""
+ASIDE = 1.05  # factor between the places of two sets at one size, so that their intervals stand apart
 OPEN, ONE_SEED = "open", "not known"
 Sizes = dict[float, Where]
 """Share of the training utterances -> the runs that were trained on it, the smallest share first."""
@@ -144,46 +146,47 @@ def table(sizes: Sizes, corpus: str, target: str, metric: str, draws: int = DRAW
     )
     return Table(
         f"data_size_{target}_{metric}",
-        f"What text at sets of stages changes, by the size of the training data: {METRICS[metric].label} of {target}, "
-        f"{corpus}",
+        f"What text changes, by the size of the training data: {METRICS[metric].label} of {target}, {corpus}",
         frame.rename_axis("stages"),
         numbers.assign(target=target, metric=metric),
         below,
     )
 
 
+@or_nothing
 def plot(sizes: Sizes, corpus: str, asked: Sequence[tuple[str, str]], draws: int = DRAWS) -> Figure:
-    """A row of panels for each (target, metric) of `asked`: the gap of each set of stages over the size of the data."""
-    shares = list(sizes)
-    simulated = next(iter(sizes.values())).any.simulated
-    with drawing(len(FAMILIES), len(asked), (5.4, 4.6), simulated) as (figure, axes):
+    """A row of panels for each (target, metric) of `asked`: the gap of each set of stages over the size of the data.
+
+    Drawn are the sets of FAMILIES, a panel each family.
+    """
+    runs = next(iter(sizes.values()))
+    families = {name: sets for name, sets in FAMILIES.items() if any(stages in runs.runs for stages in sets)}
+    if not families:
+        raise NothingToShow("there are no runs with one stage, nor with the first or the last ones")
+    shares = np.array(list(sizes))
+    with drawing(len(families), len(asked), (5.4, 4.6), runs.any.simulated) as (figure, axes):
         figure.suptitle(f"What text changes, by the size of the training data, {corpus}")
         for (target, metric), row in zip(asked, axes, strict=True):
-            found = gaps(sizes, corpus, target, metric, draws)
-            found = found[found["share"].notna()]
-            for (family, sets), axis in zip(FAMILIES.items(), row, strict=True):
-                there = [stages for stages in sets if stages in set(found["stages"])]
-                colours = mpl.colormaps["viridis"](np.linspace(0, 0.9, len(sets)))
-                for stages, colour in zip(sets, colours, strict=True):
-                    if stages not in there:
-                        continue
-                    part = found[found["stages"] == stages]
-                    aside = 1.05 ** (there.index(stages) - (len(there) - 1) / 2)  # so that intervals stand apart
+            found = dict(list(gaps(sizes, corpus, target, metric, draws).dropna(subset="share").groupby("stages")))
+            for (family, sets), axis in zip(families.items(), row, strict=True):
+                there = [stages for stages in sets if stages in found]
+                for place, stages in enumerate(there):
+                    part, aside = found[stages], ASIDE ** (place - (len(there) - 1) / 2)
                     reach = np.array([part["gap"] - part["low"], part["high"] - part["gap"]])
                     name = str(stages[0]) if len(stages) == 1 else f"{stages[0]} to {stages[-1]}"
-                    axis.errorbar(
-                        np.array(shares) * aside, part["gap"], reach, color=colour, marker="o", capsize=3, label=name
-                    )
+                    shade = mpl.colormaps["viridis"](0.9 * sets.index(stages) / (len(sets) - 1))
+                    axis.errorbar(shares * aside, part["gap"], reach, color=shade, marker="o", capsize=3, label=name)
                 axis.axhline(0, color="black", linewidth=1)
                 axis.set_xscale("log", base=2)
                 axis.set_xticks(shares, [_percent(share) for share in shares])
                 axis.set_xlabel("of the training data")
                 axis.set_title(f"{target}, {family}")
-                axis.legend(title="stages", ncols=2)
             low, high = min(axis.get_ylim()[0] for axis in row), max(axis.get_ylim()[1] for axis in row)
             for axis in row:
                 axis.set_ylim(low, high)
             row[0].set_ylabel(f"{METRICS[metric].label} less that without text")
+        for axis in axes[-1]:  # a column has the same lines in every row
+            axis.legend(title="text at the stages", ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.22))
     return figure
 
 

@@ -75,6 +75,8 @@ def test_the_table_and_the_figure_say_what_they_are(sizes):
     assert [axis.get_title() for axis in picture.axes] == [f"valence, {family}" for family in data_size.FAMILIES]
     labels = [[text.get_text() for text in axis.get_legend().get_texts()] for axis in picture.axes]
     assert labels == [["1", "6"], ["1 to 6"], ["1 to 6"]]
+    some = {share: dataclasses.replace(of, runs={(1, 6): []}) for share, of in sizes.items()}
+    assert "no runs with one stage" in str(data_size.plot(some, "mine", [("valence", "pcc")]))
 
 
 def test_what_is_no_comparison_of_sizes_is_refused(folder, sizes, tmp_path):
