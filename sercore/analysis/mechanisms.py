@@ -10,7 +10,7 @@ from sercore import files
 from sercore.analysis import captions, statistics, where
 from sercore.analysis.comparisons import interval, signed
 from sercore.analysis.nothing import NothingToShow, or_nothing
-from sercore.analysis.tables import Table, cell_text, number_text
+from sercore.analysis.tables import Table, number_text
 from sercore.analysis.where import DRAWS, SEED, Kind, Stages, Where
 from sercore.corpora import wording
 from sercore.registry import METRICS
@@ -158,9 +158,12 @@ def words_by_dropout(
 
 def _by_words(numbers: pd.DataFrame, metric: str) -> Iterator[tuple[tuple[str, str], list[str]]]:
     """Names of a row of the table, and its cells."""
-    for (stages, dropout), part in numbers.groupby(["stages", "text_dropout"], sort=False):
-        by_words = part.groupby("words")["score"]
-        cells = {words: cell_text(of.mean(), of.std(ddof=0), "", metric) for words, of in by_words}
+    groups = dict(list(numbers.groupby(["stages", "text_dropout"])))
+    for stages, dropout in sorted(groups, key=lambda key: (len(key[0]), *key)):
+        cells = {
+            words: number_text(of.mean(), metric) + (f" ({number_text(of.std(ddof=0), metric)})" if len(of) > 1 else "")
+            for words, of in groups[stages, dropout].groupby("words")["score"]
+        }
         yield (
             (_name(stages), f"{dropout:g}" if stages else ""),
             [cells.get(words, "") for words in wording.LABELS],
