@@ -141,6 +141,9 @@ class TrainingSettings:
     """How a model is trained (section 4.2). The best epoch on the development set is kept."""
 
     epochs: int = _setting(60, "passes over the training set", "from memory (85 %)")
+    data_share: Annotated[float, Field(gt=0, le=1)] = _setting(
+        1.0, "of the training utterances, how many are trained on: of every class and speaker, drawn by the run's seed"
+    )
     batch: int = _setting(32, "utterances a step", "from memory (60 %)")
     learning_rate: float = _setting(0.01, "highest of the schedule", "from memory (75 %)")
     optimiser: str = _setting("sgd", "sgd: Nesterov momentum; adam: decoupled decay, no bias correction")
@@ -402,6 +405,22 @@ def _papers(model: str) -> TrainingSettings:
     return TrainingSettings() if spec.trained_as == "cnn14" else TrainingSettings.fine_tuning()
 
 
+def values_of(parameters: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """What a notebook's `parameters` say of its settings of `kind`, a name of SETTINGS.
+
+    That is their mapping of it, for text the CONDITION beside it, and then what the run's `change` has in their place.
+    """
+    condition = {key: parameters[key] for key in CONDITION if key in parameters and kind == "text"}
+    change = (parameters.get("changes") or {}).get(parameters.get("change"), {})
+    return {**(parameters.get(kind) or {}), **condition, **change.get(kind, {})}
+
+
+def of_run(parameters: Mapping[str, Any], kind: str) -> Any:
+    """The settings of `kind`, a name of SETTINGS, of a run with these `parameters`; raises as `build` does."""
+    values = values_of(parameters, kind)
+    return training(str(parameters["model"]), values) if kind == "training" else build(SETTINGS[kind], values)
+
+
 def trained_model(model: str) -> ModelSpec:
     """The record of `model`. Raises ValueError, with the nearest known name, where it is none that is trained."""
     spec = MODELS.find(model)
@@ -521,14 +540,12 @@ def _setting_problems(parameters: Mapping[str, Any], kinds: tuple[str, ...]) -> 
             problems.append(Problem(("changes", str(change), kind), text))
     built: dict[str, Any] = {}
     for kind in kinds:
-        condition = {key: parameters[key] for key in CONDITION if key in parameters and kind == "text"}
-        values = {**parameters.get(kind, {}), **condition, **changed.get(kind, {})}
         base = _papers(parameters["model"]) if kind == "training" else None
-        built[kind], wrong = try_build(SETTINGS[kind], values, base)
+        built[kind], wrong = try_build(SETTINGS[kind], values_of(parameters, kind), base)
         for problem in wrong:
             if problem.path and problem.path[0] in changed.get(kind, {}):
                 problems.append(problem.within("changes", str(change), kind))
-            elif problem.path and problem.path[0] in condition:
+            elif kind == "text" and problem.path and problem.path[0] in CONDITION and problem.path[0] in parameters:
                 problems.append(problem)
             else:
                 problems.append(problem.within(kind))

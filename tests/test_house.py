@@ -1,5 +1,6 @@
 """The project's files about itself agree with each other."""
 
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 import yaml
 
 from sercore import settings
+from sercore.analysis import where
 from sercore.study import config
 from sercore.study.plan import run_parameters
 
@@ -43,15 +45,38 @@ def test_every_parameters_file_fits_its_notebooks(path):
         if run.section == "residuals":  # trains nothing
             continue
         assert settings.parameter_problems(values) == []
-        changes = values.get("changes", {"none": {}})
-        assert values.get("change", "none") in changes
-        settings.build(settings.FeatureSettings, values["features"])
-        for change in changes.values():
-            assert change.keys() <= {"training", "network", "text"}
-            settings.training(values["model"], {**values["training"], **change.get("training", {})})
-            settings.build(settings.NetworkSettings, {**values["network"], **change.get("network", {})})
-            settings.build(settings.TextSettings, {**values["text"], **change.get("text", {})})
+        for kind in settings.SETTINGS:
+            settings.of_run(values, kind)
+    of_changes = {change: run for run in plan.runs for change in run.parameters.get("changes", {})}
+    for change, run in of_changes.items():  # also those that no run has
+        values = {**run_parameters(run), "change": change}
+        assert settings.parameter_problems(values) == []
     assert all(notebook.exists() for notebook in plan.analysis)
+    said = re.search(r"^# costs +([\d,]+) runs", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert said is None or int(said[1].replace(",", "")) == len(plan.runs)
+
+
+def test_the_studies_of_stages_have_the_sets_that_they_are_about():
+    everything = {stages for k in range(7) for stages in itertools.combinations(where.STAGES, k)}
+    core = set(where.CORE)
+    for name, sets, corpora in (("where-full", everything, 2), ("where-paper", core, 2), ("where-size", core, 1)):
+        plan = config.load(ROOT / "parameters" / f"{name}.yaml")
+        for section in ("categories", "multitask"):
+            kinds: dict[where.Kind, dict[tuple[int, ...], int]] = {}
+            for stages, kind, _ in where.kinds(plan, section):
+                held = kinds.setdefault(kind._replace(encoder=""), {})
+                held[stages] = held.get(stages, 0) + 1
+            seeds = 5 if name == "where-paper" else 3
+            wanted = [0.25, 0.5] if name == "where-size" else [1.0]
+            for share in wanted:
+                counts = kinds[where.Kind(data_share=share)]
+                assert counts == dict.fromkeys(sets, seeds * (corpora if section == "categories" else 1))
+            if name == "where-full":
+                some = {(6,), (5, 6), where.STAGES}
+                assert {kind.mechanism for kind in kinds} == set(settings.MECHANISMS)
+                assert {kind.text_dropout for kind in kinds} == {0.0, 0.2, 0.5}
+                others = [kind for kind in kinds if kind.mechanism != "shift" or kind.text_dropout]
+                assert all(kinds[kind].keys() == some for kind in others)
 
 
 def test_the_paper_grid_is_the_papers():

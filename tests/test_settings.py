@@ -198,3 +198,24 @@ def test_a_model_without_conditioning_takes_no_settings_of_it(model, values):
     with pytest.raises(ValueError, match=rf"{model} takes no network\.{next(iter(values))}.*; sfcnn14, mfcnn14 do"):
         settings.check_network(model, settings.build(NetworkSettings, values))
     settings.check_network("mfcnn14", settings.build(NetworkSettings, values))
+
+
+@pytest.mark.parametrize("share", [0.0, -0.5, 1.5])
+def test_a_share_of_the_training_data_is_above_none_and_at_most_all(share):
+    with pytest.raises(ValueError, match=r"data_share: expected (more than 0\.0|1\.0 or less), found"):
+        settings.training("cnn14", {"data_share": share})
+
+
+def test_the_settings_of_a_run_are_its_own_with_its_condition_and_then_its_change():
+    parameters = {
+        "model": "mfcnn14",
+        "text": {"encoder": "a", "tokens": 9},
+        "shuffled": True,
+        "training": {"epochs": 2},
+        "change": "some",
+        "changes": {"some": {"text": {"encoder": "b"}, "training": {"data_share": 0.5}}},
+    }
+    assert settings.of_run(parameters, "text") == settings.TextSettings(encoder="b", tokens=9, shuffled=True)
+    assert settings.of_run(parameters, "training") == settings.TrainingSettings(epochs=2, data_share=0.5)
+    assert settings.of_run({**parameters, "change": None}, "training").data_share == 1
+    assert settings.of_run(parameters, "network") == NetworkSettings()

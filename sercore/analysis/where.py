@@ -6,8 +6,9 @@ estimate of Lundberg and Lee (NeurIPS 2017, theorem 2), which is exact where the
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,16 +23,26 @@ from sercore.analysis.results import Results
 from sercore.analysis.tables import Table
 from sercore.corpora import wording
 from sercore.registry import METRICS, MODELS
-from sercore.settings import NetworkSettings, TextSettings
 from sercore.study import config
 
 STAGES = (1, 2, 3, 4, 5, 6)
 CORE = ((), *((stage,) for stage in STAGES), *(STAGES[:k] for k in range(2, 7)), *(STAGES[k:] for k in range(1, 5)))
 """The sets of parameters/where.yaml: none, each stage alone, the first k, and all from the k-th on."""
+OF_TEXT = ("network.mechanism", "network.text_dropout", "network.projection", "training.text_learning_rate")
 DRAWS = 2000
 SEED = 0
 TRAINED = [name for name, spec in MODELS.items() if spec.trained]  # late fusion is none of the runs
 Stages = tuple[int, ...]
+
+
+class Kind(NamedTuple):
+    """What tells runs apart beside their stages; of a run without a stage what the text does has no influence."""
+
+    shuffled: bool = False
+    text_dropout: float = 0.0
+    mechanism: str = "shift"
+    encoder: str = ""
+    data_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -56,8 +67,10 @@ def read(
     shuffled: bool = False,
     text_dropout: float = 0.0,
     mechanism: str = "shift",
+    encoder: str | None = None,
+    data_share: float = 1.0,
 ) -> Where:
-    """The runs of `section` by their stages.
+    """The runs of CNN14 in `section` by their stages, of one kind: no others are in a score.
 
     Args:
         study: A study, or its parameters file.
@@ -66,32 +79,67 @@ def read(
         shuffled: Whether the transcripts are those of other utterances: the control.
         text_dropout: Of the runs; the set without any stage has none.
         mechanism: Of the runs.
+        encoder: Of the text; None where the runs have one alone.
+        data_share: Of the training utterances.
 
     Raises:
         FileNotFoundError: Runs are missing, as results.read raises it.
         NothingToShow: There are no such runs.
+        ValueError: They differ in more than their stages.
     """
     study = study if isinstance(study, config.Study) else config.load(study)
+    asked = Kind(shuffled, text_dropout, mechanism, encoder or "", data_share)
     members: dict[Stages, list[config.Run]] = {}
-    for run in study.section(section):
-        if not run.complete and incomplete != "refuse":
-            continue
-        change = (run.parameters.get("changes") or {}).get(run.parameters.get("change"), {})
-        network = settings.build(NetworkSettings, {**run.parameters.get("network", {}), **change.get("network", {})})
-        text = settings.build(TextSettings, {**run.parameters.get("text", {}), **change.get("text", {})})
-        stages = settings.stages_of(str(run.parameters["model"]), network)
-        told = (text.shuffled, network.text_dropout, network.mechanism)
-        if told != (shuffled, text_dropout if stages else 0.0, mechanism if stages else "shift"):
-            continue
-        members.setdefault(stages, []).append(run)
+    for stages, kind, run in kinds(study, section, incomplete):
+        wanted = asked if stages else Kind(shuffled=shuffled, data_share=data_share)
+        if wanted == (kind._replace(encoder="") if encoder is None else kind):
+            members.setdefault(stages, []).append(run)
     if not any(members):  # the set without any stage is everybody's
+        of = f"encoder {encoder}, " if encoder else ""
         raise NothingToShow(
             f"no complete run of section '{section}' of {study.path} with shuffled {shuffled}, text_dropout "
-            f"{text_dropout:g} and mechanism {mechanism}"
+            f"{text_dropout:g}, {of}data_share {data_share:g} and mechanism {mechanism}"
         )
+    refuse_mixtures([run for runs in members.values() for run in runs], f"section '{section}' of {study.path}")
     order = sorted(members, key=lambda stages: (len(stages), stages))
     found = {stages: results.read(study, section, incomplete, members[stages]) for stages in order}
     return Where(study, found, {stages: members[stages] for stages in order})
+
+
+def kinds(study: config.Study, section: str, incomplete: str = "refuse") -> Iterator[tuple[Stages, Kind, config.Run]]:
+    """Stages and kind of every run of CNN14 in `section`; where missing runs are not refused, of the complete ones."""
+    for run in study.section(section):
+        model = str(run.parameters["model"])
+        if MODELS[model].features != "log_mel" or (not run.complete and incomplete != "refuse"):
+            continue
+        network, text = (settings.of_run(run.parameters, name) for name in ("network", "text"))
+        share = settings.of_run(run.parameters, "training").data_share
+        stages = settings.stages_of(model, network)
+        kind = Kind(text.shuffled, network.text_dropout, network.mechanism, text.encoder, share)
+        yield stages, kind if stages else Kind(shuffled=text.shuffled, data_share=share), run
+
+
+def refuse_mixtures(runs: Iterable[config.Run], source: str, apart: Sequence[str] = ("network.stages",)) -> None:
+    """Raise ValueError where `runs` of one corpus, which are of `source`, differ in settings other than `apart`.
+
+    Settings of the text count for those alone that have a stage which it conditions.
+    """
+    known: dict[tuple[str, str], tuple[Any, str]] = {}
+    for run in runs:
+        corpus, network = str(run.parameters["corpus"]), settings.of_run(run.parameters, "network")
+        reads = settings.stages_of(str(run.parameters["model"]), network) != ()
+        values: dict[str, Any] = {"folds": list(run.parameters.get("folds") or ())}
+        for kind in settings.SETTINGS:
+            values |= {f"{kind}.{name}": value for name, value in asdict(settings.of_run(run.parameters, kind)).items()}
+        for name in values:
+            if name in apart or (not reads and (name.startswith("text.") or name in OF_TEXT)):
+                continue
+            other, of = known.setdefault((corpus, name), (values[name], run.name))
+            if other != values[name]:
+                raise ValueError(
+                    f"{source}: {name} is {other} in {of} and {values[name]} in {run.name}, so their scores cannot be "
+                    "compared as scores of sets of stages; name the kind of runs, or give others a section of their own"
+                )
 
 
 def shapley(values: Mapping[Stages, np.ndarray]) -> np.ndarray:
@@ -129,14 +177,14 @@ def importance(where: Where, corpus: str, target: str, metric: str, draws: int =
         studentised deviation over stages, max-T), where seeds, paired over the sets, and speakers are resampled
         (statistics.crossed_difference); NaN with one seed or one speaker. In the metric's printed unit.
     """
-    sums = _sums(where, corpus, target, metric)
-    anyone = next(iter(sums.values()))
+    by_stages = sums(where, corpus, target, metric)
+    anyone = next(iter(by_stages.values()))
     sizes = (len(anyone.clusters), len(anyone.seeds))
     generator = np.random.default_rng(SEED)
     scale = METRICS[metric].scale
     estimate = (
         scale
-        * shapley({stages: _crossed(of, *(np.ones((1, size)) for size in sizes)) for stages, of in sums.items()})[0]
+        * shapley({stages: of.crossed(*(np.ones((1, size)) for size in sizes)) for stages, of in by_stages.items()})[0]
     )
     rows = pd.DataFrame({"stage": STAGES, "value": estimate})
     if min(sizes) < 2:
@@ -144,7 +192,7 @@ def importance(where: Where, corpus: str, target: str, metric: str, draws: int =
     weights = [
         generator.multinomial(size, np.full(size, 1 / size), size=draws).astype("float64") * 1.0 for size in sizes
     ]
-    drawn = scale * shapley({stages: _crossed(of, *weights) for stages, of in sums.items()})
+    drawn = scale * shapley({stages: of.crossed(*weights) for stages, of in by_stages.items()})
     drawn = drawn[np.isfinite(drawn).all(axis=1)]
     error = drawn.std(axis=0, ddof=1)
     widen = math.sqrt(max(size / (size - 1) for size in sizes))  # resamples of few units vary too little
@@ -160,7 +208,7 @@ def scores(where: Where, corpus: str, target: str, metric: str, draws: int = DRA
     """
     scale = METRICS[metric].scale
     rows = []
-    for stages, of in _sums(where, corpus, target, metric).items():
+    for stages, of in sums(where, corpus, target, metric).items():
         found = statistics.crossed_interval(of, np.random.default_rng(SEED), draws)
         rows.append(
             {"stages": stages, "score": scale * found.score, "low": scale * found.low, "high": scale * found.high}
@@ -168,8 +216,8 @@ def scores(where: Where, corpus: str, target: str, metric: str, draws: int = DRA
     return pd.DataFrame(rows)
 
 
-def _sums(where: Where, corpus: str, target: str, metric: str) -> dict[Stages, statistics.Sums]:
-    """Sums of each set's predictions, on the same speakers and of the seeds that all sets have."""
+def sums(where: Where, corpus: str, target: str, metric: str) -> dict[Stages, statistics.Sums]:
+    """The sums of each set's test predictions of `corpus`, on the same speakers and of the seeds that all sets have."""
     found: dict[Stages, statistics.Sums] = {}
     for stages, part in where.by_stages.items():
         rows = in_domain(part.predictions, corpus)
@@ -190,10 +238,6 @@ def _sums(where: Where, corpus: str, target: str, metric: str) -> dict[Stages, s
         stages: of.at(first.clusters, of.runs[of.runs.get_level_values("seed").isin(seeds)])
         for stages, of in found.items()
     }
-
-
-def _crossed(of: statistics.Sums, speakers: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    return of.crossed(speakers, seeds)
 
 
 def words(where: Where, corpus: str) -> pd.Series:

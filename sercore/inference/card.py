@@ -193,10 +193,12 @@ def _protocol(trained: Trained, provenance: Mapping[str, Any]) -> str:
         )
     selected_by = SECTIONS[trained.section].selected_by if trained.section in SECTIONS else "development score"
     training = provenance["settings"]["training"]
+    share = training.get("data_share", 1)
+    part = f"{share:.0%} of the training utterances, drawn by the seed; " if share < 1 else ""
     steps = [f"{training['epochs']} epochs at most", f"batches of {training['batch']}", f"seed {trained.seed}"]
     return (
         f"{CORPORA.label(trained.corpus)}: {kind}, {data['utterances']} utterances, of which "
-        f"{data['with_target']} have the targets. Trained on {how}, by {selected_by}. "
+        f"{data['with_target']} have the targets. Trained on {part}{how}, by {selected_by}. "
         f"{_transcripts(trained)}Started from {start if trained.uses_audio else 'the text encoder'}; "
         f"{', '.join(steps)}; "
         f"made with commit {provenance.get('commit')}{' with changes' if provenance.get('dirty') else ''}. "

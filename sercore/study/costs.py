@@ -112,10 +112,12 @@ def _work(run: Run, corpora: Mapping[str, Extent], folds: Mapping[str, int]) -> 
     split = "left out" if folds.get(corpus, named) > 1 else "official"
     trained = model in MODELS and MODELS[model].trained
     base = settings.training(model, {}) if trained else settings.TrainingSettings()
+    asked = settings.values_of(run.parameters, "training")
+    share = TRAINED[split] * float(asked.get("data_share", base.data_share)) + DEVELOPMENT[split] / TRAINING
     return Work(
         trainings=trainings,
-        epochs=int((run.parameters.get("training") or {}).get("epochs", base.epochs)),
-        utterances=(TRAINED[split] + DEVELOPMENT[split] / TRAINING) * corpora.get(corpus, UNKNOWN).utterances,
+        epochs=int(asked.get("epochs", base.epochs)),
+        utterances=share * corpora.get(corpus, UNKNOWN).utterances,
     )
 
 

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from sercore import files
+from sercore import files, settings
 from sercore.registry import MODELS
 from sercore.schema import did_you_mean, first
 from sercore.study import attempt, check, costs, scheduler
@@ -106,7 +106,8 @@ def preparations(
     for run in study.runs:
         values = run_parameters(run)
         if values.keys() >= READS:
-            front = json.dumps({"features": values["features"], "text": values["text"]}, sort_keys=True)
+            text = {k: v for k, v in settings.values_of(values, "text").items() if k not in settings.CONDITION}
+            front = json.dumps({"features": values["features"], "text": text}, sort_keys=True)
             readers.setdefault(front, []).append(run)
             models.setdefault(front, set()).add(values["model"])
     waiting, jobs = {run.key for run in runs}, []

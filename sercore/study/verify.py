@@ -4,8 +4,9 @@ A run records digests of its corpora, its settings and its software in provenanc
 executed notebook and the parameters. None of it is needed to read results; it is for checking them.
 """
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,6 @@ SOFTWARE = "software"  # versions, code or prose: the run may come out different
 UNKNOWN = "unknown"  # not recorded, or not there to be compared
 COLUMNS = ("run", "what", "severity")
 Change = tuple[str, str]  # what, severity
-KINDS = {
-    "features": settings.FeatureSettings,
-    "text": settings.TextSettings,
-    "network": settings.NetworkSettings,
-    "training": settings.TrainingSettings,
-}
 TABLES = {"table": "its table of utterances", "transcripts": "its transcripts", "audio": "its audio files"}
 
 
@@ -90,14 +85,10 @@ def _changes(study: Study, run: Run, here: Mapping[str, Any], present: "_Present
 def _settings(recorded: Mapping[str, Any], parameters: Mapping[str, Any]) -> Iterable[Change]:
     """Settings whose defaults have changed: those that were used, against those that follow from the parameters now."""
     for kind, held in recorded.get("settings", {}).items():
-        if kind not in KINDS or kind not in parameters:
+        if kind not in settings.SETTINGS or kind not in parameters:
             continue
         try:
-            if kind == "training":
-                now = asdict(settings.training(parameters["model"], parameters[kind]))
-            else:
-                own = {f.name: parameters[f.name] for f in fields(KINDS[kind]) if f.name in parameters}  # alone
-                now = asdict(settings.build(KINDS[kind], {**parameters[kind], **own}))
+            now = json.loads(json.dumps(asdict(settings.of_run(parameters, kind))))  # lists, as they are recorded
         except ValueError as error:
             yield f"its {kind} are refused now: {error}", INPUT
             continue

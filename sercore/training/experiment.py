@@ -164,9 +164,6 @@ def define(section: str, **parameters: Any) -> Experiment:
     if parameters["corpus"] not in corpora:
         near = schema.did_you_mean(parameters["corpus"], corpora)
         raise ValueError(f"no corpus '{parameters['corpus']}' among the corpora{near}")
-    condition = {key: parameters[key] for key in settings.CONDITION if key in parameters}
-    change = (parameters.get("changes") or {}).get(parameters.get("change"), {})
-    changed = {kind: change.get(kind, {}) for kind in settings.CHANGED}
     grid = ("target", "model", "change", "corpus", "seed")
     name = ",".join(f"{key}={parameters[key]}" for key in grid if key in parameters)
     experiment = Experiment(
@@ -178,10 +175,10 @@ def define(section: str, **parameters: Any) -> Experiment:
         folds=tuple(parameters["folds"]),
         allow_speaker_leakage=parameters.get("allow_speaker_leakage", False),
         classes={name: tuple(members) for name, members in parameters.get("classes", schema.FOUR_CLASSES).items()},
-        features=settings.build(FeatureSettings, parameters["features"]),
-        text=settings.build(TextSettings, {**parameters["text"], **condition, **changed["text"]}),
-        network=settings.build(NetworkSettings, {**parameters["network"], **changed["network"]}),
-        training=settings.training(parameters["model"], {**parameters["training"], **changed["training"]}),
+        features=settings.of_run(parameters, "features"),
+        text=settings.of_run(parameters, "text"),
+        network=settings.of_run(parameters, "network"),
+        training=settings.of_run(parameters, "training"),
         corpora={key: located(values, f"corpus '{key}'") for key, values in corpora.items()},
         folder=files.resolve(places["folder"] or f"{BY_HAND}/{section}/{files.folder_name(name)}"),
         cache=files.resolve(places["cache"] or CACHE),
@@ -262,6 +259,8 @@ def load(experiment: Experiment, progress: Callable[[int, int, str], None] | Non
 def folds(experiment: Experiment, data: Mapping[str, Source]) -> list[splits.Split]:
     """The splits that the experiment trains on: the official one, or those of its folds, else splits.default_splits.
 
+    Of their training utterances there are as many as training.data_share says; the others are in no partition.
+
     Raises ValueError for a fold that the corpus does not have, for one that leaves out a speaker of a corpus with
     partitions of its own, which are what it is split by, and, before any is trained, for those that cannot be: they
     are too small, or lack a class.
@@ -279,6 +278,23 @@ def folds(experiment: Experiment, data: Mapping[str, Source]) -> list[splits.Spl
         made = splits.by_name(rows, experiment.folds, experiment.corpus)
     else:
         made = splits.default_splits(rows)
+    _refuse_shortfalls(
+        experiment,
+        rows,
+        made,
+        "leave out the class, correct the speakers, or name other `folds` (by_speaker_0 deals the speakers such that "
+        "all classes are in each part where that can be)",
+    )
+    share = experiment.training.data_share
+    if share == 1:
+        return made
+    made = [splits.thinned(split, rows, share, experiment.seed) for split in made]
+    _refuse_shortfalls(experiment, rows, made, f"raise training.data_share, which is {share:g}")
+    return made
+
+
+def _refuse_shortfalls(experiment: Experiment, rows: pd.DataFrame, made: list[splits.Split], advice: str) -> None:
+    """Raise ValueError, with `advice`, where one of the splits `made` cannot be trained on, see audit.shortfalls."""
     problems = [
         line for split in made for line in audit.shortfalls(split, rows, experiment.targets, experiment.classes)
     ]
@@ -287,10 +303,8 @@ def folds(experiment: Experiment, data: Mapping[str, Source]) -> list[splits.Spl
         more = f"\n  and {len(problems) - 10} more" if len(problems) > 10 else ""
         raise ValueError(
             f"corpus '{experiment.corpus}' cannot be trained on in {len({line.split(':')[0] for line in problems})} of "
-            f"{len(made)} folds:\n  {listed}{more}\nleave out the class, correct the speakers, or name other `folds` "
-            "(by_speaker_0 deals the speakers such that all classes are in each part where that can be)"
+            f"{len(made)} folds:\n  {listed}{more}\n{advice}"
         )
-    return made
 
 
 def run(

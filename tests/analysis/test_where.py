@@ -1,5 +1,6 @@
 """Shapley values of stages: exact where they are known, estimated from fewer sets, with intervals that hold them."""
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -139,8 +140,49 @@ def test_runs_are_told_apart_by_their_stages_and_the_control_is_kept_apart(study
     control = where.read(study, "multitask", shuffled=True)
     assert list(control.by_stages) == [(), STAGES]
     assert all(len(runs) == len(SEEDS) for runs in (*found.runs.values(), *control.runs.values()))
-    with pytest.raises(ValueError, match=r"with shuffled False, text_dropout 0\.4 and mechanism shift"):
+    with pytest.raises(ValueError, match=r"with shuffled False, text_dropout 0\.4, data_share 1 and mechanism shift"):
         where.read(study, "multitask", text_dropout=0.4)
+
+
+def altered(study, **changes):
+    """`study` with these changes, by name, beside those that it has; none of their runs is complete."""
+    (run,) = [run for run in study.runs if run.parameters["change"] == "6" and run.parameters["seed"] == 0]
+    more = [
+        dataclasses.replace(
+            run,
+            name=name,
+            folder=run.folder / name,
+            parameters={**run.parameters, "change": name, "changes": {**run.parameters["changes"], name: change}},
+        )
+        for name, change in changes.items()
+    ]
+    return dataclasses.replace(study, runs=(*study.runs, *more))
+
+
+def test_runs_of_another_encoder_or_share_are_not_mixed_with_the_others(study):
+    last = {"network": {"stages": [6]}}
+    kinds = {
+        "roberta": {**last, "text": {"encoder": "roberta-base"}},
+        "half": {**last, "training": {"data_share": 0.5}},
+        "half-none": {"network": {"stages": []}, "training": {"data_share": 0.5}, "text": {"encoder": "roberta-base"}},
+    }
+    several = altered(study, **kinds)
+    problem = "text.encoder is bert-base-uncased in .* and roberta-base in roberta, .*name the kind of runs"
+    with pytest.raises(ValueError, match=problem):
+        where.read(several, "multitask")
+    for asked, runs in (({"encoder": "bert-base-uncased"}, 3 * len(CORE)), ({"encoder": "roberta-base"}, 4)):
+        with pytest.raises(FileNotFoundError, match="1 of 1 runs") if runs == 4 else contextlib.nullcontext():
+            assert sum(map(len, where.read(several, "multitask", **asked).runs.values())) == runs
+    found = [(stages, kind.encoder) for stages, kind, _ in where.kinds(several, "multitask") if kind.data_share == 0.5]
+    assert found == [((6,), "bert-base-uncased"), ((), "")], "without a stage the encoder has no influence"
+
+
+def test_sets_that_differ_in_more_than_their_stages_are_refused(study):
+    longer = altered(study, longer={"network": {"stages": [1, 6]}, "training": {"epochs": 9}})
+    with pytest.raises(ValueError, match=r"training\.epochs is 60 in .*change=none.* and 9 in longer, so their scores"):
+        where.read(longer, "multitask")
+    unread = {"network": {"stages": [], "projection": "zero"}, "text": {"tokens": 9}}
+    where.refuse_mixtures(altered(study, unread=unread).runs, "the study", apart=("network.stages", "text.shuffled"))
 
 
 @pytest.mark.parametrize(("target", "sign"), [("valence", 1), ("arousal", -0.5)])

@@ -38,6 +38,7 @@ class Size:
     plain: int  # batches a repeat of the plain one
     repeats: int = 3
     slow: bool = False  # so that a step takes seconds
+    mechanism: str = "shift"  # of the models that text conditions
 
     def build(self, model: str, source: Source, encoder: str) -> dict[str, Any]:
         """What models.build takes."""
@@ -51,6 +52,7 @@ class Size:
             "text_width": text_width,
             "width": self.width,
             "mels": self.features.mels,
+            "mechanism": self.mechanism,
         }
 
 

@@ -50,6 +50,16 @@ def size(width: int, measured: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def mechanisms(width: int, measured: dict[str, Any]) -> str:
+    """Of MFCNN14 at one width."""
+    rows = [
+        f"\nWidth {width}, batch {measured['batch']}, {measured['precision']}: MFCNN14's training by mechanism, as a "
+        "share of CNN14's speed, batch by batch",
+        "| mechanism | share |\n|---|---:|",
+    ]
+    return "\n".join([*rows, *(f"| {name} | {_ratio(of)} |" for name, of in measured["mechanisms_by_cnn14"].items())])
+
+
 def machine(numbers: dict[str, Any], output: str) -> str:
     """What it was measured on."""
     limit = numbers["limits"]

@@ -8,9 +8,10 @@ import pytest
 import soundfile
 import torch
 from benchmarks import limits, loops, throughput
+from small_runs import tiny_encoder
 from torch.utils.flop_counter import FlopCounterMode
 
-from sercore import schema
+from sercore import schema, settings
 from sercore.models import cnn14
 
 
@@ -27,10 +28,16 @@ def release(tmp_path):
     return tmp_path
 
 
-def test_the_benchmark_measures_both_loops(release, monkeypatch, capsys):
+@pytest.fixture
+def small_limits(monkeypatch):
+    """The machine's limits are measured on little."""
     monkeypatch.setenv("SERCORE_DEVICE", "cpu")
     monkeypatch.setattr(limits, "SIDE", {"cpu": 64})
     monkeypatch.setattr(limits, "COPIED", {"cpu": 1 << 16})
+
+
+@pytest.mark.usefixtures("small_limits")
+def test_the_benchmark_measures_both_loops(release, capsys):
     output = release / "throughput.json"
     arguments = [
         "--root",
@@ -63,6 +70,23 @@ def test_the_benchmark_measures_both_loops(release, monkeypatch, capsys):
     assert numbers["width"] == 2
     assert numbers["utterances_per_second"]["cnn14"]["ours"] == measured["models"]["cnn14"]["training"]["ours"]
     assert "12 utterances" in capsys.readouterr().out
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("small_limits")
+def test_every_mechanism_is_measured_beside_cnn14(release, capsys, monkeypatch):
+    built = []
+    monkeypatch.setattr(throughput.Ours, "close", lambda loop: built.append(loop._model.mechanism))
+    place = ["--root", str(release), "--folder", str(release / "bench"), "--output", str(release / "mechanisms.json")]
+    sizes = ["--widths", "2", "--batch", "4", "--steps", "1", "--repeats", "2", "--tokens", "16"]
+    numbers = throughput.main(["--mechanisms", *place, *sizes, "--encoder", tiny_encoder(release / "bert")])
+    measured = numbers["sizes"]["2"]["mechanisms_by_cnn14"]
+    assert list(measured) == list(settings.MECHANISMS)
+    assert all(0 < of["low"] <= of["median"] <= of["high"] for of in measured.values())
+    assert built[-8:] == [name for name in settings.MECHANISMS for _ in throughput.BESIDE]
+    printed = capsys.readouterr().out
+    assert "| mechanism | share |" in printed
+    assert all(f"\n| {name} | " in printed for name in measured)
 
 
 def test_operations_are_counted_as_pytorch_counts_them():

@@ -9,6 +9,7 @@ The speech is that of the embedded corpora, cut anew into segments as long as MS
 
     make bench
     python -m tests.benchmarks.throughput --corpus iemocap --root /data/IEMOCAP_full_release --widths 64
+    python -m tests.benchmarks.throughput --mechanisms --widths 64     # every mechanism of MFCNN14 beside CNN14
 """
 
 import argparse
@@ -25,7 +26,7 @@ from sercore import files, schema
 from sercore.corpora.corpus import located
 from sercore.datasets import batches
 from sercore.datasets.source import Source, read
-from sercore.settings import FeatureSettings, TextSettings
+from sercore.settings import MECHANISMS, FeatureSettings, TextSettings
 from sercore.training.device import memory_kept
 from sercore.training.loop import pick_device
 
@@ -35,7 +36,8 @@ from .loops import Ours, Plain, Sample, Size
 TEXT_MODEL = "bert"
 TRAINED_MODELS = ("cnn14", "sfcnn14", "mfcnn14", TEXT_MODEL)
 BATCH = 32
-PAIRS = 4  # of one batch of CNN14 and one of MFCNN14
+BESIDE = ("cnn14", "mfcnn14")  # whose batches take turns
+PAIRS = 4  # of one batch of each
 MOST_SECONDS = 240  # of a width's turns: no further one is begun then
 SMALL = FeatureSettings(mels=32, hop=320)  # the demo's
 DEEP = 32  # the width from which on a batch takes seconds on a CPU
@@ -61,12 +63,13 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         "limits": limits.measure(device),
         "sizes": {},
     }
-    if args.corpus == "table" and not args.no_extraction:
+    if args.corpus == "table" and not (args.no_extraction or args.mechanisms):
         numbers["extraction"] = extraction.measure(root, torch.get_num_threads())
         print(report.extraction(numbers), flush=True)
     for width in args.widths:
         size = _size(width, args, device)
         names = [name for name in args.models if args.all or name in _worth(width, device)]
+        names = list(BESIDE) if args.mechanisms else names
         place = located(options, args.corpus)
         corpus = {
             name: read(
@@ -81,6 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> dict:
             )
             for name in names
         }
+        if args.mechanisms:
+            numbers["sizes"][str(width)] = measured = _mechanisms(corpus, size, text, device, numbers["limits"])
+            print(report.mechanisms(width, measured), flush=True)
+            continue
         numbers["sizes"][str(width)] = measured = _measure(corpus, size, text, device, numbers["limits"])
         numbers["limits"] = limits.best(numbers["limits"], measured["limits"])
         print(report.size(width, measured), flush=True)
@@ -88,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     numbers["utterances_per_second"] = {
         name: {"ours": row["training"]["ours"], "plain": row["training"]["plain"]}
         for width in sorted(args.widths)  # of the widest that has the model
-        for name, row in numbers["sizes"][str(width)]["models"].items()
+        for name, row in numbers["sizes"][str(width)].get("models", {}).items()
         if width == max(args.widths) or name == TEXT_MODEL
     }
     numbers["seconds"] = time.perf_counter() - began
@@ -126,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--threads", type=int, help="default: one a core")
     parser.add_argument("--no-extraction", action="store_true")
+    parser.add_argument("--mechanisms", action="store_true", help="these alone, against CNN14, batch by batch")
     parser.add_argument("--output", default="outputs/bench/throughput.json")
     return parser
 
@@ -183,7 +191,7 @@ def _measure(
                 turns[name].append(rates[name])
             if time.perf_counter() - began > MOST_SECONDS:
                 break
-    beside = _beside(ours, device) if {"cnn14", "mfcnn14"} <= corpus.keys() else {}
+    beside = _beside(ours, device) if set(BESIDE) <= corpus.keys() else {}
     limit = limits.best(limit, limits.measure(device))
     rows = {}
     for name, source in corpus.items():
@@ -237,15 +245,31 @@ def _faster(
     return max(rates, key=rates.__getitem__)
 
 
-def _beside(ours: dict[str, Ours], device: torch.device) -> dict[str, float]:
+def _mechanisms(
+    corpus: dict[str, Source], size: Size, text: TextSettings, device: torch.device, limit: dict[str, float]
+) -> dict[str, Any]:
+    """The speed of training MFCNN14 by each mechanism, by that of CNN14, a batch of each in turn."""
+    precision = _faster(corpus["cnn14"], size, "cnn14", text, device, limit)
+    ratios = {}
+    for mechanism in MECHANISMS:
+        of = replace(size, mechanism=mechanism)
+        both = {name: Ours(corpus[name], of, name, text, precision) for name in BESIDE}
+        ratios[mechanism] = _beside(both, device, size.repeats)
+        for loop in both.values():
+            loop.close()
+    return {"width": size.width, "batch": size.batch, "precision": precision, "mechanisms_by_cnn14": ratios}
+
+
+def _beside(ours: dict[str, Ours], device: torch.device, pairs: int = PAIRS) -> dict[str, float]:
     """The speed of training MFCNN14 by that of CNN14: a batch of each in turn, the first of either first by turns."""
-    both, ratios = ["cnn14", "mfcnn14"], []
-    for name in both:
+    ratios = []
+    for name in BESIDE:
         ours[name].take(1)
     with memory_kept(device):
-        ours["cnn14"].train()
-        for turn in range(PAIRS):
-            rates = {name: ours[name].train() for name in (both if turn % 2 else reversed(both))}
+        for name in BESIDE:
+            ours[name].train()  # which warms up
+        for turn in range(pairs):
+            rates = {name: ours[name].train() for name in (BESIDE if turn % 2 else reversed(BESIDE))}
             ratios.append(rates["mfcnn14"] / rates["cnn14"])
     return _spread(ratios)
 

@@ -225,3 +225,22 @@ def test_overlap_does_not_count_missing_values_as_shared():
     utterances = table([None] * 3, partition=["train", "development", "test"], transcript=["", "", ""])
     counts = splits.overlap(splits.official(utterances), utterances)
     assert counts[["speakers", "dialogs", "transcripts", "turns"]].to_numpy().sum() == 0
+
+
+def test_a_share_keeps_every_class_and_speaker_as_nearly_as_whole_utterances_allow():
+    speakers = [f"s{number % 7}" for number in range(1, 701)]
+    emotions = ["sad" if number % 10 == 0 else "angry" for number in range(700)]
+    rows = table(speakers, emotion=emotions, partition=["train"] * 600 + ["development"] * 50 + ["test"] * 50)
+    split = splits.official(rows, allow_speaker_leakage=True)
+    inside = rows[rows["utterance"].isin(split.train)]
+    drawn = {}
+    for seed in range(3):
+        for share in (0.5, 0.25, 0.1):
+            some = rows[rows["utterance"].isin(splits.thinned(split, rows, share, seed).train)]
+            assert len(some) == round(share * 600)
+            for keys, most in ((["emotion"], 2), (["emotion", "speaker"], 3)):
+                wanted = share * inside.groupby(keys).size()
+                assert (some.groupby(keys).size().reindex(wanted.index, fill_value=0) - wanted).abs().max() <= most
+            drawn[seed, share] = frozenset(some["utterance"])
+    assert len(set(drawn.values())) == len(drawn), "another seed draws others"
+    assert splits.thinned(split, rows.sample(frac=1, random_state=0), 0.25, 2) == splits.thinned(split, rows, 0.25, 2)

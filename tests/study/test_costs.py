@@ -165,3 +165,15 @@ def test_a_complete_run_knows_the_size_of_a_corpus_and_its_folds(study):
     files.write_json(run.folder / files.PROVENANCE, record)
     assert costs.extents(study)["mine"].utterances == 70
     assert costs.works(study)[run.key].trainings == 3
+
+
+def test_a_change_of_the_epochs_and_of_the_share_of_the_data_counts(study):
+    content = yaml.safe_load(study.path.read_text(encoding="utf-8"))
+    (block,) = content["sections"]["multitask"]["blocks"]
+    block["fixed"] |= {"change": "less", "changes": {"less": {"training": {"epochs": 15, "data_share": 0.5}}}}
+    study.path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    changed = config.load(study.path)
+    work, before = (costs.works(of)["multitask", "model=cnn14,corpus=msp-podcast,seed=0"] for of in (changed, study))
+    assert work.epochs == 15
+    trained, predicted = costs.TRAINED["official"], costs.DEVELOPMENT["official"] / costs.TRAINING
+    assert work.utterances / before.utterances == pytest.approx((trained / 2 + predicted) / (trained + predicted))

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from sercore.study import config
-from sercore.study.plan import dependencies, execute, failures, run_parameters, select
+from sercore.study.plan import dependencies, execute, failures, preparations, run_parameters, select
 from sercore.study.workers import Cluster, Where
 
 
@@ -119,3 +119,22 @@ def test_a_parameter_must_be_a_literal(make, run, tmp_path):
 def test_a_study_without_a_cluster_starts_its_own(make):
     (outcome,) = execute(make([0]), workers=1)
     assert outcome.state == "complete"
+
+
+def test_caches_are_filled_for_the_encoder_of_a_change_too(tmp_path):
+    changes = {"none": {}, "other": {"text": {"encoder": "b"}}, "shuffled": {"text": {"shuffled": True}}}
+    fixed = {"text": {"encoder": "a"}, "changes": changes}
+    block = {"grid": {"change": list(changes), "model": ["mfcnn14"], "corpus": ["mine"], "seed": [0]}, "fixed": fixed}
+    content = {
+        "study": "encoders",
+        "corpora": {"mine": {"reader": "table", "root": "nowhere"}},
+        "outputs": str(tmp_path),
+        "sections": {"multitask": {"notebook": "notebooks/6_conditioning.ipynb", "blocks": [block]}},
+    }
+    (tmp_path / "encoders.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    study = config.load(tmp_path / "encoders.yaml")
+    jobs, needs = preparations(study, list(study.runs), {})
+    read = {job.name: job.call.args[0].parameters["text"]["encoder"] for job in jobs}
+    assert sorted(read.values()) == ["a", "b"], "another order of the words needs no cache of its own"
+    of_change = {run.parameters["change"]: [read[job] for job in needs[run.key]] for run in study.runs}
+    assert of_change == {"none": ["a"], "other": ["b"], "shuffled": ["a"]}

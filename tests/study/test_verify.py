@@ -64,12 +64,7 @@ def complete(study, run):
     parameters = run_parameters(run)
     origin = {}
     if run.section == "multitask":
-        used = {
-            kind: asdict(settings.build(cls, parameters[kind]))
-            for kind, cls in verify.KINDS.items()
-            if kind != "training"
-        }
-        used["training"] = asdict(settings.training(parameters["model"], parameters["training"]))
+        used = {kind: asdict(settings.of_run(parameters, kind)) for kind in settings.SETTINGS}
         text = settings.build(settings.TextSettings, parameters["text"])
         held = {name: read(name, options) for name, options in study.corpora.items()}
         used_corpora = {
@@ -97,6 +92,18 @@ def changes(study, severity=verify.INPUT):
 
 def test_nothing_has_changed_right_after_the_runs(study):
     assert verify.changed(study).empty
+
+
+def test_the_settings_that_a_change_asks_for_are_no_change_of_the_defaults(study):
+    (run,) = [run for run in study.runs if run.name == "model=mfcnn14,seed=0" and run.section == "multitask"]
+    notebook = nbformat.read(run.notebook, as_version=4)
+    (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    changed = {"less": {"network": {"stages": [5, 6]}, "training": {"data_share": 0.5}}}
+    cell.source += f'\nchange = "less"\nchanges = {changed}'
+    nbformat.write(notebook, run.notebook)
+    complete(study, run)
+    assert files.read_json(run.folder / files.PROVENANCE)["settings"]["training"]["data_share"] == 0.5
+    assert f"multitask/{run.name}" not in changes(study)
 
 
 def test_a_run_that_is_not_complete_is_not_looked_at(study):

@@ -23,10 +23,12 @@ def text(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def gated(embedded, text, tmp_path_factory):
-    """Two stages with gates, trained with half of the texts."""
+    """Two stages with gates, trained with half of the texts, on half of the data; the encoder is that of a change."""
     folder = tmp_path_factory.mktemp("gated")
     training = {"epochs": 2, "crop_seconds": 1.5, "text_learning_rate": 3.0}
-    return train(folder, embedded, "categories", model="mfcnn14", text=text, network=NETWORK, training=training)
+    change = {"text": {"encoder": text["encoder"]}, "training": {"data_share": 0.5}}
+    values = {"text": {"encoder": "bert-base-uncased", "tokens": 16}, "network": NETWORK, "training": training}
+    return train(folder, embedded, "categories", model="mfcnn14", change="tiny", changes={"tiny": change}, **values)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,13 @@ def test_how_far_the_gates_are_open_is_recorded(gated):
     assert all(0 < opened < 1 for opened in openings.values())
 
 
+def test_a_change_may_be_of_the_encoder_and_of_the_data(gated, text):
+    recorded = files.read_json(gated / files.PROVENANCE)["settings"]
+    assert recorded["text"]["encoder"] == text["encoder"]
+    assert (recorded["training"]["data_share"], recorded["training"]["text_learning_rate"]) == (0.5, 3)
+    assert artifact.read(gated).text.encoder == text["encoder"]
+
+
 def test_a_model_that_was_trained_without_some_texts_answers_without_one(gated, recordings):
     paths, texts = recordings
     predict = predictor.load(gated)
@@ -72,6 +81,7 @@ def test_the_card_knows_the_conditioning(gated, tmp_path):
     card = (export.export(gated, tmp_path / "out") / "README.md").read_text()
     assert "**Here the blocks 2, 6** are shifted as far as a gate is open" in card
     assert "the text of 50% of the utterances" in card
+    assert "Trained on 50% of the training utterances, drawn by the seed; the corpus's training partition" in card
 
 
 @pytest.mark.long

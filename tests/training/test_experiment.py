@@ -18,6 +18,7 @@ import pytest
 from sercore import files, schema
 from sercore.datasets.source import describe
 from sercore.models import checkpoint
+from sercore.settings import TrainingSettings
 from sercore.study import config
 from sercore.study.plan import run_parameters
 from sercore.training import experiment, loop
@@ -78,12 +79,35 @@ def test_folds_that_cannot_be_trained_are_named_before_any_is():
     rows = [(speaker, emotion) for speaker in "abcd" for emotion in ("angry", "sad") * 2 if speaker + emotion != "dsad"]
     table = pd.DataFrame(rows, columns=["speaker", "emotion"]).rename_axis("utterance").reset_index()
     table = table.astype({"utterance": "str"}).assign(partition=None, dialog=None)
-    run = SimpleNamespace(corpus="mine", folds=[], targets=("emotion",), classes={"angry": (), "sad": ()})
+    goal = {"targets": ("emotion",), "classes": {"angry": (), "sad": ()}}
+    run = SimpleNamespace(corpus="mine", folds=[], training=TrainingSettings(), **goal)
     problem = r"fold c: development \(speaker d, 2 utterances\) has no sad"
     with pytest.raises(ValueError, match=rf"corpus 'mine' cannot be trained on in 1 of 4 folds:\n  {problem}\n"):
         experiment.folds(run, {"mine": SimpleNamespace(rows=table)})
     run.folds = ["a", "b", "d"]
     assert [split.name for split in experiment.folds(run, {"mine": SimpleNamespace(rows=table)})] == ["a", "b", "d"]
+
+
+def test_a_share_of_the_training_utterances_is_nested_over_shares_and_leaves_the_tests_alone():
+    rows = [(speaker, emotion) for speaker in "abcdef" for emotion in ("angry", "sad", "sad") * 8]
+    table = pd.DataFrame(rows, columns=["speaker", "emotion"]).rename_axis("utterance").reset_index()
+    table = table.astype({"utterance": "str"}).assign(partition=None, dialog=None)
+    goal = {"targets": ("emotion",), "classes": {"angry": (), "sad": ()}}
+    run = SimpleNamespace(corpus="mine", folds=["a", "b"], seed=0, training=TrainingSettings(), **goal)
+    by_share = {}
+    for share in (1.0, 0.5, 0.25, 0.001):
+        run.training = TrainingSettings(data_share=share)
+        if share == 0.001:
+            problem = r"fold a: train \(0 speakers, 0 utterances\) is too small, at least 2 are needed"
+            with pytest.raises(ValueError, match=rf"{problem}(.|\n)*raise training\.data_share, which is 0\.001$"):
+                experiment.folds(run, {"mine": SimpleNamespace(rows=table)})
+        else:
+            by_share[share] = experiment.folds(run, {"mine": SimpleNamespace(rows=table)})
+    for whole, half, quarter in zip(*by_share.values(), strict=True):
+        assert (len(half.train), len(quarter.train)) == (48, 24)
+        assert set(quarter.train) < set(half.train) < set(whole.train)
+        for few in (half, quarter):
+            assert (few.name, few.development, few.test) == (whole.name, whole.development, whole.test)
 
 
 def test_a_fold_that_is_complete_is_not_trained_again(define, monkeypatch):
