@@ -84,6 +84,11 @@ class ByWords:
             rows.append({**dict(zip(KEYS, key, strict=True)), "utterances": part["utterance"].nunique(), **found})
         return pd.DataFrame(rows)
 
+    @property
+    def without(self) -> list[str]:
+        """The corpora that have neither sentences that tell nothing nor words that mislead."""
+        return sorted(set(self.results.predictions["train_corpus"]) - set(self.rows["train_corpus"]))
+
     def _parts(self) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
         """The predictions of each KEYS, in the order of tables."""
         groups = dict(list(self.rows.groupby(["train_corpus", "target", "name", WORDS], observed=True)))
@@ -149,6 +154,7 @@ def label(test: pd.DataFrame, odd: pd.DataFrame, silent: pd.Series, telling: Map
         if (kinds == wording.NOTHING).any() or len(opposed):
             test.loc[here, WORDS] = test.loc[here, "utterance"].astype("object").map(kinds)
             same |= here & (test["train_corpus"] == corpus) & test["utterance"].isin(opposed)
+    odd = odd[odd["test_corpus"].isin(list(telling))] if len(odd) else odd
     if odd.empty:
         return test
     known = {name: test[name].dtype for name in test if isinstance(test[name].dtype, pd.CategoricalDtype)}
@@ -204,6 +210,7 @@ def table(by_words: ByWords, name: str = "") -> Table:
         f"Words tell nothing: sentences that were said at least {wording.FEWEST} times, with any emotion. Words "
         "mislead: the same recordings with the transcript of an utterance of the opposite valence; a model that takes "
         "no text predicts there what it always does.",
+        *(f"{CORPORA.label(corpus)}: no such sentences and no such words." for corpus in by_words.without),
         *(FEW_SPEAKERS.format(CORPORA.label(corpus)) for corpus in alone),
         *captions.simulated(found),
         *captions.missing(found),
