@@ -125,7 +125,8 @@ def label_predictions(found: Results) -> pd.DataFrame:
     """
     test = found.predictions[found.predictions["partition"] == "test"]
     silent = ~test["model"].astype("object").map(lambda name: MODELS[name].uses_text)
-    rows = label(test, misled(found.study.section(found.section)), silent, found.telling)
+    runs = [run for run in found.study.runs if run.section == found.section]
+    rows = label(test, misled(runs), silent, found.telling)
     return rows if rows[WORDS].notna().any() else rows.drop(columns=WORDS)
 
 
