@@ -143,6 +143,7 @@ CHAPTERS = (
             "words_categories",
             "scores_by_words_categories",
             "words_dimensions",
+            "scores_by_words_dimensions",
             "words_multitask",
             "scores_by_words_multitask",
             "where_words",
@@ -184,6 +185,10 @@ FIGURES = {
         "Scores by what the words tell, categories",
         "Mean UAR of every model where words tell, tell nothing and mislead, with intervals.",
     ),
+    "scores_by_words_dimensions": (
+        "Scores by what the words tell, dimensions",
+        "Mean CCC and PCC of every model where words tell, tell nothing and mislead, with intervals.",
+    ),
     "scores_by_words_multitask": (
         "Scores by what the words tell, multitask",
         "Mean CCC and PCC of every model where words tell, tell nothing and mislead, with intervals.",
@@ -223,11 +228,10 @@ MAKERS: dict[str, tuple[str, Maker]] = {
     "figure_2": ("categories", figures.plot_confusions),
     "figure_2_differences": ("categories", figures.plot_confusion_differences),
     "figure_3": ("multitask", figures.plot_residuals),
-    "scores_by_words_categories": ("categories", partial(_by_words, make=words.plot)),
-    "scores_by_words_multitask": ("multitask", partial(_by_words, make=words.plot)),
     **{
-        f"words_{section}": (section, partial(_by_words, make=words.table))
+        f"{name}_{section}": (section, partial(_by_words, make=make))
         for section in dict.fromkeys(claims.PLACES.values())
+        for name, make in (("words", words.table), ("scores_by_words", words.plot))
     },
     **{f"claims_{place}": (section, partial(claims.check, place=place)) for place, section in claims.PLACES.items()},
     **{f"ground_truth_{section}": (section, claims.ground_truth) for section in ("categories", "multitask")},

@@ -179,8 +179,11 @@ def in_domain(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 @or_nothing
-def table(by_words: ByWords, name: str = "") -> Table:
-    """Mean scores over seeds with their intervals, a column each kind of words; `name`: of its files."""
+def table(by_words: ByWords, name: str = "", about: str = "") -> Table:
+    """Mean scores over seeds with their intervals, a column each kind of words and metric.
+
+    `name`: of its files; `about`: what the runs are, in the title (default: the section for both).
+    """
     numbers, found = by_words.numbers, by_words.results
     index = ["in-domain", "of", by_words.head]
     cells = [
@@ -201,10 +204,10 @@ def table(by_words: ByWords, name: str = "") -> Table:
     corpora = list(dict.fromkeys(rows["in-domain"]))
     order = sorted(dict.fromkeys(cell[:3] for cell in cells), key=lambda row: corpora.index(row[0]))
     frame = rows.pivot(index=index, columns=WORDS, values="text").fillna("").loc[order]
-    kinds = list(wording.LABELS.values())
-    frame = frame[sorted(dict.fromkeys(rows[WORDS]), key=lambda column: kinds.index(column[0]))]
+    labels = list(wording.LABELS.values())
+    frame = frame[sorted(dict.fromkeys(rows[WORDS]), key=lambda column: labels.index(column[0]))]
     frame.columns = pd.MultiIndex.from_tuples(frame.columns)
-    alone = numbers.loc[numbers["over"] == "seeds", "train_corpus"].unique()
+    alone = numbers.loc[numbers["over"] == "seeds", ["train_corpus", WORDS]].drop_duplicates()
     below = (
         "Not in the paper. In-domain, folds pooled; UAR in %. Mean over seeds [interval at .95 over seeds and "
         "speakers, which are resampled together; none with one seed]; nan: a class has no utterance there.",
@@ -212,11 +215,14 @@ def table(by_words: ByWords, name: str = "") -> Table:
         "mislead: the same recordings with the transcript of an utterance of the opposite valence; a model that takes "
         "no text predicts there what it always does.",
         *(f"{CORPORA.label(corpus)}: no such sentences and no such words." for corpus in by_words.without),
-        *(FEW_SPEAKERS.format(CORPORA.label(corpus)) for corpus in alone),
+        *(
+            FEW_SPEAKERS.format(f"{CORPORA.label(corpus)}, {', '.join(wording.LABELS[kind] for kind in kinds)}")
+            for corpus, kinds in alone.groupby("train_corpus", sort=False)[WORDS]
+        ),
         *captions.simulated(found),
         *captions.missing(found),
     )
-    title = f"Scores by what the words tell{incomplete(found)}"
+    title = f"Scores by what the words tell, {about or found.section}{incomplete(found)}"
     return Table(name or f"words_{found.section}", title, frame, numbers, below)
 
 

@@ -104,7 +104,7 @@ def test_the_table_names_the_corpus_that_does_not_know_the_difference(named, rat
     assert list(table.frame.index.get_level_values("model"))[:-1] == ["BERT", "CNN14", "LF", "SFCNN14", "MFCNN14"]
     notes = " ".join(table.notes)
     assert "IEMOCAP: no such sentences" in notes
-    assert "MSP-Podcast: t-interval over seeds alone" in notes
+    assert "MSP-Podcast, words mislead: t-interval over seeds alone" in notes
     assert "Simulated" in notes
     assert [path.name for path in words.table(rated).write(study)][-1] == "words_multitask.csv"
 
