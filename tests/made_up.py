@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import soundfile
 
 from sercore import files, schema
+from sercore.corpora.transcripts import Condition
 from sercore.study import config
 
 SKILL = {  # correlation of a model's predictions with (arousal, valence, dominance)
@@ -21,6 +23,8 @@ SKILL = {  # correlation of a model's predictions with (arousal, valence, domina
 SCALES = {"iemocap": (1, 5), "msp-podcast": (1, 7)}
 FOLDS = {"Ses01F": "Ses01M", "Ses03M": "Ses03F"}  # left-out speaker -> development speaker
 CENTRES = {"angry": (1.2, -1.2), "happy": (0.8, 1.3), "neutral": (0.0, 0.0), "sad": (-1.3, -1.1)}  # arousal, valence
+COMMON = "the keys are on the table"  # what every third utterance of MSP-Podcast says
+MISLED = 12  # utterances of a speaker whose words mislead
 DONE = pd.DataFrame({"a": [1]})  # the result of a run that trains nothing
 DIMENSIONS = list(schema.DIMENSIONS)
 PARAMETERS = """\
@@ -71,6 +75,43 @@ def write_study(
         if run.section in sections:
             write_run(run, corpora)
     return path
+
+
+def write_words(path: Path, utterances: int = 40, misled: bool = True) -> None:
+    """Give the study of `write_study` corpora: MSP-Podcast with sentences that tell nothing, IEMOCAP with none.
+
+    With `misled`, its runs that take text were also tested with misleading words on the first MISLED utterances of two
+    speakers, and fell for all of them.
+    """
+    content = path.read_text(encoding="utf-8")
+    soundfile.write(path.parent / "any.wav", np.zeros(160), 16_000)
+    for name, scale in SCALES.items():
+        rows = made_up_corpus(name, utterances)
+        rows = rows[["utterance", "speaker", "partition", "emotion", *DIMENSIONS]].assign(file="any.wav")
+        rows["transcript"] = [f"sentence number {number}" for number in range(len(rows))]
+        if name == "msp-podcast":
+            rows.loc[rows.index % 3 == 0, "transcript"] = COMMON
+        rows.to_csv(path.parent / f"{name}.csv", index=False)
+        corpus = f"reader: table, root: {path.parent / name}.csv, scale: [{scale[0]}, {scale[1]}]"
+        content = content.replace(f"root: nowhere/{name}", corpus)
+    path.write_text(content, encoding="utf-8")
+    for run in config.load(path).runs if misled else ():
+        corpus, model = (run.parameters[key] for key in ("corpus", "model"))
+        if run.complete and corpus == "msp-podcast" and model != "cnn14":
+            table = files.read_table(run.folder / files.PREDICTIONS)
+            own = table[(table["partition"] == "test") & (table["test_corpus"] == corpus)]
+            number = own["utterance"].str[-5:].astype(int) % utterances
+            odd = own[(number < MISLED) & own["speaker"].isin(["4", "5"])].assign(**Condition(opposed=True)._asdict())
+            files.write_table(run.folder / files.TRANSCRIPT_SHIFT, _reversed(odd, SCALES[corpus]))
+
+
+def _reversed(rows: pd.DataFrame, scale: tuple[int, int]) -> pd.DataFrame:
+    """Predictions of the opposite: of angry for happy and of neutral for sad, or on the other end of the scale."""
+    if (rows["target"] != "emotion").all():
+        return rows.assign(prediction=sum(scale) - rows["prediction"])
+    swapped = {"angry": "happy", "happy": "angry", "neutral": "sad", "sad": "neutral"}
+    chances = {f"p_{name}": rows[f"p_{other}"] for name, other in swapped.items()}
+    return rows.assign(prediction=rows["prediction"].map(swapped), **chances)
 
 
 def write_run(run: config.Run, corpora: dict[str, pd.DataFrame]) -> None:

@@ -159,7 +159,7 @@ class TestABareStudy:
         monkeypatch.setattr(report, "MAKERS", kept)
         page = report.page(bare)
         assert '<h3 id="table_1">' in page
-        assert "figure 2 differences: nothing to show: no model beside CNN14" in page
+        assert "<p>Nothing to show: no model beside CNN14" in page
 
 
 class TestAFullStudy:

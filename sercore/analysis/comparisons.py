@@ -5,8 +5,9 @@ paired), which tests are significant after correction, how large a difference is
 and speaker.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations, product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ Pairs = tuple[tuple[str, str], ...]
 DRAWS = 10_000  # resamples of speakers and seeds, and swaps of two models
 SEED = 0  # of the resampling
 FEWEST_SPEAKERS = 5  # with fewer, resampling says nothing about other speakers, and nothing is given
+FEW_SPEAKERS = f"{{}}: t-interval over seeds alone, with fewer than {FEWEST_SPEAKERS} test speakers."
 MULTISTAGE = (("mfcnn14", "sfcnn14"),)
 GROUPS = ("style", "gender")
 NOT_RESAMPLED = statistics.Interval(np.nan, np.nan, np.nan, np.nan, 0, 0)
@@ -402,8 +404,10 @@ def interval(low: float, high: float, metric: str) -> str:
     return f"{signed(low, metric)} to {signed(high, metric)}" if np.isfinite([low, high]).all() else "not known"
 
 
-def _brackets(low: float, high: float, metric: str) -> list[str]:
-    return [f"[{number_text(low, metric)}, {number_text(high, metric)}]"] if np.isfinite([low, high]).all() else []
+def with_interval(value: float, low: float, high: float, metric: str) -> str:
+    """A score and its interval in brackets, without these where it is not known."""
+    ends = f" [{number_text(low, metric)}, {number_text(high, metric)}]" if np.isfinite([low, high]).all() else ""
+    return number_text(value, metric) + ends
 
 
 def signed(value: float, metric: str) -> str:
@@ -438,38 +442,20 @@ def interval_table(*sections: Results, draws: int = DRAWS, seed: int = SEED) -> 
             train, test, target, name = key
             if train != test or name != main_metric(target, in_domain=True):
                 continue
-            metric = METRICS[name]
             of_test = _preferred(results.scores[_is(results.scores, [*KEYS, "partition"], [*key, "test"])])
             for model, scored in of_test.groupby("model", observed=True, sort=False):
-                values, own = scored["score"].to_numpy(), table[table["model"] == model]
-                mean, speakers, over = float(values.mean()), own["speaker"].nunique(), "seeds"
-                ends = statistics.mean_interval(values)
-                if metric.resampled and speakers >= FEWEST_SPEAKERS:
-                    sums = statistics.sums(own, name, runs=runs, labels=labels)
-                    both = statistics.crossed_interval(sums, generator, draws, 1 - statistics.ALPHA)
-                    ends, over = (metric.scale * both.low, metric.scale * both.high), "seeds and speakers"
-                rows.append((results.section, train, target, name, model, len(values), speakers, over, mean, *ends))
-    columns = [
-        "section",
-        "train_corpus",
-        "target",
-        "metric",
-        "model",
-        "seeds",
-        "speakers",
-        "over",
-        "mean",
-        "low",
-        "high",
-    ]
-    numbers = pd.DataFrame(rows, columns=columns)
+                own = table[table["model"] == model]
+                found = mean_and_interval(scored["score"].to_numpy(), own, name, runs, labels, generator, draws)
+                names = {"section": results.section, "train_corpus": train, "target": target, "metric": name}
+                rows.append({**names, "model": model, **found})
+    numbers = pd.DataFrame(rows)
     cells = [
         (
             CORPORA.label(row.train_corpus),
             SECTIONS[row.section].paper,
             row.target if row.target != EMOTION else METRICS.label(row.metric),
             ("", MODELS.label(row.model)),
-            " ".join([number_text(row.mean, row.metric), *_brackets(row.low, row.high, row.metric)]),
+            with_interval(row.mean, row.low, row.high, row.metric),
         )
         for row in numbers.itertuples()
     ]
@@ -479,13 +465,40 @@ def interval_table(*sections: Results, draws: int = DRAWS, seed: int = SEED) -> 
     alone = numbers.loc[numbers["over"] == "seeds", "train_corpus"].unique()
     below = (
         "Mean [interval at .95 over seeds and speakers, which are resampled together]; UAR in %, else CCC.",
-        *(
-            f"{CORPORA.label(corpus)}: t-interval over seeds alone, with fewer than {FEWEST_SPEAKERS} test speakers."
-            for corpus in alone
-        ),
+        *(FEW_SPEAKERS.format(CORPORA.label(corpus)) for corpus in alone),
         *captions.simulated(sections[0]),
     )
     return Table("intervals", "In-domain scores with intervals", frame, numbers, below)
+
+
+def mean_and_interval(
+    scores: np.ndarray,
+    predictions: pd.DataFrame,
+    metric: str,
+    runs: Sequence[str],
+    labels: Sequence[str],
+    generator: np.random.Generator,
+    draws: int,
+) -> dict[str, Any]:
+    """The mean of `scores`, one a seed in the printed unit, and its interval at .95, as `interval_table` has it.
+
+    `predictions` are those behind the scores, of one model and test; the other arguments as statistics.sums and
+    crossed_interval take them. Keys: seeds, speakers, over, mean, low, high.
+    """
+    spec, speakers, over = METRICS[metric], predictions["speaker"].nunique(), "seeds"
+    low, high = statistics.mean_interval(scores.tolist())
+    if spec.resampled and speakers >= FEWEST_SPEAKERS:
+        sums = statistics.sums(predictions, metric, runs=runs, labels=labels)
+        both = statistics.crossed_interval(sums, generator, draws, 1 - statistics.ALPHA)
+        low, high, over = spec.scale * both.low, spec.scale * both.high, "seeds and speakers"
+    return {
+        "seeds": len(scores),
+        "speakers": speakers,
+        "over": over,
+        "mean": float(scores.mean()),
+        "low": low,
+        "high": high,
+    }
 
 
 def _tests(predictions: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], pd.DataFrame]]:

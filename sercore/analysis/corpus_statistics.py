@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from sercore import registry
 from sercore.analysis.figures import drawing
+from sercore.analysis.results import read_corpus
 from sercore.analysis.tables import Table
 from sercore.corpora import Corpus, splits
-from sercore.corpora import read as read_corpus
 from sercore.schema import CLASSES, DIMENSIONS, FOUR_CLASSES, GENDERS, PARTITIONS, map_emotions
 from sercore.study import config
 
@@ -22,11 +22,7 @@ NO_PARTITION = "no partition"
 
 def read(study: config.Study) -> list[Corpus]:
     """The corpora of `study`, in the paper's order."""
-    corpora = []
-    for name in sorted(study.corpora, key=registry.CORPORA.position):
-        options = dict(study.corpora[name])
-        corpora.append(read_corpus(name, options.pop("root"), **options))
-    return corpora
+    return [read_corpus(study, name) for name in sorted(study.corpora, key=registry.CORPORA.position)]
 
 
 def counts(corpora: Sequence[Corpus]) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from sercore.analysis.statistics import Interval
 from sercore.analysis.tables import Table
 from sercore.analysis.verdicts import ABOVE, FAILS, HOLDS, LEVEL, OPEN, together
 from sercore.analysis.where import STAGES, Stages, Where
+from sercore.analysis.words import WORDS
 from sercore.corpora import wording
 from sercore.registry import METRICS
 from sercore.schema import EMOTION
@@ -72,7 +73,13 @@ class Judged(NamedTuple):
     speakers: int
 
 
-def judge(study: config.Study | str, corpus: str, incomplete: str = "refuse", draws: int = DRAWS) -> Table:
+def judge(
+    study: config.Study | str,
+    corpus: str,
+    incomplete: str = "refuse",
+    encoder: str | None = None,
+    draws: int = DRAWS,
+) -> Table:
     """The verdicts on H1 to H4 on the test utterances of `corpus`, and the numbers behind them.
 
     H1 and H2 are about the section multitask; H3 and H4 about UAR of the section categories, or, of a corpus without
@@ -89,22 +96,30 @@ def judge(study: config.Study | str, corpus: str, incomplete: str = "refuse", dr
     ]
     if not sections:
         raise NothingToShow(f"{study.path} has no runs of multitask or categories on '{corpus}'")
-    runs = {section: _read(study, section, incomplete) for section in sections}
-    anyone = next(iter(next(iter(runs.values())).values()))
-    kinds = where.words(anyone, corpus)
+    runs = {section: _read(study, section, corpus, incomplete, encoder) for section in sections}
     rows = []
     for name, (section, contrasts) in _hypotheses(plan, "categories" in runs).items():
-        judged = [_judged(contrast, runs.get(section, {}), corpus, kinds, draws) for contrast in contrasts]
+        judged = [_judged(contrast, runs.get(section, {}), draws) for contrast in contrasts]
         verdict = together([one.verdict for one in judged if one.contrast.relation])
         rows += [(name, verdict, one) for one in judged]
-    return _table(plan, corpus, rows, anyone)
+    anyone = next(iter(next(iter(runs.values())).values()))
+    return _table(plan, corpus, rows, anyone.of)
 
 
-def _read(study: config.Study, section: str, incomplete: str) -> dict[float, Where]:
+class Rows(NamedTuple):
+    """Runs, and their test predictions on the corpus by set of stages and kind of words, see where.labelled."""
+
+    of: Where
+    predictions: pd.DataFrame
+
+
+def _read(study: config.Study, section: str, corpus: str, incomplete: str, encoder: str | None) -> dict[float, Rows]:
     """The runs of a section without text dropout, and with it where there are any."""
-    found = {0.0: where.read(study, section, incomplete)}
-    with contextlib.suppress(NothingToShow):
-        found[DROPOUT] = where.read(study, section, incomplete, text_dropout=DROPOUT)
+    found = {}
+    for dropout in (0.0, DROPOUT):
+        with contextlib.suppress(NothingToShow if dropout else ()):
+            runs = where.read(study, section, incomplete, text_dropout=dropout, encoder=encoder)
+            found[dropout] = Rows(runs, where.labelled(runs, corpus))
     return found
 
 
@@ -182,9 +197,9 @@ def _fall(stages: Stages, sign: float) -> Terms:
     )
 
 
-def _judged(contrast: Contrast, runs: Mapping[float, Where], corpus: str, kinds: pd.Series, draws: int) -> Judged:
+def _judged(contrast: Contrast, runs: Mapping[float, Rows], draws: int) -> Judged:
     """The contrast on the seeds that all of its runs have; OPEN where some are missing."""
-    found = [_sums(score, contrast, runs, corpus, kinds) for _, score in contrast.terms]
+    found = [_sums(score, contrast, runs) for _, score in contrast.terms]
     parts = [part for part in found if part is not None]
     seeds = parts[0].seeds if parts else pd.Index([])
     for part in parts[1:]:
@@ -221,20 +236,19 @@ def decide(relation: str, wide: Interval, narrow: Interval, margin: float) -> st
     return HOLDS if holds else FAILS if fails else OPEN
 
 
-def _sums(
-    score: Score, contrast: Contrast, runs: Mapping[float, Where], corpus: str, kinds: pd.Series
-) -> statistics.Sums | None:
+def _sums(score: Score, contrast: Contrast, runs: Mapping[float, Rows]) -> statistics.Sums | None:
     """The sums of the predictions that `score` is of; None where there are no such runs or utterances."""
-    known = runs.get(score.dropout)
-    if known is None or score.stages not in known.by_stages:
+    if score.dropout not in runs:
         return None
-    rows = where.in_domain(known.by_stages[score.stages].predictions, corpus)
+    rows = runs[score.dropout].predictions
+    rows = rows[(rows["name"] == where.in_words(score.stages)) & (rows["target"] == contrast.target)]
+    odd = rows[WORDS] == wording.MISLEAD
     if score.words == wording.MISLEAD:
-        told = where.misled(known, score.stages, corpus)
-        rows = told if score.misled or told.empty else rows[rows["utterance"].isin(told["utterance"])]
-    elif score.words is not None:
-        rows = rows[rows["utterance"].map(kinds) == score.words]
-    if rows.empty or (rows := rows[rows["target"] == contrast.target]).empty:
+        told = rows.loc[odd, "utterance"]
+        rows = rows[odd] if score.misled else rows[~odd & rows["utterance"].isin(told)]
+    else:
+        rows = rows[~odd] if score.words is None else rows[rows[WORDS] == score.words]
+    if rows.empty:
         return None
     labels = results.classes(rows) if METRICS[contrast.metric].categorical else ()
     return statistics.sums(rows, contrast.metric, labels=labels)

@@ -1,18 +1,18 @@
 """Sets of stages by what else differs between runs: the mechanism, the text dropout or the text encoder."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sercore import files
-from sercore.analysis import captions, statistics, where
+from sercore.analysis import captions, statistics, where, words
 from sercore.analysis.comparisons import interval, signed
 from sercore.analysis.nothing import NothingToShow, or_nothing
 from sercore.analysis.tables import Table, number_text
 from sercore.analysis.where import DRAWS, SEED, Kind, Stages, Where
-from sercore.corpora import wording
+from sercore.analysis.words import ByWords
 from sercore.registry import METRICS
 from sercore.study import config
 
@@ -85,7 +85,7 @@ def compare(
     numbers = pd.DataFrame(rows)
     cells = [_cells(row, metric, row[factor] == first) for row in rows]
     index = pd.MultiIndex.from_tuples(
-        [(_name(row["stages"]), str(row[factor])) for row in rows], names=["stages", FACTORS[factor]]
+        [(where.in_words(row["stages"]), str(row[factor])) for row in rows], names=["stages", FACTORS[factor]]
     )
     columns = [("", f"{METRICS[metric].label} of {target}"), ("", f"less that of {first}"), ("", "gates open")]
     frame = pd.DataFrame(cells, index=index, columns=pd.MultiIndex.from_tuples(columns))
@@ -125,50 +125,20 @@ def _openings(of: Where, stages: Stages, corpus: str) -> dict[str, float]:
 
 @or_nothing
 def words_by_dropout(
-    study: config.Study | str,
-    section: str,
-    corpus: str,
-    target: str,
-    metric: str,
-    incomplete: str = "refuse",
-    encoder: str | None = None,
-) -> Table:
-    """The scores where words tell, tell nothing and mislead, by stages and text dropout: mean (sd) over seeds."""
+    study: config.Study | str, section: str, corpus: str, incomplete: str = "refuse", encoder: str | None = None
+) -> ByWords:
+    """What where.by_words gives, by stages and text dropout: of the sets of stages that were trained with dropout too.
+
+    For words.table and words.plot.
+    """
     found = read(study, section, "text_dropout", incomplete, encoder)
-    numbers = pd.concat(
-        [where.by_words(of, corpus, target, metric).assign(text_dropout=value) for value, of in found.items()],
-        ignore_index=True,
-    )
-    others = {stages for value, of in found.items() if value for stages in of.runs if stages}
-    numbers = numbers[numbers["stages"].map(lambda stages: stages in others or (not stages))]
-    numbers = numbers[(numbers["stages"].map(len) > 0) | (numbers["text_dropout"] == next(iter(found)))]
-    rows = dict(_by_words(numbers, metric))
-    index = pd.MultiIndex.from_tuples(list(rows), names=["stages", FACTORS["text_dropout"]])
-    columns = pd.MultiIndex.from_tuples([("", label) for label in wording.LABELS.values()])
-    frame = pd.DataFrame(list(rows.values()), index=index, columns=columns)
-    below = (
-        "Not in the paper. Words that tell nothing are sentences that are said in every emotion; words mislead where "
-        "an utterance is told those of another one, of the opposite valence. Text dropout is the share of the training "
-        f"utterances whose text is left out. On {corpus}, in-domain; mean (sd, ddof 0) over seeds.",
-        *captions.simulated(next(iter(found.values())).any),
-    )
-    title = f"Whether models still listen, by text dropout: {METRICS[metric].label} of {target}, {corpus}"
-    return Table(f"where_text_dropout_words_{target}_{metric}", title, frame, numbers, below)
-
-
-def _by_words(numbers: pd.DataFrame, metric: str) -> Iterator[tuple[tuple[str, str], list[str]]]:
-    """Names of a row of the table, and its cells."""
-    groups = dict(list(numbers.groupby(["stages", "text_dropout"])))
-    for stages, dropout in sorted(groups, key=lambda key: (len(key[0]), *key)):
-        cells = {
-            words: number_text(of.mean(), metric) + (f" ({number_text(of.std(ddof=0), metric)})" if len(of) > 1 else "")
-            for words, of in groups[stages, dropout].groupby("words")["score"]
-        }
-        yield (
-            (_name(stages), f"{dropout:g}" if stages else ""),
-            [cells.get(words, "") for words in wording.LABELS],
-        )
-
-
-def _name(stages: Stages) -> str:
-    return ", ".join(map(str, stages)) or "none"
+    dropped = {stages for value, of in found.items() if value for stages in of.runs if stages}
+    parts, labels = [], {}
+    for value, of in found.items():
+        names = {where.in_words(stages): stages for stages in of.runs if stages in dropped or not (stages or value)}
+        rows = where.labelled(of, corpus)
+        shown = {name: f"{name}, {value:g}" if stages else name for name, stages in names.items()}
+        labels |= {name: name for name in shown.values()}
+        parts.append(rows[rows["name"].isin(list(shown))].replace({"name": shown}))
+    rows = pd.concat(parts, ignore_index=True)
+    return ByWords(next(iter(found.values())).any, words.in_domain(rows), labels, "stages with text, text dropout")

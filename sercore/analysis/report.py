@@ -25,12 +25,13 @@ import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from sercore import files, registry, settings
-from sercore.analysis import calibration, captions, claims, figures, published, results, tables
+from sercore.analysis import calibration, captions, claims, figures, published, results, tables, words
 from sercore.analysis.markup import markup
 from sercore.analysis.nothing import Nothing
 from sercore.analysis.results import Results
 from sercore.analysis.tables import Table
 from sercore.analysis.verdicts import VERDICTS, together
+from sercore.analysis.words import ByWords
 from sercore.schema import first
 from sercore.study.config import Run, Study
 from sercore.study.plan import failures
@@ -133,6 +134,25 @@ CHAPTERS = (
         ("figure_3", "figure_3_slopes", "claims_figure_3", "table_4", "table_4_parts", "claims_table_4"),
     ),
     Chapter(
+        "words",
+        "Where words tell nothing, or mislead",
+        "Not in the paper. Whether models still listen where a sentence is said in every emotion, and where the "
+        "transcript is that of an utterance of the opposite valence.",
+        None,
+        (
+            "words_categories",
+            "scores_by_words_categories",
+            "words_dimensions",
+            "scores_by_words_dimensions",
+            "words_multitask",
+            "scores_by_words_multitask",
+            "where_words",
+            "where_listening",
+            "where_words_ratings",
+            "where_words_dropout",
+        ),
+    ),
+    Chapter(
         "all_sections",
         "All sections together",
         "Not in the paper. How sure the scores are, how far apart the models are over all tasks, and how often the "
@@ -161,6 +181,22 @@ FIGURES = {
         "Mean truth against mean prediction, in bins of utterances.",
     ),
     "reliability_multitask": ("Reliability of the ratings, multitask", "Mean truth against mean prediction, in bins."),
+    "scores_by_words_categories": (
+        "Scores by what the words tell, categories",
+        "Mean UAR of every model where words tell, tell nothing and mislead, with intervals.",
+    ),
+    "scores_by_words_dimensions": (
+        "Scores by what the words tell, dimensions",
+        "Mean CCC and PCC of every model where words tell, tell nothing and mislead, with intervals.",
+    ),
+    "scores_by_words_multitask": (
+        "Scores by what the words tell, multitask",
+        "Mean CCC and PCC of every model where words tell, tell nothing and mislead, with intervals.",
+    ),
+    "where_listening": (
+        "Scores by what the words tell, by stages",
+        "Mean UAR of every set of stages where words tell, tell nothing and mislead, with intervals.",
+    ),
     "curves_categories": ("Learning curves, categories", "Training loss and development score by epoch."),
     "curves_dimensions": ("Learning curves, dimensions", "Training loss and development score by epoch."),
     "curves_multitask": ("Learning curves, multitask", "Training loss and development score by epoch."),
@@ -170,6 +206,11 @@ FIGURES = {
 
 def _curves(result: Results) -> Figure:
     return figures.plot_learning_curves(results.read_history(result.study, result.section), result.simulated)
+
+
+def _by_words(result: Results, make: Callable[[ByWords], Table | Figure | Nothing]) -> Table | Figure | Nothing:
+    found = words.read(result)
+    return found if isinstance(found, Nothing) else make(found)
 
 
 MAKERS: dict[str, tuple[str, Maker]] = {
@@ -187,6 +228,11 @@ MAKERS: dict[str, tuple[str, Maker]] = {
     "figure_2": ("categories", figures.plot_confusions),
     "figure_2_differences": ("categories", figures.plot_confusion_differences),
     "figure_3": ("multitask", figures.plot_residuals),
+    **{
+        f"{name}_{section}": (section, partial(_by_words, make=make))
+        for section in dict.fromkeys(claims.PLACES.values())
+        for name, make in (("words", words.table), ("scores_by_words", words.plot))
+    },
     **{f"claims_{place}": (section, partial(claims.check, place=place)) for place, section in claims.PLACES.items()},
     **{f"ground_truth_{section}": (section, claims.ground_truth) for section in ("categories", "multitask")},
     **{f"scores_{section}": (section, figures.plot_scores) for section in dict.fromkeys(claims.PLACES.values())},
@@ -200,7 +246,11 @@ def page(study: Study, made: datetime | None = None) -> str:
     material = Material(study)
     chapters = list(_chapters(material))
     lacking = missing(study)
-    lacking += tuple(f"{name.replace('_', ' ')}: {why}." for name, why in material.absent.items())
+    reasons = {
+        why: [name.replace("_", " ") for name, of in material.absent.items() if of == why]
+        for why in material.absent.values()
+    }
+    lacking += tuple(f"{', '.join(names)}: {why}." for why, names in reasons.items())
     origins = [provenance_table(study), versions_table(study)]
     return _template().render(
         study=study.name,
@@ -262,9 +312,15 @@ class Material:
         self._results_of: dict[str, Results] = {}
 
     def chapter(self, chapter: Chapter) -> dict[str, str]:
-        """Name -> HTML of those pieces of `chapter` that there are; the others are noted in `absent`."""
-        pieces = {name: self._piece(name) for name in chapter.pieces}
-        return {name: piece for name, piece in pieces.items() if piece}
+        """Name -> HTML of those pieces of `chapter` that there are; the others are noted in `absent`.
+
+        Where the study has nothing for a piece, a sentence says so, once for all of the chapter that lack the same.
+        """
+        names: dict[str, str] = {}  # HTML -> the first that it stands for
+        for name in chapter.pieces:
+            if piece := self._piece(name):
+                names.setdefault(piece, name)
+        return {name: piece for piece, name in names.items()}
 
     def others(self) -> dict[str, str]:
         """The tables and figures that no chapter names."""
@@ -316,8 +372,7 @@ class Material:
             self.absent[name] = f"cannot be made of the runs that are there ({error})"
             return None
         if isinstance(piece, Nothing):
-            self.absent[name] = f"nothing to show: {piece.why}"
-            return None
+            return markup("<p>{}</p>\n", piece)
         if isinstance(piece, Figure):
             return _picture(name, figures.picture(piece), ".png")
         self._note_claims(name, piece.numbers)

@@ -14,7 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sercore import files
+from sercore import corpora, files
+from sercore.corpora import Corpus, wording
 from sercore.registry import METRICS, MODELS, SECTIONS
 from sercore.schema import (
     DIMENSIONS,
@@ -56,6 +57,12 @@ class Results:
     def scores(self) -> pd.DataFrame:
         """`scores` of the predictions, computed once."""
         return scores(self.predictions)
+
+    @cached_property
+    def telling(self) -> dict[str, pd.Series]:
+        """Test corpus -> utterance -> whether its words can tell, see corpora.wording; the corpora are read once."""
+        tables = {name: read_corpus(self.study, name).utterances for name in self.predictions["test_corpus"].unique()}
+        return {name: wording.telling(table).set_axis(table["utterance"]) for name, table in tables.items()}
 
     @cached_property
     def best(self) -> pd.DataFrame:
@@ -106,6 +113,12 @@ def read(
     source = f"section '{section}' of {_shown(study.path)}"
     predictions = check_predictions(_with_class_order(_with_same_corpora(everything), source), source)
     return Results(study=study, section=section, predictions=with_late_fusion(predictions), missing=missing)
+
+
+def read_corpus(study: config.Study, name: str) -> Corpus:
+    """The corpus `name` of `study`. Raises as corpora.read does, as where it is not there."""
+    options = dict(study.corpora[name])
+    return corpora.read(name, options.pop("root"), **options)
 
 
 def read_history(study: config.Study | str | Path, section: str) -> pd.DataFrame:

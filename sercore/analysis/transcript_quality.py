@@ -18,12 +18,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sercore import corpora, files, registry
+from sercore import files, registry
 from sercore.analysis import captions, results, statistics
 from sercore.analysis.figures import drawing, in_order
 from sercore.analysis.results import ACOUSTIC_BASELINE, PERCENT, Results
 from sercore.analysis.tables import Table, cell_text, incomplete, number_text
-from sercore.corpora import transcripts
+from sercore.corpora import Corpus, transcripts
 from sercore.corpora.transcripts import GOLD, Condition, apply_transcripts, word_error_rate
 from sercore.schema import CLASSES, EMOTION, FOUR_CLASSES, first, map_emotions
 from sercore.settings import EMPTY
@@ -74,8 +74,7 @@ class TranscriptResults:
     @cached_property
     def utterances(self) -> dict[Condition, pd.DataFrame]:
         """Test utterances of each condition: `transcript` is the reference, `recognised` what the models were given."""
-        options = dict(self.study.corpora[self.corpus])
-        corpus = corpora.read(self.corpus, options.pop("root"), **options)
+        corpus = results.read_corpus(self.study, self.corpus)
         table = self.any.predictions
         tested = table[(table["partition"] == "test") & (table["test_corpus"] == self.corpus)]["utterance"].unique()
         of_test = corpus.utterances["utterance"].isin(list(tested))
@@ -175,7 +174,7 @@ def _shifted(runs: Sequence[config.Run]) -> dict[tuple[Condition, Condition], pd
     return {pair: pd.concat(parts, ignore_index=True) for pair, parts in tables.items()}
 
 
-def _texts(corpus: corpora.Corpus, condition: Condition) -> pd.Series:
+def _texts(corpus: Corpus, condition: Condition) -> pd.Series:
     """The transcripts of `corpus` in the condition, empty where they are missing."""
     return apply_transcripts(corpus, condition.settings).utterances["transcript"].fillna("")
 

@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sercore import corpora, files, settings
-from sercore.analysis import captions, results, statistics
+from sercore import settings
+from sercore.analysis import captions, results, statistics, words
 from sercore.analysis.comparisons import interval, signed
 from sercore.analysis.figures import drawing
-from sercore.analysis.nothing import NothingToShow
+from sercore.analysis.nothing import NothingToShow, or_nothing
 from sercore.analysis.results import Results
 from sercore.analysis.tables import Table
-from sercore.corpora import wording
+from sercore.analysis.words import ByWords
 from sercore.registry import METRICS, MODELS
 from sercore.study import config
 
@@ -240,65 +240,35 @@ def sums(where: Where, corpus: str, target: str, metric: str) -> dict[Stages, st
     }
 
 
-def words(where: Where, corpus: str) -> pd.Series:
-    """Utterance of `corpus` -> whether its words can tell, see corpora.wording.telling."""
-    options = dict(where.study.corpora[corpus])
-    rows = corpora.read(corpus, options.pop("root"), **options).utterances
-    return wording.telling(rows).set_axis(rows["utterance"])
+@or_nothing
+def by_words(where: Where, corpus: str, draws: int = DRAWS) -> ByWords:
+    """The test predictions of each set of stages where words tell, tell nothing and mislead, in-domain on `corpus`.
 
-
-def by_words(where: Where, corpus: str, target: str, metric: str) -> pd.DataFrame:
-    """The scores of each set of stages where words tell, tell nothing and mislead, on the test utterances of `corpus`.
-
-    Returns:
-        One row a set, seed and kind of words: stages, seed, words (a name of wording.LABELS), score in the printed
-        unit (NaN without a class), utterances. Where words mislead, an utterance is told those of another one, of the
-        opposite valence (corpora.transcripts.oppose).
+    For words.table and words.plot. The runs without a stage are misled by nothing: they predict what they always do.
     """
-    kinds = words(where, corpus)
-    rows = []
-    for stages, part in where.by_stages.items():
-        test = in_domain(part.predictions, corpus)
-        groups = {kind: test[test["utterance"].map(kinds) == kind] for kind in (wording.TELL, wording.NOTHING)}
-        groups[wording.MISLEAD] = misled(where, stages, corpus)
-        for kind, group in groups.items():
-            group = group[group["target"] == target] if len(group) else group
-            if group.empty:
-                continue
-            labels = results.classes(group) if METRICS[metric].categorical else ()
-            for seed, one in group.groupby("seed", observed=True):
-                value = statistics.sums(one, metric, runs=(), labels=labels)
-                score = METRICS[metric].scale * float(value.resampled(np.ones((1, len(value.clusters))))[0])
-                rows.append({"stages": stages, "seed": seed, "words": kind, "score": score, "utterances": len(one)})
-    return pd.DataFrame(rows, columns=["stages", "seed", "words", "score", "utterances"])
+    labels = {in_words(stages): in_words(stages) for stages in where.by_stages}
+    return ByWords(where.any, words.in_domain(labelled(where, corpus)), labels, "stages with text", draws)
 
 
-def words_table(scored: pd.DataFrame) -> pd.DataFrame:
-    """What `by_words` gives, the mean over seeds: a row each set of stages, a column each kind of words."""
-    means = scored.groupby(["stages", "words"])["score"].mean().unstack()
-    names = [", ".join(map(str, stages)) or "none" for stages in means.index]
-    return (
-        means.set_axis(pd.Index(names, name="stages"))
-        .reindex(columns=list(wording.LABELS))
-        .rename(columns=wording.LABELS)
+def labelled(where: Where, corpus: str) -> pd.DataFrame:
+    """The rows of words.label for the in-domain test utterances of `corpus`; `name` is the set of stages, in words."""
+    own = pd.concat(
+        [
+            in_domain(part.predictions[part.predictions["model"].isin(TRAINED)], corpus).assign(name=in_words(stages))
+            for stages, part in where.by_stages.items()
+        ],
+        ignore_index=True,
     )
+    odd = pd.concat([words.misled(runs).assign(name=in_words(stages)) for stages, runs in where.runs.items()])
+    odd = in_domain(odd, corpus) if len(odd) else odd
+    return words.label(own, odd, own["name"] == in_words(()), where.any.telling)
 
 
-def misled(where: Where, stages: Stages, corpus: str) -> pd.DataFrame:
-    """Predictions of the runs with `stages` that are told misleading words; those without a stage are told nothing."""
-    tables = {
-        name: [
-            files.read_table(run.folder / files.TRANSCRIPT_SHIFT)
-            for run in runs
-            if run.parameters["corpus"] == corpus and (run.folder / files.TRANSCRIPT_SHIFT).exists()
-        ]
-        for name, runs in where.runs.items()
-    }
-    told = {name: pd.concat(parts).query("opposed") for name, parts in tables.items() if parts}
-    if stages or not told:
-        return told.get(stages, pd.DataFrame())
-    plain = where.by_stages[stages].predictions
-    return in_domain(plain[plain["utterance"].isin(next(iter(told.values()))["utterance"])], corpus)
+def in_words(stages: Stages) -> str:
+    """A set of stages as tables and axes name it: `none`, `6`, `1 to 4`."""
+    if len(stages) > 2 and stages[-1] - stages[0] == len(stages) - 1:
+        return f"{stages[0]} to {stages[-1]}"
+    return ", ".join(map(str, stages)) or "none"
 
 
 def in_domain(predictions: pd.DataFrame, corpus: str) -> pd.DataFrame:

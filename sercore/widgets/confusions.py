@@ -13,6 +13,7 @@ import pandas as pd
 from sercore.analysis.markup import markup
 from sercore.analysis.nothing import NothingToShow, or_nothing
 from sercore.analysis.results import classes, seed_name
+from sercore.corpora import wording
 from sercore.registry import METRICS, MODELS
 from sercore.schema import EMOTION, PROBABILITY
 from sercore.widgets.appearance import button, change_colours, colour, model_name, share_colours, table
@@ -110,7 +111,8 @@ def points(change: float) -> str:
     return f"{change:+.0f}".replace("-", "−") if abs(change) >= 0.5 else "0"
 
 
-FIELDS = ("train_corpus", "test_corpus", "model", "other", "seed", "fold", "speaker", "gender", "style")
+FIELDS = ("train_corpus", "test_corpus", "model", "other", "seed", "fold", "speaker", "gender", "style", "words")
+OTHER_WORDS = "The models were given the transcript of an utterance of the opposite valence, not the one that is shown."
 ORDERS = (
     Order(name="most confident", column="confidence", ascending=False),
     Order(name="least confident", column="confidence"),
@@ -140,7 +142,7 @@ def browse(
     """The confusion browser as a widget.
 
     Args:
-        predictions: of section 'categories'.
+        predictions: of section 'categories'; those of words.label_predictions can be filtered by what the words tell.
         utterances: a table of sound.gather.
         best: the best seeds, a table of results.best_on_validation.
         audio: finds the sound of an utterance.
@@ -256,7 +258,10 @@ class ConfusionBrowser(ipywidgets.VBox):
             self.grids.children = grids
         total = int(counts.to_numpy().sum())
         self.about.value = markup(
-            "<p>{}: {:,} utterances. A cell lists its utterances.</p>", describe_choice(choice), total
+            "<p>{}: {:,} utterances. A cell lists its utterances.{}</p>",
+            describe_choice(choice),
+            total,
+            f" {OTHER_WORDS}" if choice.words == wording.MISLEAD else "",
         )
 
     def _title(self, grid: Grid, model: str, counts: pd.DataFrame) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from sercore.analysis.results import SELECTED, of_best
+from sercore.analysis.words import WORDS
+from sercore.corpora import wording
 from sercore.registry import CORPORA, MODELS
 from sercore.schema import check_predictions, first
 
@@ -36,6 +38,7 @@ class Choice:
     speaker: str | None = None
     gender: str | None = None
     style: str | None = None
+    words: str | None = None  # all: told what was said; a name of wording.LABELS
 
     def but(self, **changes: Any) -> "Choice":
         """The same choice with other values. Raises TypeError for a field that it does not have."""
@@ -49,7 +52,11 @@ class Choice:
 
 
 class Selection:
-    """The test predictions of one section, grouped by run; `best` is a table of results.best_on_validation."""
+    """The test predictions of one section, grouped by run; `best` is a table of results.best_on_validation.
+
+    Predictions with the column `words`, as words.label_predictions gives it, have a filter more; those where words
+    mislead are of utterances that are there already, and so are only selected by name.
+    """
 
     def __init__(self, predictions: pd.DataFrame, best: pd.DataFrame) -> None:
         """Late fusion of the models in `best` is added, as late fusion that is best on validation.
@@ -59,15 +66,18 @@ class Selection:
         sections = predictions["section"].unique() if "section" in predictions else []
         if len(sections) > 1:
             raise ValueError(f"predictions of {len(sections)} sections, {first(sections)}; a browser shows one")
-        check_predictions(predictions.iloc[:1], "predictions")
+        check_predictions(predictions.iloc[:1].drop(columns=WORDS, errors="ignore"), "predictions")
         test = predictions[predictions["partition"] == "test"].reset_index(drop=True)
         if test.empty:
             raise ValueError("no predictions of test utterances: there is nothing to browse")
-        chosen = of_best(test, best.assign(section=sections[0]))
-        fused = chosen[chosen["seed"] == SELECTED]
+        self.filters = (*FILTERS, WORDS) if WORDS in test else FILTERS
+        parts = [of_best(part, best.assign(section=sections[0])) for _, part in test.groupby(_misled(test))]
+        fused = pd.concat([part[part["seed"] == SELECTED] for part in parts])
         test = pd.concat([test, fused], ignore_index=True) if len(fused) else test
-        texts = [name for name in (*RUN, *FILTERS, "utterance") if name != "seed"]
-        self.rows = test.assign(**{name: test[name].astype("category") for name in texts})
+        kinds = {name: "category" for name in (*RUN, *FILTERS, "utterance") if name != "seed"}
+        words = {WORDS: pd.CategoricalDtype(list(wording.LABELS))} if WORDS in test else {}
+        self.rows = test.astype(kinds | words)
+        self._odd = _misled(test).to_numpy()
         groups = self.rows.groupby(RUN, observed=True, sort=False).indices
         self._groups = {_key(key): index for key, index in groups.items()}
         self._values: dict[tuple, dict[str, list]] = {}
@@ -92,11 +102,11 @@ class Selection:
             keys = [key for key in keys if key[place] == getattr(choice, name)]
         options["other"] = [None, *(model for model in options["model"] if model != choice.model)]
         options["seed"] = [None, *sorted(key[4] for key in keys if key[4] != SELECTED)]
-        return options | (self._filters(keys[0]) if keys else {name: [None] for name in FILTERS})
+        return options | (self._filters(keys[0]) if keys else {name: [None] for name in self.filters})
 
     def valid(self, choice: Choice) -> Choice:
         """`choice` with every field whose value is not among its options set to the first option."""
-        for name in (*STEPS, "other", "seed", *FILTERS):
+        for name in (*STEPS, "other", "seed", *self.filters):
             options = self.options(choice)[name]
             if getattr(choice, name) not in options:
                 choice = choice.but(**{name: options[0]})
@@ -121,7 +131,7 @@ class Selection:
         """The predictions of `model` that the choice selects; `corpus` names the utterances' corpus."""
         rows = self.rows.iloc[self._index(choice, model)]
         selected = np.ones(len(rows), dtype=bool)
-        for name in FILTERS:
+        for name in self.filters:
             value = getattr(choice, name)
             if value is not None:
                 column = rows[name].cat
@@ -148,7 +158,7 @@ class Selection:
         """The values of each filter among the predictions of `run`, None first."""
         if run not in self._values:
             rows = self.rows.iloc[self._groups[run]]
-            codes = {name: np.unique(rows[name].cat.codes) for name in FILTERS}
+            codes = {name: np.unique(rows[name].cat.codes) for name in self.filters}
             self._values[run] = {
                 name: [None, *rows[name].cat.categories[present[present >= 0]]] for name, present in codes.items()
             }
@@ -162,7 +172,9 @@ class Selection:
         return True
 
     def _index(self, choice: Choice, model: str) -> np.ndarray:
-        return self._groups[(*self._run(choice, model), self.seed(choice, model))]
+        """The places of the model's predictions, where words mislead or where they do not."""
+        places = self._groups[(*self._run(choice, model), self.seed(choice, model))]
+        return places[self._odd[places] == (choice.words == wording.MISLEAD)]
 
     @staticmethod
     def _run(choice: Choice, model: str) -> tuple[str, str, str, str]:
@@ -174,6 +186,11 @@ def bin_of(values: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
     place = np.searchsorted(edges, values, side="right") - 1
     place[values == edges[-1]] = len(edges) - 2
     return np.where(place < len(edges) - 1, place, -1)
+
+
+def _misled(rows: pd.DataFrame) -> pd.Series:
+    """Which of `rows` were told words that mislead."""
+    return rows[WORDS] == wording.MISLEAD if WORDS in rows else pd.Series(data=False, index=rows.index)
 
 
 def _key(key: tuple) -> tuple[str, str, str, str, int]:
@@ -192,13 +209,14 @@ LABELS = {
     "speaker": "speaker",
     "gender": "gender",
     "style": "style",
+    "words": "words",
 }
 ANY = ""  # stands for None in a list, where None would mean that nothing is chosen
 NOTHING = {"other": "no other model", "seed": "best on validation"}
 
 
 class Controls(ipywidgets.HBox):
-    """One drop-down list for each of `fields`; `changed()` is called after every new `choice`.
+    """One drop-down list for each of `fields` that the selection has; `changed()` is called after every new `choice`.
 
     A field whose value is no longer an option, such as a speaker of another corpus, goes back to its first option.
     """
@@ -210,6 +228,7 @@ class Controls(ipywidgets.HBox):
                 description=LABELS[name], layout={"width": "230px"}, style={"description_width": "80px"}
             )
             for name in fields
+            if name in selection.options(self.choice)
         }
         super().__init__(list(self.lists.values()))
         self.add_class("sercore-choices")
@@ -241,7 +260,8 @@ def describe_choice(choice: Choice) -> str:
     """Corpora and filters of a choice in words."""
     parts = [f"{CORPORA.label(choice.train_corpus)} → {CORPORA.label(choice.test_corpus)}"]
     parts += [f"{name} {getattr(choice, name)}" for name in ("fold", "speaker") if getattr(choice, name)]
-    return ", ".join([*parts, *(value for value in (choice.gender, choice.style) if value)])
+    words = wording.LABELS[choice.words] if choice.words else None
+    return ", ".join([*parts, *(value for value in (choice.gender, choice.style, words) if value)])
 
 
 def _in_print(name: str, option: Any) -> str:

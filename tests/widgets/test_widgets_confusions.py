@@ -12,12 +12,13 @@ import papermill
 import pytest
 
 from sercore import metrics, schema
-from sercore.analysis import results
+from sercore.analysis import results, words
+from sercore.corpora import wording
 from sercore.registry import MODELS
 from sercore.study import config
 from sercore.widgets import appearance, confusions
 from sercore.widgets.confusions import Confusions
-from sercore.widgets.selection import Selection
+from sercore.widgets.selection import Controls, Selection
 
 PAPER_MODELS = [name for name, model in MODELS.items() if model.in_paper]
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks" / "browse"
@@ -194,6 +195,58 @@ class TestWidget:
         browser.list.rows[0].click()
         assert browser.list.predictions.value.count("<tr") == 1 + len(PAPER_MODELS)
         assert "arousal" in browser.list.text.value
+
+
+@pytest.fixture(scope="module")
+def worded(utterances, tmp_path_factory):
+    """The browser of a study whose corpus has sentences that tell nothing, and whose runs were misled."""
+    folder = tmp_path_factory.mktemp("words")
+    path = made_up.write_study(folder, seeds=1, sections=("categories",), utterances=15)
+    made_up.write_words(path, 15)
+    known = results.read(path, "categories")
+    return confusions.browse(words.label_predictions(known), utterances, known.best, silent, folder)
+
+
+class TestWords:
+    """What words tell is a filter of the browser where the corpus knows the difference."""
+
+    def test_without_the_difference_there_is_no_filter(self, state):
+        lists = Controls(state.selection, confusions.FIELDS, lambda: None).lists
+        assert set(confusions.FIELDS) - set(lists) == {"words"}
+
+    def test_it_has_the_kinds_that_the_corpus_knows(self, worded):
+        lists = worded.controls.lists
+        assert [label for label, _ in lists["words"].options] == ["all", "tell", "tell nothing", "mislead"]
+        for corpus, disabled in (("iemocap", True), ("msp-podcast", False)):
+            for name in ("train_corpus", "test_corpus"):
+                lists[name].value = corpus
+            assert lists["words"].disabled == disabled
+
+    @pytest.mark.parametrize("model", ["mfcnn14", "cnn14", "lf"])
+    def test_it_counts_the_utterances_of_each_kind(self, worded, model):
+        choice = worded.state.selection.start().but(model=model)
+        total = {kind: worded.state.counts(choice.but(words=kind), model) for kind in (None, *wording.LABELS)}
+        assert [count.to_numpy().sum() for count in total.values()] == [120, 80, 40, 24]
+        assert (total[None] == total[wording.TELL] + total[wording.NOTHING]).all(axis=None)
+        odd = worded.state.selection.predictions(choice.but(words=wording.MISLEAD), model)
+        plain = worded.state.selection.predictions(choice, model).set_index("utterance")["prediction"]
+        same = plain[odd["utterance"]].astype(str).to_numpy() == odd["prediction"].astype(str).to_numpy()
+        assert same.all() if model == "cnn14" else not same.all(), "CNN14 takes no text"
+
+    def test_an_utterance_whose_words_mislead_shows_what_the_models_made_of_them(self, worded):
+        worded.controls.lists["words"].value = wording.MISLEAD
+        assert "words mislead: 24 utterances" in worded.about.value
+        assert "not the one that is shown" in worded.about.value
+        truth, predicted = max(worded.one.cells, key=lambda cell: int(worded.one.cells[cell].description.split()[0]))
+        worded.one.cells[truth, predicted].click()
+        row = worded.list.listing.shown().iloc[0]
+        shown = worded.state.of_models(worded.controls.choice, row)
+        assert shown.index.tolist() == PAPER_MODELS
+        plain = worded.state.of_models(worded.controls.choice.but(words=None), row)
+        assert shown.loc["mfcnn14", "angry"] == plain.loc["mfcnn14", "happy"]
+        assert shown.loc["cnn14", "angry"] == plain.loc["cnn14", "angry"]
+        worded.controls.lists["words"].value = ""
+        assert "not the one that is shown" not in worded.about.value
 
 
 class TestRegistry:
