@@ -14,13 +14,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sercore import settings
-from sercore.analysis import captions, results, statistics, words
+from sercore.analysis import captions, results, statistics
 from sercore.analysis.comparisons import interval, signed
 from sercore.analysis.figures import drawing
 from sercore.analysis.nothing import or_nothing
 from sercore.analysis.results import Results
 from sercore.analysis.tables import Table
-from sercore.analysis.words import ByWords
+from sercore.analysis.words import ByWords, in_domain, label, misled
 from sercore.registry import METRICS, MODELS
 from sercore.settings import NetworkSettings, TextSettings
 from sercore.study import config
@@ -194,12 +194,34 @@ def _crossed(of: statistics.Sums, speakers: np.ndarray, seeds: np.ndarray) -> np
     return of.crossed(speakers, seeds)
 
 
+def words(where: Where, corpus: str) -> pd.Series:
+    """Utterance of `corpus` -> whether its words can tell, see corpora.wording.telling."""
+    return where.any.telling[corpus]
+
+
+def by_words(where: Where, corpus: str, target: str, metric: str) -> pd.DataFrame:
+    """The scores of each set of stages where words tell, tell nothing and mislead, on the test utterances of `corpus`.
+
+    One row a set, seed and kind of words: stages, seed, words (a name of wording.LABELS), score in the printed unit.
+    Raises NothingToShow where `corpus` does not know the difference.
+    """
+    scores = _with_words(where, corpus).scores
+    scores = scores[(scores["target"] == target) & (scores["metric"] == metric)]
+    stages = {_in_words(stages): stages for stages in where.by_stages}
+    return scores.assign(stages=scores["name"].map(stages))[["stages", "seed", "words", "score"]]
+
+
 @or_nothing
-def by_words(where: Where, corpus: str, draws: int = DRAWS) -> ByWords:
+def with_words(where: Where, corpus: str, draws: int = DRAWS) -> ByWords:
     """The test predictions of each set of stages where words tell, tell nothing and mislead, in-domain on `corpus`.
 
-    For words.table and words.plot. The runs without a stage are misled by nothing: they predict what they always do.
+    For the table and the figure of analysis.words. The runs without a stage are misled by nothing: they predict what
+    they always do.
     """
+    return _with_words(where, corpus, draws)
+
+
+def _with_words(where: Where, corpus: str, draws: int = DRAWS) -> ByWords:
     labels = {_in_words(stages): _in_words(stages) for stages in where.by_stages}
     own = pd.concat(
         [
@@ -208,10 +230,10 @@ def by_words(where: Where, corpus: str, draws: int = DRAWS) -> ByWords:
         ],
         ignore_index=True,
     )
-    misled = [words.misled(runs).assign(name=_in_words(stages)) for stages, runs in where.runs.items()]
+    odd = [misled(runs).assign(name=_in_words(stages)) for stages, runs in where.runs.items()]
     silent = own["name"] == _in_words(())
-    rows = words.label(own, pd.concat(misled), silent, where.any.telling)
-    return ByWords(where.any, words.in_domain(rows), labels, "stages with text", draws)
+    rows = label(own, pd.concat(odd), silent, where.any.telling)
+    return ByWords(where.any, in_domain(rows), labels, "stages with text", draws)
 
 
 def _in_words(stages: Stages) -> str:
