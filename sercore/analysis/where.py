@@ -128,14 +128,14 @@ def importance(where: Where, corpus: str, target: str, metric: str, draws: int =
         studentised deviation over stages, max-T), where seeds, paired over the sets, and speakers are resampled
         (statistics.crossed_difference); NaN with one seed or one speaker. In the metric's printed unit.
     """
-    sums = _sums(where, corpus, target, metric)
-    anyone = next(iter(sums.values()))
+    by_stages = sums(where, corpus, target, metric)
+    anyone = next(iter(by_stages.values()))
     sizes = (len(anyone.clusters), len(anyone.seeds))
     generator = np.random.default_rng(SEED)
     scale = METRICS[metric].scale
     estimate = (
         scale
-        * shapley({stages: _crossed(of, *(np.ones((1, size)) for size in sizes)) for stages, of in sums.items()})[0]
+        * shapley({stages: of.crossed(*(np.ones((1, size)) for size in sizes)) for stages, of in by_stages.items()})[0]
     )
     rows = pd.DataFrame({"stage": STAGES, "value": estimate})
     if min(sizes) < 2:
@@ -143,7 +143,7 @@ def importance(where: Where, corpus: str, target: str, metric: str, draws: int =
     weights = [
         generator.multinomial(size, np.full(size, 1 / size), size=draws).astype("float64") * 1.0 for size in sizes
     ]
-    drawn = scale * shapley({stages: _crossed(of, *weights) for stages, of in sums.items()})
+    drawn = scale * shapley({stages: of.crossed(*weights) for stages, of in by_stages.items()})
     drawn = drawn[np.isfinite(drawn).all(axis=1)]
     error = drawn.std(axis=0, ddof=1)
     widen = math.sqrt(max(size / (size - 1) for size in sizes))  # resamples of few units vary too little
@@ -159,7 +159,7 @@ def scores(where: Where, corpus: str, target: str, metric: str, draws: int = DRA
     """
     scale = METRICS[metric].scale
     rows = []
-    for stages, of in _sums(where, corpus, target, metric).items():
+    for stages, of in sums(where, corpus, target, metric).items():
         found = statistics.crossed_interval(of, np.random.default_rng(SEED), draws)
         rows.append(
             {"stages": stages, "score": scale * found.score, "low": scale * found.low, "high": scale * found.high}
@@ -167,8 +167,8 @@ def scores(where: Where, corpus: str, target: str, metric: str, draws: int = DRA
     return pd.DataFrame(rows)
 
 
-def _sums(where: Where, corpus: str, target: str, metric: str) -> dict[Stages, statistics.Sums]:
-    """Sums of each set's predictions, on the same speakers and of the seeds that all sets have."""
+def sums(where: Where, corpus: str, target: str, metric: str) -> dict[Stages, statistics.Sums]:
+    """The sums of each set's test predictions of `corpus`, on the same speakers and of the seeds that all sets have."""
     found: dict[Stages, statistics.Sums] = {}
     for stages, part in where.by_stages.items():
         rows = _test(part.predictions, corpus)
@@ -187,10 +187,6 @@ def _sums(where: Where, corpus: str, target: str, metric: str) -> dict[Stages, s
         stages: of.at(first.clusters, of.runs[of.runs.get_level_values("seed").isin(seeds)])
         for stages, of in found.items()
     }
-
-
-def _crossed(of: statistics.Sums, speakers: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    return of.crossed(speakers, seeds)
 
 
 def words(where: Where, corpus: str) -> pd.Series:
