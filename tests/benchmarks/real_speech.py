@@ -255,9 +255,10 @@ def mel_statistics(plan: config.Study) -> pd.DataFrame:
     What CNN14's development speaker is for, it does not need: it trains on the nine others.
     """
     run = plan.runs[0]  # all that take sound take the same features
+    of_sound = {key: value for key, value in run.parameters.items() if key not in ("change", "changes", "text")}
     defined = experiment.define(
         run.section,
-        **{"allow_speaker_leakage": False, "text": {}, **run.parameters},
+        **{"allow_speaker_leakage": False, "text": {}, **of_sound, "model": "cnn14"},
         corpora=plan.corpora,
         cache=str(plan.outputs / "cache"),
         folder=str(plan.folder / "baseline"),
