@@ -9,7 +9,8 @@ import soundfile
 import yaml
 from benchmarks import pretrained, real_speech
 
-from sercore import corpora, files
+from sercore import corpora, files, schema
+from sercore.corpora.synthetic.sentences import TELLING_NOTHING
 from sercore.study import config
 
 CLASSES = ("angry", "happy", "neutral", "sad")
@@ -79,13 +80,16 @@ def test_the_table_names_chance_and_whether_fusion_lost(plan):
     assert "MFCNN14 does not lose to CNN14: +0.0" in table
 
 
-def test_what_text_costs_is_said_with_and_without_dropout(recordings, tmp_path):
+def test_what_text_costs_is_said_with_and_without_dropout(recordings, tmp_path, capsys):
     def predict(run, rows):
         wrong = {"all": rows["utterance"].str.endswith("-0"), "s6-dropped": rows["speaker"].eq("ann")}
         return rows["emotion"].mask(wrong.get(run.parameters["change"], rows["speaker"].isna()), "sad")
 
     path = _studied("emodb-where", recordings, tmp_path, predict)
-    table = real_speech.emodb_where_table(path)
+    assert (
+        real_speech.main(["--emodb", str(tmp_path), "--where", "--show", "--outputs", str(tmp_path / "outputs")]) == 0
+    )
+    table = capsys.readouterr().out
     assert "EMO-DB, 36 utterances of 3 actors, leave one speaker out, seeds 0, 1, 2" in table
     assert "| mel statistics, logistic | 100.0 (100.0 to 100.0) |  |  |" in table
     assert "| text at no stage: CNN14 | 100.0 (100.0 to 100.0) |  |  |" in table
@@ -168,7 +172,7 @@ def test_pretrained_and_scratch_differ_in_their_first_weights_alone_and_are_comp
     assert "| emodb, emotion, UAR | 36 | 3 | 1 | 100.0 (100.0 to 100.0) | 100.0 (100.0 to 100.0) | +0.0 (" in table
 
 
-def test_emobank_is_synthesised_from_the_rated_sentences(tmp_path):
+def test_emobank_is_synthesised_from_the_rated_sentences_and_its_stages_are_shown(tmp_path, capsys):
     random = np.random.default_rng(0)
     rows = pd.DataFrame(
         {
@@ -179,9 +183,42 @@ def test_emobank_is_synthesised_from_the_rated_sentences(tmp_path):
         }
     )
     rows.to_csv(tmp_path / "emobank.csv", index=False)
-    options = real_speech.speak_emobank(tmp_path, tmp_path / "out", size=0.02)
+    path = real_speech._point(config.load("parameters/emobank-where.yaml").path, tmp_path / "out", {})
+    for run in config.load(path).runs:
+        change, seed = run.parameters["change"], run.parameters["seed"]
+        if seed == 0 and (change in ("none", "all") or change in [f"s{stage}" for stage in range(1, 7)]):
+            _rate(run, right=change in ("all", "s6"))
+    where = ["--emobank", str(tmp_path), "--where", "--show", "--size", "0.02", "--outputs", str(tmp_path / "out")]
+    assert real_speech.main(where) == 0
+    printed = capsys.readouterr().out
+    assert "estimated from 8 sets" in printed
+    assert "| 6 | +1.000 (" in printed
+    assert "| 5 | +.000 (" in printed
+    options = config.load(path).corpora["emobank"]
     corpus = corpora.read("emobank", options["root"], reader="msp-podcast", transcripts=options["transcripts"])
     assert corpus.simulated
-    assert corpus.utterances["transcript"].isin(rows["text"]).all()
-    test = corpus.utterances[corpus.utterances["partition"] == "test"]
+    common = corpus.utterances["transcript"].isin(TELLING_NOTHING)
+    assert 0.1 < common.mean() < 0.5
+    test = corpus.utterances[(corpus.utterances["partition"] == "test") & ~common]
     assert test["transcript"].isin(rows.loc[rows["split"] == "test", "text"]).all()
+    assert corpus.utterances.loc[~common, "transcript"].isin(rows["text"]).all()
+
+
+def _rate(run, right: bool) -> None:
+    truth = pd.Series([1.0, 2.0, 3.0, 4.0])
+    table = pd.DataFrame({"utterance": list("abcd"), "speaker": list("aabb"), "truth": truth}).assign(
+        section="multitask",
+        model=run.parameters["model"],
+        train_corpus="emobank",
+        test_corpus="emobank",
+        fold="official",
+        seed=run.parameters["seed"],
+        gender=None,
+        style=None,
+        partition="test",
+        prediction=truth if right else [2.0, 4.0, 1.0, 3.0],  # r is 0
+        simulated=True,
+    )
+    files.write_table(
+        run.folder / files.PREDICTIONS, pd.concat([table.assign(target=target) for target in schema.DIMENSIONS])
+    )
