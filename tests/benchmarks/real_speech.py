@@ -161,11 +161,11 @@ def emodb_table(path: Path) -> str:
 def emodb_where_table(path: Path) -> str:
     """UAR with text at no stage, the last and all six, without and with text dropout, and what text costs, in Markdown.
 
-    Of the seeds that all of these have.
+    Of what is complete, and of the seeds that all of these have.
     """
     plan = config.load(path)
-    found = {}
-    for dropout in (0.0, DROPOUT):
+    found, dropped = {}, any(run.complete and run.parameters["change"].endswith("-dropped") for run in plan.runs)
+    for dropout in (0.0, DROPOUT) if dropped else (0.0,):
         runs = where.read(plan, "categories", "show", text_dropout=dropout)
         for stages, of in where.sums(runs, "emodb", schema.EMOTION, "uar").items():
             found[stages, dropout if stages else 0.0] = of
@@ -177,7 +177,7 @@ def emodb_where_table(path: Path) -> str:
         name = f"text at {', '.join(map(str, stages)) or 'no stage: CNN14'}"
         name += f"; {dropout:.0%} left out" if dropout else ""
         others = {"CNN14": none} if stages else {}
-        others |= {"the same without dropout": found[stages, 0.0]} if dropout else {}
+        others |= {"the same without dropout": found[stages, 0.0]} if dropout and (stages, 0.0) in found else {}
         lines.append(_row(name, of, *others.values()))
         verdicts += [f"- {name}: {_verdict(of, other)} {called}" for called, other in others.items()]
     count = int(none.values[:, 0, : len(schema.CLASSES)].sum())
