@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.emobank:
         name, table = ("emobank-where", emobank_where_table) if args.where else ("emobank", emobank_table)
         size, common = (WHERE_SIZE, COMMON) if args.where else (SIZE, 0.0)
-        corpus = speak_emobank(args.emobank, outputs / name, args.size or size, common)
+        corpus = speak_emobank(args.emobank, outputs / name, size if args.size is None else args.size, common)
         status |= _run(_point(args.parameters / f"{name}.yaml", outputs, corpus), args, table)
     return status
 
@@ -83,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--where", action="store_true", help="where text should enter, in place of these, see above")
     parser.add_argument("--show", action="store_true", help="run nothing; the tables of what is complete")
     parser.add_argument("--outputs", default="outputs")
-    parser.add_argument("--parameters", type=Path, default=files.resolve("parameters"), help="folder of the two files")
+    parser.add_argument(
+        "--parameters", type=Path, default=files.resolve("parameters"), help="folder of their parameters files"
+    )
     parser.add_argument("--workers", help="notebooks at a time (default: one a core)")
     return parser
 

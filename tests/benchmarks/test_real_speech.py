@@ -82,6 +82,7 @@ def test_the_table_names_chance_and_whether_fusion_lost(plan):
 
 def test_what_text_costs_is_said_with_and_without_dropout(recordings, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(real_speech, "DRAWS", 100)
+
     def predict(run, rows):
         wrong = {"all": rows["utterance"].str.endswith("-0"), "s6-dropped": rows["speaker"].eq("ann")}
         return rows["emotion"].mask(wrong.get(run.parameters["change"], rows["speaker"].isna()), "sad")
