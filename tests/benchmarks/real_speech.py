@@ -7,16 +7,20 @@ chance, and fusion must not lose to CNN14 by using it.
 EmoBank (10,062 sentences with human ratings), synthesised with prosody that follows the human ratings of
 arousal and dominance: section 6.2. Its labels are the human ones as five simulated raters repeat them.
 
-Neither is part of the project: both are read where they lie. Results go below outputs/emodb and outputs/emobank; what
-is complete is not run again.
+With --where, in place of these: what fusion costs, and where text should enter. EMO-DB with text at no stage of CNN14,
+the last or all six, with and without text dropout; EmoBank, of which three turns of ten have words that tell nothing,
+with text at 16 sets of stages.
 
-    make bench-real EMODB=/data/emodb EMOBANK=/data/emobank
+Neither is part of the project: both are read where they lie. Results go below outputs/emodb and outputs/emobank, and
+with --where outputs/emodb-where and outputs/emobank-where; what is complete is not run again.
+
+    make bench-real EMODB=/data/emodb EMOBANK=/data/emobank WHERE=yes
     python -m tests.benchmarks.real_speech --emodb /data/emodb --workers 1
 """
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +29,7 @@ import pandas as pd
 import torch
 
 from sercore import files, metrics, schema
-from sercore.analysis import results, statistics
+from sercore.analysis import results, statistics, where
 from sercore.commands import cli
 from sercore.corpora import splits, synthetic
 from sercore.registry import MODELS
@@ -37,6 +41,10 @@ SHUFFLES = 500  # of the emotions, for what chance gives
 PUBLISHED = 75.0  # UAR of such a baseline that comes with the recordings [%]
 DECAY = 1.0  # L2 penalty of the baseline's weights, on standardised features, as a sum over utterances
 SIZE = 1.5  # of EmoBank's synthesised corpus: about 750 turns to train on; its short sentences last no longer
+WHERE_SIZE = 1.0  # of the one for where text should enter, which is trained on 54 times
+COMMON = 0.3  # of its turns, whose words tell nothing, as in parameters/where.yaml
+MARGIN = 2.0  # difference of UAR that does not matter [points]
+DROPOUT = 0.4  # of text, in the parameters files
 RATINGS = (1.0, 7.0)  # MSP-Podcast's scale
 COLUMNS = {"V": "valence", "A": "arousal", "D": "dominance", "split": "partition"}
 PARTITIONS = {"train": "train", "dev": "development", "test": "test"}
@@ -52,11 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status = 0
     if args.emodb:
         root = {"root": str(files.resolve(args.emodb))}
-        path = _point(args.parameters / "emodb.yaml", outputs, root, args.epochs)
-        status |= _run(path, args.workers, emodb_table)
+        name, table = ("emodb-where", emodb_where_table) if args.where else ("emodb", emodb_table)
+        status |= _run(_point(args.parameters / f"{name}.yaml", outputs, root, args.epochs), args, table)
     if args.emobank:
-        corpus = speak_emobank(args.emobank, outputs / "emobank", args.size)
-        status |= _run(_point(args.parameters / "emobank.yaml", outputs, corpus), args.workers, emobank_table)
+        name, table = ("emobank-where", emobank_where_table) if args.where else ("emobank", emobank_table)
+        size, common = (WHERE_SIZE, COMMON) if args.where else (SIZE, 0.0)
+        corpus = speak_emobank(args.emobank, outputs / name, size if args.size is None else args.size, common)
+        status |= _run(_point(args.parameters / f"{name}.yaml", outputs, corpus), args, table)
     return status
 
 
@@ -65,11 +75,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--emodb", help="the folder of EMO-DB's utterances.csv")
     parser.add_argument("--emobank", help="emobank.csv, or the folder that holds it")
     parser.add_argument(
-        "--size", type=float, default=SIZE, help="of EmoBank's synthesised corpus; 1: 500 turns to train on"
+        "--size",
+        type=float,
+        help=f"of EmoBank's synthesised corpus, {SIZE:g}, or {WHERE_SIZE:g} with --where; 1: 500 turns to train on",
     )
     parser.add_argument("--epochs", type=int, help="of EMO-DB's models that use audio, in a study emodb-EPOCHS")
+    parser.add_argument("--where", action="store_true", help="where text should enter, in place of these, see above")
+    parser.add_argument("--show", action="store_true", help="run nothing; the tables of what is complete")
     parser.add_argument("--outputs", default="outputs")
-    parser.add_argument("--parameters", type=Path, default=files.resolve("parameters"), help="folder of the two files")
+    parser.add_argument(
+        "--parameters", type=Path, default=files.resolve("parameters"), help="folder of their parameters files"
+    )
     parser.add_argument("--workers", help="notebooks at a time (default: one a core)")
     return parser
 
@@ -91,9 +107,10 @@ def _point(path: Path, outputs: Path, options: dict[str, Any], epochs: int | Non
     return written
 
 
-def _run(path: Path, workers: str | None, table: Any) -> int:
-    start = time.monotonic()
-    status = cli.main(["run", str(path), *(["--workers", workers] if workers else [])])
+def _run(path: Path, args: argparse.Namespace, table: Callable[[Path], str]) -> int:
+    start, status = time.monotonic(), 0
+    if not args.show:
+        status = cli.main(["run", str(path), *(["--workers", args.workers] if args.workers else [])])
     if status == 0:
         print(f"\n{table(path)}\n\n{time.monotonic() - start:.0f} s; parameters in {path}")
     return status
@@ -143,6 +160,75 @@ def emodb_table(path: Path) -> str:
     )
 
 
+def emodb_where_table(path: Path) -> str:
+    """UAR with text at no stage, the last and all six, without and with text dropout, and what text costs, in Markdown.
+
+    Of what is complete, and of the seeds that all of these have.
+    """
+    plan = config.load(path)
+    found, dropped = {}, any(run.complete and run.parameters["change"].endswith("-dropped") for run in plan.runs)
+    for dropout in (0.0, DROPOUT) if dropped else (0.0,):
+        runs = where.read(plan, "categories", "show", text_dropout=dropout)
+        for stages, of in where.sums(runs, "emodb", schema.EMOTION, "uar").items():
+            found[stages, dropout if stages else 0.0] = of
+    seeds = sorted(set.intersection(*(set(of.seeds) for of in found.values())))
+    found = {key: of.at(runs=of.runs[of.runs.get_level_values("seed").isin(seeds)]) for key, of in found.items()}
+    none, verdicts = found[(), 0.0], []
+    lines = [_row("mel statistics, logistic", statistics.sums(mel_statistics(plan), "uar"))]
+    for (stages, dropout), of in found.items():
+        name = f"text at {', '.join(map(str, stages)) or 'no stage: CNN14'}"
+        name += f"; {dropout:.0%} left out" if dropout else ""
+        others = {"CNN14": none} if stages else {}
+        others |= {"the same without dropout": found[stages, 0.0]} if dropout and (stages, 0.0) in found else {}
+        lines.append(_row(name, of, *others.values()))
+        verdicts += [f"- {name}: {_verdict(of, other)} {called}" for called, other in others.items()]
+    count = int(none.values[:, 0, : len(schema.CLASSES)].sum())
+    return "\n".join(
+        [
+            f"EMO-DB, {count} utterances of {len(none.clusters)} actors, leave one speaker out, "
+            f"seeds {schema.first(seeds)}",
+            "",
+            "| | UAR [%] | − CNN14 | − without dropout |",
+            "|---|---:|---:|---:|",
+            *lines,
+            "",
+            f"in brackets: 95 %, speakers{' and seeds' if len(seeds) > 1 else ''} resampled, a seed of all models at "
+            "once; of mel statistics, speakers alone; chance is 25",
+            *verdicts,
+        ]
+    )
+
+
+def _row(name: str, of: statistics.Sums, *others: statistics.Sums) -> str:
+    """A line of the table: the UAR of one model, and its differences from others."""
+    generator = np.random.default_rng(0)
+    if len(of.seeds) > 1:
+        score = statistics.crossed_interval(of, generator, DRAWS)
+    else:
+        score = statistics.resample(of.resampled, [len(of.clusters)], generator, DRAWS, 0.95)
+    cells = [interval(_apart(of, other, 0.95), 100, "+.1f") for other in others]
+    return f"| {' | '.join([name, interval(score, 100, '.1f'), *cells, *[''] * (2 - len(cells))])} |"
+
+
+def _verdict(of: statistics.Sums, other: statistics.Sums) -> str:
+    """What the difference of two models' UAR means against MARGIN, in words that the other's name follows."""
+    low, high = (100 * end for end in _apart(of, other, 0.95)[1:3])
+    if all(abs(100 * end) < MARGIN for end in _apart(of, other, 0.9)[1:3]):
+        return f"within {MARGIN:g} points of"
+    if high < 0 or low > 0:
+        beyond = f"by more than {MARGIN:g} points " if high < -MARGIN or low > MARGIN else ""
+        return f"{beyond}{'worse' if high < 0 else 'better'} than"
+    return f"not decided: {-low:.1f} points worse to {high:.1f} better than"
+
+
+def _apart(of: statistics.Sums, other: statistics.Sums, level: float) -> statistics.Interval:
+    """UAR of one model - UAR of another; with one seed, only speakers are resampled."""
+    generator = np.random.default_rng(0)
+    if len(of.seeds) > 1:
+        return statistics.crossed_difference(of, other, generator, DRAWS, level, paired=True)
+    return statistics.difference_of_sums(of, other, generator, DRAWS, level)
+
+
 def by_chance(predictions: pd.DataFrame, labels: list[str]) -> tuple[float, float]:
     """Lowest and highest UAR in 95 of 100 cases if the predictions knew nothing of the emotion but who talks [%].
 
@@ -170,10 +256,11 @@ def mel_statistics(plan: config.Study) -> pd.DataFrame:
 
     What CNN14's development speaker is for, it does not need: it trains on the nine others.
     """
-    (run,) = [run for run in plan.runs if run.name.startswith("model=cnn14") and run.name.endswith("seed=0")]
+    run = plan.runs[0]  # all that take sound take the same features
+    of_sound = {key: value for key, value in run.parameters.items() if key not in ("change", "changes", "text")}
     defined = experiment.define(
         run.section,
-        **{"allow_speaker_leakage": False, "text": {}, **run.parameters},
+        **{"allow_speaker_leakage": False, "text": {}, **of_sound, "model": "cnn14"},
         corpora=plan.corpora,
         cache=str(plan.outputs / "cache"),
         folder=str(plan.folder / "baseline"),
@@ -230,8 +317,11 @@ def _logistic(train: np.ndarray, labels: pd.Series, test: np.ndarray, classes: l
     return [classes[code] for code in (y @ weights + bias).argmax(1).tolist()]
 
 
-def speak_emobank(source: str | Path, folder: Path, size: float) -> dict[str, str]:
-    """Synthesise EmoBank's sentences into `folder`; returns how the corpus is read: its root and its transcripts."""
+def speak_emobank(source: str | Path, folder: Path, size: float, common: float = 0.0) -> dict[str, str]:
+    """Synthesise EmoBank's sentences into `folder`; returns how the corpus is read: its root and its transcripts.
+
+    `size` and `common` are as synthetic.speak takes them.
+    """
     path = files.resolve(source)
     path = path / "emobank.csv" if path.is_dir() else path
     table = pd.read_csv(path, keep_default_na=False).rename(columns=COLUMNS)
@@ -239,7 +329,7 @@ def speak_emobank(source: str | Path, folder: Path, size: float) -> dict[str, st
     sentences, corpus, transcripts = folder / "sentences.csv", folder / "corpus", folder / "transcripts.csv"
     files.write_table(sentences, table[["text", *schema.DIMENSIONS, "partition"]])
     start = time.monotonic()
-    if synthetic.speak("msp-podcast", corpus, sentences=sentences, size=size):
+    if synthetic.speak("msp-podcast", corpus, sentences=sentences, size=size, common=common):
         print(f"EmoBank: synthesised in {time.monotonic() - start:.0f} s: {corpus}")
     reference = synthetic.reference_transcripts(corpus, sentences)
     files.write_table(transcripts, pd.DataFrame({"utterance": list(reference), "transcript": list(reference.values())}))
@@ -271,6 +361,13 @@ def emobank_table(path: Path) -> str:
             *_off_the_scale(test),
         ]
     )
+
+
+def emobank_where_table(path: Path) -> str:
+    """What each stage of CNN14 gains from the text, in r and CCC, in Markdown."""
+    runs = where.read(path, "multitask", "show")
+    asked = [(dimension, metric) for metric in ("pcc", "ccc") for dimension in schema.DIMENSIONS]
+    return where.table(runs, "emobank", asked).markdown()
 
 
 def _off_the_scale(test: pd.DataFrame) -> list[str]:

@@ -1,5 +1,7 @@
 """The benchmark on public speech: its baseline learns, its tables hold its results, its parameters fit the data."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,8 @@ import soundfile
 import yaml
 from benchmarks import pretrained, real_speech
 
-from sercore import corpora, files
+from sercore import corpora, files, schema
+from sercore.corpora.synthetic.sentences import TELLING_NOTHING
 from sercore.study import config
 
 CLASSES = ("angry", "happy", "neutral", "sad")
@@ -15,8 +18,8 @@ LEVEL = dict(zip(CLASSES, (0.3, 0.1, 0.03, 0.01), strict=True))
 
 
 @pytest.fixture
-def plan(tmp_path):
-    """A study of three speakers whose loudness is their emotion; CNN14 is right, BERT always predicts the same."""
+def recordings(tmp_path):
+    """The utterance table of three speakers whose loudness is their emotion, beside its sound."""
     random = np.random.default_rng(0)
     rows = []
     for speaker in ("ann", "bob", "cem"):
@@ -25,24 +28,37 @@ def plan(tmp_path):
                 name = f"{speaker}-{emotion}-{take}"
                 soundfile.write(tmp_path / f"{name}.wav", random.normal(0, level, 4000), 16_000, subtype="PCM_16")
                 rows.append({"utterance": name, "file": f"{name}.wav", "speaker": speaker, "emotion": emotion})
-    pd.DataFrame(rows).to_csv(tmp_path / "utterances.csv", index=False)
-    source = config.load("parameters/emodb.yaml").path
-    path = real_speech._point(source, tmp_path / "outputs", {"root": str(tmp_path)})
+    table = pd.DataFrame(rows)
+    table.to_csv(tmp_path / "utterances.csv", index=False)
+    return table
+
+
+@pytest.fixture
+def plan(recordings, tmp_path):
+    """A study of them; CNN14 is right, BERT always predicts the same."""
+
+    def predict(run, rows):
+        return rows["emotion"].mask(rows["speaker"].notna() & (run.parameters["model"] == "bert"), "sad")
+
+    return _studied("emodb", recordings, tmp_path, predict)
+
+
+def _studied(name: str, rows: pd.DataFrame, folder: Path, predict) -> Path:
+    """The parameters file of study `name`, whose runs have predicted `predict(run, rows)`."""
+    path = real_speech._point(config.load(f"parameters/{name}.yaml").path, folder / "outputs", {"root": str(folder)})
     for run in config.load(path).runs:
-        _answer(run, pd.DataFrame(rows))
+        _answer(run, rows, predict(run, rows))
     return path
 
 
-def _answer(run, rows: pd.DataFrame) -> None:
-    model, seed = run.parameters["model"], run.parameters["seed"]
-    predicted = pd.Series("sad", index=rows.index) if model == "bert" else rows["emotion"]
+def _answer(run, rows: pd.DataFrame, predicted: pd.Series) -> None:
     table = rows[["utterance", "speaker"]].assign(
         section="categories",
-        model=model,
+        model=run.parameters["model"],
         train_corpus="emodb",
         test_corpus="emodb",
         fold=rows["speaker"],
-        seed=seed,
+        seed=run.parameters["seed"],
         gender=None,
         style=None,
         target="emotion",
@@ -62,6 +78,41 @@ def test_the_table_names_chance_and_whether_fusion_lost(plan):
     assert "| BERT | 25.0 (25.0 to 25.0) | -75.0 (-75.0 to -75.0) |" in table
     assert "the text model is at chance: 25.0, where emotions shuffled within each speaker give 25.0 to 25.0" in table
     assert "MFCNN14 does not lose to CNN14: +0.0" in table
+
+
+def test_what_text_costs_is_said_with_and_without_dropout(recordings, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(real_speech, "DRAWS", 100)
+
+    def predict(run, rows):
+        wrong = {"all": rows["utterance"].str.endswith("-0"), "s6-dropped": rows["speaker"].eq("ann")}
+        return rows["emotion"].mask(wrong.get(run.parameters["change"], rows["speaker"].isna()), "sad")
+
+    path = _studied("emodb-where", recordings, tmp_path, predict)
+    assert (
+        real_speech.main(["--emodb", str(tmp_path), "--where", "--show", "--outputs", str(tmp_path / "outputs")]) == 0
+    )
+    table = capsys.readouterr().out
+    assert "EMO-DB, 36 utterances of 3 actors, leave one speaker out, seeds 0, 1, 2" in table
+    assert "| mel statistics, logistic | 100.0 (100.0 to 100.0) |  |  |" in table
+    assert "| text at no stage: CNN14 | 100.0 (100.0 to 100.0) |  |  |" in table
+    assert "| text at 6 | 100.0 (100.0 to 100.0) | +0.0 (+0.0 to +0.0) |  |" in table
+    assert "| text at 1, 2, 3, 4, 5, 6 | 75.0 (75.0 to 75.0) | -25.0 (-25.0 to -25.0) |  |" in table
+    assert "6; 40% left out | 100.0 (100.0 to 100.0) | +0.0 (+0.0 to +0.0) | +25.0 (+25.0 to +25.0) |" in table
+    assert "- text at 6: within 2 points of CNN14" in table
+    assert "- text at 1, 2, 3, 4, 5, 6: by more than 2 points worse than CNN14" in table
+    assert "- text at 1, 2, 3, 4, 5, 6; 40% left out: by more than 2 points better than the same without" in table
+    assert "- text at 6; 40% left out: not decided: " in table
+    for run in config.load(path).runs:  # but one seed without dropout and one with are not there yet
+        if run.parameters["seed"] or run.parameters["change"] not in ("none", "all", "s6-dropped"):
+            (run.folder / files.PREDICTIONS).unlink()
+    table = real_speech.emodb_where_table(path)
+    assert "seeds 0\n" in table
+    assert "| text at no stage: CNN14 | 100.0 (100.0 to 100.0) |  |  |" in table
+    assert "| text at 6; 40% left out | 75.0 (25.0 to 100.0) | -25.0 (-75.0 to +0.0) |  |" in table
+    for run in config.load(path).runs:
+        if run.parameters["change"] == "s6-dropped":
+            (run.folder / files.PREDICTIONS).unlink(missing_ok=True)
+    assert "left out" not in real_speech.emodb_where_table(path)
 
 
 def test_chance_is_what_shuffled_emotions_give():
@@ -123,12 +174,12 @@ def test_pretrained_and_scratch_differ_in_their_first_weights_alone_and_are_comp
     assert {**start, "network": None} == {**other, "network": None}
     rows = pd.read_csv(f"{root}/utterances.csv")
     for run in (*starts, *scratch):
-        _answer(run, rows)
+        _answer(run, rows, rows["emotion"])
     table = pretrained.table([pair])
     assert "| emodb, emotion, UAR | 36 | 3 | 1 | 100.0 (100.0 to 100.0) | 100.0 (100.0 to 100.0) | +0.0 (" in table
 
 
-def test_emobank_is_synthesised_from_the_rated_sentences(tmp_path):
+def test_emobank_is_synthesised_from_the_rated_sentences_and_its_stages_are_shown(tmp_path, capsys):
     random = np.random.default_rng(0)
     rows = pd.DataFrame(
         {
@@ -139,9 +190,42 @@ def test_emobank_is_synthesised_from_the_rated_sentences(tmp_path):
         }
     )
     rows.to_csv(tmp_path / "emobank.csv", index=False)
-    options = real_speech.speak_emobank(tmp_path, tmp_path / "out", size=0.02)
+    path = real_speech._point(config.load("parameters/emobank-where.yaml").path, tmp_path / "out", {})
+    for run in config.load(path).runs:
+        change, seed = run.parameters["change"], run.parameters["seed"]
+        if seed == 0 and (change in ("none", "all") or change in [f"s{stage}" for stage in range(1, 7)]):
+            _rate(run, right=change in ("all", "s6"))
+    where = ["--emobank", str(tmp_path), "--where", "--show", "--size", "0.02", "--outputs", str(tmp_path / "out")]
+    assert real_speech.main(where) == 0
+    printed = capsys.readouterr().out
+    assert "estimated from 8 sets" in printed
+    assert "| 6 | +1.000 (" in printed
+    assert "| 5 | +.000 (" in printed
+    options = config.load(path).corpora["emobank"]
     corpus = corpora.read("emobank", options["root"], reader="msp-podcast", transcripts=options["transcripts"])
     assert corpus.simulated
-    assert corpus.utterances["transcript"].isin(rows["text"]).all()
-    test = corpus.utterances[corpus.utterances["partition"] == "test"]
+    common = corpus.utterances["transcript"].isin(TELLING_NOTHING)
+    assert 0.1 < common.mean() < 0.5
+    test = corpus.utterances[(corpus.utterances["partition"] == "test") & ~common]
     assert test["transcript"].isin(rows.loc[rows["split"] == "test", "text"]).all()
+    assert corpus.utterances.loc[~common, "transcript"].isin(rows["text"]).all()
+
+
+def _rate(run, right: bool) -> None:
+    truth = pd.Series([1.0, 2.0, 3.0, 4.0])
+    table = pd.DataFrame({"utterance": list("abcd"), "speaker": list("aabb"), "truth": truth}).assign(
+        section="multitask",
+        model=run.parameters["model"],
+        train_corpus="emobank",
+        test_corpus="emobank",
+        fold="official",
+        seed=run.parameters["seed"],
+        gender=None,
+        style=None,
+        partition="test",
+        prediction=truth if right else [2.0, 4.0, 1.0, 3.0],  # r is 0
+        simulated=True,
+    )
+    files.write_table(
+        run.folder / files.PREDICTIONS, pd.concat([table.assign(target=target) for target in schema.DIMENSIONS])
+    )

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from sercore import corpora, schema
-from sercore.corpora import splits, synthetic
+from sercore.corpora import splits, synthetic, wording
 from sercore.corpora.synthetic import espeak, iemocap, msp_podcast, sentences
 from sercore.corpora.synthetic.emotions import Intent, Speaker, agree, voice
 
@@ -316,6 +316,32 @@ def test_rated_sentences_keep_to_their_partition(tmp_path):
     assert {partition: len(texts) for partition, texts in read.items()} == {"train": 20, "development": 20, "test": 19}
     with pytest.raises(ValueError, match=r"rated\.csv has too few sentences of 4 to 10 words and .* for train"):
         synthetic.speak("msp-podcast", tmp_path / "corpus", sentences=tmp_path / "rated.csv", size=0.01)
+
+
+def test_a_partition_with_few_rated_sentences_gives_as_many_turns_as_it_has(tmp_path):
+    table = rated_sentences(300)
+    table["partition"] = np.repeat(["train", "train", "development", "test"], 75)
+    table.loc[290:, "text"] = "Too short"
+    table.to_csv(tmp_path / "rated.csv", index=False)
+    segments = msp_podcast.script(0, 0.2, tmp_path / "rated.csv").segments
+    turns = pd.Series([segment.split for segment in segments]).value_counts()
+    assert turns.to_dict() == {"Train": 100, "Validation": 48, "Test1": 65 - 3, "Test2": 3}
+    assert len({segment.turn.text for segment in segments}) == len(segments)
+
+
+def test_common_sentences_among_rated_ones_are_known_by_their_ratings_alone(tmp_path):
+    rated_sentences(500).to_csv(tmp_path / "rated.csv", index=False)
+    turns = msp_podcast.script(0, 0.4, tmp_path / "rated.csv", common=0.5).turns
+    rows = pd.DataFrame(
+        {
+            "transcript": [turn.text for turn in turns],
+            "emotion": None,
+            "valence": [np.mean(turn.ratings["valence"]) for turn in turns],
+        }
+    )
+    common = rows["transcript"].isin(sentences.TELLING_NOTHING)
+    assert 0.4 < common.mean() < 0.6
+    assert ((wording.telling(rows) == wording.NOTHING) == common).all()
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,9 @@ def speak(
     Returns whether it was made: a corpus that is there already and was made with the same settings is kept.
     The same `seed`, `sentences` and `size` give the same bytes, whatever the number of `processes` (all cores by
     default). `sentences` is a CSV of rated text to synthesise in place of our own, with the columns text, valence,
-    arousal, dominance and optionally partition. `size` scales the number of turns. `common` is the share of turns that
-    are spoken with one of a few sentences that tell nothing, in every emotion and at every rating. `progress` is called
-    with (utterances done, all of them).
+    arousal, dominance and optionally partition; none is spoken twice, so a partition of few gives fewer turns. `size`
+    scales the number of turns. `common` is the share of turns that are spoken with one of a few sentences that tell
+    nothing, in every emotion and at every rating. `progress` is called with (utterances done, all of them).
 
     Raises ValueError for an unknown name, a size or number of processes that is not above 0 or a share that is none,
     FileExistsError where `folder` holds anything else, and ModuleNotFoundError where the synthesiser is not installed.

@@ -159,7 +159,8 @@ class Script:
 def script(seed: int, size: float, sentences: str | Path | None, common: float = 0.0) -> Script:
     """The corpus of `seed`, with `size` times as many segments as at full size, of a CSV's `sentences` where given.
 
-    `common` is as Author takes it.
+    A CSV's partition that has too few sentences for that gives as many segments as it has. `common` is as Author takes
+    it.
     """
     random = np.random.default_rng([seed, 2])
     author = Author(sentences, random, common)
@@ -167,12 +168,12 @@ def script(seed: int, size: float, sentences: str | Path | None, common: float =
     numbers = [int(number) for number in random.choice(np.arange(3, 1_500), size=talkers, replace=False)]
     podcasts = [int(number) for number in random.choice(np.arange(1, 2_000), size=talkers, replace=False)]
     segments: list[Segment] = []
+    counts = _counts(size, author)
     for split, voices in VOICES.items():
-        count = max(len(voices), round(SEGMENTS[split] * size))
         for place, voice in enumerate(voices):
             speaker = _speaker(str(numbers.pop()), voice, random)
             channel = _channel(random)
-            turns = len(range(place, count, len(voices)))  # shared out evenly
+            turns = len(range(place, counts[split], len(voices)))  # shared out evenly
             names = _names(podcasts.pop(), turns, random)
             drawn = [_turn(name, split, speaker, channel, author, random, seed) for name in names]
             unknown = UNKNOWN.index(place) if split == "Train" and place in UNKNOWN else None
@@ -184,6 +185,16 @@ def script(seed: int, size: float, sentences: str | Path | None, common: float =
     for turn in sad[:1]:
         turn.request = replace(turn.request, odd=True)
     return Script(segments, random)
+
+
+def _counts(size: float, author: Author) -> dict[str, int]:
+    """Split -> its segments: at least one a talker, and no more than the author has sentences for."""
+    counts = {split: max(len(voices), round(SEGMENTS[split] * size)) for split, voices in VOICES.items()}
+    for split, voices in VOICES.items():
+        same = [other for other in counts if PARTITIONS[other] == PARTITIONS[split]]
+        lacking = sum(counts[other] for other in same) - author.sentences(PARTITIONS[split])
+        counts[split] = int(max(len(voices), counts[split] - max(lacking, 0)))
+    return counts
 
 
 def _speaker(name: str, voice: str, random: np.random.Generator) -> Speaker:

@@ -124,11 +124,17 @@ class Rated:
 
         Raises ValueError where none is left.
         """
-        fitting = [partition] if partition in self._left else list(self._left)
-        for name in fitting:
+        for name in self._fitting(partition):
             if self._left[name]:
                 return self._left[name].pop()
         raise ValueError(f"{self._path} has too few sentences of {LENGTH} for {partition or 'the corpus'}")
+
+    def left(self, partition: str | None) -> int:
+        """How many sentences `draw` can still give."""
+        return sum(len(self._left[name]) for name in self._fitting(partition))
+
+    def _fitting(self, partition: str | None) -> list[str]:
+        return [partition] if partition in self._left else list(self._left)
 
 
 def read_sentences(path: str | Path) -> dict[str, list[RatedSentence]]:

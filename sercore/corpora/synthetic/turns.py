@@ -1,5 +1,6 @@
 """What both miniature corpora are made with: a turn, who draws its words, its request, and files that are not audio."""
 
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -62,6 +63,10 @@ class Author:
         intent = intend(self._random)
         wanted = intent.valence + self._random.normal(0, WORDING_SPREAD)
         return self._grammar.draw(wanted, pools, self._random).text, intent
+
+    def sentences(self, partition: str | None) -> float:
+        """How many sentences `partition` has that are not drawn yet; the grammar's are as good as endless."""
+        return math.inf if self._rated is None else self._rated.left(partition)
 
     def said(self, text: str) -> str:
         """What is said in place of `text`: itself, or a sentence that tells nothing."""
