@@ -115,12 +115,10 @@ class Rows(NamedTuple):
 
 def _read(study: config.Study, section: str, corpus: str, incomplete: str, encoder: str | None) -> dict[float, Rows]:
     """The runs of a section without text dropout, and with it where there are any."""
-    found = {}
-    for dropout in (0.0, DROPOUT):
-        with contextlib.suppress(NothingToShow if dropout else ()):
-            runs = where.read(study, section, incomplete, text_dropout=dropout, encoder=encoder)
-            found[dropout] = Rows(runs, where.labelled(runs, corpus))
-    return found
+    found = {0.0: where.read(study, section, incomplete, encoder=encoder)}
+    with contextlib.suppress(NothingToShow):
+        found[DROPOUT] = where.read(study, section, incomplete, text_dropout=DROPOUT, encoder=encoder)
+    return {dropout: Rows(runs, where.labelled(runs, corpus)) for dropout, runs in found.items()}
 
 
 def _hypotheses(plan: preregistration.Where, emotions: bool) -> dict[str, tuple[str, list[Contrast]]]:

@@ -133,7 +133,8 @@ def words_by_dropout(
     """
     found = read(study, section, "text_dropout", incomplete, encoder)
     dropped = {stages for value, of in found.items() if value for stages in of.runs if stages}
-    parts, labels = [], {}
+    parts: list[pd.DataFrame] = []
+    labels: dict[str, str] = {}
     for value, of in found.items():
         names = {where.in_words(stages): stages for stages in of.runs if stages in dropped or not (stages or value)}
         rows = where.labelled(of, corpus)

@@ -3,7 +3,7 @@
 import pytest
 import stage_studies
 
-from sercore.analysis import mechanisms
+from sercore.analysis import mechanisms, words
 from sercore.analysis.nothing import Nothing
 from sercore.analysis.where import STAGES
 
@@ -37,7 +37,7 @@ def study(tmp_path_factory):
 
 def test_mechanisms_are_compared_with_the_papers_at_the_same_stages(study):
     table = mechanisms.compare(study, "multitask", "mechanism", "mine", "valence", "pcc", draws=200)
-    every = "1, 2, 3, 4, 5, 6"
+    every = "1 to 6"
     rows = [("6", "shift"), ("6", "gate"), ("6", "film"), (every, "shift"), (every, "gate")]
     assert list(table.frame.index) == rows, "the paper's first, the others in the order of the parameters file"
     numbers = table.numbers.set_index(["stages", "mechanism"])
@@ -52,12 +52,14 @@ def test_mechanisms_are_compared_with_the_papers_at_the_same_stages(study):
 
 
 def test_kinds_of_words_are_scored_by_text_dropout(study):
-    table = mechanisms.words_by_dropout(study, "multitask", "mine", "valence", "pcc")
-    assert list(table.frame.index) == [("none", ""), ("1, 2, 3, 4, 5, 6", "0"), ("1, 2, 3, 4, 5, 6", "0.5")]
-    means = table.numbers.groupby(["stages", "text_dropout", "words"])["score"].mean()
-    assert means[STAGES, 0.0, "tell"] > means[STAGES, 0.5, "tell"] + 0.05
-    assert means[STAGES, 0.0, "mislead"] < 0.3
-    assert list(table.frame.columns.get_level_values(1)) == ["words tell", "words tell nothing", "words mislead"]
+    found = mechanisms.words_by_dropout(study, "multitask", "mine")
+    means = found.scores.query("metric == 'pcc'").groupby(["name", "words"])["score"].mean()
+    assert list(dict.fromkeys(means.index.get_level_values("name"))) == ["1 to 6, 0", "1 to 6, 0.5", "none"]
+    assert means["1 to 6, 0", "tell"] > means["1 to 6, 0.5", "tell"] + 0.05
+    assert means["1 to 6, 0", "mislead"] < 0.3
+    table = words.table(found)
+    assert list(table.frame.columns.get_level_values(0)[::2]) == ["words tell", "words tell nothing", "words mislead"]
+    assert table.frame.index.names[-1] == "stages with text, text dropout"
 
 
 def test_what_a_study_does_not_vary_is_said_in_a_sentence(study):
@@ -80,6 +82,6 @@ def test_encoders_are_compared_and_the_one_that_is_named_comes_first(tmp_path):
     )
     assert [name for _, name in named.frame.index] == ["roberta-base", "bert-base-uncased"] * 2
     with pytest.raises(ValueError, match=r"text\.encoder is bert-base-uncased in .* and roberta-base in"):
-        mechanisms.words_by_dropout(study, "multitask", "mine", "valence", "pcc")
-    one = mechanisms.words_by_dropout(study, "multitask", "mine", "valence", "pcc", encoder="bert-base-uncased")
-    assert len(one.frame) == 3
+        mechanisms.words_by_dropout(study, "multitask", "mine")
+    one = mechanisms.words_by_dropout(study, "multitask", "mine", encoder="bert-base-uncased")
+    assert list(one.labels) == ["none", "1 to 6, 0", "1 to 6, 0.5"]
