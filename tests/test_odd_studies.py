@@ -23,7 +23,7 @@ PAGES = sorted(
     path
     for folder in ("analysis", "browse")
     for path in (odd_studies.NOTEBOOKS / folder).glob("*.ipynb")
-    if path.stem not in ("seed_spread", "transcripts")  # of studies that change a setting
+    if path.stem not in ("seed_spread", "transcripts", "where", "where_size")  # of studies that change a setting
 )
 MADE = {}
 
