@@ -98,7 +98,9 @@ def judge(
         raise NothingToShow(f"{study.path} has no runs of multitask or categories on '{corpus}'")
     runs = {section: _read(study, section, corpus, incomplete, encoder) for section in sections}
     rows = []
-    for name, (section, contrasts) in _hypotheses(plan, "categories" in runs).items():
+    for name, (section, contrasts) in _hypotheses(
+        plan, "categories" in runs, _early(runs.get("multitask", {}))
+    ).items():
         judged = [_judged(contrast, runs.get(section, {}), draws) for contrast in contrasts]
         verdict = together([one.verdict for one in judged if one.contrast.relation])
         rows += [(name, verdict, one) for one in judged]
@@ -121,7 +123,7 @@ def _read(study: config.Study, section: str, corpus: str, incomplete: str, encod
     return {dropout: Rows(runs, where.labelled(runs, corpus)) for dropout, runs in found.items()}
 
 
-def _hypotheses(plan: preregistration.Where, emotions: bool) -> dict[str, tuple[str, list[Contrast]]]:
+def _hypotheses(plan: preregistration.Where, emotions: bool, early: Terms) -> dict[str, tuple[str, list[Contrast]]]:
     """Hypothesis -> the section that it is about, and its contrasts."""
     section, heard, told, metric = "multitask", "arousal", "valence", "pcc"
     if emotions:
@@ -136,7 +138,7 @@ def _hypotheses(plan: preregistration.Where, emotions: bool) -> dict[str, tuple[
         ),
         "H2": (
             "multitask",
-            [Contrast("what stages 1 to 3 take away", _early(), ABOVE, r, "arousal", "pcc")],
+            [Contrast("what stages 1 to 3 take away", early, ABOVE, r, "arousal", "pcc")],
         ),
         "H3": (
             section,
@@ -180,11 +182,18 @@ def _minus(one: Score, other: Score) -> Terms:
     return (1, one), (-1, other)
 
 
-def _early() -> Terms:
-    """The sum of the Shapley values of EARLY, from the core sets, with its sign turned."""
-    units = zip(where.CORE, np.eye(len(where.CORE)), strict=True)
-    values = where.shapley(dict(units))[:, [stage - 1 for stage in EARLY]].sum(axis=1)
-    return tuple((-float(value), Score(stages)) for value, stages in zip(values, where.CORE, strict=True))
+def _early(runs: Mapping[float, Rows]) -> Terms:
+    """The sum of the Shapley values of EARLY with its sign turned, from the sets that were run; () where too few."""
+    if 0.0 not in runs:
+        return ()
+    names = set(runs[0.0].predictions["name"])
+    sets = [stages for stages in runs[0.0].of.by_stages if where.in_words(stages) in names]
+    try:
+        values = where.shapley(dict(zip(sets, np.eye(len(sets)), strict=True)))
+    except ValueError:
+        return ()
+    early = values[:, [stage - 1 for stage in EARLY]].sum(axis=1)
+    return tuple((-float(value), Score(stages)) for value, stages in zip(early, sets, strict=True))
 
 
 def _fall(stages: Stages, sign: float) -> Terms:
@@ -202,7 +211,7 @@ def _judged(contrast: Contrast, runs: Mapping[float, Rows], draws: int) -> Judge
     seeds = parts[0].seeds if parts else pd.Index([])
     for part in parts[1:]:
         seeds = seeds.intersection(part.seeds)
-    if len(parts) < len(found) or not len(seeds):
+    if not parts or len(parts) < len(found) or not len(seeds):
         return Judged(contrast, math.nan, math.nan, math.nan, OPEN if contrast.relation else "", 0, 0)
     speakers = parts[0].clusters
     parts = [part.at(speakers, part.runs[part.runs.get_level_values("seed").isin(seeds)]) for part in parts]
