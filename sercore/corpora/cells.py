@@ -347,8 +347,11 @@ def with_points(numbers: pd.Series) -> pd.Series:
 
 
 def are_blank(cells: pd.Series) -> pd.Series:
-    """Whether each of the texts `cells`, cleaned, stands for a missing value; a missing one does not."""
-    return as_text(cells).str.lower().isin(list(BLANKS))
+    """Whether each of `cells`, cleaned, stands for a missing value; a missing one and a number do not."""
+    texts = as_text(cells)
+    if pd.api.types.is_numeric_dtype(texts.dtype):
+        return pd.Series(False, index=texts.index)
+    return texts.str.lower().isin(list(BLANKS))
 
 
 def are_among(texts: pd.Series, known: Iterable[str]) -> pd.Series:

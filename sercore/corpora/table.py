@@ -25,7 +25,7 @@ TEXT_SUFFIX = ".txt"  # of the transcript beside an audio file
 TRANSLATED = ("emotion", "gender", "partition", "style")
 NAMES = ("utterances.csv", "utterances.tsv", "utterances.parquet")
 CLOSE = 0.1  # a duration that differs by more from the audio's own is reported [s]
-EXPECTED = f"a table of utterances ({', '.join(cells.TABLES)}), or the folder that holds {', '.join(NAMES[:-1])} or {NAMES[-1]}"
+EXPECTED = f"a table of utterances ({', '.join(cells.TABLES)}), or the folder that holds {' or '.join(NAMES)}"
 
 
 def read(
@@ -169,7 +169,8 @@ def _recognised(rows: pd.DataFrame, groups: Sequence[str], path: Path) -> tuple[
             raise ValueError(f"{path}: no column '{group}' for the option groups{schema.did_you_mean(group, others)}")
     aside = [name for name in others if name not in groups]
     absent = dict.fromkeys(name for name in schema.UTTERANCE_COLUMNS if name not in rows.columns)
-    guessed = {theirs: ours for theirs, ours in columns.propose(rows).names.items() if ours in absent}
+    guessed = columns.propose(rows).names if aside else {}
+    guessed = {theirs: ours for theirs, ours in guessed.items() if ours in absent}
     near = {name: ours for name in aside if (ours := columns.misspelt(name, absent)) is not None}
     problems = [
         f"column '{name}' is nearly called '{ours}', which is absent: rename it with the reader's option `columns`, as "
