@@ -187,7 +187,7 @@ def _parsed(text: TextIO, path: Path, guess: bool) -> Sheet:
         text.seek(0)
         with contextlib.suppress(ValueError):  # the first error is the one to mend
             sheet = _table(text, path, separator, csv.QUOTE_NONE)
-            return sheet._replace(assumed={RAW_QUOTES: str(error).rpartition(": ")[0].rpartition(": ")[2]})
+            return sheet._replace(assumed={RAW_QUOTES: re.findall(r"line \d+|$", str(error))[0]})
         raise
 
 

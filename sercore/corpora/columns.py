@@ -35,7 +35,8 @@ GROUPS = "age agegroup language lang accent dialect ethnicity race nationality c
 FEW = 12  # values of a column that groups, at most
 LOOKED_AT = 2_000  # cells of a column
 MISSPELT = 0.8  # likeness of two names, of which one is the other misspelt
-LONGEST = 3_600  # of a recording [s]: what is longer is in milliseconds or samples
+WIDTH = 118  # characters of a printed line
+LONGEST = 100  # median duration of utterances [s]: longer ones are in milliseconds or samples
 SCALES = ((1, 5), (1, 7), (1, 9), (0, 1), (-1, 1), (0, 10), (0, 100))  # of ratings, the likeliest first
 
 
@@ -96,6 +97,17 @@ def propose(table: pd.DataFrame) -> Proposal:
     )
 
 
+def describe(table: pd.DataFrame, proposal: Proposal, shown: int = 3) -> list[str]:
+    """A line to print for each column of `table`: what it is, its name, and the first few of its values."""
+    lines = []
+    for name in table.columns:
+        what = proposal.names.get(name) or ("(group)" if name in proposal.groups else spelt(name))
+        what = "(kept aside)" if name in proposal.aside else what
+        different = table[name].dropna().astype("str").unique()
+        lines.append(f"{what:<13} {name}: {len(different):,} different, {schema.first(different, shown)}"[:WIDTH])
+    return lines
+
+
 def scale_of(ratings: pd.DataFrame) -> tuple[float, float]:
     """The first of SCALES that all `ratings`, numbers, lie in; (1, 5) where there are none, or in no scale."""
     numbers = ratings.stack()
@@ -111,7 +123,9 @@ def _may_be(ours: str, values: pd.Series) -> bool:
     """Whether the cells `values`, of which none is missing, may be those of our column `ours`."""
     if ours in schema.NUMBERS:
         numbers = pd.to_numeric(cells.with_points(values), errors="coerce")[~cells.are_blank(values)]
-        return len(numbers) > 0 and bool(numbers.notna().all()) and not (ours == "seconds" and numbers.max() > LONGEST)
+        return (
+            len(numbers) > 0 and bool(numbers.notna().all()) and not (ours == "seconds" and numbers.median() > LONGEST)
+        )
     if ours in ("gender", "partition", "style"):
         return _are_known(ours, values)
     if ours == "utterance":
@@ -134,4 +148,4 @@ def _are_files(values: pd.Series) -> bool:
 
 
 def _are_sentences(values: pd.Series) -> bool:
-    return bool((values.astype("str").str.count(r"\s") > 1).mean() > 0.5) and not _are_files(values)
+    return bool(values.astype("str").str.contains(r"\s").mean() > 0.5) and not _are_files(values)

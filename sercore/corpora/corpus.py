@@ -185,6 +185,7 @@ def id_of(file: str) -> str:
 
 
 EMOTIONS = {
+    "afraid": "fearful",
     "anger": "angry",
     "ang": "angry",
     "contempt": "contemptuous",
@@ -203,6 +204,7 @@ EMOTIONS = {
     "neu": "neutral",
     "neutrality": "neutral",
     "sadness": "sad",
+    "scared": "fearful",
     "surprise": "surprised",
     "sur": "surprised",
 }
@@ -276,10 +278,11 @@ def translate(
             (f"'{label}' ({counts[label]:,} times{first.get(label, '')})" for label in sorted(unknown)), 12
         )
         close = schema.did_you_mean(min(unknown).lower(), [*names, *words])
+        hint = ", as emotions: {W: angry} (--emotions W=angry)" if column == schema.EMOTION else ""
         raise ValueError(
             f"{before}{len(unknown)} labels of {column} are not known: {listed}"
             f"{close if close.startswith('; did') else ''}; known: {', '.join(names)}. "
-            f"Say what each is called here, or leave it empty to count it as missing"
+            f"Say what each is called here{hint}, or leave it empty to count it as missing"
         )
     return cells.translated(labels, mapping.__getitem__)
 

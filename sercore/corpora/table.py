@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ DEPTH = 8  # folders below the top that are looked through
 TEXT_SUFFIX = ".txt"  # of the transcript beside an audio file
 TRANSLATED = ("emotion", "gender", "partition", "style")
 NAMES = ("utterances.csv", "utterances.tsv", "utterances.parquet")
+SAMPLED = 20  # files by which the folder of the audio is found
 CLOSE = 0.1  # a duration that differs by more from the audio's own is reported [s]
 EXPECTED = f"a table of utterances ({', '.join(cells.TABLES)}), or the folder that holds {' or '.join(NAMES)}"
 
@@ -59,7 +61,7 @@ def read(
     if len(scale) != 2 or not scale[0] < scale[1]:
         raise ValueError(f"scale is {scale}; expected the lowest and the highest rating, as (1, 5)")
     path = _find(locate(root, EXPECTED))
-    sheet = _load(path)
+    sheet = load(path)
     findings = [Finding.of(kind, [example], "is it read right?") for kind, example in sheet.assumed.items()]
     rows, found = _recognised(_renamed(sheet.cells, columns or {}, path), groups or (), path)
     findings += found
@@ -129,7 +131,8 @@ def _find(given: Path) -> Path:
     return tables[0]
 
 
-def _load(path: Path) -> cells.Sheet:
+def load(path: Path) -> cells.Sheet:
+    """The cells of the table `path`. Raises ValueError for a file of another kind, and as cells.read_sheet does."""
     if path.suffix.lower() not in cells.TABLES:
         raise ValueError(
             f"{path}: expected {EXPECTED}, found a '{path.suffix}' file; a spreadsheet is saved as 'CSV UTF-8'"
@@ -248,6 +251,36 @@ def _found(files: pd.Series, home: Path, folder: str) -> tuple[pd.Series, list[s
             ),
         ],
     )
+
+
+def options(path: Path, proposal: columns.Proposal, rows: pd.DataFrame, audio: Path | None = None) -> dict[str, Any]:
+    """The options of `read` that have the table `path`, of the cells `rows`, read as `proposal` says.
+
+    Its files are in the folder `audio`; without it, in the one at or below the table's that holds the first of them.
+    """
+    ours = {**{name: columns.spelt(name) for name in rows.columns}, **proposal.names}
+    theirs = {name: column for column, name in ours.items() if column not in proposal.aside}
+    found: dict[str, Any] = {"columns": dict(proposal.names)}
+    found["columns"] |= {name: None for name in proposal.aside if columns.spelt(name) in schema.UTTERANCE_COLUMNS}
+    ratings = [theirs[name] for name in schema.DIMENSIONS if name in theirs]
+    numbers = rows[ratings].apply(lambda column: pd.to_numeric(cells.with_points(column), errors="coerce"))
+    found["scale"] = list(columns.scale_of(numbers))
+    if "file" in theirs:
+        named = rows[theirs["file"]].dropna().astype("str").head(SAMPLED).tolist()
+        place = Path(os.path.relpath(audio, path.parent)).as_posix() if audio else _folder_of(named, path.parent)
+        found["folder"] = None if place == "." else place
+    found["groups"] = list(proposal.groups)
+    return {name: value for name, value in found.items() if value}
+
+
+def _folder_of(named: Sequence[str], home: Path) -> str | None:
+    """The folder at or below `home`, relative to it, that holds most of the files `named`; None where none does."""
+    held = {
+        place: sum(_other_spelling(home, f"{place}/{file}") is not None for file in named)
+        for place, _, _ in walk(home, DEPTH)
+    }
+    best = max(held, key=lambda place: held[place])
+    return best if held[best] else None
 
 
 def _other_spelling(home: Path, place: str) -> str | None:
