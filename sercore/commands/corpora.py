@@ -224,6 +224,7 @@ def _write_parameters(
 def _check(args: argparse.Namespace) -> int:
     from sercore import corpora
     from sercore.corpora import audit
+    from sercore.corpora.languages import ADVICE, not_english
     from sercore.corpora.summary import describe
 
     options: dict[str, Any] = {
@@ -234,6 +235,8 @@ def _check(args: argparse.Namespace) -> int:
     print(describe(corpus))
     heard = audit.audit_sound(corpus, args.all_audio)
     print(f"\n{_describe_sound(corpus, heard)}\n")
+    if foreign := not_english(corpus.utterances["transcript"]):
+        print(f"WARNING: the words seem not to be English: {foreign}; {ADVICE}\n")
     rows = corpus.utterances[["utterance", "speaker", "dialog", "partition", EMOTION, *DIMENSIONS]]
     del corpus  # a million transcripts take 50 MB
     print(_describe_split(rows, args.reader or args.name))
