@@ -13,10 +13,10 @@ from sercore.corpora import languages
 from sercore.study import check, config
 
 GERMAN = ("Der Lappen liegt auf dem Eisschrank.", "Heute abend könnte ich es ihm sagen.", "Das will sie am Mittwoch.")
-DUTCH = """Ik kan niet geloven dat je dat hebt gedaan. We gaan morgenmiddag naar het strand. Wat is er aan de hand met je
-moeder? Hij heeft het boek gisteren op tafel gelegd. Waarom heb je mij dat nooit eerder verteld?"""
-ENGLISH = """I cannot believe that you did that. We go to the beach tomorrow. What is the matter with your mother? He put the
-book on the table yesterday. Why have you never told me that before, my naïve friend?"""
+DUTCH = """Ik kan niet geloven dat je dat hebt gedaan. We gaan morgenmiddag naar het strand. Wat is er aan de hand met
+je moeder? Hij heeft het boek gisteren op tafel gelegd. Waarom heb je mij dat nooit eerder verteld?"""
+ENGLISH = """I cannot believe that you did that. We go to the beach tomorrow. What is the matter with your mother? He
+put the book on the table yesterday. Why have you never told me that before, my naïve friend?"""
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ book on the table yesterday. Why have you never told me that before, my naïve f
         (["Я не верю.", "It rained."], "50 % of the different transcripts have letters"),
         (["我不敢相信。"], "100 % of the different transcripts"),
         (DUTCH.split(". "), "of the words are among English's most common ones"),
-        ([ENGLISH] * 3, ""),
+        (ENGLISH.replace("naïve", "good").split(". "), ""),
         (["yes", "no", "stop", "seven", ""], ""),
         ([None, np.nan], ""),
     ],
