@@ -53,7 +53,10 @@ def german(tmp_path):
     table = pd.DataFrame(rows, columns=["utterance", "speaker", "transcript"])
     table = table.assign(file=table["utterance"] + ".wav", emotion=["angry", "sad"] * 6)
     table.to_csv(tmp_path / "utterances.csv", index=False)
-    block = {"grid": {"model": ["cnn14"], "corpus": ["mine"], "seed": [0]}, "fixed": {"folds": [], "classes": {}}}
+    block = {
+        "grid": {"model": ["cnn14"], "corpus": ["mine"], "seed": [0]},
+        "fixed": {"classes": {"angry": ["angry"], "sad": ["sad"]}},
+    }
     content = {
         "study": "german",
         "corpora": {"mine": {"reader": "table", "root": str(tmp_path)}},

@@ -47,7 +47,7 @@ REFUSED = {
     "misspelt.csv": r"column 'emotoin' is nearly called 'emotion', which is absent",
     "shifted.csv": r"shifted\.csv, line 4: 4 cells, but 5 columns .* a comma is missing",
     "unknown_label.csv": r"1 labels of emotion are not known: 'hapy' \(1 times, first in line 3\); did you mean",
-    "two_encodings.csv": r"byte 0xf9 in line 3 after '.*anna,sad,O'; save it",
+    "two_encodings.csv": r"byte 0xf9 in line 3 after '.*anna,sad,O'\); save it",
 }
 """Name -> the error."""
 

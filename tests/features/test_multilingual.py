@@ -33,10 +33,10 @@ SENTENCES = {
 def xlm_roberta(tmp_path_factory):
     """The folder of an XLM-RoBERTa of 8 numbers a token, whose pieces were learnt from SENTENCES."""
     folder = tmp_path_factory.mktemp("xlm-roberta")
-    pieces = Tokenizer(models.Unigram())
+    pieces = Tokenizer(models.BPE(unk_token="<unk>"))
     pieces.pre_tokenizer = pre_tokenizers.Metaspace()
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    trainer = trainers.UnigramTrainer(vocab_size=300, special_tokens=special, unk_token="<unk>", show_progress=False)
+    trainer = trainers.BpeTrainer(vocab_size=2000, special_tokens=special, show_progress=False)
     pieces.train_from_iterator(list(SENTENCES.values()) * 20, trainer)
     around = [("<s>", pieces.token_to_id("<s>")), ("</s>", pieces.token_to_id("</s>"))]
     pieces.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=around)
@@ -139,5 +139,10 @@ def _of_many_languages(folder, multilingual):
     """Say in the tiny Whisper's configuration whether it is multilingual; its words stand for languages' marks."""
     path = folder / "generation_config.json"
     marks = {"lang_to_id": {"<|de|>": 3, "<|fr|>": 7}, "task_to_id": {"transcribe": 4, "translate": 5}}
-    more = {"is_multilingual": multilingual, "no_timestamps_token_id": 6, **(marks if multilingual else {})}
-    path.write_text(json.dumps(json.loads(path.read_text()) | more))
+    more = {"is_multilingual": multilingual, "no_timestamps_token_id": 6, "_from_model_config": False}
+        "_from_model_config": False,
+        "is_multilingual": multilingual,
+        "no_timestamps_token_id": 6,
+        **(marks if multilingual else {}),
+    }
+    path.write_text(json.dumps(json.loads(path.read_text()) | more | (marks if multilingual else {})))
