@@ -78,16 +78,14 @@ def read(
         findings.append(corpus.unused(emotions, rows[schema.EMOTION], schema.EMOTION, path))
     for column in rows.columns.intersection(TRANSLATED):
         given = emotions if column == schema.EMOTION else None
-        before, rows[column] = (
-            rows[column],
-            corpus.translate(rows[column], column, given, str(path), place=sheet.place),
-        )
+        before = rows[column]
+        rows[column] = corpus.translate(before, column, given, str(path), place=sheet.place)
         findings.append(_mapped(before, rows[column], column, given or {}))
     for column in rows.columns.intersection(schema.NUMBERS):
-        pointed = cells.with_points(rows[column])
-        changed = rows[column][pointed.ne(rows[column]) & pointed.notna()]
+        written = rows[column]
+        rows[column] = cells.with_points(written)
+        changed = written[rows[column].ne(written) & written.notna()]
         findings.append(Finding.of(f"comma in a number of {column}", changed, "read as a decimal point"))
-        rows[column] = pointed
     rows["file"], absent, found = _found(rows["file"], path.parent, folder or "")
     findings += found
     table = schema.check_utterances(rows, str(path), sheet.place)
@@ -205,12 +203,11 @@ def _recognised(rows: pd.DataFrame, groups: Sequence[str], path: Path) -> tuple[
 
 def _mapped(before: pd.Series, after: pd.Series, column: str, given: Mapping[str, str | None]) -> Finding:
     """What labels of `column` were called `before` that are called otherwise `after`, but for those `given`."""
-    pairs = pd.DataFrame({"theirs": before, "ours": after}).dropna().drop_duplicates()
-    named = set(map(str, given))
-    mapped = [f"{theirs} = {ours}" for theirs, ours in pairs.itertuples(index=False) if theirs != ours]
-    return Finding.of(
-        f"{column} in other words", [pair for pair in mapped if pair.rpartition(" = ")[0] not in named], "read as that"
-    )
+    different = before[~schema.repeated(before)].dropna()
+    pairs = zip(different, after[different.index], strict=True)
+    own = {cells.clean(str(label)) for label in given}
+    mapped = [f"{theirs} = {ours}" for theirs, ours in pairs if theirs not in own and theirs != ours and pd.notna(ours)]
+    return Finding.of(f"{column} in other words", mapped, "read as that")
 
 
 def _found(files: pd.Series, home: Path, folder: str) -> tuple[pd.Series, list[str], list[Finding]]:

@@ -102,6 +102,13 @@ def test_check_says_that_the_words_are_not_english(german, tmp_path, capsys):
     assert "WARNING: the words seem not to be English: 33 % of the different transcripts" in capsys.readouterr().out
 
 
+def test_transcribe_says_it_where_speech_is_recognised_as_english(german, tmp_path, capsys):
+    german()
+    engine = str(tmp_path / "no-engine")
+    assert cli.main(["transcribe", "table", str(tmp_path), "--model", engine, "--output", str(tmp_path / "t.csv")]) == 2
+    assert "WARNING: speech is recognised as English, and the corpus's own" in capsys.readouterr().out
+
+
 def test_run_says_it_before_anything_is_trained(german, tmp_path, capsys, monkeypatch):
     german(model="mfcnn14")
     monkeypatch.setattr("sercore.commands.run.execute", lambda *_, **__: iter(()))

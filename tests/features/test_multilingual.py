@@ -140,9 +140,4 @@ def _of_many_languages(folder, multilingual):
     path = folder / "generation_config.json"
     marks = {"lang_to_id": {"<|de|>": 3, "<|fr|>": 7}, "task_to_id": {"transcribe": 4, "translate": 5}}
     more = {"is_multilingual": multilingual, "no_timestamps_token_id": 6, "_from_model_config": False}
-        "_from_model_config": False,
-        "is_multilingual": multilingual,
-        "no_timestamps_token_id": 6,
-        **(marks if multilingual else {}),
-    }
     path.write_text(json.dumps(json.loads(path.read_text()) | more | (marks if multilingual else {})))
