@@ -173,8 +173,8 @@ def languages(study: Study, runs: Iterable[Run]) -> list[str]:
 def _read_together(run: Run) -> Iterable[tuple[str, str]]:
     """(corpus, English text encoder) of a run whose model reads transcripts."""
     values = {**notebooks.defaults(run.notebook), **run.parameters}
-    model, text, corpus = values.get("model"), values.get("text"), values.get("corpus")
-    if model not in MODELS or not MODELS[model].uses_text or not isinstance(text, Mapping) or not corpus:
+    spec, text, corpus = MODELS.get(str(values.get("model"))), values.get("text"), values.get("corpus")
+    if spec is None or not spec.uses_text or not isinstance(text, Mapping) or not corpus:
         return
     encoder = text.get("encoder", TextSettings.encoder)
     if is_english(str(encoder)) and text.get("transcripts") != EMPTY:
