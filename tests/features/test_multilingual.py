@@ -138,6 +138,6 @@ def test_a_multilingual_recogniser_is_told_the_language_of_the_speech(tmp_path):
 def _of_many_languages(folder, multilingual):
     """Say in the tiny Whisper's configuration whether it is multilingual; its words stand for languages' marks."""
     path = folder / "generation_config.json"
-    marks = {"lang_to_id": {"<|de|>": 3, "<|fr|>": 7}, "task_to_id": {"transcribe": 4, "translate": 5}}
-    more = {"is_multilingual": multilingual, "no_timestamps_token_id": 6, "_from_model_config": False}
+    marks = {"lang_to_id": {"<|de|>": 3, "<|fr|>": 6}, "task_to_id": {"transcribe": 4, "translate": 5}}
+    more = {"is_multilingual": multilingual, "no_timestamps_token_id": 7, "_from_model_config": False}
     path.write_text(json.dumps(json.loads(path.read_text()) | more | (marks if multilingual else {})))
