@@ -412,7 +412,12 @@ def unguarded(table: pd.DataFrame) -> pd.DataFrame:
 
 def write_yaml(path: Path, content: dict) -> None:
     """Write `content` to `path` as YAML in the order that it has, whole or not at all."""
-    write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    write_text(path, yaml_text(content))
+
+
+def yaml_text(content: dict) -> str:
+    """`content` as YAML in the order that it has."""
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 Keys = tuple[str | int, ...]

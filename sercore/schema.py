@@ -8,7 +8,7 @@ What stands below every table and figure: what was trained, selected and tested 
 A number is only as good as the sentence that says where it comes from, so these are made from the study itself.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -63,6 +63,8 @@ UTTERANCE_COLUMNS = {
 }
 NUMBERS = (*DIMENSIONS, "seconds")  # columns of an utterance table that hold them
 REQUIRED_UTTERANCE_COLUMNS = ("utterance", "file", "speaker")
+
+GROUP = "group_"  # prefix of other columns of a corpus, as group_age, by whose values scores are given
 
 RUN_KEYS = ("section", "model", "train_corpus", "test_corpus", "fold", "seed")
 PREDICTION_COLUMNS = {
@@ -135,16 +137,25 @@ def map_emotions(emotions: pd.Series, classes: Mapping[Any, Any]) -> pd.Series:
     return emotions.map(mapping).astype("str").where(emotions.isin(list(mapping)))
 
 
-def check_utterances(utterances: pd.DataFrame, source: str) -> pd.DataFrame:
-    """`utterances` with every column of the utterance table, in its order, its values checked.
+def group_columns(table: pd.DataFrame) -> list[str]:
+    """The columns of an utterance or predictions table that a corpus has of its own, to group by."""
+    return [column for column in table.columns if str(column).startswith(GROUP)]
 
-    Optional columns that are absent are added as missing. `source` (a file or folder) is named in errors.
+
+def check_utterances(
+    utterances: pd.DataFrame, source: str, place: Callable[[int], str] = lambda row: f"row {row + 1}"
+) -> pd.DataFrame:
+    """`utterances` with every column of the utterance table, in its order, its values checked; then the groups.
+
+    Optional columns that are absent are added as missing. `source` (a file or folder) is named in errors; `place` says
+    where a row, counted from 0, is in it.
     Raises ValueError for an unknown or absent column, and, with all that is wrong, for a duplicate or missing id, a
     value outside a column's names, and a rating or duration that is not a number. Missing ratings and emotions are
     allowed.
     """
+    groups = group_columns(utterances)
     for column in utterances.columns:
-        if column not in UTTERANCE_COLUMNS:
+        if column not in UTTERANCE_COLUMNS and column not in groups:
             raise ValueError(f"{source}: unknown column '{column}'{did_you_mean(column, UTTERANCE_COLUMNS)}")
     absent = [column for column in REQUIRED_UTTERANCE_COLUMNS if column not in utterances.columns]
     if absent:
@@ -157,15 +168,17 @@ def check_utterances(utterances: pd.DataFrame, source: str) -> pd.DataFrame:
     for column in UTTERANCE_COLUMNS:
         if column not in table:
             table[column] = pd.Series(np.nan, table.index, dtype="float64" if column in NUMBERS else "str")
-    table = table[list(UTTERANCE_COLUMNS)]
+    table = table[[*UTTERANCE_COLUMNS, *groups]]
     problems = []
     for column in ("utterance", "file"):
         missing = table.index[table[column].isna()]
         if len(missing):
-            problems.append(f"{len(missing)} rows have no {column}, rows {first(missing)}; fill them or drop the rows")
-    twice = table["utterance"][repeated(table["utterance"])].dropna().unique()
+            where = first(map(place, missing))
+            problems.append(f"{len(missing)} rows have no {column}, {where}; fill them or drop the rows")
+    twice = table["utterance"][repeated(table["utterance"])].dropna().drop_duplicates()
     if len(twice):
-        problems.append(f"{len(twice)} utterances occur twice, {first(twice)}; every id must be unique")
+        again = first(f"{name} (again in {place(row)})" for row, name in twice.items())
+        problems.append(f"{len(twice)} utterances occur twice, {again}; every id must be unique")
     names = {"gender": GENDERS, "style": STYLES, "partition": PARTITIONS, "emotion": EMOTION_NAMES}
     for column, known in names.items():
         wrong = table[column].dropna()
@@ -178,7 +191,7 @@ def check_utterances(utterances: pd.DataFrame, source: str) -> pd.DataFrame:
         numbers = _numbers(table[column])
         wrong = table.index[numbers.isna() & table[column].notna()]
         if len(wrong):
-            offenders = first(f"{table.at[i, 'utterance']} ('{table.at[i, column]}')" for i in wrong)
+            offenders = first(f"{table.at[i, 'utterance']} ('{table.at[i, column]}', {place(i)})" for i in wrong)
             problems.append(f"{column} is not a number at {offenders}; leave it empty where it is not known")
         table[column] = numbers
     if len(wrong := table.index[(table["seconds"] <= 0) | np.isinf(table["seconds"])]):
@@ -186,7 +199,7 @@ def check_utterances(utterances: pd.DataFrame, source: str) -> pd.DataFrame:
         problems.append(f"seconds is no duration at {offenders}; leave it empty where it is not known")
     if problems:
         raise ValueError(f"{source}: " + "\n  ".join(problems))
-    for column in UTTERANCE_COLUMNS:
+    for column in table.columns:
         if column not in NUMBERS and table[column].dtype != "str":
             table[column] = table[column].astype("str").where(table[column].notna())
     return table
@@ -221,7 +234,7 @@ def check_predictions(predictions: pd.DataFrame, source: str) -> pd.DataFrame:
     absent = [column for column in PREDICTION_COLUMNS if column not in predictions.columns]
     if absent:
         raise ValueError(f"{source}: no column {', '.join(absent)} in a predictions table")
-    unknown = [c for c in predictions.columns if c not in PREDICTION_COLUMNS and not c.startswith(PROBABILITY)]
+    unknown = [c for c in predictions.columns if c not in PREDICTION_COLUMNS and not c.startswith((PROBABILITY, GROUP))]
     if unknown:
         raise ValueError(f"{source}: unknown columns {', '.join(unknown)} in a predictions table")
     targets = set(predictions["target"]) - set(TARGETS)

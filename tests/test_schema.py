@@ -22,7 +22,7 @@ def test_absent_optional_columns_are_added_as_missing():
         ({"emotoin": ["sad", "sad"]}, "unknown column 'emotoin'; did you mean 'emotion'"),
         ({"utterance": ["a", "a"]}, "1 utterances occur twice, a"),
         ({"emotion": ["sad", "sda"]}, "emotion is 'sda' at b; did you mean 'sad'"),
-        ({"arousal": ["1.5", "high"]}, r"arousal is not a number at b \('high'\)"),
+        ({"arousal": ["1.5", "high"]}, r"arousal is not a number at b \('high', row 2\)"),
         ({"seconds": ["1e400", 1.5]}, r"seconds is no duration at a \(inf\)"),
         ({"seconds": [0.5, -1]}, r"seconds is no duration at b \(-1\)"),
         ({"file": ["a.wav", None]}, "1 rows have no file"),

@@ -17,7 +17,7 @@ from sercore.analysis.nothing import NothingToShow, or_nothing, present
 from sercore.analysis.results import Results, classes, main_metric, of_best, reported, scores
 from sercore.analysis.tables import Table, cell_text, incomplete, number_text, sorted_rows
 from sercore.registry import CORPORA, METRICS, MODELS, SECTIONS
-from sercore.schema import EMOTION
+from sercore.schema import EMOTION, GROUP, group_columns
 
 Pairs = tuple[tuple[str, str], ...]
 DRAWS = 10_000  # resamples of speakers and seeds, and swaps of two models
@@ -26,6 +26,7 @@ FEWEST_SPEAKERS = 5  # with fewer, resampling says nothing about other speakers,
 FEW_SPEAKERS = f"{{}}: t-interval over seeds alone, with fewer than {FEWEST_SPEAKERS} test speakers."
 MULTISTAGE = (("mfcnn14", "sfcnn14"),)
 GROUPS = ("style", "gender")
+MOST_COMPARED = 6  # values of a group that are compared pair by pair
 NOT_RESAMPLED = statistics.Interval(np.nan, np.nan, np.nan, np.nan, 0, 0)
 NOT_FITTED = statistics.Mixed(np.nan, np.nan, np.nan, np.nan, "")
 MIXED = (
@@ -211,7 +212,9 @@ def difference_table(
 
 
 def group_gaps(predictions: pd.DataFrame, draws: int = DRAWS, seed: int = SEED) -> pd.DataFrame:
-    """How much higher a model scores on one group of utterances than on another, by style and by gender.
+    """How much higher a model scores on one group of utterances than on another, by style, gender and own groups.
+
+    A group of the corpus's own with more than MOST_COMPARED values, as of age in years, has no pairs.
 
     Args:
         predictions: a predictions table of one section; its test utterances are used.
@@ -226,31 +229,44 @@ def group_gaps(predictions: pd.DataFrame, draws: int = DRAWS, seed: int = SEED) 
     generator, rows, labels = np.random.default_rng(seed), [], classes(predictions)
     for key, runs, table in _tests(predictions):
         metric = METRICS[key[-1]]
-        for group in GROUPS if metric.resampled else ():
+        for group in _groups(table) if metric.resampled else ():
             values = sorted(table[group].dropna().unique())
             for model in sorted(table["model"].unique() if len(values) > 1 else (), key=MODELS.position):
                 own = table[table["model"] == model]
                 sums = {v: statistics.sums(own[own[group] == v], metric.name, runs=runs, labels=labels) for v in values}
                 of_all = {value: of.resampled(np.ones((1, len(of.clusters))))[0] for value, of in sums.items()}
-                for value, other in combinations(values, 2):
+                for value, other in combinations(values, 2) if len(values) <= MOST_COMPARED else ():
                     gap = statistics.gap_of_sums(sums[value], sums[other], generator, draws, 1 - statistics.ALPHA)
                     ends = (gap.low, gap.high) if gap.clusters >= FEWEST_SPEAKERS else (np.nan, np.nan)
                     printed = [metric.scale * number for number in (of_all[value], of_all[other], gap.score, *ends)]
-                    rows.append((*key, group, model, value, other, *printed, gap.clusters))
+                    rows.append(
+                        (*key, group, model, _value(group, value), _value(group, other), *printed, gap.clusters)
+                    )
     columns = ["group", "model", "value", "other", "score", "other_score", "gap", "low", "high", "speakers"]
     return pd.DataFrame(rows, columns=[*KEYS, *columns])
 
 
+def _groups(predictions: pd.DataFrame) -> list[str]:
+    """The columns whose values group utterances: GROUPS, and the corpora's own."""
+    return [*GROUPS, *group_columns(predictions)]
+
+
+def _value(group: str, value: object) -> str:
+    """`value` as a table prints it: of an own group with its name, `age 30`."""
+    return f"{group.removeprefix(GROUP)} {value}" if group.startswith(GROUP) else str(value)
+
+
 @or_nothing
 def group_table(results: Results, name: str) -> Table:
-    """Scores of improvised and scripted speech apart, and of women and men, and how much they differ.
+    """Scores of improvised and scripted speech apart, of women and men, and of own groups, and how much they differ.
 
     Mean (sd) over seeds, the counts, and `group_gaps` with their intervals over speakers.
     """
     test = results.predictions[results.predictions["partition"] == "test"]
     parts = []
-    for group in GROUPS:
+    for group in _groups(test):
         known = _preferred(scores(test, by=[group])).rename(columns={group: "value"})
+        known["value"] = known["value"].map(lambda value, group=group: _value(group, value)).astype("str")
         split = known.groupby("test_corpus", observed=True)["value"].transform("nunique") > 1
         compared = known["metric"].map(lambda metric: METRICS[metric].compared).astype(bool)
         parts.append(known[split & compared].assign(group=group))

@@ -4,7 +4,7 @@ import argparse
 import math
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,13 +63,25 @@ def add(commands: argparse._SubParsersAction) -> None:
     speak.set_defaults(do=_speak)
 
     table = commands.add_parser(
-        "table", help="make the utterance table of a folder of audio from the names of its files"
+        "table",
+        help="make the utterance table of a folder of audio from the names of its files, or understand a table",
     )
-    table.add_argument("folder", type=given, help="the folder of audio; the table goes there, as utterances.csv")
     table.add_argument(
-        "--pattern",
-        required=True,
-        help="the fields in the names: '{speaker}_{emotion}_*.wav', '{emotion}/{speaker:2}*.wav'",
+        "folder",
+        type=given,
+        nargs="?",
+        help="the folder of audio; the table goes there, as utterances.csv (--from: it reads audio there)",
+    )
+    source = table.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--pattern", help="the fields in the names: '{speaker}_{emotion}_*.wav', '{emotion}/{speaker:2}*.wav'"
+    )
+    source.add_argument(
+        "--from",
+        dest="source",
+        type=given,
+        metavar="TABLE",
+        help="a table of any columns (.csv, .tsv, .txt, .parquet), which stays as it is: print what each column is",
     )
     table.add_argument(
         "--emotions",
@@ -133,6 +145,10 @@ def _speak(args: argparse.Namespace) -> int:
 def _table(args: argparse.Namespace) -> int:
     from sercore.corpora.table import beside, describe, tabulate
 
+    if args.source:
+        return _understand(args)
+    if not args.folder:
+        raise ValueError("--pattern is of the names in a folder of audio: give the folder, before --pattern")
     audio = args.folder
     path = args.output or audio / "utterances.csv"
     names = {label: name or None for label, name in _pairs(args.emotions, "--emotions")}
@@ -150,23 +166,54 @@ def _table(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write_parameters(path: Path, table: Path, utterances: pd.DataFrame, overwrite: bool) -> None:
+def _understand(args: argparse.Namespace) -> int:
+    """Print what the columns of the table `args.source` are, and the options that have it read so; or write these."""
+    from sercore import corpora
+    from sercore.corpora import columns, table
+    from sercore.corpora.summary import describe_findings
+
+    if args.output:
+        raise ValueError("--output is of a table that is made from names; --from leaves the table as it is")
+    rows = table.load(args.source).cells
+    proposal = columns.propose(rows)
+    print("\n".join(columns.describe(rows, proposal)))
+    options = table.options(args.source, proposal, rows, args.folder)
+    if args.emotions:
+        options["emotions"] = {label: name or None for label, name in _pairs(args.emotions, "--emotions")}
+    corpus = corpora.read(args.source.stem, args.source, reader="table", **options)
+    print(f"{len(corpus.utterances):,} utterances")
+    print("\n".join(describe_findings(corpus.findings)))
+    if args.parameters and not args.preview:
+        _write_parameters(args.parameters, args.source, corpus.utterances, args.overwrite, options)
+    else:
+        entry = {args.source.stem: {"reader": "table", "root": str(args.source), **options}}
+        print(f"in a parameters file, which --parameters writes:\n{files.yaml_text({'corpora': entry})}")
+    return 0
+
+
+def _write_parameters(
+    path: Path, table: Path, utterances: pd.DataFrame, overwrite: bool, options: Mapping[str, Any] | None = None
+) -> None:
     """Write a parameters file that trains on `table`: the example, with a class for each of the emotions.
 
-    Raises FileExistsError where `path` is there already, and ValueError for fewer than two emotions.
+    `options` are those of the table's reader. Raises FileExistsError where `path` is there already, and ValueError for
+    fewer than two emotions.
     """
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} is there already; --overwrite replaces it")
     emotions = sorted(utterances["emotion"].dropna().unique()) if "emotion" in utterances else []
     if len(emotions) < 2:
-        raise ValueError(f"{table} has {len(emotions)} emotions; expected at least two: name {{emotion}}")
+        raise ValueError(f"{table} has {len(emotions)} emotions; expected at least two: name {{emotion}} or its column")
     content = files.read_yaml(files.resolve(EXAMPLE))
     name, (example,) = path.stem, content["corpora"]
-    content |= {"study": name, "corpora": {name: {**content["corpora"][example], "root": str(table)}}}
+    content |= {
+        "study": name,
+        "corpora": {name: {**content["corpora"][example], "root": str(table), **(options or {})}},
+    }
     for block in content["sections"]["categories"]["blocks"]:
         block["grid"]["corpus"] = [name]
         block["fixed"]["classes"] = {emotion: [emotion] for emotion in emotions}
-        if "transcript" not in utterances:
+        if "transcript" not in utterances or utterances["transcript"].isna().all():
             block["grid"]["model"] = ["cnn14"]  # the others need transcripts
     files.write_yaml(path, content)
     print(f"parameters: {path}; `sercore run {path}` trains")
@@ -177,6 +224,7 @@ def _write_parameters(path: Path, table: Path, utterances: pd.DataFrame, overwri
 def _check(args: argparse.Namespace) -> int:
     from sercore import corpora
     from sercore.corpora import audit
+    from sercore.corpora.languages import ADVICE, not_english
     from sercore.corpora.summary import describe
 
     options: dict[str, Any] = {
@@ -187,6 +235,8 @@ def _check(args: argparse.Namespace) -> int:
     print(describe(corpus))
     heard = audit.audit_sound(corpus, args.all_audio)
     print(f"\n{_describe_sound(corpus, heard)}\n")
+    if foreign := not_english(corpus.utterances["transcript"]):
+        print(f"WARNING: the words seem not to be English: {foreign}; {ADVICE}\n")
     rows = corpus.utterances[["utterance", "speaker", "dialog", "partition", EMOTION, *DIMENSIONS]]
     del corpus  # a million transcripts take 50 MB
     print(_describe_split(rows, args.reader or args.name))

@@ -88,6 +88,8 @@ def perform(study: config.Study, only: Collection[tuple[str, str]], args: argpar
         if todo:
             pending(tuple(todo))  # its errors come before any worker is started
             check.check(study, todo, data=True)
+            for line in check.languages(study, todo):
+                print(f"WARNING: {line}", flush=True)
             print(f"Dask: {cluster.address}, dashboard {cluster.dashboard or 'none'}", flush=True)
         with (
             progress.followed(study, leave=False, file=unescaped(sys.stderr))

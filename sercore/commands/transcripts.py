@@ -13,7 +13,7 @@ import pandas as pd
 from sercore import files, schema
 from sercore.commands import MOST_WORKERS, number, path_or_name, progress, refuse_overwriting, seconds
 from sercore.commands import path as given
-from sercore.corpora import cells, transcripts
+from sercore.corpora import cells, languages, transcripts
 from sercore.corpora.corpus import Finding
 from sercore.features.hub import ENGINE, LANGUAGE
 from sercore.registry import CORPORA
@@ -98,7 +98,11 @@ def _transcribe(args: argparse.Namespace) -> int:
         suffix = "" if args.model == ENGINE else "-" + re.sub(r"\W+", "-", args.model.strip("./~")).strip("-")
         path = files.resolve(TRANSCRIPTS) / f"{files.folder_name(args.name)}{suffix}.csv"
     refuse_overwriting(path, [args.root, Path(args.root) / "utterances.csv"])
-    unusable = transcribe_corpus(_read(args), path, args.model, args.beam, args.workers, args.language)
+    corpus = _read(args)
+    foreign = languages.not_english(corpus.utterances["transcript"]) if args.language == LANGUAGE else ""
+    if foreign:
+        print(f"WARNING: speech is recognised as English, and the corpus's own transcripts seem not to be: {foreign}")
+    unusable = transcribe_corpus(corpus, path, args.model, args.beam, args.workers, args.language)
     for utterance, problem in unusable.items():
         print(f"{utterance}: {problem}", file=sys.stderr)
     return 1 if unusable else 0

@@ -5,13 +5,17 @@ a missing value are missing (`is_blank`), and speakers whose names are the same 
 the splits (`voice`).
 """
 
+import codecs
+import contextlib
 import csv
+import io
 import itertools
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TextIO
 
 import pandas as pd
 import pyarrow as pa
@@ -69,56 +73,159 @@ def spelt_on_disk(folder: Path, file: str) -> str:
     return next((spelling for spelling in spellings if (folder / spelling).is_file()), file)
 
 
+def same_letters(one: str, other: str) -> bool:
+    """Whether two texts differ at most in letters that are composed or decomposed."""
+    return unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
+
+
+def is_index(column: pd.Series) -> bool:
+    """Whether `column` has no name, and is empty or numbers the rows from 0 or 1."""
+    if not re.fullmatch(r"Unnamed: \d+|index|", str(column.name)):
+        return False
+    if column.isna().all():
+        return True
+    numbers = pd.to_numeric(column, errors="coerce")
+    return bool((numbers == numbers.index).all() or (numbers == numbers.index + 1).all())
+
+
 def read_text(path: Path) -> str:
-    """The text of the file `path`, without a byte order mark. Raises ValueError, naming it, where it is not UTF-8."""
-    content = path.read_bytes()
+    """The text of the file `path`, in UTF-8, or in UTF-16 with its byte order mark, without that mark.
+
+    Raises ValueError, naming the file, the line and what stands before it, for a byte of another encoding.
+    """
+    content, encoding = path.read_bytes(), _encoding(path)
     try:
-        return content.decode("utf-8-sig")
+        return content.decode(encoding)
     except UnicodeDecodeError as error:
-        found = "UTF-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "another encoding"
         line = content.count(b"\n", 0, error.start) + 1
+        before = content[content.rfind(b"\n", 0, error.start) + 1 : error.start].decode(encoding, "replace")
+        after = f" after '{before[-20:]}'" if before else ""
         raise ValueError(
-            f"{path}: expected text in UTF-8, found {found} (byte 0x{content[error.start]:02x} in "
-            f"line {line}); save it as UTF-8, in a spreadsheet as 'CSV UTF-8'"
+            f"{path}: expected text in {NAMES_OF_ENCODINGS[encoding]}, found another encoding "
+            f"(byte 0x{content[error.start]:02x} in line {line}{after}); save it as UTF-8, in a spreadsheet as "
+            "'CSV UTF-8'"
         ) from None
 
 
-def read_csv(path: Path) -> pd.DataFrame:
-    """The text cells of the CSV `path` without space around them, empty where nothing is written, under its names.
+NAMES_OF_ENCODINGS = {"utf-8-sig": "UTF-8", "utf-16": "UTF-16"}
 
-    A column without a name is called as pandas calls it, `Unnamed: 0`. No word stands for a missing value here, and
-    '=1+1 is =1+1 (files.unguarded). Raises ValueError, naming the file and line, for another encoding or separator, an
-    open quote, a line with more or fewer cells than the first, and two columns of one name.
+
+def _encoding(path: Path) -> str:
+    """UTF-16 where the file `path` begins with its byte order mark, else UTF-8."""
+    with path.open("rb") as content:
+        return "utf-16" if content.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
+def _windows_text(path: Path) -> str:
+    """The text of a file that is not in UTF-8, as Windows-1252, of which Latin-1 is a part.
+
+    Raises ValueError as `read_text` does where it holds letters in UTF-8 too, and where it is not in Windows-1252.
     """
-    with path.open(encoding="utf-8-sig", newline="") as text:
-        lines = csv.reader(text, strict=True)
-        try:
-            first = next((line for line in lines if any(map(clean, line))), [])
-            names = [clean(name) or f"Unnamed: {place}" for place, name in enumerate(first)]
-            _check_separator(first, path)
-            _check_names(names, path)
-            parts = [_columns(rows, names) for rows in _batches(_rows(lines, names, path))]
-        except UnicodeDecodeError:
-            read_text(path)  # its error says what was found, and where
+    content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    if not content.decode("utf-8", "ignore").isascii():
+        return read_text(path)
+    try:
+        return content.decode("cp1252")
+    except UnicodeDecodeError:
+        return read_text(path)
+
+
+BETWEEN_CELLS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
+"""What may stand between cells, the likeliest first."""
+SEPARATOR_LINE = re.compile(r'"?sep=([,\t;|])[,\t;|]*"?')
+"""What Excel writes above some tables."""
+TABLES = (".csv", ".tsv", ".tab", ".txt", ".parquet")
+RAW_QUOTES = "quotes that are part of the text"
+WINDOWS = "text that is not UTF-8, taken as Windows-1252 (Latin-1)"
+
+
+class Sheet(NamedTuple):
+    """The cells of a table, and how its file was read."""
+
+    cells: pd.DataFrame
+    assumed: Mapping[str, str] = {}  # what had to be guessed -> an example
+    lines: Sequence[int] = ()  # of each row in the file; none in a Parquet file, which has no lines
+
+    def place(self, row: int) -> str:
+        """Where the row `row`, counted from 0, stands: `line 2`, or `row 1` of a Parquet file."""
+        return f"line {self.lines[row]}" if self.lines else f"row {row + 1}"
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """The text cells of the table `path` without space around them, empty where nothing is written, under its names.
+
+    Commas, tabs, semicolons or bars are between the cells, whichever the first line has most of. A column without a
+    name is called as pandas calls it, `Unnamed: 0`. No word stands for a missing value here, and '=1+1 is =1+1
+    (files.unguarded). Raises ValueError, naming the file and line, for another encoding, an open quote, a line with
+    more or fewer cells than the first, and two columns of one name.
+    """
+    return _read_text_table(path, guess=False).cells
+
+
+def _read_text_table(path: Path, guess: bool) -> Sheet:
+    """As read_csv. With `guess` text may be in Windows-1252, and quotes between tabs may be part of the text."""
+    try:
+        with path.open(encoding=_encoding(path), newline="") as text:
+            return _parsed(text, path, guess)
+    except UnicodeDecodeError:
+        whole = _windows_text(path) if guess else read_text(path)  # the errors of both say what was found, and where
+    sheet = _parsed(io.StringIO(whole, newline=""), path, guess)
+    foreign = re.search(r"[^\s,;|]*[^\x00-\x7f][^\s,;|]*", whole)
+    return sheet._replace(assumed={**sheet.assumed, WINDOWS: foreign[0] if foreign else ""})
+
+
+def _parsed(text: TextIO, path: Path, guess: bool) -> Sheet:
+    separator = _separator(text)
+    text.seek(0)
+    try:
+        return _table(text, path, separator, csv.QUOTE_MINIMAL)
+    except UnicodeDecodeError:
+        raise
+    except ValueError as error:
+        if separator != "\t" or not guess:
             raise
-        except csv.Error as error:
-            raise ValueError(
-                f"{path} is not a CSV table: line {lines.line_num}: {error}; "
-                'a cell with a quote is written in quotes, with the quote twice: "he said ""no"""'
-            ) from None
-    return files.unguarded(pa.Table.from_batches(parts or [_columns([], names)]).to_pandas(self_destruct=True))
+        text.seek(0)
+        with contextlib.suppress(ValueError):  # the first error is the one to mend
+            sheet = _table(text, path, separator, csv.QUOTE_NONE)
+            return sheet._replace(assumed={RAW_QUOTES: re.findall(r"line \d+|$", str(error))[0]})
+        raise
 
 
-def _check_separator(first: list[str], path: Path) -> None:
-    """Raise ValueError where `path` has no `first` line, or its cells are not separated by commas."""
-    if not first:
-        raise ValueError(f"{path} is not a CSV table: it is empty; expected the names of its columns in the first line")
-    for separator, what in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-        if len(first) == 1 and separator in first[0]:
+def _separator(text: TextIO) -> str:
+    """The one of BETWEEN_CELLS that Excel names in the first line, or that the first line has most of."""
+    line = next((line for line in text if clean(line)), "")
+    if named := SEPARATOR_LINE.fullmatch(line.strip("\r\n")):
+        return named[1]
+    counts = {separator: len(next(csv.reader([line], delimiter=separator), [])) for separator in BETWEEN_CELLS}
+    return max(counts, key=lambda separator: counts[separator])
+
+
+def _table(text: TextIO, path: Path, separator: str, quoting: Any) -> Sheet:
+    """The table in `text`. Raises ValueError as read_csv does."""
+    lines, numbers = csv.reader(text, delimiter=separator, quoting=quoting, strict=True), array("L")
+    try:
+        heads = (line for line in lines if any(map(clean, line)))
+        first = next(heads, [])
+        if SEPARATOR_LINE.fullmatch(separator.join(first)):
+            first = next(heads, [])
+        if not first:
+            raise ValueError(f"{path} is not a CSV table: it is empty; expected the names of its columns first")
+        if any("\0" in name for name in first):
             raise ValueError(
-                f"{path}: its cells are separated by {what}; expected commas (and points in numbers): save it as CSV "
-                "with commas, as `pandas.read_csv(old, sep=..., decimal=...).to_csv(new, index=False)` does"
+                f"{path}: zero bytes in its first line; expected text (is it UTF-16 without a byte order mark, or a "
+                "spreadsheet's own file?); save it as 'CSV UTF-8'"
             )
+        names = [clean(name) or f"Unnamed: {place}" for place, name in enumerate(first)]
+        _check_names(names, path)
+        rows = _rows(lines, names, path, BETWEEN_CELLS[separator], numbers)
+        parts = [_columns(batch, names) for batch in _batches(rows)]
+    except csv.Error as error:
+        raise ValueError(
+            f"{path} is not a CSV table: line {lines.line_num}: {error}; "
+            'a cell with a quote is written in quotes, with the quote twice: "he said ""no"""'
+        ) from None
+    table = pa.Table.from_batches(parts or [_columns([], names)]).to_pandas(self_destruct=True)
+    return Sheet(files.unguarded(table), lines=numbers)
 
 
 def _check_names(names: list[str], path: Path) -> None:
@@ -128,15 +235,22 @@ def _check_names(names: list[str], path: Path) -> None:
         raise ValueError(f"{path}: two columns are called '{twice[0]}'; rename one of them, or leave it out")
 
 
-def _rows(lines: Any, names: list[str], path: Path) -> Iterator[list[str]]:
-    """The rows of `lines`, a csv.reader, with as many cells as `names`; blank lines are passed over."""
+def _rows(lines: Any, names: list[str], path: Path, separator: str, numbers: "array[int]") -> Iterator[list[str]]:
+    """The rows of `lines`, a csv.reader, with as many cells as `names`; blank lines are passed over.
+
+    The line of each row is added to `numbers`.
+    """
     for row in lines:
         if len(row) == len(names):
+            numbers.append(lines.line_num)
             yield row
         elif any(map(clean, row)):
-            hint = "a comma is missing: an empty cell needs one too"
+            hint = f"a {separator} is missing: an empty cell needs one too"
             if len(row) > len(names):
-                hint = "a comma is too many: a cell that holds one is written in quotes, and none ends a line"
+                hint = (
+                    f"a {separator} is too many: a cell that holds one is written in quotes, none ends a line, and "
+                    "each column has a cell in the first line, which may be empty"
+                )
             raise ValueError(
                 f"{path}, line {lines.line_num}: {len(row)} cells, but {len(names)} columns "
                 f"({schema.first(names, 8)}); {hint}"
@@ -158,13 +272,19 @@ DAMAGED_PARQUET = (OSError, ValueError, LookupError, TypeError, AttributeError, 
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """The cells of the table `path`, .csv or .parquet; a cell in which nothing is written is missing.
+    """The cells of the table `path`, one of TABLES; a cell in which nothing is written is missing.
 
     Named levels of a Parquet file's index are columns. An empty transcript of a Parquet file says that nothing was
     said, and stays. Raises ValueError as `read_csv`, and for a file that is no Parquet table.
     """
-    if path.suffix.lower() == ".csv":
-        return read_csv(path).replace("", None)
+    return read_sheet(path, guess=False).cells
+
+
+def read_sheet(path: Path, guess: bool = True) -> Sheet:
+    """As read_table, with what had to be guessed: text in Windows-1252, and quotes between tabs that are text."""
+    if path.suffix.lower() != ".parquet":
+        sheet = _read_text_table(path, guess)
+        return sheet._replace(cells=sheet.cells.replace("", None))
     try:
         table = pd.read_parquet(path)
     except DAMAGED_PARQUET as error:
@@ -175,7 +295,7 @@ def read_table(path: Path) -> pd.DataFrame:
         table = table.reset_index()
     table.columns = [clean(str(name)) for name in table.columns]
     _check_names(list(table.columns), path)
-    return pd.DataFrame({name: _emptied(as_text(table[name], str.strip), name) for name in table.columns})
+    return Sheet(pd.DataFrame({name: _emptied(as_text(table[name], str.strip), name) for name in table.columns}))
 
 
 def _emptied(cells: pd.Series, name: str) -> pd.Series:
@@ -210,9 +330,28 @@ def translated(texts: pd.Series, translate: Callable[[str], str | None]) -> pd.S
     return pd.Series(results.take(codes, allow_fill=True), index=texts.index, name=texts.name)
 
 
+DECIMAL_COMMA = r"[+-]?\d+,\d+"
+
+
+def with_points(numbers: pd.Series) -> pd.Series:
+    """`numbers`, texts, with points where those of a spreadsheet in German or French have commas: 1,5 is 1.5.
+
+    They stay as they are where one that is no number would be left.
+    """
+    known = numbers.dropna()
+    if known.empty or pd.api.types.is_numeric_dtype(known.dtype) or not known.str.fullmatch(DECIMAL_COMMA).any():
+        return numbers
+    pointed = known.str.replace(",", ".", regex=False)
+    left = pd.to_numeric(pointed[~are_blank(known)], errors="coerce").isna().any()
+    return numbers if left else pointed.reindex(numbers.index)
+
+
 def are_blank(cells: pd.Series) -> pd.Series:
-    """Whether each of the texts `cells`, cleaned, stands for a missing value; a missing one does not."""
-    return as_text(cells).str.lower().isin(list(BLANKS))
+    """Whether each of `cells`, cleaned, stands for a missing value; a missing one and a number do not."""
+    texts = as_text(cells)
+    if pd.api.types.is_numeric_dtype(texts.dtype):
+        return pd.Series(False, index=texts.index)
+    return texts.str.lower().isin(list(BLANKS))
 
 
 def are_among(texts: pd.Series, known: Iterable[str]) -> pd.Series:

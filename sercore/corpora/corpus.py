@@ -4,7 +4,7 @@ Labels are translated into the names of schema.py: `anger` is `angry`, and `W` i
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -58,7 +58,7 @@ class Corpus:
         Of the audio it is the files' sizes, a file that is not there being of none: 62,140 files take a second or two.
         A recording that was replaced by one of the same size goes unnoticed here, but not in the keys of the cache.
         """
-        rows = self.utterances.reindex(columns=list(schema.UTTERANCE_COLUMNS))
+        rows = self.utterances.reindex(columns=[*schema.UTTERANCE_COLUMNS, *schema.group_columns(self.utterances)])
         sizes = rows[["utterance"]].assign(bytes=[_size(self.root / file) for file in rows["file"]])
         parts = {
             "table": rows.drop(columns="transcript"),
@@ -185,6 +185,7 @@ def id_of(file: str) -> str:
 
 
 EMOTIONS = {
+    "afraid": "fearful",
     "anger": "angry",
     "ang": "angry",
     "contempt": "contemptuous",
@@ -203,6 +204,7 @@ EMOTIONS = {
     "neu": "neutral",
     "neutrality": "neutral",
     "sadness": "sad",
+    "scared": "fearful",
     "surprise": "surprised",
     "sur": "surprised",
 }
@@ -237,13 +239,17 @@ KNOWN = {
 
 
 def translate(
-    labels: pd.Series, column: str, given: Mapping[str, str | None] | None = None, where: str = ""
+    labels: pd.Series,
+    column: str,
+    given: Mapping[str, str | None] | None = None,
+    where: str = "",
+    place: Callable[[int], str] | None = None,
 ) -> pd.Series:
     """`labels` in the names of `column` (emotion, gender, partition, style), missing where they say that none is known.
 
     Labels in `given` have the name there, None for missing. All others are looked up in KNOWN, whatever their case.
-    Raises ValueError, naming `where`, for unknown labels, with how often each occurs, and for a label or an unknown
-    name in `given` that is no text.
+    Raises ValueError, naming `where`, for unknown labels, with how often each occurs and, by `place`, which says where
+    a row is, where first; and for a label or an unknown name in `given` that is no text.
     """
     names, words = KNOWN[column]
     before = f"{where}: " if where else ""
@@ -267,12 +273,16 @@ def translate(
             unknown.append(label)
     if unknown:
         counts = present.value_counts()
-        listed = schema.first((f"'{label}' ({counts[label]:,} times)" for label in sorted(unknown)), 12)
+        first = {label: f", first in {place(present.index[present == label][0])}" for label in unknown} if place else {}
+        listed = schema.first(
+            (f"'{label}' ({counts[label]:,} times{first.get(label, '')})" for label in sorted(unknown)), 12
+        )
         close = schema.did_you_mean(min(unknown).lower(), [*names, *words])
+        hint = ", as emotions: {W: angry} (--emotions W=angry)" if column == schema.EMOTION else ""
         raise ValueError(
             f"{before}{len(unknown)} labels of {column} are not known: {listed}"
             f"{close if close.startswith('; did') else ''}; known: {', '.join(names)}. "
-            f"Say what each is called here, or leave it empty to count it as missing"
+            f"Say what each is called here{hint}, or leave it empty to count it as missing"
         )
     return cells.translated(labels, mapping.__getitem__)
 
@@ -303,9 +313,10 @@ def tidy(table: pd.DataFrame, spared: Iterable[str] = ()) -> tuple[pd.DataFrame,
     table = table.copy(deep=False)
     written = []
     kept = {cells.clean(str(label)) for label in spared}
-    for column in table.columns.intersection(TEXTS):
+    groups = schema.group_columns(table)
+    for column in [*table.columns.intersection(TEXTS), *groups]:
         table[column] = cells.as_text(table[column])
-    for column in table.columns.intersection(MAY_BE_BLANK):
+    for column in [*table.columns.intersection(MAY_BE_BLANK), *groups]:
         if pd.api.types.is_numeric_dtype(table[column].dtype):
             continue
         blank = cells.are_blank(table[column])

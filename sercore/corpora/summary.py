@@ -4,6 +4,7 @@ IEMOCAP's counts are from public label lists, MSP-Podcast's from the texts of it
 source are marked as from memory: where the corpus differs from one of these, the count itself may be wrong.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import NamedTuple
@@ -12,7 +13,17 @@ import pandas as pd
 
 from sercore.corpora.corpus import Corpus, Finding
 from sercore.registry import CORPORA, load
-from sercore.schema import DIMENSIONS, FOUR_CLASSES, GENDERS, PARTITIONS, STYLES, map_emotions
+from sercore.schema import (
+    DIMENSIONS,
+    FOUR_CLASSES,
+    GENDERS,
+    GROUP,
+    PARTITIONS,
+    STYLES,
+    first,
+    group_columns,
+    map_emotions,
+)
 
 IEMOCAP_EMOTIONS = {
     "angry": 1103,
@@ -157,7 +168,15 @@ def _summary(corpus: Corpus) -> list[str]:
         f"transcripts  {texts.notna().sum() - empty:,} with words ({texts[texts != ''].nunique():,} different), "
         f"{empty:,} empty, {texts.isna().sum():,} missing",
         f"classes      {four}: {sum(classes.values()):,} of {len(table):,} turns",
+        *(_group(table[column]) for column in group_columns(table)),
     ]
+
+
+def _group(values: pd.Series) -> str:
+    """How many turns each of the `values` of a group has."""
+    counts = values.value_counts()
+    listed = first((f"{value} {count:,}" for value, count in counts.items()), 8)
+    return f"{str(values.name).removeprefix(GROUP):<12} {listed}; {values.isna().sum():,} missing"
 
 
 def _emotions(table: pd.DataFrame) -> list[str]:
@@ -188,8 +207,18 @@ def _ratings(corpus: Corpus) -> list[str]:
     return lines if len(lines) > 1 else ["no ratings of arousal, valence and dominance"]
 
 
+def describe_findings(findings: Iterable[Finding]) -> list[str]:
+    """A line for each of `findings`, with as many of its examples as fit into WIDTH characters, at least one."""
+    lines = []
+    for finding in findings:
+        line = f"{finding.count:>7,}  {finding.kind}: {finding.meaning}"
+        shown = list(itertools.accumulate(finding.examples, "{}; {}".format, initial=line))
+        lines.append(next((text for text in reversed(shown[2:]) if len(text) <= WIDTH), shown[min(1, len(shown) - 1)]))
+    return lines
+
+
 def _defects(findings: Iterable[Finding]) -> list[str]:
-    lines = [f"{f.count:>7,}  " + "; ".join([f"{f.kind}: {f.meaning}", *f.examples[:1]]) for f in findings]
+    lines = describe_findings(findings)
     return ["defects and oddities met, and what was done", *lines] if lines else ["no defects met"]
 
 

@@ -5,6 +5,7 @@ leaves is never read. Any folder may be deleted: it is computed again when it is
 """
 
 import hashlib
+import logging
 import stat
 import time
 import warnings
@@ -45,6 +46,7 @@ TEXT_VERSION = 2  # likewise, of embeddings and tokens
 READERS = 4  # threads that hash audio: the disk is what they wait for
 Item = TypeVar("Item")
 Kind = TypeVar("Kind", bound=Packed)
+log = logging.getLogger(__name__)
 
 
 def log_mels(corpus: Corpus, settings: FeatureSettings, folder: str | Path, progress: Progress | None = None) -> Frames:
@@ -122,6 +124,7 @@ def text_embeddings(
     def compute(utterances: Sequence[str]) -> Iterable[np.ndarray]:
         encoder = TextEncoder(settings, "cuda" if torch.cuda.is_available() else "cpu")
         step = None if progress is None else lambda done, total: progress(done, total, what)
+        _note_language(corpus, encoder, texts)
         return encoder.embed([texts[utterance] for utterance in utterances], progress=step)[:, None].numpy()
 
     task = _text_entry(Embeddings, "text", "float32", settings, texts, compute)
@@ -136,11 +139,19 @@ def tokens(corpus: Corpus, settings: TextSettings, folder: str | Path, progress:
     texts, what = _texts(corpus), f"tokens of {corpus.name}"
 
     def compute(utterances: Sequence[str]) -> Iterable[np.ndarray]:
-        ids = TextEncoder(settings).tokenize([texts[utterance] for utterance in utterances])
+        encoder = TextEncoder(settings)
+        _note_language(corpus, encoder, texts)
+        ids = encoder.tokenize([texts[utterance] for utterance in utterances])
         return _counted(map(np.array, ids), len(ids), what, progress)
 
     task = _text_entry(Tokens, "tokens", "int32", settings, texts, compute)
     return fetch(task, Path(folder) / files.folder_name(corpus.name), _waiting(what, progress))
+
+
+def _note_language(corpus: Corpus, encoder: TextEncoder, texts: Mapping[str, str]) -> None:
+    """Log it where the encoder hardly knows the language of the transcripts of `corpus`."""
+    if complaint := encoder.coverage(texts.values()).complaint(encoder.settings.encoder):
+        log.warning("corpus '%s': %s", corpus.name, complaint)
 
 
 def _texts(corpus: Corpus) -> dict[str, str]:

@@ -1,10 +1,12 @@
 """Transcript -> embedding (section 3)."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -44,6 +46,11 @@ POSITIONS_BEHIND_PADDING = (
 FILLERS = ("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id", "unk_token_id")
 """What stands for the empty text where a tokeniser adds no token of its own, the first that it has."""
 CLOSE = 1e-3  # of the largest number: how far padding may move an answer in float32
+UNKNOWN, PIECES = 0.02, 1.5  # of a Coverage, above which the texts are of a language that the encoder hardly knows
+MEASURED = 2_000  # texts by which that is found
+SPACELESS = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"  # Thai, Lao, Burmese, Khmer, kana, Han
+WORD = re.compile(rf"[{SPACELESS}]|[^\W\d_{SPACELESS}]+|\d+|[^\w\s]")
+"""A word, a number, a sign, or a character of a script that puts no space between words."""
 BATCH = 32  # texts of one length at a time on a GPU; on a CPU one
 FOREIGN = (AttributeError, ImportError, IndexError, KeyError, NotImplementedError, OSError, TypeError, ValueError)
 """What transformers raises for a folder or a family that it cannot use in this way; RuntimeError is torch's."""
@@ -106,6 +113,23 @@ def _positions(configuration: Any) -> int | None:
     return places - configuration.pad_token_id - 1 if behind else places
 
 
+class Coverage(NamedTuple):
+    """How well a tokeniser knows the words of some texts."""
+
+    unknown: float  # share of the tokens
+    pieces: float  # tokens a word; of a script that puts no space between words, a character
+
+    def complaint(self, encoder: str) -> str:
+        """What is to be said of the text encoder of this name; empty where it knows the language of the texts."""
+        if self.unknown <= UNKNOWN and self.pieces <= PIECES:
+            return ""
+        return (
+            f"text encoder '{encoder}' hardly knows the language of the transcripts: {100 * self.unknown:.1f} % of the "
+            f"tokens are unknown to it, and it cuts a word into {self.pieces:.1f} pieces (English encoders an English "
+            "one: 1.1); take one that knows it, by id or folder, as text: {encoder: bert-base-multilingual-cased}"
+        )
+
+
 class TextEncoder:
     """A frozen text encoder: a transcript's embedding is the mean of its tokens' vectors in the last layer.
 
@@ -160,6 +184,17 @@ class TextEncoder:
         cut = {"truncation": True, "max_length": self.settings.tokens}
         found = self.tokenizer(list(texts), **cut)["input_ids"] if texts else []
         return [ids or [self._filler(text)] for text, ids in zip(texts, found, strict=True)]
+
+    def coverage(self, texts: Iterable[str]) -> Coverage:
+        """How well the tokeniser knows the words of the first MEASURED of `texts` that differ."""
+        sample = [text for text in itertools.islice(dict.fromkeys(texts), MEASURED) if text]
+        tokens = self.tokenizer(sample, add_special_tokens=False)["input_ids"] if sample else []
+        ids = [token for some in tokens for token in some]
+        unknown = getattr(self.tokenizer, "unk_token_id", None)
+        words = sum(len(WORD.findall(text)) for text in sample)
+        return Coverage(
+            unknown=sum(token == unknown for token in ids) / max(1, len(ids)), pieces=len(ids) / max(1, words)
+        )
 
     def _filler(self, text: str) -> int:
         known = (getattr(self.tokenizer, name, None) for name in FILLERS)

@@ -8,11 +8,23 @@ import pandas as pd
 
 from sercore import corpora, files
 from sercore.corpora import splits
-from sercore.registry import CORPORA, load
+from sercore.corpora.languages import ADVICE, is_english, not_english
+from sercore.registry import CORPORA, MODELS, load
 from sercore.schema import did_you_mean
-from sercore.settings import KINDS, Parameters, Problem, found, option_problems, parameter_problems
+from sercore.settings import (
+    EMPTY,
+    KINDS,
+    Parameters,
+    Problem,
+    TextSettings,
+    found,
+    option_problems,
+    parameter_problems,
+)
 from sercore.study import notebooks
 from sercore.study.config import Run, Study, refuse
+
+OWN_READERS = ("table", "audformat")  # of corpora in whatever language
 
 
 def check(study: Study, runs: Iterable[Run] | None = None, *, data: bool = False) -> None:
@@ -133,6 +145,40 @@ def _data(study: Study, runs: Iterable[Run], needed: bool) -> Iterable[Problem]:
             if wrong[name, fold]:
                 keys = ("folds", place)
                 yield Problem(_place(run, keys) if "folds" in run.parameters else ("corpora", name), wrong[name, fold])
+
+
+def languages(study: Study, runs: Iterable[Run]) -> list[str]:
+    """A warning for each corpus and text encoder of `runs` of which the one is English and the other seems not to be.
+
+    The corpora of the paper are English; others are read. One that cannot be read has none.
+    """
+    pairs = dict.fromkeys(pair for run in runs for pair in _read_together(run))
+    texts: dict[str, str] = {}
+    for name in dict.fromkeys(name for name, _ in pairs):
+        options = dict(study.corpora.get(name) or {})
+        if not options or options.get("reader", name) not in OWN_READERS or not Path(options["root"]).exists():
+            continue
+        try:
+            corpus = corpora.read(name, options.pop("root"), **options)
+        except (OSError, ValueError):
+            continue  # `check` and the run itself say why
+        texts[name] = not_english(corpus.utterances["transcript"])
+    return [
+        f"corpus '{name}' seems not to be in English, which text encoder '{encoder}' is of: {texts[name]}; {ADVICE}"
+        for name, encoder in pairs
+        if texts.get(name)
+    ]
+
+
+def _read_together(run: Run) -> Iterable[tuple[str, str]]:
+    """(corpus, English text encoder) of a run whose model reads transcripts."""
+    values = {**notebooks.defaults(run.notebook), **run.parameters}
+    spec, text, corpus = MODELS.get(str(values.get("model"))), values.get("text"), values.get("corpus")
+    if spec is None or not spec.uses_text or not isinstance(text, Mapping) or not corpus:
+        return
+    encoder = text.get("encoder", TextSettings.encoder)
+    if is_english(str(encoder)) and text.get("transcripts") != EMPTY:
+        yield str(corpus), str(encoder)
 
 
 def _fold(utterances: pd.DataFrame, corpus: str, fold: str) -> str:

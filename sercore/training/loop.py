@@ -362,7 +362,8 @@ def predictions_table(
     if logits.shape != (len(dataset), len(names)):
         raise ValueError(f"logits are {logits.shape}; expected {len(dataset)} utterances and {len(names)} {names}")
     truth = dataset.target.cpu().numpy()
-    rows = dataset.utterances[["utterance", "speaker", "gender", "style"]].assign(**keys)
+    groups = schema.group_columns(dataset.utterances)
+    rows = dataset.utterances[["utterance", "speaker", "gender", "style", *groups]].assign(**keys)
     if truth.ndim == 1:
         shares = softmax(logits.astype(np.float64))
         classes = np.asarray(names, dtype=object)
@@ -371,7 +372,7 @@ def predictions_table(
     else:
         parts = [rows.assign(target=n, truth=truth[:, i], prediction=logits[:, i]) for i, n in enumerate(names)]
         table = pd.concat(parts, ignore_index=True)
-    order = [*schema.PREDICTION_COLUMNS, *schema.probability_columns(table)]
+    order = [*schema.PREDICTION_COLUMNS, *groups, *schema.probability_columns(table)]
     return schema.check_predictions(table[order], "predictions of the model")
 
 

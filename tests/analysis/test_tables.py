@@ -249,6 +249,17 @@ class TestStatisticsBeside:
         assert set(styles["value"]) == {"improvised", "scripted"}
         assert set(numbers.loc[numbers["group"] == "gender", "value"]) == {"female", "male"}
 
+    def test_own_groups_are_scored_apart_and_compared_where_they_have_few_values(self, categories):
+        own = categories.predictions
+        own = own[(own["model"] == "cnn14") & (own["test_corpus"] == own["train_corpus"])]
+        number = own["utterance"].astype(str).str[-1]
+        own = own.assign(group_age=number.map(lambda last: "20" if last in "01234" else "30"), group_room=number)
+        table = comparisons.group_table(replace(categories, predictions=own), "groups")
+        assert set(table.numbers.loc[table.numbers["group"] == "group_age", "value"]) == {"age 20", "age 30"}
+        assert ("difference, 95 %", "age 20 − age 30") in table.frame
+        assert ("scores of", "room 7") in table.frame
+        assert not any("room" in pair for kind, pair in table.frame if kind.startswith("difference")), "10 values"
+
     def test_groups_add_up_to_all_utterances(self, categories):
         numbers = comparisons.group_table(categories, "groups").numbers.query("group == 'gender' and model == 'lf'")
         sizes = numbers.groupby(["train_corpus", "test_corpus"])["utterances"].sum()

@@ -145,8 +145,10 @@ def test_a_text_file_of_another_editor_is_read_or_named(tmp_path):
     touch(tmp_path, "ann_a.wav", "bob_a.wav")
     (tmp_path / "ann_a.TXT").write_bytes("Guten Tag".encode("utf-8-sig"))
     assert tabulate(tmp_path, "{speaker}_*.wav").utterances["transcript"].tolist()[0] == "Guten Tag"
-    (tmp_path / "bob_a.txt").write_bytes("Guten Tag".encode("utf-16"))
-    with pytest.raises(ValueError, match=r"bob_a\.txt: expected text in UTF-8, found UTF-16"):
+    (tmp_path / "bob_a.txt").write_bytes("Grüß Gott".encode("utf-16"))
+    assert tabulate(tmp_path, "{speaker}_*.wav").utterances["transcript"].tolist()[1] == "Grüß Gott"
+    (tmp_path / "bob_a.txt").write_bytes("Grüß Gott".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"bob_a\.txt: expected text in UTF-8, .* \(byte 0xfc in line 1 after 'Gr'\)"):
         tabulate(tmp_path, "{speaker}_*.wav")
 
 

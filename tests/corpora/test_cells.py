@@ -1,5 +1,7 @@
 """Cells are read as they are meant: no column shifts, no spelling makes a second speaker, no word a person."""
 
+import codecs
+
 import pandas as pd
 import pytest
 import trees
@@ -31,12 +33,14 @@ def test_text_is_composed_and_without_stray_or_unseen_space(written, expected):
         (b"a,b\n1\n", "line 2: 1 cells, but 2 columns .* a comma is missing"),
         (b'a,b\n1,"no\n', r"t\.csv is not a CSV table: line 2: unexpected end of data"),
         (b'a,b\n1,"no" way\n', "line 2: ',' expected after"),
-        (b"a;b\n1;2\n", "separated by semicolons; expected commas"),
-        (b"a\tb\n1\t2\n", "separated by tabs; expected commas"),
+        (b"a;b\n1;2;3\n", "line 2: 3 cells, but 2 columns .* a semicolon is too many"),
+        (b"a\tb\n1\n", "line 2: 1 cells, but 2 columns .* a tab is missing"),
+        (b'a\tb\n"no" way\t2\n', "line 2: '\t' expected after"),
         (b"a, a\n1,2\n", "two columns are called 'a'"),
         (b"", "it is empty; expected the names of its columns"),
-        ("a,b\n1,2".encode("utf-16"), r"t\.csv: expected text in UTF-8, found UTF-16 \(byte 0xff in line 1\)"),
-        ("a,b\n1,très".encode("latin-1"), r"found another encoding \(byte 0xe8 in line 2\); save it as UTF-8"),
+        ("a,b\n1,2".encode("utf-16")[:-1], r"t\.csv: expected text in UTF-16, found another encoding"),
+        ("a,b\n1,2".encode("utf-16-le"), r"t\.csv: zero bytes in its first line; .* without a byte order mark"),
+        ("a,b\n1,très".encode("latin-1"), r"encoding \(byte 0xe8 in line 2 after '1,tr'\); save it as UTF-8"),
     ],
 )
 def test_a_table_whose_columns_would_shift_is_refused_with_its_line(tmp_path, content, message):
@@ -50,6 +54,37 @@ def test_cells_are_text_and_no_word_is_missing(tmp_path):
     assert table.to_dict("list") == {"utterance": ["01", "1e3"], "Unnamed: 1": ["NA", "x, y"], "b": ["", "None"]}
     assert cells.read_table(path)["b"].isna().tolist() == [True, False]
     assert cells.read_csv(write(tmp_path / "head.csv", "a,b\n")).columns.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a;b\n1,5;x, y\n",
+        b"a\tb\n1,5\tx, y\n",
+        b"a|b\n1,5|x, y\n",
+        b"sep=;\r\na;b\r\n1,5;x, y\r\n",
+        "a\tb\n1,5\tx, y\n".encode("utf-16"),
+        codecs.BOM_UTF16_BE + "a;b\r\n1,5;x, y\r\n".encode("utf-16-be"),
+    ],
+)
+def test_cells_may_be_separated_otherwise_and_text_be_in_utf_16(tmp_path, content):
+    assert cells.read_csv(write(tmp_path / "t.csv", content)).to_dict("list") == {"a": ["1,5"], "b": ["x, y"]}
+
+
+def test_what_is_guessed_is_said(tmp_path):
+    latin = cells.read_sheet(write(tmp_path / "t.csv", b"\xef\xbb\xbfa,b\n\n1,Fran\xe7oise goes\n"))
+    assert latin.cells.to_dict("list") == {"a": ["1"], "b": ["Fran\xe7oise goes"]}
+    assert latin.assumed == {cells.WINDOWS: "Fran\xe7oise"}
+    assert latin.place(0) == "line 3"
+    quoted = cells.read_sheet(write(tmp_path / "t.tsv", b'a\tb\n1\t"No", he said\n'))
+    assert quoted.cells["b"].tolist() == ['"No", he said']
+    assert list(quoted.assumed) == [cells.RAW_QUOTES]
+    with pytest.raises(ValueError, match=r"byte 0xe7 in line 2 after 'é,Fran'"):
+        cells.read_sheet(write(tmp_path / "mixed.csv", b"a,b\n\xc3\xa9,Fran\xe7oise\n"))
+    with pytest.raises(ValueError, match=r"byte 0x81 in line 2"):
+        cells.read_sheet(write(tmp_path / "odd.csv", b"a,b\n1,\x81\n"))
+    with pytest.raises(ValueError, match="line 2: '\t' expected after"):
+        cells.read_sheet(write(tmp_path / "both.tsv", b'a\tb\n1\t"No", he\tsaid\n'))
 
 
 def test_a_parquet_table_is_read_by_the_same_rule(tmp_path):

@@ -433,6 +433,14 @@ def test_predictions_of_categories_fill_the_table():
     np.testing.assert_allclose(table[["p_angry", "p_happy", "p_sad"]].sum(axis=1), 1, atol=1e-12)
 
 
+def test_own_groups_of_a_corpus_are_carried_into_its_predictions():
+    data = made_up(3)
+    data.utterances = data.utterances.assign(group_age=["20", "30", None])
+    table = predictions_table(np.zeros((3, 3)), data, KEYS, CLASSES)
+    assert list(table.columns) == [*schema.PREDICTION_COLUMNS, "group_age", "p_angry", "p_happy", "p_sad"]
+    assert table["group_age"].tolist()[:2] == ["20", "30"]
+
+
 def test_predictions_of_dimensions_fill_the_table():
     data = made_up(3, ratings=True)
     logits = np.array([[3.5, 4.0], [5.0, 3.0], [6.0, 2.5]], dtype=np.float32)
