@@ -27,6 +27,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--engine", type=path_or_name, help="what --transcribe recognises speech with (default: tiny.en)"
     )
     predict.add_argument(
+        "--speaker", help="who talks where no table says it, for a model that is normalised over speakers"
+    )
+    predict.add_argument(
         "--windows",
         type=number(float, 0, DAY, above=True),
         metavar="SECONDS",
@@ -59,7 +62,12 @@ def _predict(args: argparse.Namespace) -> int:
     recogniser = load_recogniser(args.engine) if args.transcribe else None
     start = time.monotonic()
     answers = predictor(
-        args.recordings, args.text, windows=args.windows, recogniser=recogniser, progress=progress("recordings")
+        args.recordings,
+        args.text,
+        windows=args.windows,
+        recogniser=recogniser,
+        speakers=args.speaker,
+        progress=progress("recordings"),
     )
     took = time.monotonic() - start
     wrong = answers[answers["error"].notna()]
