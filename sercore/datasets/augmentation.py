@@ -21,11 +21,14 @@ from sercore.settings import AugmentationSettings
 def augment(batch: Batch, settings: AugmentationSettings, chance: np.random.Generator) -> Batch:
     """`batch` of a SpeechDataset as `settings` change it, drawn from `chance`; the batch itself stays as it is.
 
-    With a rate utterances become longer or shorter, crops as well.
+    With a rate utterances become longer or shorter, crops as well. Raises ValueError for a batch of another dataset.
     """
-    logmel, frames, text = batch.inputs
+    logmel, frames, text = batch.inputs if len(batch.inputs) == 3 else (None, None, None)
     if logmel is None or frames is None:
-        raise ValueError("augmentation is of log-mels with their true frames: a batch of a SpeechDataset")
+        raise ValueError(
+            f"augmentation is of log-mels with their true frames and their text; found a batch of {len(batch.inputs)} "
+            "inputs: train on a SpeechDataset, or leave out training.augmentation"
+        )
     size = len(logmel)
     if settings.rate:
         logmel, frames = stretched(logmel, frames, chance.uniform(1 - settings.rate, 1 + settings.rate, size))
