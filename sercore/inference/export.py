@@ -203,7 +203,8 @@ def _normalised(trained: Trained) -> str:
     if normalised is None:
         return ""
     return (
-        f", less {normalisation.described(normalised)} and plus {normalisation.LEVEL:g} dB where it is above {FLOOR:g}"
+        f", normalised before: {normalisation.described(normalised)} brought to {normalisation.LEVEL:g} dB, digital "
+        f"silence ({FLOOR:g} dB) left as it is"
     )
 
 

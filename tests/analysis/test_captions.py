@@ -34,7 +34,7 @@ def test_nothing_is_said_where_every_answer_is_of_one_recording(tmp_path):
     assert captions.caveats(results_of(tmp_path, of_speakers, models="[bert]")) == ()  # which takes no log-mels
 
 
-def test_a_change_may_be_what_normalises(tmp_path):
+def test_a_change_may_be_what_normalises():
     parameters = {
         "model": "cnn14",
         "network": {"width": 8},

@@ -126,7 +126,8 @@ def test_settings_card_and_inputs_say_how_it_is_normalised_and_augmented(run, tm
     assert "Unlabelled test recordings are used: log-mels are normalised over all recordings of each speaker" in text
     assert "augmented (gain_decibels 6.0); " in text
     assert export._normalised(trained) == (
-        ", less the mean of the frames of all recordings of its speaker, in each band and plus -40 dB where it is above -100"
+        ", normalised before: the mean of the frames of all recordings of its speaker, in each band brought to -40 dB, "
+        "digital silence (-100 dB) left as it is"
     )
     plain = dataclasses.replace(trained, network=dataclasses.replace(trained.network, normalisation=None))
     assert export._normalised(plain) == ""
