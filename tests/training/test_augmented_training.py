@@ -66,8 +66,8 @@ def test_mixup_weighs_the_losses_of_both_targets():
             module.dropout = 0.0
     course = TrainLoop(model, objective("categories", data.target, 3), data, data, QUICK, seed=0)
     (plain,) = data.batches(24, torch.Generator().manual_seed(0))
-    batch = augment(plain, AugmentationSettings(mixup=0.4), np.random.default_rng(0))
-    assert 0.05 < batch.share < 0.95
+    batch = augment(plain, AugmentationSettings(mixup=2.0), np.random.default_rng(0))
+    assert 0.1 < batch.share < 0.9
     logits = copy.deepcopy(model).train()(*batch.inputs).logits
     of_classes = inverse_frequency(data.target, 3)
     own, other = (F.cross_entropy(logits, target, of_classes) for target in (batch.target, batch.partner))
