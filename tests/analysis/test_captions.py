@@ -54,6 +54,6 @@ def test_a_departure_from_the_paper_names_what_differs(tmp_path):
 
 def test_the_report_lists_a_group_of_settings_as_it_says_itself(tmp_path):
     results = results_of(tmp_path, "{width: 8, normalisation: {over: speaker}}")
-    rows = report.settings_table(results.study).rows.set_index("setting")
-    assert rows.loc["network: normalisation", "here"] == "channel over the speaker"
-    assert rows.loc["training: augmentation", "here"] == "none"
+    here = report.settings_table(results.study).numbers.set_index("setting")["here"]
+    assert here["network: normalisation"] == "channel over the speaker"
+    assert here["training: augmentation"] == "none"

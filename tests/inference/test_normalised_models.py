@@ -29,7 +29,13 @@ def run(embedded, tmp_path_factory):
         corpora={"iemocap": embedded["iemocap"]},
         folds=[LEFT_OUT],
         network={"width": 2, "normalisation": {"over": "speaker"}},
-        training={"epochs": 1, "crop_seconds": 1.5, "augmentation": {"gain_decibels": 6}},
+        training={
+            "epochs": 2,
+            "batch": 8,
+            "learning_rate": 0.05,
+            "crop_seconds": 1.5,
+            "augmentation": {"gain_decibels": 6},
+        },
     )
 
 
@@ -62,8 +68,12 @@ def test_all_recordings_of_a_speaker_together_get_the_runs_own_answers(run, spee
     assert rows["speaker"].nunique() == 2
     table = rows[["file", "speaker"]].assign(file=[str(speech.root / name) for name in rows["file"]])
     table.to_csv(tmp_path / "recordings.csv", index=False)
-    made = load(run)(tmp_path / "recordings.csv").set_index(rows["utterance"].array).loc[own.index]
-    assert np.allclose(answers(made), answers(own), atol=1e-5)
+    made, alone = (
+        predictor(tmp_path / "recordings.csv").set_index(pd.Index(rows["utterance"])).loc[own.index]
+        for predictor in (load(run), normalised(run, over="utterance"))
+    )
+    assert np.allclose(answers(made), answers(own), atol=1e-6)
+    assert not np.allclose(answers(alone), answers(own), atol=1e-4)
 
 
 def test_one_without_a_speaker_is_normalised_by_itself_and_that_is_said(run, speech):
@@ -94,15 +104,17 @@ def test_a_gain_of_all_recordings_does_not_change_the_answers(run, speech, tmp_p
         waveform, rate = soundfile.read(path)
         quieter.append(tmp_path / path.name)
         soundfile.write(quieter[-1], 0.5 * waveform, rate, subtype="FLOAT")
-    predictor = normalised(run, **settings)
-    assert np.allclose(answers(predictor(recordings)), answers(predictor(quieter)), atol=2e-3)
-    assert not np.allclose(answers(normalised(run)(recordings)), answers(normalised(run)(quieter)), atol=2e-3)
+    changed, usual = (
+        np.abs(answers(predictor(recordings)) - answers(predictor(quieter))).max()
+        for predictor in (normalised(run, **settings), normalised(run))
+    )
+    assert changed < 0.1 * usual  # what is left is the rounding of the cache
 
 
 def test_windows_of_a_recording_share_the_mean_of_its_speaker_or_have_their_own(run, speech):
     recordings = first_files(speech, 1)
-    shared = load(run)(recordings, speakers="x", windows=1.0)
-    alone = normalised(run, over="utterance")(recordings, windows=1.0)
+    shared = load(run)(recordings, speakers="x", windows=1.1)
+    alone = normalised(run, over="utterance")(recordings, windows=1.1)
     assert len(shared) == len(alone) > 1
     assert not np.allclose(answers(shared), answers(alone), atol=1e-6)
 
