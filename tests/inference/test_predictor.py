@@ -262,7 +262,9 @@ def test_each_window_is_transcribed_by_itself_and_given_text_stays(fusion, speec
 def test_a_table_of_recordings_is_read_as_every_table(tmp_path):
     table = tmp_path / "mine.csv"
     table.write_text("file,transcript\n a.wav ,None\nb.wav, \n")
-    assert find([table]) == [(tmp_path / "a.wav", "None"), (tmp_path / "b.wav", None)]
+    assert find([table]) == [(tmp_path / "a.wav", "None", None), (tmp_path / "b.wav", None, None)]
+    table.write_text("file,speaker\na.wav, Ada\u00a0 L \nb.wav,\n")
+    assert find([table]) == [(tmp_path / "a.wav", None, "Ada L"), (tmp_path / "b.wav", None, None)]
     table.write_text("file,transcript\na.wav,it is late,\n")
     with pytest.raises(ValueError, match=r"mine\.csv, line 2: 3 cells, but 2 columns"):
         find([table])
