@@ -25,7 +25,7 @@ def on_the_cpu(monkeypatch):
 def train(augmentation, seed=0, **options):
     """History (without its times) and final weights of a short training on text and sound."""
     data, model = made_up(), network(stages=(6,))
-    settings = build(TrainingSettings, {"epochs": 2, "augmentation": augmentation, **options}, QUICK)
+    settings = build(TrainingSettings, {"epochs": 1, "augmentation": augmentation, **options}, QUICK)
     history = fit(model, objective("categories", data.target, 3), data, made_up(12, seed=1), settings, seed=seed)
     return [epoch[:5] for epoch in history], weights(model)
 
@@ -54,7 +54,7 @@ def test_only_training_batches_are_augmented_and_each_epoch_draws_anew(monkeypat
         return augment(batch, settings, chance)
 
     monkeypatch.setattr(loop, "augment", counted)
-    train(ALL, batch_norm="estimated")
+    train(ALL, epochs=2, batch_norm="estimated")
     assert len(seen) == len(set(seen)) == 2 * 3  # epochs, batches of 8 of 24; none of the statistics or the evaluation
 
 
