@@ -7,13 +7,13 @@ Every default is the paper's. Where the paper's text does not confirm a value, t
 import inspect
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, field, fields
+from dataclasses import MISSING, asdict, field, fields
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from sercore import schema
@@ -89,9 +89,43 @@ class TextSettings:
             raise ValueError("transcripts are shuffled or opposed: leave one away")
 
 
+def _group(kind: type[Settings]) -> BeforeValidator:
+    """Lets a mapping stand for the settings of `kind` that it holds."""
+
+    def made(value: object) -> object:
+        if value is None or isinstance(value, kind):
+            return value
+        if not isinstance(value, Mapping):
+            raise ValueError(f"expected a mapping of {', '.join(f.name for f in fields(kind))}, found {found(value)}")
+        return build(kind, value)
+
+    return BeforeValidator(made)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class NormalisationSettings:
+    """What is taken off the log-mels that a network sees; see datasets.normalisation."""
+
+    over: Literal["utterance", "speaker", "corpus"] = _setting(
+        MISSING, "whose mean over time goes: of the utterance, or of all recordings of its speaker or corpus"
+    )
+    of: Literal["level", "channel"] = _setting(
+        "channel", "level: one mean of all bands, which a gain changes; channel: one a band, which a microphone changes"
+    )
+
+    def __str__(self) -> str:
+        """As tables and captions print it."""
+        return f"{self.of} over the {self.over}"
+
+    @property
+    def unlabelled(self) -> bool:
+        """Whether it takes other recordings of the test speakers than the one that is predicted, without labels."""
+        return self.over != "utterance"
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class NetworkSettings:
-    """CNN14's size and regularisation (section 3; reference [32])."""
+    """CNN14's size, input and regularisation (section 3; reference [32])."""
 
     width: int = _setting(64, "feature maps of the first block; the sixth has 32 times as many")
     dropout: float = _setting(0.2, "after each block")
@@ -114,6 +148,9 @@ class NetworkSettings:
         0.0, "chance of a training utterance that its text is replaced by the mean embedding"
     )
     frozen: bool | None = _setting(None, "whether that encoder keeps its weights; None: no, it is fine-tuned")
+    normalisation: Annotated[NormalisationSettings | None, _group(NormalisationSettings)] = _setting(
+        None, "of the log-mels that it is given, over and of what; None: as they were recorded"
+    )
 
     def __post_init__(self) -> None:
         if self.projection not in PROJECTIONS:
@@ -126,6 +163,32 @@ class NetworkSettings:
             object.__setattr__(self, "stages", tuple(sorted(self.stages)))
         if self.width < 1 or not 0 <= self.dropout < 1:
             raise ValueError(f"width {self.width} must be at least 1 and dropout {self.dropout} in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AugmentationSettings:
+    """How training utterances are changed by chance, each on its own; 0 is not at all. See datasets.augmentation."""
+
+    time_masks: Annotated[int, Field(ge=0)] = _setting(0, "SpecAugment's spans of frames that are hidden")
+    time_mask: Share = _setting(0.1, "widest of them, as a share of the utterance's frames")
+    frequency_masks: Annotated[int, Field(ge=0)] = _setting(0, "SpecAugment's spans of bands that are hidden")
+    frequency_mask: Share = _setting(0.15, "widest of them, as a share of the bands")
+    gain_decibels: Annotated[float, Field(ge=0)] = _setting(0.0, "most by which the level is raised or lowered [dB]")
+    mel_shift: Annotated[float, Field(ge=0, le=8)] = _setting(
+        0.0, "most by which the spectrum moves up or down, as of another vocal tract [mel bands]"
+    )
+    rate: Annotated[float, Field(ge=0, le=0.5)] = _setting(
+        0.0, "most by which it is spoken faster or slower; 0.1: .9 to 1.1 times as fast"
+    )
+    mixup: Annotated[float, Field(ge=0)] = _setting(
+        0.0,
+        "alpha of the Beta distribution of the share that an utterance has when another is mixed in; for categories",
+    )
+
+    def __str__(self) -> str:
+        """What is not the default, as tables and captions print it."""
+        own = [f"{f.name} {getattr(self, f.name)}" for f in fields(self) if getattr(self, f.name) != f.default]
+        return ", ".join(own) or "nothing"
 
 
 CHOICES = {
@@ -191,6 +254,9 @@ class TrainingSettings:
     )
     stop_when_worse: bool = _setting(
         False, "stop at the first epoch that is worse on the development set than the one before"
+    )
+    augmentation: Annotated[AugmentationSettings | None, _group(AugmentationSettings)] = _setting(
+        None, "how utterances are changed by chance in training, never in evaluation; None: they are not"
     )
 
     def __post_init__(self) -> None:
@@ -444,13 +510,45 @@ def check_network(model: str, network: NetworkSettings) -> None:
         fused = ", ".join(name for name, spec in MODELS.items() if spec.text_stages)
         raise ValueError(f"{model} takes no network.{told[0]}, since no text conditions it; {fused} do")
     if trained_model(model).features == "waveform":
+        if network.normalisation is not None:
+            raise ValueError(
+                f"{model} takes no network.normalisation, which is of log-mels: {_takers('log_mel')} take it"
+            )
         if network.encoder is None:
             raise ValueError(f"{model} needs an encoder: network: {{encoder: a Hugging Face id or local folder}}")
         if network.pretrained is not None:
             raise ValueError(f"{model} takes no network.pretrained: its weights are those of network.encoder")
     elif network.encoder is not None or network.frozen is not None:
-        speech = ", ".join(name for name, spec in MODELS.items() if spec.features == "waveform")
-        raise ValueError(f"{model} takes no network.encoder and no network.frozen; {speech} do")
+        raise ValueError(f"{model} takes no network.encoder and no network.frozen; {_takers('waveform')} do")
+
+
+def normalised_over(parameters: Mapping[str, Any]) -> str | None:
+    """What a run of `parameters` normalises log-mels over where that takes recordings of test speakers, else None."""
+    model = parameters.get("model", "")
+    if model not in MODELS or MODELS[model].features != "log_mel":
+        return None
+    change = (parameters.get("changes") or {}).get(parameters.get("change"), {})
+    values = {**parameters.get("network", {}), **change.get("network", {})}
+    normalisation = build(NetworkSettings, values).normalisation
+    return normalisation.over if normalisation is not None and normalisation.unlabelled else None
+
+
+def check_augmentation(model: str, training: TrainingSettings, targets: Sequence[str] = ()) -> None:
+    """Raise ValueError where `training` augments what `model` does not take, or mixes up ratings of `targets`."""
+    if training.augmentation is None:
+        return
+    if trained_model(model).features != "log_mel":
+        raise ValueError(f"{model} takes no training.augmentation, which is of log-mels: {_takers('log_mel')} take it")
+    if training.augmentation.mixup and set(targets) - {schema.EMOTION}:
+        raise ValueError(
+            f"training.augmentation.mixup is for categories, and {', '.join(targets)} "
+            f"{schema.are(len(targets))} trained here: leave it out"
+        )
+
+
+def _takers(features: str) -> str:
+    """The models that take `features`, for an error."""
+    return ", ".join(name for name, spec in MODELS.items() if spec.features == features)
 
 
 CONDITIONING = {name: getattr(NetworkSettings(), name) for name in ("stages", "mechanism", "text_dropout")}
@@ -551,6 +649,9 @@ def _setting_problems(parameters: Mapping[str, Any], kinds: tuple[str, ...]) -> 
                 problems.append(problem.within(kind))
     if built.get("network") is not None:
         problems += _problem(("network",), check_network, parameters["model"], built["network"])
+    if built.get("training") is not None:
+        target = [parameters["target"]] if parameters.get("target") else []
+        problems += _problem(("training",), check_augmentation, parameters["model"], built["training"], target)
     if built.get("text") is not None:
         for place, values in enumerate(parameters.get("tested", ())):
             wrong = try_build(TextSettings, values, built["text"])[1]

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from sercore import settings
-from sercore.settings import FeatureSettings, NetworkSettings, TextSettings, TrainingSettings
+from sercore.registry import MODELS
+from sercore.settings import (
+    AugmentationSettings,
+    FeatureSettings,
+    NetworkSettings,
+    NormalisationSettings,
+    TextSettings,
+    TrainingSettings,
+)
 
 
 def test_the_defaults_are_the_papers():
@@ -64,6 +72,84 @@ def test_the_start_of_the_projections_and_the_kind_of_a_switch_are_checked():
         settings.build(TextSettings, {"standardised": "yes"})
     with pytest.raises(ValueError, match=r"TrainingSettings\.sorted_batches: expected true or false, found 0"):
         settings.training("cnn14", {"sorted_batches": 0})
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "complaint"),
+    [
+        (TrainingSettings, {"augmentation": {"gian_decibels": 6}}, "no 'gian_decibels'; did you mean 'gain_decibels'"),
+        (
+            TrainingSettings,
+            {"augmentation": {"rate": 0.9}},
+            r"AugmentationSettings\.rate: expected 0\.5 or less, found",
+        ),
+        (TrainingSettings, {"augmentation": {"time_masks": 1.5}}, "time_masks: expected a whole number, found 1.5"),
+        (TrainingSettings, {"augmentation": "all"}, r"a mapping of time_masks, .*, found 'all' \(text\)"),
+        (
+            NetworkSettings,
+            {"normalisation": {"over": "day"}},
+            "expected 'utterance', 'speaker' or 'corpus', found 'day'",
+        ),
+        (NetworkSettings, {"normalisation": {"of": "level"}}, "key 'over' is missing"),
+        (NetworkSettings, {"normalisation": True}, "a mapping of over, of, found True"),
+    ],
+)
+def test_a_group_of_settings_is_a_mapping_of_its_own_names(kind, values, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        settings.build(kind, values)
+
+
+def test_a_group_of_settings_may_be_given_again_and_taken_away():
+    gain = settings.training("cnn14", {"augmentation": {"gain_decibels": 6}})
+    assert gain.augmentation == AugmentationSettings(gain_decibels=6.0)
+    assert str(gain.augmentation) == "gain_decibels 6.0"
+    assert str(AugmentationSettings()) == "nothing"
+    assert settings.build(TrainingSettings, {"epochs": 1}, gain).augmentation == gain.augmentation
+    assert settings.build(TrainingSettings, {"augmentation": None}, gain).augmentation is None
+    assert settings.build(TrainingSettings, {"augmentation": {"rate": 0.1}}, gain).augmentation.gain_decibels == 0
+    assert str(NormalisationSettings(over="corpus", of="level")) == "level over the corpus"
+
+
+def test_the_paper_neither_augments_nor_normalises():
+    for model in MODELS:
+        if MODELS[model].trained:
+            assert settings.training(model, {}).augmentation is None
+    assert NetworkSettings().normalisation is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "path", "complaint"),
+    [
+        ({"training": {"augmentation": {"rate": 2}}}, ("training", "augmentation"), "rate: expected 0.5 or less"),
+        (
+            {"model": "bert", "training": {"augmentation": {"rate": 0.1}}},
+            ("training",),
+            "bert takes no training.augmentation, which is of log-mels: cnn14, sfcnn14, mfcnn14 take it",
+        ),
+        (
+            {"target": "arousal", "training": {"augmentation": {"mixup": 0.4}}},
+            ("training",),
+            "training.augmentation.mixup is for categories, and arousal is trained here: leave it out",
+        ),
+        (
+            {"model": "hubert", "network": {"encoder": "x", "normalisation": {"over": "speaker"}}},
+            ("network",),
+            "hubert takes no network.normalisation, which is of log-mels: cnn14, sfcnn14, mfcnn14 take it",
+        ),
+    ],
+)
+def test_what_a_model_cannot_take_is_named_by_its_place(wrong, path, complaint):
+    (problem,) = settings.parameter_problems({**GOOD, **wrong})
+    assert problem.path == path
+    assert complaint in problem.text
+
+
+def test_mixup_is_for_categories_and_gains_for_ratings_too():
+    mixed, louder = ({"augmentation": values} for values in ({"mixup": 0.4}, {"gain_decibels": 6}))
+    settings.check_augmentation("cnn14", settings.training("cnn14", mixed), ("emotion",))
+    settings.check_augmentation("cnn14", settings.training("cnn14", louder), ("arousal", "valence"))
+    with pytest.raises(ValueError, match="and arousal, valence are trained here: leave it out"):
+        settings.check_augmentation("cnn14", settings.training("cnn14", mixed), ("arousal", "valence"))
 
 
 def test_what_the_paper_does_not_say_is_not_confirmed():

@@ -78,7 +78,7 @@ def parts_table(results: Results, name: str, best: bool = False) -> Table:
         "truth) / root of the product of the standard deviations. C_b is 1 at v = 1 and u = 0.",
         "The equation holds for every seed; of means over seeds, and of folds, only nearly.",
         captions.best(results) if best else _over_seeds(numbers),
-        *captions.simulated(results),
+        *captions.caveats(results),
         *captions.missing(results),
     )
     return Table(name, f"What the CCCs are made of{incomplete(results)}", frame, numbers, below)
@@ -235,7 +235,7 @@ def calibration_table(results: Results, seed: int = 0) -> Table:
         "Training counts every class the same however rare it is, so the probabilities are those of a corpus in which "
         "all are as frequent; a part of the ECE is that, and no temperature mends it.",
         _over_seeds(numbers) + " In-domain the folds are pooled, across corpora their numbers averaged.",
-        *captions.simulated(results),
+        *captions.caveats(results),
         *captions.missing(results),
     )
     frame = _frame(rows, ["corpora", "model"], columns)

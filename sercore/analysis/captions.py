@@ -44,13 +44,28 @@ KINDS: dict[str, "type[DataclassInstance]"] = {
 
 def notes(results: Results, shown: pd.DataFrame) -> tuple[str, ...]:
     """The notes that every table of `results` carries; `shown` are its numbers, with the corpora's columns."""
-    return (*simulated(results), *missing(results), *protocol(results, shown), best(results), *departures(results))
+    return (*caveats(results), *missing(results), *protocol(results, shown), best(results), *departures(results))
 
 
 def simulated(results: Results) -> tuple[str, ...]:
     """A warning where the speech is synthesised."""
     text = "Simulated: the speech and its emotions are synthesised; the paper's numbers are of real speech."
     return (text,) if results.simulated else ()
+
+
+def caveats(results: Results) -> tuple[str, ...]:
+    """What every score of `results` must be read with: that speech is synthesised, that test recordings were used."""
+    runs = results.study.section(results.section)
+    over = {over for run in runs if (over := settings.normalised_over(run.parameters))}
+    return (*simulated(results), *(unlabelled_text(name) for name in ("speaker", "corpus") if name in over))
+
+
+def unlabelled_text(over: str) -> str:
+    """That log-mels are normalised over "speaker" or "corpus", with what it takes of the test set."""
+    return (
+        f"Unlabelled test recordings are used: log-mels are normalised over all recordings of each {over}, in testing "
+        "over those of the test set too; a method that sees one recording at a time has less to go by."
+    )
 
 
 def missing(results: Results) -> tuple[str, ...]:

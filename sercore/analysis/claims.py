@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from sercore.analysis import preregistration
-from sercore.analysis.captions import missing, simulated
+from sercore.analysis.captions import caveats, missing
 from sercore.analysis.measures import (
     EVERY,
     MAJORITY,
@@ -692,7 +692,7 @@ def _table(results: Results, claims: Sequence[Claim], name: str, title: str, say
         "find significant; from the least to the greatest of the claim's comparisons.",
         f"The margins: {_margins()}. Margins, alpha and correction are ours and of {plan.date:%-d %B %Y} "
         f"({preregistration.FILE}).{fewer}",
-        *simulated(results),
+        *caveats(results),
         *missing(results),
     )
     return Table(name, title + incomplete(results), frame, pd.DataFrame(numbers), below, align="l")

@@ -205,7 +205,7 @@ def difference_table(
         f"Mixed model: {MIXED}",
         *_mixed_notes(numbers),
         f"Holm: corrected for the {len(numbers)} tests of this table. In-domain the folds are pooled.",
-        *captions.simulated(results),
+        *captions.caveats(results),
         *captions.missing(results),
     )
     return Table(name, f"Differences between models{incomplete(results)}", frame, numbers, below)
@@ -310,7 +310,7 @@ def group_table(results: Results, name: str) -> Table:
         "Difference: of the mean scores of the two groups, with an interval by resampling the test speakers "
         f"{DRAWS} times, the trained models taken as given; not known with fewer than {FEWEST_SPEAKERS}. Groups may "
         "differ in what they say and how often, not only in how well they are understood. Ours, not the paper's.",
-        *captions.simulated(results),
+        *captions.caveats(results),
         *captions.missing(results),
     )
     return Table(name, f"Scores by style and gender{incomplete(results)}", sorted_rows(frame), numbers, below)
@@ -346,7 +346,7 @@ def speaker_table(results: Results, name: str) -> Table:
         "Mean over seeds of each speaker's own score (a UAR over the classes that the speaker has). sd (ddof 1): with "
         f"an interval by resampling the speakers {DRAWS} times; the fewer utterances a speaker has, the larger it is, "
         "even where the model serves all of them equally well.",
-        *captions.simulated(results),
+        *captions.caveats(results),
         *captions.missing(results),
     )
     return Table(name, f"Scores by speaker{incomplete(results)}", sorted_rows(frame), numbers, below)
@@ -409,7 +409,7 @@ def slope_table(results: Results, name: str) -> Table:
         "If well calibrated: the slope of a model with the same correlation whose predictions are right on average, "
         "whatever their value. The tests take utterances as independent, which those of one speaker are not.",
         captions.best(results),
-        *captions.simulated(results),
+        *captions.caveats(results),
         *captions.missing(results),
     )
     return Table(name, f"Residuals against truth{incomplete(results)}", sorted_rows(frame), numbers, below)
@@ -482,7 +482,7 @@ def interval_table(*sections: Results, draws: int = DRAWS, seed: int = SEED) -> 
     below = (
         "Mean [interval at .95 over seeds and speakers, which are resampled together]; UAR in %, else CCC.",
         *(FEW_SPEAKERS.format(CORPORA.label(corpus)) for corpus in alone),
-        *captions.simulated(sections[0]),
+        *captions.caveats(sections[0]),
     )
     return Table("intervals", "In-domain scores with intervals", frame, numbers, below)
 

@@ -306,7 +306,7 @@ def _table(plan: preregistration.Where, corpus: str, rows: Sequence[tuple[str, s
         *(f"{name}: {text}" for name, text in plan.hypotheses.items()),
         f"Not in the paper. Written down on {plan.date}, when this was known: {plan.known}.",
         f"Intervals over {_range(tidy['seeds'])} seeds and {_range(tidy['speakers'])} speakers. {RULES}",
-        *captions.simulated(runs.any),
+        *captions.caveats(runs.any),
     )
     return Table(
         f"hypotheses_{corpus}", f"Where should language enter? The hypotheses, {corpus}", frame, tidy, notes, "l"

@@ -196,7 +196,7 @@ def table(sections: Sequence[Results], found: pd.DataFrame, name: str = "profile
         "the tasks that both have, a tie counts half; .5 is no difference, and it does not say how large one is.",
         f"95 %: {DRAWS} resamples of the seeds of each training task, together for all of its test sets and targets "
         "and for all models; with few seeds these intervals are too narrow. The test speakers are taken as given.",
-        *dict.fromkeys(note for results in sections for note in captions.simulated(results)),
+        *dict.fromkeys(note for results in sections for note in captions.caveats(results)),
         *(note for results in sections for note in captions.missing(results)),
     )
     title = f"All tasks together{incomplete(sections[0])}"

@@ -11,7 +11,7 @@ import base64
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from importlib.resources import files as resources
@@ -628,6 +628,8 @@ def _users(users: set[tuple[str, str]], everywhere: set[tuple[str, str]]) -> str
 
 
 def _text(value: object) -> str:
+    if is_dataclass(value):  # a group of settings, which says itself how it is printed
+        return str(value)
     return value if isinstance(value, str) else "none" if value is None else json.dumps(value)
 
 

@@ -158,7 +158,7 @@ def table(spread: Spread) -> Table:
         "Not in the paper. Test utterances in-domain; mean and sd (ddof 1) over seeds. A change is against the runs "
         "without one, seed by seed: t-interval of the difference; p of Pitman and Morgan's test of equal sds.",
         *(f"{change}: {_in_words(settings[change])}" for change in spread.by_change),
-        *captions.simulated(spread.any),
+        *captions.caveats(spread.any),
         *captions.missing(spread.any),
     )
     return Table("seed_spread", f"CCC over seeds by change{incomplete(spread.any)}", frame, numbers, below)

@@ -72,7 +72,7 @@ def no_effect(sections: Sequence[Results], seeds: Sequence[int] = SEEDS, draws: 
         "this study. False: the claim is called to hold, or not to hold, because of a significant difference.",
         f"Without correction: if each of a claim's comparisons were tested at alpha {plan.alpha:g} as if it were the "
         f"only one. Expected: at most {plan.alpha:.0%}.",
-        *captions.simulated(sections[0]),
+        *captions.caveats(sections[0]),
     )
     columns = {"false": "false", "uncorrected": "without correction"}
     return _table("false_verdicts", "False verdicts where there is no effect", numbers, columns, below)

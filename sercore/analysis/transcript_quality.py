@@ -488,4 +488,4 @@ def _signed(value: float, by_condition: TranscriptResults) -> str:
 
 def _below(by_condition: TranscriptResults) -> tuple[str, ...]:
     missing = dict.fromkeys(text for part in by_condition.parts.values() for text in captions.missing(part))
-    return (*captions.simulated(by_condition.any), *missing)
+    return (*captions.caveats(by_condition.any), *missing)

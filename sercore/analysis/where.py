@@ -296,7 +296,7 @@ def table(where: Where, corpus: str, asked: Sequence[tuple[str, str]], draws: in
         f"Not in the paper. Shapley values of the stages, {how}, on {corpus}, in-domain: what each adds, the mean over "
         "all orders; they add up to what all stages gain. Intervals of .95 over seeds and speakers hold for the six "
         "stages of a column together.",
-        *captions.simulated(where.any),
+        *captions.caveats(where.any),
     )
     return Table(
         "where", f"What each stage gains from the text, {corpus}", frame, numbers.reset_index(drop=True), below

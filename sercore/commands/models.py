@@ -63,6 +63,9 @@ def _add_recordings(command: argparse.ArgumentParser, count: str, what: str) -> 
     command.add_argument(
         "--encoder", type=path_or_name, help="where the text encoder lies, if not where it was at training"
     )
+    command.add_argument(
+        "--speaker", help="who talks where no table says it, for a model that is normalised over speakers"
+    )
 
 
 def _check_written(args: argparse.Namespace) -> None:
@@ -83,7 +86,12 @@ def _predict(args: argparse.Namespace) -> int:
     recogniser = load_recogniser(args.engine) if args.transcribe else None
     start = time.monotonic()
     answers = predictor(
-        args.recordings, args.text, windows=args.windows, recogniser=recogniser, progress=progress("recordings")
+        args.recordings,
+        args.text,
+        windows=args.windows,
+        recogniser=recogniser,
+        speakers=args.speaker,
+        progress=progress("recordings"),
     )
     took = time.monotonic() - start
     wrong = answers[answers["error"].notna()]
@@ -110,8 +118,8 @@ def _print_unusable(errors: Mapping[str, str]) -> None:
 def _stages(args: argparse.Namespace) -> int:
     if bool(args.recordings) == bool(args.study):
         raise ValueError("name either recordings, or by --study the parameters file that made the run")
-    if args.study and (args.text is not None or args.transcribe or args.engine or args.encoder):
-        raise ValueError("with --study, the transcripts and the encoder are those of the run: leave out their options")
+    if args.study and (args.text is not None or args.transcribe or args.engine or args.encoder or args.speaker):
+        raise ValueError("with --study, transcripts, speakers and the encoder are those of the run: leave out their options")
     _check_written(args)
     from sercore.analysis import figures, interventions
     from sercore.inference import artifact  # torch takes seconds to import
@@ -130,7 +138,11 @@ def _stages(args: argparse.Namespace) -> int:
 
         recogniser = load_recogniser(args.engine) if args.transcribe else None
         predictions, errors = load(args.run, encoder=args.encoder).intervene(
-            args.recordings, args.text, recogniser=recogniser, progress=progress("recordings")
+            args.recordings,
+            args.text,
+            recogniser=recogniser,
+            speakers=args.speaker,
+            progress=progress("recordings"),
         )
         _print_unusable(errors)
         if predictions.empty:

@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from sercore.datasets import normalisation
 from sercore.features.audio import FLOOR, LEAST_FRAMES
 from sercore.features.packed import FULL_SCALE, LEAST_SAMPLES, Embeddings, Frames, Kind, Packed, Tokens, Waveforms
 
@@ -33,6 +34,8 @@ class Batch(NamedTuple):
     inputs: tuple[Tensor | None, ...]  # of the model's forward, in its order; on the dataset's device, but true frames
     target: Tensor  # (batch,) int64 class codes, or (batch, dimensions) float32 ratings; on the dataset's device
     rows: Tensor  # (batch,) int64, positions in the dataset; on the CPU
+    partner: Tensor | None = None  # as `target`, of the utterance that was mixed into each (augmentation.mixed)
+    share: float = 1.0  # of `target` in the loss; the rest is that of `partner`
 
 
 @dataclass(frozen=True)
@@ -170,10 +173,19 @@ class SpeechDataset(Dataset):
     padding = FLOOR
 
     def __init__(
-        self, frames: Frames, utterances: pd.DataFrame, target: Tensor, embeddings: Embeddings | None = None
+        self,
+        frames: Frames,
+        utterances: pd.DataFrame,
+        target: Tensor,
+        embeddings: Embeddings | None = None,
+        offsets: np.ndarray | None = None,
     ) -> None:
-        """As a Dataset; `embeddings` of the transcripts are for a model that takes text."""
+        """As a Dataset; `embeddings` of the transcripts are for a model that takes text.
+
+        `offsets` (utterances, mels), in dB, are added to the log-mels of each (see datasets.normalisation).
+        """
         super().__init__(frames, utterances, target)
+        self._offsets = None if offsets is None else torch.from_numpy(offsets)
         self.embeddings: Tensor | None = None  # (utterances, text_width)
         if embeddings is not None:
             self.embeddings = torch.from_numpy(
@@ -183,18 +195,27 @@ class SpeechDataset(Dataset):
     @classmethod
     def from_source(cls, source: "Source", utterances: pd.DataFrame, target: Tensor) -> Self:
         """Log-mels, and text embeddings where the source has them."""
-        return cls(_present(source.frames, "log-mels"), utterances, target, source.embeddings)
+        frames, offsets = _present(source.frames, "log-mels"), None
+        if source.normalisation is not None:
+            offsets = normalisation.offsets(frames, source.corpus.utterances, utterances, source.normalisation)
+        return cls(frames, utterances, target, source.embeddings, offsets)
 
     def to(self, device: str | torch.device) -> Self:
         """As Dataset.to; the embeddings always move."""
         super().to(device)
+        if self._offsets is not None:
+            self._offsets = self._offsets.to(self.device)
         if self.embeddings is not None:
             self.embeddings = self.embeddings.to(self.device)
         return self
 
     def _inputs(self, plan: BatchIndex) -> tuple[Tensor | None, ...]:
-        text = None if self.embeddings is None else self.embeddings[self._there(torch.from_numpy(plan.rows))]
-        return self._gather(plan, torch.float32), torch.from_numpy(plan.count), text
+        rows = self._there(torch.from_numpy(plan.rows))
+        logmel = self._gather(plan, torch.float32)
+        if self._offsets is not None:
+            logmel = normalisation.moved(logmel, self._offsets[rows][:, None])
+        text = None if self.embeddings is None else self.embeddings[rows]
+        return logmel, torch.from_numpy(plan.count), text
 
 
 class TextDataset(Dataset):

@@ -3,6 +3,7 @@
 Also, for `0_corpora.ipynb`: filling the cache of a corpus before any run reads it (`define`, `fill`, `finish`).
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from sercore.corpora.corpus import located
 from sercore.datasets import batches
 from sercore.features import cache, packed
 from sercore.schema import did_you_mean
-from sercore.settings import FeatureSettings, TextSettings
+from sercore.settings import FeatureSettings, NormalisationSettings, TextSettings
 
 CATEGORIES = (schema.EMOTION,)
 
@@ -35,6 +36,7 @@ class Source:
     embeddings: packed.Embeddings | None = None
     tokens: packed.Tokens | None = None
     waveforms: packed.Waveforms | None = None
+    normalisation: NormalisationSettings | None = None  # of the frames, as a dataset gives them
 
     def dataset(self, utterances: Iterable[str]) -> batches.Dataset:
         """The rows of `utterances` as the model takes them, in that order."""
@@ -76,11 +78,13 @@ def read(
     cache_folder: Path,
     progress: Callable[[int, int, str], None] | None = None,
     trained_on: bool = True,
+    normalisation: NormalisationSettings | None = None,
 ) -> Source:
     """The corpus `name`, read with `options`, and what `model` takes of it; the cache is completed.
 
     A corpus that is not `trained_on` may lack the targets, as one without ratings does: then it has no rows, and no
-    features are computed. Raises ValueError where one that is has no utterance with them.
+    features are computed. Raises ValueError where one that is has no utterance with them. `normalisation` is of the
+    log-mels that datasets give; over speakers, an utterance without one is a speaker of its own, with a warning.
     """
     corpus = corpora.read(name, options["root"], **{key: value for key, value in options.items() if key != "root"})
     frames = embeddings = tokens = waveforms = None
@@ -101,6 +105,13 @@ def read(
         waveforms = cache.waveforms(corpus, features.sample_rate, cache_folder, progress)
     elif spec.features == "log_mel":
         frames = cache.log_mels(corpus, features, cache_folder, progress)
+        nobody = rows["speaker"].isna().sum()
+        if nobody and normalisation is not None and normalisation.over == "speaker":
+            warnings.warn(
+                f"{corpus.root}: {nobody} of {len(rows)} utterances have no speaker, so each of these is normalised by "
+                "itself: name their speakers, or normalise over utterances",
+                stacklevel=2,
+            )
     if spec.uses_text and spec.features != "tokens":
         embeddings = cache.text_embeddings(corpus, text, cache_folder, progress)
     return Source(
@@ -113,6 +124,7 @@ def read(
         embeddings=embeddings,
         tokens=tokens,
         waveforms=waveforms,
+        normalisation=normalisation,
     )
 
 

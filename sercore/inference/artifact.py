@@ -14,7 +14,7 @@ import pandas as pd
 from sercore import files, settings
 from sercore.registry import CORPORA, MODELS
 from sercore.schema import EMOTION, FOUR_CLASSES, PROBABILITY, first, probability_columns
-from sercore.settings import FeatureSettings, NetworkSettings, TextSettings
+from sercore.settings import FeatureSettings, NetworkSettings, NormalisationSettings, TextSettings
 
 DESCRIPTION = "settings.json"  # of an exported folder
 FORMAT = 1  # of that file; counted up when an older one can no longer be read
@@ -52,6 +52,11 @@ class Trained:
     def takes(self) -> str | None:
         """The features that the model takes: "log_mel", "waveform" or "tokens"."""
         return MODELS[self.model].features
+
+    @property
+    def normalisation(self) -> NormalisationSettings | None:
+        """How the log-mels are normalised; None: not at all, or the model takes none."""
+        return self.network.normalisation if self.takes == "log_mel" else None
 
     @property
     def names(self) -> tuple[str, ...]:

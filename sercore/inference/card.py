@@ -11,14 +11,16 @@ import numpy as np
 import pandas as pd
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from sercore.analysis import statistics
+from sercore import settings
+from sercore.analysis import captions, statistics
 from sercore.analysis.comparisons import DRAWS, FEWEST_SPEAKERS, SEED, group_gaps, interval, signed, speaker_spread
 from sercore.analysis.results import OFFICIAL, classes, main_metric, scores
 from sercore.analysis.tables import number_text
+from sercore.datasets import normalisation
 from sercore.inference.artifact import Trained
 from sercore.registry import CORPORA, METRICS, MODELS, SECTIONS
 from sercore.schema import EMOTION, first
-from sercore.settings import stages_of
+from sercore.settings import NormalisationSettings, stages_of
 
 TASK = "speech-emotion-recognition"
 SIMULATED = (
@@ -148,6 +150,8 @@ def _use(trained: Trained, onnx: Mapping[str, Any] | None) -> str:
             f"mirrored ends; power in {front.mels} Slaney mel bands from {front.low:g} to {front.high:g} Hz; "
             "10 log10 max(power, 1e-10), rounded to float16. What is shorter than 32 frames is followed by silence."
         )
+    if trained.normalisation is not None:
+        paragraphs.append(_normalised(trained.normalisation))
     if trained.uses_text:
         use = "the mean of the token vectors of its last layer" if trained.uses_audio else "only its tokeniser is used"
         paragraphs.append(
@@ -165,6 +169,20 @@ def _use(trained: Trained, onnx: Mapping[str, Any] | None) -> str:
             + f" Checked against PyTorch in onnxruntime: largest difference {max(onnx['difference'].values()):.1g}."
         )
     return "\n\n".join(paragraphs)
+
+
+def _normalised(normalised: NormalisationSettings) -> str:
+    """How log-mels are normalised, and what that asks of whoever predicts."""
+    how = {
+        "utterance": "One that is predicted in windows counts each of them as an utterance.",
+        "speaker": "Give all recordings of a speaker together, with who talks: `predict(files, speakers=[...])`, or a "
+        "table with the columns `file` and `speaker`. One without a speaker is normalised by itself, with a warning.",
+        "corpus": "The recordings of one call count as its corpus: give together what was recorded alike.",
+    }[normalised.over]
+    return (
+        f"**Normalised**: {normalisation.described(normalised)} is brought to {normalisation.LEVEL:g} dB, digital "
+        f"silence left out. {how}"
+    )
 
 
 def _networks(trained: Trained) -> str:
@@ -201,9 +219,16 @@ def _protocol(trained: Trained, provenance: Mapping[str, Any]) -> str:
         f"{data['with_target']} have the targets. Trained on {part}{how}, by {selected_by}. "
         f"{_transcripts(trained)}Started from {start if trained.uses_audio else 'the text encoder'}; "
         f"{', '.join(steps)}; "
+        f"{_augmented(training)}"
         f"made with commit {provenance.get('commit')}{' with changes' if provenance.get('dirty') else ''}. "
         "Settings and versions: `settings.json`."
     )
+
+
+def _augmented(training: Mapping[str, Any]) -> str:
+    """How training utterances were changed by chance, with its last semicolon; nothing where they were not."""
+    values = training.get("augmentation")
+    return f"augmented ({settings.build(settings.AugmentationSettings, values)}); " if values else ""
 
 
 def _transcripts(trained: Trained) -> str:
@@ -270,10 +295,13 @@ def _scores(trained: Trained, predictions: pd.DataFrame, results: pd.DataFrame) 
         else ""
     )
     simulated = " All of it is simulated speech." if predictions["simulated"].all() else ""
+    normalised = trained.normalisation
+    unlabelled = f" {captions.unlabelled_text(normalised.over)}" if normalised and normalised.unlabelled else ""
     return (
         "\n".join(lines)
         + f"\n\nIntervals: the test speakers resampled {DRAWS} times, the network taken as given; none with fewer than "
-        f"{FEWEST_SPEAKERS} known speakers. Of one seed: another would score otherwise.{averaged}{simulated}"
+        f"{FEWEST_SPEAKERS} known speakers. Of one seed: another would score otherwise."
+        f"{averaged}{simulated}{unlabelled}"
     )
 
 

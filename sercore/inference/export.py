@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from sercore import files
+from sercore.datasets import normalisation
 from sercore.features import hub
+from sercore.features.audio import FLOOR
 from sercore.inference import artifact
 from sercore.inference.artifact import DESCRIPTION, Trained
 from sercore.inference.card import card
@@ -189,10 +191,21 @@ def _write_all(trained: Trained, folder: Path) -> dict[str, Any]:
     return {
         "files": written,
         "opset": opset,
-        "inputs": {name: INPUTS[name] for name in names},
+        "inputs": {name: INPUTS[name] + (_normalised(trained) if name == "logmel" else "") for name in names},
         "difference": differences,
         "tolerance": TOLERANCE,
     }
+
+
+def _normalised(trained: Trained) -> str:
+    """What is to be done to log-mels before an ONNX file takes them, since its graph sees one batch alone."""
+    normalised = trained.normalisation
+    if normalised is None:
+        return ""
+    return (
+        f", normalised before: {normalisation.described(normalised)} brought to {normalisation.LEVEL:g} dB, digital "
+        f"silence ({FLOOR:g} dB) left as it is"
+    )
 
 
 def _made_up(

@@ -8,6 +8,7 @@ Recordings come as files, folders and tables.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 from sercore.corpora import cells
+from sercore.datasets import normalisation
 from sercore.datasets.batches import Dataset, SpeechDataset, TextDataset, WaveformDataset
 from sercore.features import audio, hub
 from sercore.features.packed import Embeddings, Frames, Kind, Tokens, Waveforms, samples
@@ -34,7 +36,7 @@ SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", "
 """What counts as a recording in a folder; a file that is named itself may be anything that libsndfile reads."""
 SPEECH_RATE = 16_000  # of a speech recogniser [Hz]
 TABLES = (".csv", ".parquet")
-FILE, TRANSCRIPT = "file", "transcript"  # columns of a table of recordings, as in a corpus's
+FILE, TRANSCRIPT, SPEAKER = "file", "transcript", "speaker"  # columns of a table of recordings, as in a corpus's
 LONGEST = 60.0  # recording that is predicted as one utterance [s]: the corpora's are all shorter
 WINDOW = 10.0  # of a longer one where no windows are given [s]
 TOGETHER = 64  # recordings that are in memory at a time
@@ -46,6 +48,7 @@ class Recording(NamedTuple):
 
     path: Path
     text: str | None  # its transcript; None: not known
+    speaker: str | None = None  # who talks, for a model that is normalised over speakers; None: not known
 
 
 def find(given: Iterable[str | Path]) -> list[Recording]:
@@ -53,8 +56,8 @@ def find(given: Iterable[str | Path]) -> list[Recording]:
 
     Args:
         given: Files, folders (all files below them that end in SUFFIXES, hidden ones left out), and tables: .csv or
-            .parquet with a column `file`, relative to the table's folder, and perhaps `transcript`, where an empty cell
-            is not known.
+            .parquet with a column `file`, relative to the table's folder, and perhaps `transcript` and `speaker`, where
+            an empty cell is not known.
 
     Raises:
         FileNotFoundError: A folder has no recordings, or a table is absent. A file is opened only when it is read.
@@ -110,12 +113,13 @@ def _of_table(path: Path) -> list[Recording]:
     if FILE not in table or table[FILE].isna().any():
         own = f"columns {', '.join(map(str, table.columns))}" if FILE not in table else "rows without one"
         raise ValueError(f"{path}: expected a column '{FILE}' (and '{TRANSCRIPT}' where it is known), found {own}")
-    texts = table[TRANSCRIPT] if TRANSCRIPT in table else pd.Series(None, index=table.index, dtype="object")
+    texts, speakers = (
+        [None if pd.isna(cell) else cells.clean(str(cell)) for cell in table.get(name, [None] * len(table))]
+        for name in (TRANSCRIPT, SPEAKER)
+    )
     return [
-        Recording(
-            path.parent / cells.spelt_on_disk(path.parent, file), None if pd.isna(text) else cells.clean(str(text))
-        )
-        for file, text in zip(table[FILE], texts, strict=True)
+        Recording(path.parent / cells.spelt_on_disk(path.parent, file), text, speaker)
+        for file, text, speaker in zip(table[FILE], texts, speakers, strict=True)
     ]
 
 
@@ -144,6 +148,7 @@ class _Window:
     end: float  # s
     sound: np.ndarray  # (frames, mels) float16 dB, or (samples,) int16; empty for a model without audio
     text: str | None  # None for a model without text
+    offset: np.ndarray | None = None  # (mels,) dB, see datasets.normalisation; None for a model without
 
 
 @dataclass(frozen=True)
@@ -221,9 +226,14 @@ class Predictor:
         *,
         windows: float | None = None,
         recogniser: Transcriber | None = None,
+        speakers: str | Sequence[str | None] | None = None,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
         """Predict recordings.
+
+        A model whose log-mels are normalised over speakers takes the mean of all recordings that are given of one, and
+        warns of those whose speaker is not known: each of them stands for a speaker of its own. One that is normalised
+        over a corpus takes all that are given for the corpus.
 
         Args:
             given: Recordings, as `find` takes them.
@@ -232,6 +242,8 @@ class Predictor:
             windows: Length of windows that overlap by half [s]; each is a row. None: a row is a recording; one above
                 60 s is predicted in windows of 10 s, whose answers are averaged.
             recogniser: Transcribes recordings that have no text, each window by itself. Not for a model without text.
+            speakers: Who talks: one for each recording, or one for all that have none in a table of recordings. For a
+                model that is normalised over speakers alone.
             progress: Called with how many recordings are done, and how many there are.
 
         Returns:
@@ -242,18 +254,22 @@ class Predictor:
             than 32 frames is followed by silence, as in training.
 
         Raises:
-            ValueError: A model with text and recordings without, or the other way round; another number of texts than
-                recordings; windows that are too short; no recordings.
+            ValueError: A model with text and recordings without, or the other way round; another number of texts or
+                speakers than recordings; speakers that the model has no use for; windows that are too short; no
+                recordings.
         """
         needed = self.trained.uses_text and not self.trained.network.text_dropout
         recordings = self._with_texts(given, texts, recogniser, needed)
+        recordings = self._with_speakers(recordings, speakers)
         shortest = audio.LEAST_FRAMES * self.trained.features.hop / self.trained.features.sample_rate
         if windows is not None and not shortest <= windows < math.inf:
             raise ValueError(f"windows of {windows:g} s; expected a number of seconds, at least {shortest:g}")
         rows: list[dict[str, Any]] = []
+        offsets = self._offsets(recordings, windows)
         for begin in range(0, len(recordings), TOGETHER):
             part = recordings[begin : begin + TOGETHER]
-            rows += self._rows(self._inputs(part, windows, recogniser), windows is not None)
+            inputs = self._inputs(part, windows, recogniser, offsets[begin : begin + TOGETHER])
+            rows += self._rows(inputs, windows is not None)
             if progress is not None:
                 progress(begin + len(part), len(recordings))
         return self._table(rows)
@@ -264,6 +280,7 @@ class Predictor:
         texts: str | Sequence[str | None] | None = None,
         *,
         recogniser: Transcriber | None = None,
+        speakers: str | Sequence[str | None] | None = None,
         progress: Progress | None = None,
     ) -> tuple[pd.DataFrame, dict[str, str]]:
         """Predict recordings where one stage at a time is told something else, see training.stages.
@@ -272,6 +289,7 @@ class Predictor:
             given: Recordings, as a call takes them. Each window of one above 60 s counts as a recording.
             texts: As a call takes them.
             recogniser: As a call takes it.
+            speakers: As a call takes them.
             progress: As a call takes it, of the recordings that are read.
 
         Returns:
@@ -283,9 +301,12 @@ class Predictor:
         """
         artifact.check_conditioned(self.trained)
         recordings = self._with_texts(given, texts, recogniser, needed=True)
+        recordings = self._with_speakers(recordings, speakers)
         inputs: list[_Input] = []
+        offsets = self._offsets(recordings, None)
         for begin in range(0, len(recordings), TOGETHER):
-            inputs += self._inputs(recordings[begin : begin + TOGETHER], None, recogniser)
+            part = slice(begin, begin + TOGETHER)
+            inputs += self._inputs(recordings[part], None, recogniser, offsets[part])
             if progress is not None:
                 progress(len(inputs), len(recordings))
         errors = {printable(item.path): item.error for item in inputs if item.error is not None}
@@ -327,17 +348,9 @@ class Predictor:
             if texts is not None or recogniser is not None:
                 raise ValueError(f"{self.trained.model} takes no text; leave out --text and --transcribe (texts=None)")
             return recordings
-        if texts is None or isinstance(texts, str):
-            recordings = [Recording(path, texts if text is None else text) for path, text in recordings]
-        elif len(texts) == len(recordings):
-            recordings = [
-                Recording(recording.path, recording.text if text is None else text)
-                for recording, text in zip(recordings, texts, strict=True)
-            ]
-        else:
-            count = len(recordings)
-            raise ValueError(f"{len(texts)} texts for {count} recordings; expected one for each, or one for all")
-        without = [path for path, text in recordings if text is None]
+        given_texts = _for_each(recordings, "text", texts)
+        recordings = [one._replace(text=text) for one, text in zip(recordings, given_texts, strict=True)]
+        without = [one.path for one in recordings if one.text is None]
         if without and recogniser is None and needed:
             raise ValueError(
                 f"{self.trained.model} takes text, and {len(without)} of {len(recordings)} recordings have no text, "
@@ -346,19 +359,65 @@ class Predictor:
             )
         return recordings
 
+    def _with_speakers(
+        self, recordings: list[Recording], speakers: str | Sequence[str | None] | None
+    ) -> list[Recording]:
+        """The `recordings` with their speakers. Raises ValueError where these do not fit, warns where some lack one."""
+        normalised = self.trained.normalisation
+        if normalised is None or normalised.over != "speaker":
+            if speakers is not None:
+                raise ValueError(
+                    f"this {self.trained.model} is not normalised over speakers; leave out --speaker (speakers=None)"
+                )
+            return recordings
+        names = _for_each(recordings, "speaker", speakers)
+        unknown = [one.path for one, name in zip(recordings, names, strict=True) if name is None]
+        if unknown:
+            warnings.warn(
+                f"{self.trained.model} is normalised over the recordings of each speaker, and {len(unknown)} of "
+                f"{len(recordings)} recordings have no speaker, {first(unknown)}: each of these is normalised by "
+                f"itself. Name who talks by --speaker (speakers=...), or by a table with a column '{SPEAKER}'",
+                stacklevel=3,
+            )
+        return [one._replace(speaker=name) for one, name in zip(recordings, names, strict=True)]
+
+    def _offsets(self, recordings: list[Recording], seconds: float | None) -> Sequence[np.ndarray | None]:
+        """What normalises each recording over its speaker or corpus, (mels,) dB; None where no other one matters."""
+        normalised = self.trained.normalisation
+        if normalised is None or not normalised.unlabelled:
+            return [None] * len(recordings)
+        shape = len(recordings), self.trained.features.mels
+        held = normalisation.Sums(np.zeros(shape), np.zeros(shape))
+        for begin in range(0, len(recordings), TOGETHER):
+            inputs = self._inputs(recordings[begin : begin + TOGETHER], seconds, None, [None] * TOGETHER)
+            for row, item in enumerate(inputs, start=begin):
+                for window in item.windows:
+                    for whole, part in zip(held, normalisation.sums(_packed(Frames, [window.sound])), strict=True):
+                        whole[row] += part[0]
+        group = normalisation.groups(pd.Series([one.speaker for one in recordings], dtype="str"), normalised.over)
+        return list(normalisation.moves(held, group, normalised.of))
+
     def _inputs(
-        self, recordings: list[Recording], windows: float | None, recogniser: Transcriber | None
+        self,
+        recordings: list[Recording],
+        windows: float | None,
+        recogniser: Transcriber | None,
+        offsets: Sequence[np.ndarray | None],
     ) -> list[_Input]:
         """Each recording as the networks take it, read by as many threads as torch may use."""
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # in each thread of the pool: there must not be more than cores
         try:
             with ThreadPoolExecutor(threads) as pool:
-                return list(pool.map(lambda recording: self._input(recording, windows, recogniser), recordings))
+                return list(
+                    pool.map(lambda one, offset: self._input(one, offset, windows, recogniser), recordings, offsets)
+                )
         finally:
             torch.set_num_threads(threads)
 
-    def _input(self, recording: Recording, seconds: float | None, recogniser: Transcriber | None) -> _Input:
+    def _input(
+        self, recording: Recording, offset: np.ndarray | None, seconds: float | None, recogniser: Transcriber | None
+    ) -> _Input:
         rate = self.trained.features.sample_rate
         try:
             waveform = sound(recording.path, rate)
@@ -373,7 +432,7 @@ class Predictor:
             if speech is not None and recogniser is not None:
                 share = len(speech) / len(waveform)
                 text = recogniser.transcribe(speech[int(start * share) : int(end * share)].numpy()).transcript
-            parts.append(_Window(start / rate, end / rate, self._sound(waveform[start:end]), text))
+            parts.append(_Window(start / rate, end / rate, self._sound(waveform[start:end]), text, offset))
         return _Input(recording.path, tuple(parts))
 
     def _sound(self, waveform: torch.Tensor) -> np.ndarray:
@@ -437,12 +496,22 @@ class Predictor:
         if self.trained.takes == "waveform":
             return WaveformDataset(_packed(Waveforms, [window.sound for window in windows]), utterances, target)
         frames = _packed(Frames, [window.sound for window in windows])
+        offsets = self._moves(frames, [window.offset for window in windows])
         if self._encoder is None:
-            return SpeechDataset(frames, utterances, target)
+            return SpeechDataset(frames, utterances, target, offsets=offsets)
         embedded = self._encoder.embed(texts).numpy()
         if self.trained.network.text_dropout:
             embedded[[window.text is None for window in windows]] = np.nan  # a text that is not known
-        return SpeechDataset(frames, utterances, target, _packed(Embeddings, list(embedded[:, None])))
+        return SpeechDataset(frames, utterances, target, _packed(Embeddings, list(embedded[:, None])), offsets)
+
+    def _moves(self, frames: Frames, known: list[np.ndarray | None]) -> np.ndarray | None:
+        """What normalises each window of `frames`, (windows, mels) dB: `known`, or each by itself; None: nothing."""
+        normalised = self.trained.normalisation
+        if normalised is None:
+            return None
+        if normalised.unlabelled:
+            return np.stack([offset for offset in known if offset is not None])
+        return normalisation.moves(normalisation.sums(frames), np.arange(len(known)), normalised.of)
 
     def _values(self, answer: np.ndarray) -> dict[str, Any]:
         """The columns that hold `answer` (outputs,)."""
@@ -486,6 +555,18 @@ class Predictor:
                 f"the text encoder '{self.trained.text.encoder}' is not the one of the training: its content is "
                 f"{self._encoder.fingerprint}, expected {known}; name a folder that holds the right one (encoder)"
             )
+
+
+def _for_each(recordings: list[Recording], what: str, given: str | Sequence[str | None] | None) -> list[str | None]:
+    """The `what` of each recording, "text" or "speaker": its own, or that of `given` for it or for all."""
+    own = [getattr(one, what) for one in recordings]
+    if given is None or isinstance(given, str):
+        return [given if value is None else value for value in own]
+    if len(given) != len(recordings):
+        raise ValueError(
+            f"{len(given)} {what}s for {len(recordings)} recordings; expected one for each, or one for all"
+        )
+    return [value if new is None else new for value, new in zip(own, given, strict=True)]
 
 
 def _packed(kind: type[Kind], rows: list[np.ndarray]) -> Kind:

@@ -184,6 +184,7 @@ def define(section: str, **parameters: Any) -> Experiment:
         cache=files.resolve(places["cache"] or CACHE),
     )
     settings.check_network(experiment.model, experiment.network)
+    settings.check_augmentation(experiment.model, experiment.training, experiment.targets)
     _record_parameters(experiment.folder, parameters)
     return experiment
 
@@ -243,6 +244,7 @@ def load(experiment: Experiment, progress: Callable[[int, int, str], None] | Non
             cache_folder=experiment.cache,
             progress=progress,
             trained_on=name == experiment.corpus,
+            normalisation=experiment.network.normalisation,
         )
         for name in names
     }

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sercore import schema
+from sercore.datasets.augmentation import augment
 from sercore.datasets.batches import Batch, Dataset
 from sercore.losses import Objective
 from sercore.settings import TrainingSettings
@@ -21,7 +22,7 @@ from sercore.training.resume import Progress, TrainingState
 
 DEVICE = "SERCORE_DEVICE"  # environment variable that names a device in place of the one picked
 LOSSES_CHECKED = 32  # steps; at each step, a GPU would have to wait
-ORDER, RANDOMNESS = 1, 2  # what a seed is used for: each use has a stream of random numbers of its own
+ORDER, RANDOMNESS, AUGMENTATION = 1, 2, 3  # what a seed is used for: each use has a stream of random numbers of its own
 
 
 class Epoch(NamedTuple):
@@ -71,8 +72,8 @@ def fit(
     of the epoch that is best on `development`, the earlier of equal ones, and is in evaluation mode. A linear schedule
     ends the training where its rate reaches 0, if that is sooner.
 
-    All chance (order, crops, dropout) comes from `seed`; PyTorch's global state is left as it was between epochs, and
-    the same seed on the same device gives the same weights.
+    All chance (order, crops, dropout, augmentation) comes from `seed`; PyTorch's global state is left as it was between
+    epochs, and the same seed on the same device gives the same weights.
 
     Args:
         model: Its forward takes the inputs of the datasets' batches.
@@ -205,9 +206,12 @@ class TrainLoop:
         losses: list[Tensor] = []
         sizes: list[int] = []
         sort = self.settings.sorted_batches
+        chance = np.random.default_rng(_seed(self.seed, AUGMENTATION, number))
         for batch in self.train.batches(self.settings.batch, self.order, self.crop_frames, sort):
             if self.step == self.total:
                 break
+            if self.settings.augmentation is not None:
+                batch = augment(batch, self.settings.augmentation, chance)
             losses.append(self.train_step(batch))
             sizes.append(len(batch.rows))
             if len(losses) % LOSSES_CHECKED == 0:
@@ -223,6 +227,8 @@ class TrainLoop:
         with autocast(self.device, self.settings.precision):
             logits = self.model(*batch.inputs).logits
         loss = self.objective.loss(logits.float(), batch.target)
+        if batch.partner is not None:
+            loss = batch.share * loss + (1 - batch.share) * self.objective.loss(logits.float(), batch.partner)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
@@ -268,10 +274,10 @@ class TrainLoop:
 def estimate_statistics(model: nn.Module, dataset: Dataset, device: torch.device, settings: TrainingSettings) -> None:
     """Set the means and variances of batch normalisation to those of `dataset` under the weights that `model` has.
 
-    The running averages of a training lag behind its weights, and are of crops, under dropout. These are of whole
-    utterances, without, as in evaluation: the mean over its batches, but for a last one of a single utterance, which
-    may leave one value a feature map. The weights do not change, and training does not depend on these statistics. A
-    model without batch normalisation stays as it is.
+    The running averages of a training lag behind its weights, and are of crops, under dropout and augmentation. These
+    are of whole utterances as they are, as in evaluation: the mean over its batches, but for a last one of a single
+    utterance, which may leave one value a feature map. The weights do not change, and training does not depend on these
+    statistics. A model without batch normalisation stays as it is.
     """
     layers = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
     if not layers:

@@ -87,6 +87,7 @@ def _with_own_transcripts(run: Experiment) -> Source:
         features=run.features,
         text=dataclasses.replace(run.text, **Condition()._asdict()),
         cache_folder=run.cache,
+        normalisation=run.network.normalisation,
     )
 
 

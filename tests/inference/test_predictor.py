@@ -265,7 +265,9 @@ def test_each_window_is_transcribed_by_itself_and_given_text_stays(fusion, speec
 def test_a_table_of_recordings_is_read_as_every_table(tmp_path):
     table = tmp_path / "mine.csv"
     table.write_text("file,transcript\n a.wav ,None\nb.wav, \n")
-    assert find([table]) == [(tmp_path / "a.wav", "None"), (tmp_path / "b.wav", None)]
+    assert find([table]) == [(tmp_path / "a.wav", "None", None), (tmp_path / "b.wav", None, None)]
+    table.write_text("file,speaker\na.wav, Ada\u00a0 L \nb.wav,\n")
+    assert find([table]) == [(tmp_path / "a.wav", None, "Ada L"), (tmp_path / "b.wav", None, None)]
     table.write_text("file,transcript\na.wav,it is late,\n")
     with pytest.raises(ValueError, match=r"mine\.csv, line 2: 3 cells, but 2 columns"):
         find([table])
@@ -528,7 +530,7 @@ def test_the_command_prints_writes_and_draws_what_stages_take_from_the_text(fusi
     [
         ([], "name either recordings, or by --study"),
         (["a.wav", "--study", "demo.yaml"], "name either recordings, or by --study"),
-        (["--study", "demo.yaml", "--text", ""], "with --study, the transcripts and the encoder are those of the run"),
+        (["--study", "demo.yaml", "--text", ""], "with --study, transcripts, speakers and the encoder are those of the run"),
         (["a.wav", "--plot", "a.txt"], "expected a name that ends in .png"),
         (["a.wav"], "1 of 1 recordings have no text"),
         (

@@ -226,7 +226,7 @@ for split in experiment.folds(run, data):
 
 @pytest.mark.parametrize("model", ["mfcnn14", pytest.param("bert", marks=pytest.mark.long)])
 def test_a_process_killed_in_mid_epoch_changes_no_number(define, model, tmp_path):
-    training = {"epochs": 3, "crop_seconds": 1.5}
+    training = {"epochs": 3, "crop_seconds": 1.5, "augmentation": {"mel_shift": 1.0, "rate": 0.1, "frequency_masks": 1}}
     if model == "bert":
         training = {"epochs": 3, "batch": 16, "warmup_steps": 5, "precision": "bfloat16", "stop_when_worse": False}
     undisturbed, run = (define(model=model, training=training, folder=str(tmp_path / name)) for name in ("a", "b"))

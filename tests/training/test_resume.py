@@ -118,6 +118,12 @@ CASES = {
         dataclasses.replace(SGD, batch_norm="estimated", averaged_epochs=2),
         40,
     ),
+    "mfcnn14-augmented": (
+        lambda: acoustic_model((1, 2, 3, 4, 5, 6)),
+        lambda seed: speech(seed=seed),
+        dataclasses.replace(SGD, augmentation={"gain_decibels": 6.0, "rate": 0.1, "mixup": 0.4, "time_masks": 1}),
+        40,
+    ),
     "sfcnn14-adam": (lambda: acoustic_model((6,)), lambda seed: speech(seed=seed), ADAM, 40),
     "bert": (text_model, lambda seed: texts(seed=seed), TUNING, None),
 }

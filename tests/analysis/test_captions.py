@@ -1,0 +1,59 @@
+"""What stands below every score: that test recordings were used without their labels."""
+
+import made_up
+import pandas as pd
+import pytest
+
+from sercore import settings
+from sercore.analysis import captions, report
+from sercore.analysis.results import Results
+from sercore.study import config
+
+
+def results_of(tmp_path, network, models="[bert, cnn14, sfcnn14, mfcnn14]"):
+    """A study whose networks are so, and nothing but one prediction of real speech."""
+    text = made_up.PARAMETERS.format(outputs=tmp_path / "outputs", seeds=[0])
+    text = text.replace("model: [bert, cnn14, sfcnn14, mfcnn14]", f"model: {models}", 1)
+    path = tmp_path / "parameters.yaml"
+    path.write_text(text.replace("network: {width: 8}", f"network: {network}"))
+    return Results(config.load(path), "categories", pd.DataFrame({"simulated": [False]}))
+
+
+@pytest.mark.parametrize("over", ["speaker", "corpus"])
+def test_scores_of_models_that_take_unlabelled_test_recordings_say_so(tmp_path, over):
+    (text,) = captions.caveats(results_of(tmp_path, f"{{width: 8, normalisation: {{over: {over}}}}}"))
+    assert text.startswith(
+        f"Unlabelled test recordings are used: log-mels are normalised over all recordings of each {over}"
+    )
+
+
+def test_nothing_is_said_where_every_answer_is_of_one_recording(tmp_path):
+    assert captions.caveats(results_of(tmp_path, "{width: 8}")) == ()
+    assert captions.caveats(results_of(tmp_path, "{width: 8, normalisation: {over: utterance}}")) == ()
+    of_speakers = "{width: 8, normalisation: {over: speaker}}"
+    assert captions.caveats(results_of(tmp_path, of_speakers, models="[bert]")) == ()  # which takes no log-mels
+
+
+def test_a_change_may_be_what_normalises():
+    parameters = {
+        "model": "cnn14",
+        "network": {"width": 8},
+        "change": "own",
+        "changes": {"own": {"network": {"normalisation": {"over": "speaker"}}}, "none": {}},
+    }
+    assert settings.normalised_over(parameters) == "speaker"
+    assert settings.normalised_over({**parameters, "change": "none"}) is None
+    assert settings.normalised_over({}) is None  # of a notebook that trains nothing
+
+
+def test_a_departure_from_the_paper_names_what_differs(tmp_path):
+    results = results_of(tmp_path, "{width: 8, normalisation: {over: utterance, of: level}}")
+    (text,) = [text for text in captions.departures(results) if text.startswith("Settings other than the paper's")]
+    assert "normalisation level over the utterance (the paper: None)" in text
+
+
+def test_the_report_lists_a_group_of_settings_as_it_says_itself(tmp_path):
+    results = results_of(tmp_path, "{width: 8, normalisation: {over: speaker}}")
+    here = report.settings_table(results.study).numbers.set_index("setting")["here"]
+    assert here["network: normalisation"] == "channel over the speaker"
+    assert here["training: augmentation"] == "none"
