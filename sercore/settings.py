@@ -133,6 +133,7 @@ CHOICES = {
     "output_bias": ("zero", "mean"),
     "batch_norm": ("running", "estimated"),
     "kernels": ("plain", "fused"),
+    "objective": ("section", "smoothed", "focal", "votes"),
 }
 
 
@@ -188,6 +189,11 @@ class TrainingSettings:
     )
     stop_when_worse: bool = _setting(
         False, "stop at the first epoch that is worse on the development set than the one before"
+    )
+    objective: str = _setting(
+        "section",
+        "section: what the section minimises; of categories also smoothed: labels; focal: hard utterances count more; "
+        "votes: the distribution of the raters' votes is learnt",
     )
 
     def __post_init__(self) -> None:
