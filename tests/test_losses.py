@@ -58,7 +58,8 @@ def test_a_class_that_no_sample_has_gets_no_weight():
 
 def categories(samples=12, classes=4):
     chance = torch.Generator().manual_seed(0)
-    return torch.randn(samples, classes, generator=chance), torch.arange(samples) % classes, torch.rand(classes) + 0.5
+    weights = 0.5 + torch.rand(classes, generator=chance)
+    return torch.randn(samples, classes, generator=chance), torch.arange(samples) % classes, weights
 
 
 def test_smoothed_labels_are_a_tenth_of_every_class():
