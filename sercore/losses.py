@@ -157,9 +157,7 @@ def objective(name: str, target: Tensor, outputs: int) -> Objective:
     return OBJECTIVES[name](name, target, outputs)
 
 
-def _of_categories(
-    loss: Callable[[Tensor, Tensor, Tensor], Tensor], votes: bool = False
-) -> Callable[[str, Tensor, int], Objective]:
+def _of_categories(loss: Callable[..., Tensor], votes: bool = False) -> Callable[[str, Tensor, int], Objective]:
     """A function that makes the objective of a `loss` of categories with weights of the classes, for OBJECTIVES."""
 
     def make(name: str, target: Tensor, outputs: int) -> Objective:

@@ -227,7 +227,7 @@ def class_sums(truth: Values, prediction: Values, labels: Sequence[Any]) -> Clas
 
 def recall_of(sums: ClassSums) -> np.ndarray:
     """Mean recall over the classes that occur, one score a sample (...), in [0, 1]; NaN where none occurs."""
-    return _mean_of_occurring(_over(sums.hits, sums.truth), sums)
+    return _mean_of_occurring(_divided(sums.hits, sums.truth), sums)
 
 
 def macro_f1_of(sums: ClassSums) -> np.ndarray:
@@ -238,16 +238,16 @@ def macro_f1_of(sums: ClassSums) -> np.ndarray:
 def weighted_f1_of(sums: ClassSums) -> np.ndarray:
     """Mean F1 with the weights of the truth, one score a sample (...), in [0, 1]; NaN where no class occurs."""
     total = np.asarray(sums.truth).sum(axis=-1)
-    return _over((_f1_of(sums) * sums.truth).sum(axis=-1), total, none=np.nan)
+    return _divided((_f1_of(sums) * sums.truth).sum(axis=-1), total, none=np.nan)
 
 
 def _f1_of(sums: ClassSums) -> np.ndarray:
-    return _over(2 * np.asarray(sums.hits), np.asarray(sums.truth) + sums.predicted)
+    return _divided(2 * np.asarray(sums.hits), np.asarray(sums.truth) + sums.predicted)
 
 
 def _mean_of_occurring(scores: np.ndarray, sums: ClassSums) -> np.ndarray:
     occurring = np.asarray(sums.truth) > 0
-    return _over(np.where(occurring, scores, 0).sum(axis=-1), occurring.sum(axis=-1), none=np.nan)
+    return _divided(np.where(occurring, scores, 0).sum(axis=-1), occurring.sum(axis=-1), none=np.nan)
 
 
 def _complete(sums: ClassSums, score: Callable[[ClassSums], np.ndarray]) -> np.ndarray:
@@ -255,7 +255,7 @@ def _complete(sums: ClassSums, score: Callable[[ClassSums], np.ndarray]) -> np.n
     return score(sums) if (sums.truth > 0).all() else np.array(np.nan)
 
 
-def _over(values: np.ndarray, sizes: np.ndarray, none: float = 0.0) -> np.ndarray:
+def _divided(values: np.ndarray, sizes: np.ndarray, none: float = 0.0) -> np.ndarray:
     """`values` / `sizes`, and `none` where there is nothing to divide by."""
     values, sizes = np.asarray(values), np.asarray(sizes)
     return np.divide(values, sizes, out=np.full(sizes.shape, none), where=sizes > 0)

@@ -98,6 +98,7 @@ def probabilities(raters: Raters) -> pd.DataFrame:
         MAJORITY the least there can be, the entropy of the votes; ece and tempered_ece of `calibration`, shares.
     """
     rows: list[dict[str, Any]] = []
+    calibrated: dict[str, pd.DataFrame] = {}  # by change
     for corpus, target, tested in _tests(raters):
         if target != EMOTION:
             continue
@@ -105,12 +106,14 @@ def probabilities(raters: Raters) -> pd.DataFrame:
         tested = tested[tested["utterance"].isin(shares.index)]
         truth = shares.loc[tested["utterance"]].to_numpy()
         chances = tested[[f"{PROBABILITY}{name}" for name in shares]].to_numpy("float64")
-        loss = tested.assign(loss=_cross_entropy(truth, chances)).groupby(["who", "change"], sort=False)["loss"].mean()
-        for (who, change), value in loss.items():
-            calibrated = calibration.class_calibration(raters.by_change[change].predictions)
-            own = calibrated[(calibrated["train_corpus"] == corpus) & (calibrated["test_corpus"] == corpus)]
-            own = own[own["model"].map(MODELS.label) == who.partition(", ")[0]]
-            rows.append({"corpus": corpus, "who": who, "cross_entropy": value, **own[["ece", "tempered_ece"]].mean()})
+        losses = tested.assign(loss=_cross_entropy(truth, chances))
+        for (who, change, model), loss in losses.groupby(["who", "change", "model"], observed=True, sort=False)["loss"]:
+            if change not in calibrated:
+                calibrated[change] = calibration.class_calibration(raters.by_change[change].predictions)
+            of_all = calibrated[change]
+            own = of_all[(of_all[["model", "train_corpus", "test_corpus"]] == [model, corpus, corpus]).all(axis=1)]
+            errors = own[["ece", "tempered_ece"]].mean()
+            rows.append({"corpus": corpus, "who": who, "cross_entropy": loss.mean(), **errors})
         once = shares.loc[tested["utterance"].unique()].to_numpy()
         rows.append({"corpus": corpus, "who": MAJORITY, "cross_entropy": _cross_entropy(once, once).mean()})
     return pd.DataFrame(rows, columns=["corpus", "who", "cross_entropy", "ece", "tempered_ece"])
@@ -139,10 +142,8 @@ def table(raters: Raters, draws: int = DRAWS, seed: int = 0) -> Table:
         own["probabilities", "cross-entropy with the votes"] = number_text(row.cross_entropy, "mse")
         for column, share in {"ECE (%)": row.ece, "ECE at T (%)": row.tempered_ece}.items():
             own["probabilities", column] = "" if np.isnan(share) else number_text(PERCENT * share, "uar")
-    frame = pd.DataFrame.from_dict(cells, orient="index").fillna("")
-    frame.index = pd.MultiIndex.from_tuples(
-        [(CORPORA.label(corpus), who) for corpus, who in cells], names=["corpus", "who"]
-    )
+    names = pd.MultiIndex.from_tuples([(CORPORA.label(corpus), who) for corpus, who in cells], names=["corpus", "who"])
+    frame = pd.DataFrame(list(cells.values()), index=names).fillna("")
     frame.columns = pd.MultiIndex.from_tuples(frame.columns)
     below = (
         "Not in the paper. In-domain, test utterances, folds pooled, mean over seeds; [intervals at .95 over the test "

@@ -225,8 +225,8 @@ def _votes_of(path: Path) -> Iterator[dict[str, object]]:
         if line.startswith("["):
             for rater, (named, ratings) in raters.items():
                 for place, emotion in enumerate(named or [None]):
-                    row = {"utterance": utterance, "rater": rater, "self_rated": rater[0] != "E", "emotion": emotion}
-                    yield row | (ratings if place == 0 else {})
+                    row: dict[str, object] = {"utterance": utterance, "rater": rater, "self_rated": rater[0] != "E"}
+                    yield {**row, "emotion": emotion, **(ratings if place == 0 else {})}
             match = SUMMARY.fullmatch(line)
             utterance, raters = match[1] if match else None, {}
         elif utterance and (vote := VOTE.match(line)):

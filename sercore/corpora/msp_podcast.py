@@ -260,7 +260,7 @@ def read_votes(release: Release) -> pd.DataFrame:
     return table[["utterance", "rater", "emotion", *RATINGS]]
 
 
-Vote = tuple[str, str, str, str, str, str, str]  # utterance, where, rater, word, arousal, valence, dominance
+Vote = tuple[str, ...]  # utterance, where, rater, word, arousal, valence, dominance
 
 
 def _votes_of_csv(path: Path) -> Iterator[Vote]:
