@@ -1,4 +1,8 @@
-"""What training minimises (section 4.2): weighted cross-entropy for categories, MSE and CCC for dimensions."""
+"""What training minimises (section 4.2): weighted cross-entropy for categories, MSE and CCC for dimensions.
+
+Not the paper's, and chosen by the training setting `objective`: label smoothing, focal loss, and cross-entropy with the
+distribution of the raters' votes in place of their majority.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +30,50 @@ def weighted_cross_entropy(
     return F.cross_entropy(logits, truth, weights.to(logits.device, logits.dtype, non_blocking=True))
 
 
+SMOOTHING = 0.1
+"""Share of a label that is spread evenly over all classes (Szegedy et al. 2016)."""
+FOCUS = 2.0
+"""Exponent of the focal loss: 0 is cross-entropy (Lin et al. 2017)."""
+
+
+def smoothed_cross_entropy(
+    logits: Float[Tensor, "batch classes"], truth: Int[Tensor, " batch"], weights: Float[Tensor, " classes"]
+) -> Float[Tensor, ""]:
+    """`weighted_cross_entropy` with labels that are smoothed: (1 - s) of the truth, s / K of each of K classes.
+
+    L = sum over i and k of y[i, k] w[k] * -log softmax(logits_i)[k] / sum over i of w[truth_i],   s = SMOOTHING
+    """
+    weights = weights.to(logits.device, logits.dtype, non_blocking=True)
+    return F.cross_entropy(logits, truth, weights, label_smoothing=SMOOTHING)
+
+
+def focal_loss(
+    logits: Float[Tensor, "batch classes"], truth: Int[Tensor, " batch"], weights: Float[Tensor, " classes"]
+) -> Float[Tensor, ""]:
+    """`weighted_cross_entropy` in which a sample counts the less, the surer the model is of its class.
+
+        L = sum over i of w[truth_i] (1 - p_i)^g * -log p_i / sum over i of w[truth_i],   p = softmax(logits)[truth]
+
+    with g = FOCUS, over all samples rather than over the hard ones (Lin et al. 2017, equation 5).
+    """
+    surprise = F.cross_entropy(logits, truth, reduction="none")  # -log p
+    weight = weights.to(logits.device, logits.dtype, non_blocking=True)[truth]
+    return (weight * (1 - torch.exp(-surprise)) ** FOCUS * surprise).sum() / weight.sum()
+
+
+def votes_cross_entropy(
+    logits: Float[Tensor, "batch classes"], truth: Float[Tensor, "batch classes"], weights: Float[Tensor, " classes"]
+) -> Float[Tensor, ""]:
+    """Cross-entropy against the distribution of the raters' votes, `truth`, whose rows sum to 1.
+
+        L = sum over i and k of truth[i, k] w[k] * -log softmax(logits_i)[k] / sum over i and k of truth[i, k] w[k]
+
+    Where all raters agree it is `weighted_cross_entropy`.
+    """
+    share = truth * weights.to(logits.device, logits.dtype, non_blocking=True)
+    return -(share * F.log_softmax(logits, dim=1)).sum() / share.sum()
+
+
 def inverse_frequency(codes: Int[Tensor, " samples"], classes: int) -> Float[Tensor, " classes"]:
     """Weight of each class, 1 / its share of `codes`, scaled such that the mean weight of the samples is 1.
 
@@ -35,14 +83,19 @@ def inverse_frequency(codes: Int[Tensor, " samples"], classes: int) -> Float[Ten
     """
     if len(codes) and not 0 <= codes.min() <= codes.max() < classes:
         raise ValueError(f"codes are between {codes.min()} and {codes.max()}; expected 0 to {classes - 1}")
-    counts = torch.bincount(codes.cpu(), minlength=classes)
+    return _inverse(torch.bincount(codes.cpu(), minlength=classes))
+
+
+def _inverse(counts: Tensor) -> Tensor:
+    """The weights of `inverse_frequency` where each class has these `counts` (classes,), which may be fractions."""
+    classes = len(counts)
     absent = (counts == 0).nonzero().flatten().tolist()
     if absent:
         raise ValueError(
             f"{len(absent)} of {classes} classes have no sample in the training set, codes {first(absent)}; leave them "
             "out, or train on a set that has them"
         )
-    return len(codes) / (classes * counts.float())
+    return counts.sum().item() / (classes * counts.float())
 
 
 def mse_loss(
@@ -87,6 +140,8 @@ def objective(name: str, target: Tensor, outputs: int) -> Objective:
     """The objective `name` for a training set with this `target` (section 4.2).
 
     - categories: cross-entropy weighted by inverse class frequency, scored by UAR; target (n,) int64 codes
+    - smoothed, focal: likewise, with that loss
+    - votes: likewise, of target (n, outputs) float32, each rater's share; the development set has codes
     - mse, ccc: that loss, scored by the mean CCC over the dimensions; target (n, outputs) float32 ratings
 
     Args:
@@ -102,10 +157,19 @@ def objective(name: str, target: Tensor, outputs: int) -> Objective:
     return OBJECTIVES[name](name, target, outputs)
 
 
-def _of_categories(name: str, target: Tensor, outputs: int) -> Objective:
-    _check_target(name, target, outputs, (len(target),), "int64 codes")
-    weights = inverse_frequency(target, outputs)
-    return Objective(name, partial(weighted_cross_entropy, weights=weights), _recall, outputs)
+def _of_categories(loss: Callable[..., Tensor], votes: bool = False) -> Callable[[str, Tensor, int], Objective]:
+    """A function that makes the objective of a `loss` of categories with weights of the classes, for OBJECTIVES."""
+
+    def make(name: str, target: Tensor, outputs: int) -> Objective:
+        if votes:
+            _check_target(name, target, outputs, (len(target), outputs), "float32 shares of the votes")
+            weights = _inverse(target.sum(0).cpu())
+        else:
+            _check_target(name, target, outputs, (len(target),), "int64 codes")
+            weights = inverse_frequency(target, outputs)
+        return Objective(name, partial(loss, weights=weights), _recall, outputs)
+
+    return make
 
 
 def _of_dimensions(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[str, Tensor, int], Objective]:
@@ -118,11 +182,18 @@ def _of_dimensions(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[str, T
     return make
 
 
-OBJECTIVES = {"categories": _of_categories, "mse": _of_dimensions(mse_loss), "ccc": _of_dimensions(ccc_loss)}
+OBJECTIVES = {
+    "categories": _of_categories(weighted_cross_entropy),
+    "smoothed": _of_categories(smoothed_cross_entropy),
+    "focal": _of_categories(focal_loss),
+    "votes": _of_categories(votes_cross_entropy, votes=True),
+    "mse": _of_dimensions(mse_loss),
+    "ccc": _of_dimensions(ccc_loss),
+}
 """Name in a section's record -> function (name, target of the training set, outputs) that makes the objective.
 
 A new loss is a function and an entry, `"mine": _of_dimensions(mine_loss)`; to train with it, name it as the `objective`
-of a section in the registry.
+of a section in the registry, or, one of categories, among settings.CHOICES, so that runs can choose it.
 """
 
 

@@ -1,11 +1,13 @@
 """The paper's four metrics (section 4.2) of two columns of a predictions table: UAR, CCC, PCC and MSE; and confusions.
 
+The F1 scores of recent challenges stand beside them.
+
 Arguments are any sequences of the same length, one value an utterance: lists, arrays, columns. A score that the data do
 not define is NaN. Every metric raises ValueError for an empty input, for different lengths and for missing values; each
 says what else it refuses. What tables and figures ask about a metric stands in `registry.METRICS`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -41,6 +43,33 @@ def recalls(truth: Values, prediction: Values, labels: Sequence[Any]) -> pd.Seri
     """
     shares = confusion(truth, prediction, labels, normalise=True)
     return pd.Series(np.diag(shares), index=shares.index, name="recall")
+
+
+def macro_f1(truth: Values, prediction: Values, labels: Sequence[Any]) -> float:
+    """Mean F1 over `labels`, in [0, 1]: unlike the UAR, it also falls with what is wrongly predicted as a rare class.
+
+        F1_k = 2 hits_k / (utterances of class k + utterances that are predicted as k),   macro-F1 = 1/K * sum of F1_k
+
+    F1_k is the harmonic mean of precision and recall of class k. A label that is never predicted has F1 0. A label that
+    never occurs in `truth` makes the score NaN, as it does the UAR, and it raises as the UAR does.
+
+    >>> round(macro_f1(["sad", "sad", "happy"], ["sad", "happy", "happy"], ["happy", "sad"]), 4)
+    0.6667
+    """
+    return float(_complete(class_sums(truth, prediction, labels), macro_f1_of))
+
+
+def weighted_f1(truth: Values, prediction: Values, labels: Sequence[Any]) -> float:
+    """Mean F1 over the utterances' own classes, in [0, 1]: a class counts as often as it occurs in `truth`.
+
+        weighted F1 = sum over k of (utterances of class k) F1_k / utterances,   F1_k as in `macro_f1`
+
+    NaN, and raises, as `macro_f1`.
+
+    >>> round(weighted_f1(["sad", "sad", "sad", "happy"], ["sad", "sad", "happy", "happy"], ["happy", "sad"]), 4)
+    0.7667
+    """
+    return float(_complete(class_sums(truth, prediction, labels), weighted_f1_of))
 
 
 def confusion(truth: Values, prediction: Values, labels: Sequence[Any], normalise: bool = False) -> pd.DataFrame:
@@ -182,20 +211,54 @@ def squared_error_of(moments: Moments) -> np.ndarray:
     return np.where(np.asarray(moments.count) > 0, np.maximum(error, 0), np.nan)
 
 
-def recall_of(counts: np.ndarray, hits: np.ndarray) -> np.ndarray:
-    """Mean recall over the classes that occur, of samples with these utterances and hits of each class.
+class ClassSums(NamedTuple):
+    """Sums over utterances for each class, all (..., classes); one sample each."""
 
-    Args:
-        counts: utterances of each class (..., classes).
-        hits: how many of them are predicted as their class, of the same shape.
+    truth: np.ndarray  # utterances of the class
+    hits: np.ndarray  # utterances of the class that are predicted as it
+    predicted: np.ndarray  # utterances that are predicted as the class
 
-    Returns:
-        One score a sample (...), in [0, 1]; NaN where no class occurs.
-    """
-    counts, hits = np.asarray(counts), np.asarray(hits)
-    recall = np.divide(hits, counts, out=np.zeros(counts.shape), where=counts > 0)
-    occurring = (counts > 0).sum(axis=-1)
-    return np.divide(recall.sum(axis=-1), occurring, out=np.full(occurring.shape, np.nan), where=occurring > 0)
+
+def class_sums(truth: Values, prediction: Values, labels: Sequence[Any]) -> ClassSums:
+    """The `ClassSums` of one sample, in the order of `labels`. Raises as `confusion` does."""
+    counts = confusion(truth, prediction, labels).to_numpy()
+    return ClassSums(counts.sum(axis=1), np.diag(counts), counts.sum(axis=0))
+
+
+def recall_of(sums: ClassSums) -> np.ndarray:
+    """Mean recall over the classes that occur, one score a sample (...), in [0, 1]; NaN where none occurs."""
+    return _mean_of_occurring(_divided(sums.hits, sums.truth), sums)
+
+
+def macro_f1_of(sums: ClassSums) -> np.ndarray:
+    """Mean F1 over the classes that occur in the truth, one score a sample (...), in [0, 1]; NaN where none occurs."""
+    return _mean_of_occurring(_f1_of(sums), sums)
+
+
+def weighted_f1_of(sums: ClassSums) -> np.ndarray:
+    """Mean F1 with the weights of the truth, one score a sample (...), in [0, 1]; NaN where no class occurs."""
+    total = np.asarray(sums.truth).sum(axis=-1)
+    return _divided((_f1_of(sums) * sums.truth).sum(axis=-1), total, none=np.nan)
+
+
+def _f1_of(sums: ClassSums) -> np.ndarray:
+    return _divided(2 * np.asarray(sums.hits), np.asarray(sums.truth) + sums.predicted)
+
+
+def _mean_of_occurring(scores: np.ndarray, sums: ClassSums) -> np.ndarray:
+    occurring = np.asarray(sums.truth) > 0
+    return _divided(np.where(occurring, scores, 0).sum(axis=-1), occurring.sum(axis=-1), none=np.nan)
+
+
+def _complete(sums: ClassSums, score: Callable[[ClassSums], np.ndarray]) -> np.ndarray:
+    """The `score` of one sample; NaN where a class does not occur in the truth."""
+    return score(sums) if (sums.truth > 0).all() else np.array(np.nan)
+
+
+def _divided(values: np.ndarray, sizes: np.ndarray, none: float = 0.0) -> np.ndarray:
+    """`values` / `sizes`, and `none` where there is nothing to divide by."""
+    values, sizes = np.asarray(values), np.asarray(sizes)
+    return np.divide(values, sizes, out=np.full(sizes.shape, none), where=sizes > 0)
 
 
 def class_codes(values: Values, labels: Sequence[Any], name: str) -> np.ndarray:

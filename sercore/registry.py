@@ -214,9 +214,8 @@ class Metric:
 
     `function` takes (truth, prediction), a metric of categories (truth, prediction, labels). Printed values are `scale`
     times the function's. The bootstrap adds up sums of utterances instead of resampling them, so it needs the same
-    number from these sums: `of_moments` of `metrics.Moments`, or, for a metric of categories, `of_counts` of each
-    class's utterances and hits, both (..., classes), over the classes that occur. A metric that has neither gets no
-    interval over speakers.
+    number from these sums: `of_moments` of `metrics.Moments`, or, for a metric of categories, `of_counts` of
+    `metrics.ClassSums`, over the classes that occur. A metric that has neither gets no interval over speakers.
 
     The first metric that is reported for a kind of target is its main one: it chooses the best seed.
     Which difference matters, its margin, is a line of parameters/preregistration.yaml.
@@ -227,7 +226,7 @@ class Metric:
     axis: str  # of a figure's axis, with the unit
     function: Callable[..., float]
     of_moments: Callable[[metrics.Moments], np.ndarray] | None = None
-    of_counts: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    of_counts: Callable[[metrics.ClassSums], np.ndarray] | None = None
     unit: str = ""
     scale: float = 1.0
     digits: int = 3
@@ -245,6 +244,15 @@ class Metric:
         return self.of_moments is not None or self.of_counts is not None
 
 
+_F1: dict[str, Any] = {
+    "unit": "%",
+    "scale": 100,
+    "digits": 1,
+    "categorical": True,
+    "cross_corpus": True,
+    "drawn": False,
+    "compared": False,
+}  # of challenges with many, rare classes; the paper does not report it
 METRICS: Registry[Metric] = Registry(
     "metric",
     Metric(
@@ -258,6 +266,22 @@ METRICS: Registry[Metric] = Registry(
         digits=1,
         categorical=True,
         cross_corpus=True,
+    ),
+    Metric(
+        name="macro_f1",
+        label="macro-F1",
+        axis="macro-F1 (%)",
+        function=metrics.macro_f1,
+        of_counts=metrics.macro_f1_of,
+        **_F1,
+    ),
+    Metric(
+        name="weighted_f1",
+        label="weighted F1",
+        axis="weighted F1 (%)",
+        function=metrics.weighted_f1,
+        of_counts=metrics.weighted_f1_of,
+        **_F1,
     ),
     Metric(
         name="ccc",
@@ -288,7 +312,7 @@ METRICS: Registry[Metric] = Registry(
         compared=False,
     ),
 )
-"""The paper's measures (section 4.2), in the order of tables."""
+"""The paper's measures (section 4.2), and those of challenges, in the order of tables."""
 
 
 @dataclass(frozen=True, kw_only=True)

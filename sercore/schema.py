@@ -66,6 +66,17 @@ REQUIRED_UTTERANCE_COLUMNS = ("utterance", "file", "speaker")
 
 GROUP = "group_"  # prefix of other columns of a corpus, as group_age, by whose values scores are given
 
+VOTE_COLUMNS = {
+    "utterance": "id in the utterance table",
+    "rater": "who judged it",
+    "self_rated": "whether that is who talks",
+    "emotion": "what the rater called it, in schema.EMOTION_NAMES; missing where the rater named none",
+    "arousal": "the rater's rating on the corpus's own scale",
+    "valence": "the rater's rating on the corpus's own scale",
+    "dominance": "the rater's rating on the corpus's own scale",
+}
+"""Of a votes table, which a corpus may have beside its utterances; see corpora.votes."""
+
 RUN_KEYS = ("section", "model", "train_corpus", "test_corpus", "fold", "seed")
 PREDICTION_COLUMNS = {
     "section": "categories, dimensions, multitask",
@@ -203,6 +214,27 @@ def check_utterances(
         if column not in NUMBERS and table[column].dtype != "str":
             table[column] = table[column].astype("str").where(table[column].notna())
     return table
+
+
+def check_votes(votes: pd.DataFrame, utterances: pd.Series, source: str) -> pd.DataFrame:
+    """`votes` with all columns of a votes table, those on `utterances` alone, in the order of their ids.
+
+    Raises ValueError, naming `source`, where there are votes and none is on one of them.
+    """
+    table = votes.reset_index(drop=True)
+    defaults = {"self_rated": False, EMOTION: None, **dict.fromkeys(DIMENSIONS, np.nan)}
+    table = table.assign(**{column: value for column, value in defaults.items() if column not in table})
+    named = table[EMOTION].notna()
+    kinds = {"self_rated": "bool", EMOTION: "str", **dict.fromkeys(DIMENSIONS, "float64")}
+    table = table.reindex(columns=list(VOTE_COLUMNS)).astype(kinds)
+    table[EMOTION] = table[EMOTION].where(named)
+    known = table["utterance"].isin(utterances)
+    if len(table) and not known.any():
+        raise ValueError(
+            f"{source}: none of {len(table):,} votes, on {first(table['utterance'].unique(), 3)}, is on one of the "
+            f"corpus's utterances, {first(utterances, 3)}; write the ids as the corpus does"
+        )
+    return table[known].sort_values("utterance", kind="stable", ignore_index=True)
 
 
 def repeated(texts: pd.Series) -> pd.Series:

@@ -196,6 +196,7 @@ CHOICES = {
     "output_bias": ("zero", "mean"),
     "batch_norm": ("running", "estimated"),
     "kernels": ("plain", "fused"),
+    "objective": ("section", "smoothed", "focal", "votes"),
 }
 
 
@@ -257,6 +258,11 @@ class TrainingSettings:
     )
     augmentation: Annotated[AugmentationSettings | None, _group(AugmentationSettings)] = _setting(
         None, "how utterances are changed by chance in training, never in evaluation; None: they are not"
+    )
+    objective: str = _setting(
+        "section",
+        "section: what the section minimises; of categories also smoothed: labels; focal: hard utterances count more; "
+        "votes: the distribution of the raters' votes is learnt",
     )
 
     def __post_init__(self) -> None:

@@ -6,8 +6,17 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from sercore import losses, metrics
-from sercore.losses import ccc_loss, inverse_frequency, mse_loss, objective, weighted_cross_entropy
+from sercore import losses, metrics, settings
+from sercore.losses import (
+    ccc_loss,
+    focal_loss,
+    inverse_frequency,
+    mse_loss,
+    objective,
+    smoothed_cross_entropy,
+    votes_cross_entropy,
+    weighted_cross_entropy,
+)
 
 
 def ratings(samples=20, dimensions=3, seed=0):
@@ -45,6 +54,63 @@ def test_a_class_that_no_sample_has_gets_no_weight():
         inverse_frequency(torch.tensor([0, 2, 2]), 4)
     with pytest.raises(ValueError, match="between 0 and 4; expected 0 to 3"):
         inverse_frequency(torch.tensor([0, 4]), 4)
+
+
+def categories(samples=12, classes=4):
+    chance = torch.Generator().manual_seed(0)
+    weights = 0.5 + torch.rand(classes, generator=chance)
+    return torch.randn(samples, classes, generator=chance), torch.arange(samples) % classes, weights
+
+
+def test_smoothed_labels_are_a_tenth_of_every_class():
+    logits, truth, weights = categories()
+    shares = 0.9 * torch.nn.functional.one_hot(truth, 4) + 0.1 / 4
+    each = -(shares * weights * torch.log_softmax(logits, 1)).sum(1)
+    torch.testing.assert_close(smoothed_cross_entropy(logits, truth, weights), each.sum() / weights[truth].sum())
+
+
+def test_focal_loss_by_hand_and_without_focus(monkeypatch):
+    logits, truth = torch.log(torch.tensor([[0.5, 0.5], [0.2, 0.8]])), torch.tensor([0, 1])
+    # (2 * .5^2 * -ln .5 + .2^2 * -ln .8) / (2 + 1) = (.346574 + .008926) / 3
+    assert focal_loss(logits, truth, torch.tensor([2.0, 1.0])).item() == pytest.approx(0.118500, abs=1e-5)
+    monkeypatch.setattr(losses, "FOCUS", 0.0)
+    torch.testing.assert_close(focal_loss(*categories()), weighted_cross_entropy(*categories()))
+
+
+def test_a_focal_loss_of_what_is_certain_has_a_finite_gradient():
+    logits = torch.tensor([[200.0, -200.0], [-200.0, 200.0]], requires_grad=True)
+    loss = focal_loss(logits, torch.tensor([0, 0]), torch.ones(2))
+    loss.backward()
+    assert loss.item() == pytest.approx(400 / 2)
+    assert logits.grad.isfinite().all()
+
+
+def test_votes_of_one_mind_are_the_majority_and_others_are_between():
+    logits, truth, weights = categories()
+    sure = torch.nn.functional.one_hot(truth, 4).float()
+    torch.testing.assert_close(
+        votes_cross_entropy(logits, sure, weights), weighted_cross_entropy(logits, truth, weights)
+    )
+    # the best answer to votes of 3 to 1 is 3/4, not certainty
+    votes, even = torch.tensor([[0.75, 0.25]]), torch.ones(2)
+    answers = [votes_cross_entropy(torch.tensor([[p, 1 - p]]).log(), votes, even).item() for p in (0.6, 0.75, 0.99)]
+    assert min(answers) == answers[1]
+
+
+def test_classes_weigh_by_the_votes_that_they_have():
+    shares = torch.tensor([[0.75, 0.25], [0.5, 0.5], [1.0, 0.0]])
+    made = objective("votes", shares, 2)
+    torch.testing.assert_close(made.loss.keywords["weights"], torch.tensor([3 / (2 * 2.25), 3 / (2 * 0.75)]))
+    assert made.score(np.array([0, 1]), np.eye(2)) == 1  # codes
+
+
+def test_every_objective_that_a_run_can_choose_is_there():
+    chosen = settings.CHOICES["objective"]
+    assert settings.TrainingSettings().objective == chosen[0]
+    assert set(chosen[1:]) < set(losses.OBJECTIVES)
+    for name in chosen[1:]:
+        target = torch.eye(2) if name == "votes" else torch.tensor([0, 1])
+        assert objective(name, target, 2).loss(torch.zeros(2, 2), target).item() > 0
 
 
 def test_squared_error_by_hand():
@@ -131,6 +197,8 @@ def test_objectives_score_as_the_paper_evaluates():
         (("mse", torch.zeros(3), 1), r"of shape \(3, 1\)"),
         (("categories", torch.zeros(3), 2), "int64 codes; found .*float32"),
         (("categories", torch.zeros(3, dtype=torch.int64), 2), "1 of 2 classes have no sample"),
+        (("votes", torch.zeros(3, dtype=torch.int64), 2), r"shape \(3, 2\), float32 shares of the votes; found \(3,\)"),
+        (("votes", torch.tensor([[1.0, 0.0]]), 2), "1 of 2 classes have no sample"),
     ],
 )
 def test_an_objective_that_does_not_fit_its_target_is_refused(arguments, message):

@@ -55,6 +55,28 @@ def test_correlations_and_error_agree_with_audmetric(seed):
     assert metrics.mean_squared_error(*pair) == pytest.approx(audmetric.mean_squared_error(*pair), abs=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_f1_scores_agree_with_independent_packages(seed):
+    truth, prediction = emotions(seed)
+    prediction = np.where(prediction == "sad", "angry", prediction)  # a class that is never predicted has F1 0
+    macro, weighted = (score(truth, prediction, CLASSES) for score in (metrics.macro_f1, metrics.weighted_f1))
+    expected = audmetric.unweighted_average_fscore(truth, prediction, CLASSES, zero_division=0.0)
+    assert macro == pytest.approx(expected, abs=1e-9)
+    of_classes = audmetric.fscore_per_class(truth, prediction, CLASSES, zero_division=0.0)
+    assert of_classes["sad"] == 0
+    assert weighted == pytest.approx(np.mean([of_classes[name] for name in truth]), abs=1e-9)
+
+
+def test_f1_scores_of_a_sample_without_a_class_are_not_defined():
+    for score in (metrics.macro_f1, metrics.weighted_f1):
+        assert math.isnan(score(["sad", "sad"], ["sad", "happy"], ["happy", "sad"]))
+        with pytest.raises(ValueError, match="in truth are no labels: bored"):
+            score(["sad", "bored"], ["sad", "sad"], ["happy", "sad"])
+    nothing = metrics.ClassSums(*np.zeros((3, 2)))
+    for of_sums in (metrics.recall_of, metrics.macro_f1_of, metrics.weighted_f1_of):
+        assert math.isnan(of_sums(nothing))
+
+
 def test_only_a_missing_class_is_scored_otherwise_than_by_audmetric():
     pair = (["sad", "sad"], ["sad", "happy"])
     assert audmetric.unweighted_average_recall(*pair, ["happy", "sad"]) == 0.25  # counts the absent class as recall 0

@@ -121,6 +121,20 @@ def read_corpus(study: config.Study, name: str) -> Corpus:
     return corpora.read(name, options.pop("root"), **options)
 
 
+def by_change(study: config.Study, section: str, incomplete: str = "refuse") -> dict[str, Results]:
+    """Change, as the parameter of its name says it ("None" of runs without) -> the runs of `section` that have it.
+
+    The change is not in the predictions table. With `incomplete="show"`, a change without a complete run is left out.
+    Raises as `read`, so also where no run is complete.
+    """
+    runs = study.section(section)
+    there = [run for run in runs if run.complete or incomplete == "refuse"]
+    members: dict[str, list[config.Run]] = {}
+    for run in there or runs:
+        members.setdefault(str(run.parameters.get("change")), []).append(run)
+    return {change: read(study, section, incomplete, of_change) for change, of_change in members.items()}
+
+
 def read_history(study: config.Study | str | Path, section: str) -> pd.DataFrame:
     """The learning curves of every complete run of `section`, one row an epoch.
 

@@ -52,14 +52,11 @@ def read(study: config.Study | str, section: str = "multitask", incomplete: str 
     Raises FileNotFoundError where runs are missing, as results.read does, and ValueError where no run says its change.
     """
     study = study if isinstance(study, config.Study) else config.load(study)
-    members: dict[str, list[config.Run]] = {}
-    for run in study.section(section):
-        if run.complete or incomplete == "refuse":
-            members.setdefault(str(run.parameters.get("change")), []).append(run)
-    if NONE not in members:
+    by_change = results.by_change(study, section, incomplete)
+    if NONE not in by_change:
         raise ValueError(f"no run of section '{section}' of {study.path} has the change '{NONE}', or none is complete")
-    order = [NONE, *(change for change in members if change != NONE)]
-    by_change = {change: results.read(study, section, incomplete, members[change]) for change in order}
+    order = [NONE, *(change for change in by_change if change != NONE)]
+    by_change = {change: by_change[change] for change in order}
     tables = [parts(part.predictions).assign(change=change) for change, part in by_change.items()]
     scores = pd.concat(tables, ignore_index=True).astype({"model": "object", "target": "object"})
     scores = scores[scores["model"].map(lambda model: MODELS[model].trained) & (scores["pooling"] != "folds")]

@@ -243,7 +243,7 @@ class Sums:
     metric: str
     clusters: pd.Index  # their names
     runs: pd.MultiIndex  # their names: the values of the columns that tell runs apart
-    values: np.ndarray  # (clusters, runs, width); classes: counts and hits; numbers: count, sums, squares, product
+    values: np.ndarray  # (clusters, runs, width); classes: ClassSums; numbers: count, sums, squares, product
     origin: float = 0.0  # the lowest truth: the sums of numbers are of truth and prediction less this
 
     def score(self, values: np.ndarray) -> np.ndarray:
@@ -251,14 +251,13 @@ class Sums:
         scores = self.score_present(values)
         if METRICS[self.metric].of_counts is None:
             return scores
-        counts, _ = np.split(values, 2, axis=-1)
-        return np.where((counts > 0).all(axis=-1), scores, np.nan)
+        return np.where((_class_sums(values).truth > 0).all(axis=-1), scores, np.nan)
 
     def score_present(self, values: np.ndarray) -> np.ndarray:
         """`score`, but a UAR is over the classes that occur: for a single speaker, who seldom has them all."""
         spec = METRICS[self.metric]
         if spec.of_counts is not None:
-            return spec.of_counts(*np.split(values, 2, axis=-1))
+            return spec.of_counts(_class_sums(values))
         if spec.of_moments is not None:
             return spec.of_moments(self._moments(values))
         raise _no_sums(self.metric)
@@ -308,7 +307,7 @@ class Sums:
             count, _, _, truths, predictions, products = np.moveaxis(self.values, -1, 0)
             total = truths + predictions - 2 * products
         else:
-            count, total = (part.sum(axis=-1) for part in np.split(self.values, 2, axis=-1))
+            count, total = (part.sum(axis=-1) for part in _class_sums(self.values)[:2])
         return self.by_seed(np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0))
 
     @property
@@ -611,8 +610,9 @@ def sums(
             metrics.class_codes(prediction, labels, "prediction"),
         )
         shape = (len(known), number.max() + 1, size)
-        place = (clusters * shape[1] + number) * size + truth
-        counts = [np.bincount(place, hits, math.prod(shape)).reshape(shape) for hits in (None, truth == prediction)]
+        row = (clusters * shape[1] + number) * size
+        columns = ((truth, None), (truth, truth == prediction), (prediction, None))  # as in metrics.ClassSums
+        counts = [np.bincount(row + codes, hits, math.prod(shape)).reshape(shape) for codes, hits in columns]
         return Sums(metric, known, names_of_runs, np.concatenate(counts, axis=2, dtype="float64"))
     truth, prediction = metrics.numbers(truth, "truth"), metrics.numbers(prediction, "prediction")
     shape = (len(known), number.max() + 1)
@@ -621,6 +621,11 @@ def sums(
     t, p = truth - origin, prediction - origin
     columns = [np.bincount(place, of, math.prod(shape)).reshape(shape) for of in (None, t, p, t * t, p * p, t * p)]
     return Sums(metric, known, names_of_runs, np.stack(columns, axis=-1).astype("float64"), origin)
+
+
+def _class_sums(values: np.ndarray) -> metrics.ClassSums:
+    """The parts of `values` (..., 3 classes) of a metric of categories."""
+    return metrics.ClassSums(*np.split(values, len(metrics.ClassSums._fields), axis=-1))
 
 
 def _on_the_same(a: Sums, b: Sums) -> Sums:

@@ -119,7 +119,9 @@ def _stages(args: argparse.Namespace) -> int:
     if bool(args.recordings) == bool(args.study):
         raise ValueError("name either recordings, or by --study the parameters file that made the run")
     if args.study and (args.text is not None or args.transcribe or args.engine or args.encoder or args.speaker):
-        raise ValueError("with --study, transcripts, speakers and the encoder are those of the run: leave out their options")
+        raise ValueError(
+            "with --study, transcripts, speakers and the encoder are those of the run: leave out their options"
+        )
     _check_written(args)
     from sercore.analysis import figures, interventions
     from sercore.inference import artifact  # torch takes seconds to import

@@ -2,15 +2,17 @@
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from sercore import files
+from sercore.corpora import votes as voted
 from sercore.corpora.corpus import SIMULATED, Corpus, Finding
 from sercore.registry import CORPORA, load
 from sercore.schema import did_you_mean
 from sercore.settings import option_problems
 
-OPTIONS = ("root", "reader", "other_transcripts")
+OPTIONS = ("root", "reader", "other_transcripts", "votes")
 """What `read` takes for every corpus, beside the options of its reader."""
 
 __all__ = ["SIMULATED", "Corpus", "Finding", "read"]
@@ -23,6 +25,7 @@ def read(
     *,
     reader: str | None = None,
     other_transcripts: Mapping[str, str | Path] | None = None,
+    votes: str | Path | None = None,
     **options: object,
 ) -> Corpus:
     """Read the corpus `name` in the folder `root`.
@@ -33,6 +36,7 @@ def read(
         reader: name in registry.CORPORA, so that a study may have several corpora of one kind:
             `read("emodb", root, reader="table")`
         other_transcripts: name -> CSV of other transcripts, see transcripts.apply_transcripts
+        votes: CSV of what single raters said, in place of the release's own, see votes.read
         options: of the reader, see the `read` that its record in registry.CORPORA names
 
     Raises ValueError for an unknown reader or option and for a release that cannot be used, FileNotFoundError where
@@ -55,4 +59,6 @@ def read(
     if other_transcripts:
         paths = {source: files.resolve(path) for source, path in other_transcripts.items()}
         corpus = dataclasses.replace(corpus, other_transcripts=paths)
+    if votes is not None:
+        corpus = dataclasses.replace(corpus, read_votes=partial(voted.read, votes))
     return corpus if reader is None else dataclasses.replace(corpus, name=str(options.get("name", name)))

@@ -19,7 +19,7 @@ from sercore.corpora import cells
 SIMULATED = "SIMULATED.txt"  # a file of this name in a corpus's root says that its speech is synthesised
 TEXTS = ("utterance", "speaker", "gender", "dialog", "style", "partition", "emotion", "transcript")
 MAY_BE_BLANK = ("speaker", "gender", "dialog", "style", "partition", "emotion", *schema.DIMENSIONS, "seconds")
-PATH_OPTIONS = ("root", "transcripts")  # of a corpus in a parameters file: relative to the project's folder
+PATH_OPTIONS = ("root", "transcripts", "votes")  # of a corpus in a parameters file: relative to the project's folder
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,17 @@ class Corpus:
     simulated: bool
     other_transcripts: Mapping[str, Path] = field(default_factory=dict)
     """Name -> CSV, see transcripts.apply_transcripts."""
+    read_votes: Callable[[], pd.DataFrame] | None = None
+    """Reads what single raters said; None where the release does not have it."""
+
+    @cached_property
+    def votes(self) -> pd.DataFrame:
+        """The votes table (schema.VOTE_COLUMNS), read when it is first asked for; empty where there is none.
+
+        Raises ValueError, naming the file, where it cannot be read or is of another corpus.
+        """
+        votes = self.read_votes() if self.read_votes else pd.DataFrame(columns=list(schema.VOTE_COLUMNS))
+        return schema.check_votes(votes, self.utterances["utterance"], str(self.root))
 
     @cached_property
     def fingerprint(self) -> dict[str, str]:
@@ -81,11 +92,16 @@ def _digest(table: pd.DataFrame) -> str:
 
 
 def assemble(
-    name: str, root: Path, scale: tuple[float, float], utterances: pd.DataFrame, findings: Iterable[Finding]
+    name: str,
+    root: Path,
+    scale: tuple[float, float],
+    utterances: pd.DataFrame,
+    findings: Iterable[Finding],
+    read_votes: Callable[[], pd.DataFrame] | None = None,
 ) -> Corpus:
     """The corpus of a reader's table: tidy, checked, in the order of the ids, with the findings that found something.
 
-    Raises ValueError as schema.check_utterances does.
+    `read_votes` is as Corpus has it. Raises ValueError as schema.check_utterances does.
     """
     utterances, found = tidy(utterances)
     utterances = schema.check_utterances(utterances, str(root))
@@ -97,6 +113,7 @@ def assemble(
         utterances=utterances.sort_values("utterance", ignore_index=True),
         findings=tuple(finding for finding in findings if finding.count),
         simulated=(root / SIMULATED).is_file(),
+        read_votes=read_votes,
     )
 
 

@@ -9,12 +9,13 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from sercore.corpora import cells
+from sercore.corpora import cells, votes
 from sercore.corpora.corpus import (
     Corpus,
     Finding,
@@ -50,6 +51,9 @@ EXPECTED = (
 TURN = re.compile(r"(Ses0([1-5])[FM]_(impro|script)\d\d[ab]?(?:_\db?)?)_([FM])\d{3}")
 SUMMARY = re.compile(r"\[[^\]]*\]\s+(\S+)\s+(\S+)\s+\[([^\]]*)\]\s*")
 RATER = re.compile(r"A-[EFM]\d:")
+VOTE = re.compile(r"([CA])-([EFM]\d):(.*)")  # emotions or ratings by an evaluator (E), or by the actors of themselves
+RATED = re.compile(r"\b(val|act|dom)\s*(\d+(?:\.\d+)?)\s*;")
+OF_RATED = {"val": "valence", "act": "arousal", "dom": "dominance"}
 NO_RATING = re.compile(r"\b(?:val|act|dom)\s*;")
 TRANSCRIPT = re.compile(r"(Ses0[1-5][FM]_\w+)\s+\[[^\]]*\]:(.*)")
 TAG = re.compile(r"\[\w+\]")
@@ -91,8 +95,8 @@ def collect(root: Path) -> Release:
     release = Release(root)
     for session in _session_folders(root):
         release.sessions.append(session.name.capitalize())
-        inner = session / session.name
-        if not (session / "dialog").is_dir() and inner.is_dir():
+        inner = _unpacked(session)
+        if inner != session:
             release.doubled.append(f"{session.name}/{session.name}")
             session = inner
         for path in _text_files(session, "EmoEvaluation", release):
@@ -132,6 +136,12 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _session_folders(folder: Path) -> list[Path]:
     return [entry for entry in _subfolders(folder) if entry.name.capitalize() in SESSIONS]
+
+
+def _unpacked(session: Path) -> Path:
+    """The folder of a session's parts: itself, or the one of its name within it."""
+    inner = session / session.name
+    return inner if not (session / "dialog").is_dir() and inner.is_dir() else session
 
 
 def _text_files(session: Path, kind: str, release: Release) -> list[Path]:
@@ -192,6 +202,41 @@ def _read_summary(line: str, where: str) -> Label:
     if len(ratings) != len(RATINGS) or any(math.isinf(rating) for rating in ratings):
         raise ValueError(f"{where}: expected three ratings (valence, activation, dominance), found [{listed}]")
     return Label(utterance, EMOTIONS[code.lower()], **dict(zip(RATINGS, ratings, strict=True)))
+
+
+def read_votes(root: Path) -> pd.DataFrame:
+    """The votes table of the sessions in `root`: what each rater said of each turn, in the label files themselves.
+
+    A rater may name several emotions, in whose order the rows are; what the actors said of their own turns is
+    self-rated. The files of single raters beside the label files hold the same answers again, and are not read.
+    """
+    rows: list[dict[str, object]] = []
+    for session in _session_folders(root):
+        for path in _text_files(_unpacked(session), "EmoEvaluation", Release(root)):
+            rows += _votes_of(path)
+    return pd.DataFrame(rows, columns=["utterance", "rater", "self_rated", "emotion", *RATINGS])
+
+
+def _votes_of(path: Path) -> Iterator[dict[str, object]]:
+    """The rows of one label file."""
+    utterance: str | None = None
+    raters: dict[str, tuple[list[str | None], dict[str, float]]] = {}
+    for _, line in (*_lines(path), (0, "[")):  # the end ends a turn as the next one does
+        if line.startswith("["):
+            for rater, (named, ratings) in raters.items():
+                for place, emotion in enumerate(named or [None]):
+                    row: dict[str, object] = {"utterance": utterance, "rater": rater, "self_rated": rater[0] != "E"}
+                    yield {**row, "emotion": emotion, **(ratings if place == 0 else {})}
+            match = SUMMARY.fullmatch(line)
+            utterance, raters = match[1] if match else None, {}
+        elif utterance and (vote := VOTE.match(line)):
+            named, ratings = raters.setdefault(vote[2], ([], {}))
+            answer = vote[3].partition("(")[0]
+            if vote[1] == "C":
+                words = map(votes.named, answer.split(";"))
+                named += [emotion for emotion in dict.fromkeys(words) if emotion is not None]
+            else:
+                ratings |= {OF_RATED[name]: float(number) for name, number in RATED.findall(answer)}
 
 
 def _read_transcripts(path: Path, release: Release) -> None:
@@ -276,7 +321,7 @@ def read(root: str | Path, *, tags: str = "strip", tolerance: float = 0.01) -> C
     texts = table["utterance"].map(release.transcripts)
     table["transcript"] = texts if tags == "keep" else texts.map(strip_tags, na_action="ignore")
     findings = [*_findings(release, table, silent, tags), unusual(list(table["file"]), headers)]
-    return assemble("iemocap", root, SCALE, table, findings)
+    return assemble("iemocap", root, SCALE, table, findings, partial(read_votes, root))
 
 
 def strip_tags(transcript: str) -> str:

@@ -6,12 +6,16 @@ every part is searched for by name, in any case and at any depth, and nothing de
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from sercore.corpora import votes
 from sercore.corpora.cells import BLANKS, clean, is_blank, read_csv
 from sercore.corpora.corpus import (
     Corpus,
@@ -38,11 +42,16 @@ KINDS = {
     "txt": re.compile(r"labels\.txt"),
     "partitions": re.compile(r"partitions?\.txt"),
     "speakers": re.compile(r"speaker_ids\.txt"),
+    "votes_csv": re.compile(r"labels_detailed\.csv"),
+    "votes_json": re.compile(r"labels_detailed\.json"),
 }
 OLD_RELEASE = re.compile(r"(?:publish|podcast|release|v)[-_ ]?v?1\.[0-5](?!\d)")
 DEPTH = 5  # levels below the release's folder in which anything lies
 PREVIOUS = ("previous_release", "files_removed")  # beginnings of folders that hold other releases' labels and audio
 BLOCK = re.compile(r"(MSP-PODCAST_\S+?)\s*;\s*([^;]*?)\s*;(.*)", re.IGNORECASE)
+VOTE = re.compile(r"(\w+)\s*;\s*(.*?)\s*;\s*[^;]*;\s*A:([^;]*);\s*V:([^;]*);\s*D:([^;]*);?", re.DOTALL)
+"""A rater's `WORKER00000001; Other-confused; Concerned,Confused; A:3.0; V:3.0; D:4.0;`; own words may hold anything."""
+WORKER = ("workerid", "workers", "worker")  # names of the column of raters, in lower case
 BLOCK_RATING = re.compile(r"([AVD]):\s*([^;]*)")
 BLOCK_COLUMNS = {"A": "EmoAct", "V": "EmoVal", "D": "EmoDom"}
 
@@ -194,13 +203,18 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def _read_json(path: Path) -> pd.DataFrame:
+    return _cells([{"FileName": name, **entry, "where": f"entry {name}"} for name, entry in _load(path).items()])
+
+
+def _load(path: Path) -> dict[str, dict[str, Any]]:
+    """The entries of a JSON file by turn."""
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(content, dict) or not all(isinstance(entry, dict) for entry in content.values()):
         raise ValueError(f'{path}: expected {{"MSP-PODCAST_0001_0008.wav": {{"EmoClass": ...}}, ...}}')
-    return _cells([{"FileName": name, **entry, "where": f"entry {name}"} for name, entry in content.items()])
+    return content
 
 
 def _cells(rows: list[dict[str, object]]) -> pd.DataFrame:
@@ -223,6 +237,83 @@ def _read_txt(path: Path) -> pd.DataFrame:
             f"{path}: no turn in it; expected blocks that begin 'MSP-PODCAST_0001_0139.wav; N; A:2.4; V:4.0; D:2.8;'"
         )
     return _cells(rows)
+
+
+def read_votes(release: Release) -> pd.DataFrame:
+    """The votes table of `release`: labels_detailed as CSV or JSON, else the raters' lines of labels.txt.
+
+    The emotion is the rater's primary one; those named second are another question, and are not read. A word of the
+    rater's own counts as other. Raises ValueError, naming file and line, for a rater's line that cannot be read and a
+    rating that is no number.
+    """
+    kinds = {"votes_csv": _votes_of_csv, "votes_json": _votes_of_json, "txt": _votes_of_txt}
+    found = next(((path, read) for kind, read in kinds.items() if (path := release.one(kind)) is not None), None)
+    if found is None:
+        return pd.DataFrame(columns=["utterance", "rater"])
+    source, read = found
+    table = pd.DataFrame(read(source), columns=["utterance", "where", "rater", "word", *RATINGS], dtype="object")
+    table["utterance"] = table["utterance"].str.strip().str.replace(r"\.wav$", "", case=False, regex=True)
+    words = {word: votes.named(word) for word in table["word"].unique()}
+    table["emotion"] = table["word"].map(words)
+    for dimension in RATINGS:
+        table[dimension] = _ratings(table, dimension, source)
+    return table[["utterance", "rater", "emotion", *RATINGS]]
+
+
+Vote = tuple[str, ...]  # utterance, where, rater, word, arousal, valence, dominance
+
+
+def _votes_of_csv(path: Path) -> Iterator[Vote]:
+    """The rows of labels_detailed.csv: of one cell a rater (1.7 to 1.12), or of a column each answer (1.6, 2.0)."""
+    table = read_csv(path)
+    table.columns = table.columns.str.lower()
+    places = [f"line {number}" for number in range(2, len(table) + 2)]
+    if {"filename", "emodetail"} <= set(table.columns):
+        for where, name, line in zip(places, table["filename"], table["emodetail"], strict=True):
+            yield _vote(name, line, path, where)
+        return
+    worker = next((name for name in WORKER if name in table), WORKER[0])
+    wanted = [name.lower() for name in ("FileName", worker, "EmoClass_Major", *RATINGS.values())]
+    if absent := [name for name in wanted if name not in table]:
+        raise ValueError(
+            f"{path}: no column {', '.join(absent)}; expected FileName, EmoDetail, or FileName, WorkerID, "
+            f"EmoClass_Major, EmoAct, EmoVal, EmoDom; found {', '.join(table.columns)}"
+        )
+    for where, (name, *answers) in zip(places, table[wanted].to_numpy(), strict=True):
+        yield (name, where, *answers)
+
+
+def _votes_of_json(path: Path) -> Iterator[Vote]:
+    keys = ("EmoClass_Major", *RATINGS.values())
+    for name, raters in _load(path).items():
+        for rater, answers in raters.items():
+            if not isinstance(answers, dict):
+                raise ValueError(f"{path}, entry {name}: expected answers of {rater} by name, found {answers!r}")
+            yield (
+                name,
+                f"entry {name}",
+                rater,
+                *("" if answers.get(key) is None else str(answers[key]) for key in keys),
+            )
+
+
+def _votes_of_txt(path: Path) -> Iterator[Vote]:
+    name = ""
+    for place, line in enumerate(_lines(path), 1):
+        if block := BLOCK.fullmatch(line.strip()):
+            name = block[1]
+        elif name and line.strip():
+            yield _vote(name, line, path, f"line {place}")
+
+
+def _vote(name: str, line: str, path: Path, where: str) -> Vote:
+    match = VOTE.fullmatch(line.strip())
+    if not match:
+        raise ValueError(
+            f"{path}, {where}: expected a rater's answers like 'WORKER00000001; Neutral; Sad; A:3.0; V:3.0; D:4.0;', "
+            f"found '{line.strip()[:80]}'"
+        )
+    return (name, where, *match.groups())
 
 
 def _lines(path: Path) -> list[str]:
@@ -328,7 +419,8 @@ def read(root: str | Path, *, transcripts: str | Path | None = None, tolerance: 
     table["seconds"] = headers["seconds"]
     findings.append(unusual(list(table["file"]), headers))
     findings += _add_transcripts(table, release, transcripts)
-    return assemble("msp-podcast", root, SCALE, table, [*findings, *_doubts(table, cells), *release.findings()])
+    findings += [*_doubts(table, cells), *release.findings()]
+    return assemble("msp-podcast", root, SCALE, table, findings, partial(read_votes, release))
 
 
 def _interpret(cells: pd.DataFrame, source: Path) -> pd.DataFrame:
@@ -350,12 +442,17 @@ def _interpret(cells: pd.DataFrame, source: Path) -> pd.DataFrame:
     table["speaker"] = cells["SpkrID"].map(clean)
     table["speaker"] = table["speaker"].mask(table["speaker"].map(is_blank))
     for dimension, column in RATINGS.items():
-        text = cells[column].str.strip().str.lower()
-        empty = text.isin(BLANKS)
-        numbers = pd.to_numeric(text.where(~empty), errors="coerce").astype("float64")
-        refuse(source, cells, ~empty & ~np.isfinite(numbers), column, [])
-        table[dimension] = numbers
+        table[dimension] = _ratings(cells, column, source)
     return table
+
+
+def _ratings(cells: pd.DataFrame, column: str, source: Path) -> pd.Series:
+    """The numbers in `column`, missing where nothing is written. Raises ValueError, naming the line, for other text."""
+    text = cells[column].str.strip().str.lower()
+    empty = text.isin(BLANKS)
+    numbers = pd.to_numeric(text.where(~empty), errors="coerce").astype("float64")
+    refuse(source, cells, ~empty & ~np.isfinite(numbers), column, [])
+    return numbers
 
 
 def _named(cells: pd.DataFrame, column: str, names: dict[str, str | None], source: Path) -> pd.Series:

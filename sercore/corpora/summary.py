@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from sercore.corpora import votes
 from sercore.corpora.corpus import Corpus, Finding
 from sercore.registry import CORPORA, load
 from sercore.schema import (
@@ -125,7 +126,7 @@ DIFFERENCES = 6  # that are listed at most
 
 
 def describe(corpus: Corpus) -> str:
-    """The summary of `corpus`: turns, speakers, partitions, transcripts, classes, emotions, ratings, defects, counts.
+    """The summary of `corpus`: turns, speakers, partitions, transcripts, emotions, ratings, raters, defects, counts.
 
     Lines are cut at WIDTH characters.
     """
@@ -136,6 +137,7 @@ def describe(corpus: Corpus) -> str:
         *_emotions(corpus.utterances),
         "",
         *_ratings(corpus),
+        *votes.describe(corpus),
         "",
         *_defects(corpus.findings),
         "",

@@ -6,6 +6,7 @@ Also, for `0_corpora.ipynb`: filling the cache of a corpus before any run reads 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 
 from sercore import corpora, files, registry, schema, settings
 from sercore.corpora import splits, transcripts
+from sercore.corpora import votes as voted
 from sercore.corpora.corpus import located
 from sercore.datasets import batches
 from sercore.features import cache, packed
@@ -37,13 +39,22 @@ class Source:
     tokens: packed.Tokens | None = None
     waveforms: packed.Waveforms | None = None
     normalisation: NormalisationSettings | None = None  # of the frames, as a dataset gives them
+    shares: pd.DataFrame | None = None  # of each class in the raters' votes, a row an utterance; where they are learnt
 
-    def dataset(self, utterances: Iterable[str]) -> batches.Dataset:
-        """The rows of `utterances` as the model takes them, in that order."""
+    def dataset(self, utterances: Iterable[str], votes: bool = False) -> batches.Dataset:
+        """The rows of `utterances` as the model takes them, in that order.
+
+        The target of categories is codes of the classes, or with `votes` their shares in the raters' votes, (n,
+        classes) float32; an utterance that nobody's vote puts into a class has its label alone.
+        """
         rows = self.rows.set_index("utterance", drop=False).loc[list(utterances)].reset_index(drop=True)
         if self.targets == CATEGORIES:
             codes = {name: code for code, name in enumerate(self.classes)}
             target = torch.tensor([codes[name] for name in rows[schema.EMOTION]], dtype=torch.int64)
+            if votes and self.shares is not None:
+                shares = torch.tensor(self.shares.reindex(rows["utterance"]).to_numpy("float32"))
+                labels = torch.nn.functional.one_hot(target, len(codes)).float()
+                target = torch.where(shares.isnan(), labels, shares)
         else:
             target = torch.tensor(rows[list(self.targets)].to_numpy("float32"))
         return registry.load(registry.MODELS[self.model].dataset).from_source(self, rows, target)
@@ -63,7 +74,12 @@ class Source:
             "scale": list(self.corpus.scale),
             "fingerprint": self.corpus.fingerprint,
             **{name: part.key for name, part in held.items() if part is not None},
+            **({} if self.shares is None else {"votes": _digest(self.shares)}),
         }
+
+
+def _digest(table: pd.DataFrame) -> str:
+    return blake2b(table.to_csv().encode(), digest_size=8).hexdigest()
 
 
 def read(
@@ -79,8 +95,12 @@ def read(
     progress: Callable[[int, int, str], None] | None = None,
     trained_on: bool = True,
     normalisation: NormalisationSettings | None = None,
+    votes: bool = False,
 ) -> Source:
     """The corpus `name`, read with `options`, and what `model` takes of it; the cache is completed.
+
+    With `votes`, also the share of each class in what single raters said; ValueError where the corpus does not have it,
+    and a warning where some utterances do not.
 
     A corpus that is not `trained_on` may lack the targets, as one without ratings does: then it has no rows, and no
     features are computed. Raises ValueError where one that is has no utterance with them. `normalisation` is of the
@@ -99,6 +119,7 @@ def read(
         raise ValueError(f"{corpus.root}: no utterance has {', '.join(targets)}: nothing to train or test on")
     if rows.empty:
         return Source(corpus=corpus, model=model, targets=targets, classes=classes, rows=rows)
+    shares = _shares(corpus, rows, classes) if votes else None
     if spec.features == "tokens":
         tokens = cache.tokens(corpus, text, cache_folder, progress)
     elif spec.features == "waveform":
@@ -125,7 +146,27 @@ def read(
         tokens=tokens,
         waveforms=waveforms,
         normalisation=normalisation,
+        shares=shares,
     )
+
+
+def _shares(corpus: corpora.Corpus, rows: pd.DataFrame, classes: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:
+    """The share of each class in the votes on the utterances of `rows`."""
+    if corpus.votes.empty:
+        raise ValueError(
+            f"{corpus.root}: objective 'votes' learns what single raters said, and the corpus does not have it; name a "
+            "CSV of it (utterance, rater, emotion) with the corpus's option votes, or choose another objective"
+        )
+    shares = voted.of_classes(corpus.votes, classes)
+    shares = shares[shares.index.isin(rows["utterance"])]
+    silent = rows["utterance"][~rows["utterance"].isin(shares.index)]
+    if len(silent):
+        warnings.warn(
+            f"{corpus.root}: {len(silent)} of {len(rows)} utterances have no vote for a class, "
+            f"{schema.first(silent)}; what is learnt of them is their label",
+            stacklevel=3,
+        )
+    return shares
 
 
 def describe(sources: Mapping[str, Source]) -> pd.DataFrame:

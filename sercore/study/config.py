@@ -96,6 +96,7 @@ class _Corpus(BaseModel):
     reader: str | None = None
     transcripts: str | None = None
     other_transcripts: dict[str, str] | None = None
+    votes: str | None = None
 
 
 class _File(BaseModel):

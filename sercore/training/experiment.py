@@ -51,6 +51,7 @@ from sercore.models.cnn14 import Cnn14
 from sercore.settings import FeatureSettings, NetworkSettings, TextSettings, TrainingSettings
 from sercore.training import loop, resume
 
+VOTES = "votes"  # the objective of losses.OBJECTIVES whose target is the raters' votes
 IDENTITY = "identity"  # in a fold's provenance: what its numbers follow from
 log = logging.getLogger(__name__)
 SESSION = ("started", "commit", "source", "device", "processor", "threads", "seconds")
@@ -132,6 +133,17 @@ class Experiment:
         return tuple(self.classes) if self.targets == CATEGORIES else self.targets
 
     @property
+    def objective(self) -> str:
+        """What is minimised, a name of losses.OBJECTIVES: the section's, or what the training settings choose."""
+        chosen = self.training.objective
+        return registry.SECTIONS[self.section].objective if chosen == "section" else chosen
+
+    @property
+    def learns_votes(self) -> bool:
+        """Whether the raters' votes are learnt, rather than the label that a release makes of them."""
+        return self.objective == VOTES
+
+    @property
     def reads(self) -> bool:
         """Whether the transcripts have an influence: not in a fusion model without stages."""
         return self.spec.uses_text and self.network.stages != ()
@@ -185,6 +197,11 @@ def define(section: str, **parameters: Any) -> Experiment:
     )
     settings.check_network(experiment.model, experiment.network)
     settings.check_augmentation(experiment.model, experiment.training, experiment.targets)
+    if experiment.training.objective != "section" and targets != CATEGORIES:
+        raise ValueError(
+            f"training: objective is '{experiment.training.objective}', which is of categories; section '{section}' is "
+            f"trained for ratings of {', '.join(targets)}: leave it out"
+        )
     _record_parameters(experiment.folder, parameters)
     return experiment
 
@@ -245,6 +262,7 @@ def load(experiment: Experiment, progress: Callable[[int, int, str], None] | Non
             progress=progress,
             trained_on=name == experiment.corpus,
             normalisation=experiment.network.normalisation,
+            votes=experiment.learns_votes and name == experiment.corpus,
         )
         for name in names
     }
@@ -346,7 +364,8 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
     source = data[experiment.corpus]
     with state.timed("loading"):
         model = build_model(experiment, source)
-        train, development = source.dataset(split.train), source.dataset(split.development)
+        train = source.dataset(split.train, votes=experiment.learns_votes)
+        development = source.dataset(split.development)
         if source.embeddings is not None and isinstance(model, Cnn14):
             used = source.embeddings.positions(train.utterances["utterance"])
             model.measure_text(torch.from_numpy(source.embeddings.array[used]))
@@ -408,9 +427,8 @@ def _training_state(experiment: Experiment, data: Mapping[str, Source], split: s
     """Where the training on `split` is saved; its identity is all that its numbers follow from."""
     origin = _origin(experiment, data)
     identity = {key: origin[key] for key in ("parameters", "settings", "corpora")}
-    section = registry.SECTIONS[experiment.section]
     parts = {name: _digest(part) if isinstance(part, tuple) else part for name, part in asdict(split).items()}
-    identity |= {"section": section.name, "objective": section.objective, "split": parts}
+    identity |= {"section": experiment.section, "objective": experiment.objective, "split": parts}
     return resume.TrainingState(fold_folder(experiment, data, split) / files.STATE, identity)
 
 
@@ -422,8 +440,7 @@ def _train(
     experiment: Experiment, model: torch.nn.Module, train: Dataset, development: Dataset, state: resume.TrainingState
 ) -> Iterator[loop.Epoch]:
     """The epochs of a training of `model` for the experiment's section."""
-    section = registry.SECTIONS[experiment.section]
-    objective = losses.objective(section.objective, train.target, experiment.outputs)
+    objective = losses.objective(experiment.objective, train.target, experiment.outputs)
     with resume.with_heartbeat(model, files.Heartbeat(experiment.folder)):
         yield from loop.fit(
             model,

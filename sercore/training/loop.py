@@ -127,7 +127,7 @@ class TrainLoop:
         self.seed, self.crop_frames, self.device = seed, crop_frames, pick_device(device)
         self.truth = development.target.cpu().numpy()
         _check_score(objective, self.truth)
-        if settings.output_bias == "mean" and train.target.is_floating_point():
+        if settings.output_bias == "mean" and development.target.is_floating_point():  # ratings, not votes on classes
             nn.utils.vector_to_parameters(train.target.mean(0), [model.get_submodule("output").get_parameter("bias")])
         self.order = torch.Generator().manual_seed(_seed(seed, ORDER))
         steps_per_epoch = len(train.plan(settings.batch, torch.Generator().manual_seed(0), crop_frames))

@@ -13,7 +13,11 @@ from sercore.registry import METRICS
 from sercore.schema import CLASSES
 
 FUNCTIONS = {
-    "uar": lambda truth, prediction: metrics.unweighted_average_recall(truth, prediction, CLASSES),
+    **{
+        name: lambda truth, prediction, score=METRICS[name].function: score(truth, prediction, CLASSES)
+        for name in METRICS
+        if METRICS[name].categorical
+    },
     "ccc": metrics.concordance_correlation,
     "pcc": metrics.pearson_correlation,
     "mse": metrics.mean_squared_error,
@@ -27,7 +31,7 @@ def predictions(metric, seed=0, speakers=8, utterances=15, runs=2):
     speaker = np.repeat(np.arange(speakers), utterances)
     who = {"speaker": [f"s{n}" for n in speaker], "utterance": [f"u{n}" for n in range(rows)]}
     tables = []
-    if metric == "uar":
+    if METRICS[metric].categorical:
         truth = rng.choice(CLASSES, rows)
         for run in range(runs):
             prediction = np.where(rng.random(rows) < 0.5, truth, rng.choice(CLASSES, rows))
@@ -186,7 +190,9 @@ def test_the_answers_of_a_speaker_are_those_of_its_own_table(metric):
     sums = statistics.sums(table, metric)
     cells = pd.DataFrame(sums.answers(), sums.clusters, sums.seeds)
     for (speaker, seed), own in table.groupby(["speaker", "seed"]):
-        right = own["truth"] == own["prediction"] if metric == "uar" else (own["truth"] - own["prediction"]) ** 2
+        right = own["truth"] == own["prediction"]
+        if not METRICS[metric].categorical:
+            right = (own["truth"] - own["prediction"]) ** 2
         assert cells.loc[speaker, seed] == pytest.approx(right.mean())
 
 
@@ -309,7 +315,7 @@ def study_of_known_difference(rng, seeds, speakers, sd, difference=0.1, each=10)
         chance = 0.6 + difference * better + of_speaker + rng.normal(0, 0.7 * sd[1], (speakers, 1))
         chance = chance + rng.normal(0, sd[0], seeds) + rng.normal(0, sd[2], (speakers, seeds))
         hits = rng.binomial(each, np.clip(chance, 0, 1)[:, :, None], (speakers, seeds, 2)).astype(float)
-        values = np.concatenate([np.full(hits.shape, float(each)), hits], axis=2)
+        values = np.concatenate([np.full(hits.shape, float(each)), hits, each + hits - hits[..., ::-1]], axis=2)
         runs = pd.MultiIndex.from_arrays([range(seeds)], names=["seed"])
         made.append(statistics.Sums("uar", pd.Index(range(speakers)), runs, values))
     return made

@@ -196,10 +196,12 @@ class TestLateFusion:
 
 class TestScores:
     def test_official_partitions_give_one_score_in_percent(self):
-        # recall of happy 1/2, of sad 1/1
+        # recall of happy 1/2, of sad 1/1; F1 of happy 2 * 1 / (2 + 1), of sad 2 * 1 / (1 + 2)
         table = rows(truth=["happy", "happy", "sad"], prediction=["happy", "sad", "sad"], p_happy=0.5, p_sad=0.5)
         found = results.scores(table)
-        assert found[["metric", "pooling", "score"]].to_numpy().tolist() == [["uar", "single", 75.0]]
+        assert found["metric"].tolist() == ["uar", "macro_f1", "weighted_f1"]
+        assert found["score"].tolist() == pytest.approx([75, 200 / 3, 200 / 3])
+        assert set(found["pooling"]) == {"single"}
 
     def test_folds_are_pooled_and_averaged(self):
         # fold a: happy 1/1, sad 0/1 -> 50; fold b: happy 1/3, sad 1/1 -> 66.7; pooled: happy 2/4, sad 1/2 -> 50
@@ -212,7 +214,7 @@ class TestScores:
             truth=["happy", "sad", "happy", "happy", "happy", "sad"],
             prediction=["happy", "happy", "happy", "sad", "sad", "sad"],
         )
-        found = results.scores(table).set_index("pooling")["score"]
+        found = results.scores(table).query("metric == 'uar'").set_index("pooling")["score"]
         assert found["pooled"] == pytest.approx(50)
         assert found["folds"] == pytest.approx((50 + 200 / 3) / 2)
         assert "single" not in found
@@ -245,9 +247,9 @@ class TestScores:
             truth=["happy", "sad", "sad"],
             prediction=["happy", "sad", "sad"],
         )
-        found = results.scores(table).set_index("pooling")["score"]
-        assert np.isnan(found["folds"])
-        assert found["pooled"] == 100
+        found = results.scores(table).set_index(["metric", "pooling"])["score"].unstack()
+        assert found["folds"].isna().all()
+        assert (found["pooled"] == 100).all()
 
     def test_groups_are_scored_apart(self):
         table = rows(

@@ -530,7 +530,10 @@ def test_the_command_prints_writes_and_draws_what_stages_take_from_the_text(fusi
     [
         ([], "name either recordings, or by --study"),
         (["a.wav", "--study", "demo.yaml"], "name either recordings, or by --study"),
-        (["--study", "demo.yaml", "--text", ""], "with --study, transcripts, speakers and the encoder are those of the run"),
+        (
+            ["--study", "demo.yaml", "--text", ""],
+            "with --study, transcripts, speakers and the encoder are those of the run",
+        ),
         (["a.wav", "--plot", "a.txt"], "expected a name that ends in .png"),
         (["a.wav"], "1 of 1 recordings have no text"),
         (
