@@ -55,7 +55,7 @@ def german(tmp_path):
     table.to_csv(tmp_path / "utterances.csv", index=False)
     block = {
         "grid": {"model": ["cnn14"], "corpus": ["mine"], "seed": [0]},
-        "fixed": {"classes": {"angry": ["angry"], "sad": ["sad"]}},
+        "fixed": {"folds": [], "classes": {"angry": ["angry"], "sad": ["sad"]}},
     }
     content = {
         "study": "german",
