@@ -1,6 +1,7 @@
 """Sets of stages by what else differs between runs: the mechanism, the text dropout or the text encoder."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -141,5 +142,6 @@ def words_by_dropout(
         shown = {name: f"{name}, {value:g}" if stages else name for name, stages in names.items()}
         labels |= {name: name for name in shown.values()}
         parts.append(rows[rows["name"].isin(list(shown))].replace({"name": shown}))
-    rows = pd.concat(parts, ignore_index=True)
-    return ByWords(next(iter(found.values())).any, words.in_domain(rows), labels, "stages with text, text dropout")
+    rows = words.in_domain(pd.concat(parts, ignore_index=True))
+    one = replace(next(iter(found.values())).any, predictions=rows)
+    return ByWords(one, rows, labels, "stages with text, text dropout")

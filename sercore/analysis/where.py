@@ -7,7 +7,7 @@ estimate of Lundberg and Lee (NeurIPS 2017, theorem 2), which is exact where the
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -247,7 +247,8 @@ def by_words(where: Where, corpus: str, draws: int = DRAWS) -> ByWords:
     For words.table and words.plot. The runs without a stage are misled by nothing: they predict what they always do.
     """
     labels = {in_words(stages): in_words(stages) for stages in where.by_stages}
-    return ByWords(where.any, words.in_domain(labelled(where, corpus)), labels, "stages with text", draws)
+    rows = words.in_domain(labelled(where, corpus))
+    return ByWords(replace(where.any, predictions=rows), rows, labels, "stages with text", draws)
 
 
 def labelled(where: Where, corpus: str) -> pd.DataFrame:

@@ -219,6 +219,7 @@ def test_scores_are_given_where_words_tell_tell_nothing_and_mislead(found):
     }
     nothing = means.loc["none"]["mean"]
     assert nothing[wording.MISLEAD] > 0.2, "without a stage nothing misleads"
+    assert "no such sentences" not in " ".join(words.table(by_words).notes), "other corpora are not what was asked"
     names = words.table(by_words).frame.index.get_level_values("stages with text")
     assert list(names[:9]) == ["none", "1", "2", "3", "4", "5", "6", "1, 2", "5, 6"]
     panels = [(axis.get_title(), axis.get_ylabel(), axis.get_xlabel()) for axis in words.plot(by_words).axes]
