@@ -53,7 +53,9 @@ def test_a_known_truth_is_scored_by_the_measures_of_its_kind():
     rows = ratings().query("stage == 6 and told == 'mean text'")
     value = found.query("stage == 6 and told == 'mean text' and measure == 'ccc'")["value"].item()
     assert value == pytest.approx(metrics.concordance_correlation(rows["truth"], rows["prediction"]))
-    assert set(interventions.effects(classes())["value"]) == {50.0}, "UAR in %: all of one class, none of the other"
+    of_classes = interventions.effects(classes()).groupby("measure")["value"]
+    assert of_classes.unique()["uar"] == [50.0], "UAR in %: all of one class, none of the other"
+    assert set(of_classes.groups) == {"uar", "macro_f1", "weighted_f1"}
 
 
 def test_without_a_truth_it_is_how_far_predictions_move():

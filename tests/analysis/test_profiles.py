@@ -29,7 +29,8 @@ def test_scores_are_of_every_task_and_chance_is_0(sections):
     assert len(tasks) == 4 + 3 * 4 + 3 * 2
     assert list(scores.columns) == ["bert", "cnn14", "lf", "sfcnn14", "mfcnn14"]
     known = sections[0].scores.query(
-        "model == 'lf' and partition == 'test' and seed == 1 and train_corpus == test_corpus == 'msp-podcast'"
+        "model == 'lf' and partition == 'test' and seed == 1 and metric == 'uar' "
+        "and train_corpus == test_corpus == 'msp-podcast'"
     )
     found = scores.loc[("categories", "msp-podcast", "msp-podcast", "emotion", "", 1), "lf"]
     assert found == pytest.approx((known["score"].item() / 100 - 0.25) / 0.75)
