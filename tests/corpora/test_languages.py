@@ -109,6 +109,7 @@ def test_transcribe_says_it_where_speech_is_recognised_as_english(german, tmp_pa
     assert "WARNING: speech is recognised as English, and the corpus's own" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_run_says_it_before_anything_is_trained(german, tmp_path, capsys, monkeypatch):
     german(model="mfcnn14")
     monkeypatch.setattr("sercore.commands.run.execute", lambda *_, **__: iter(()))

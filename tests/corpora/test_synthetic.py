@@ -193,6 +193,7 @@ def test_enough_speakers_choose_the_epoch_and_judge_it():
         assert len(set(msp_podcast.VOICES[split])) == len(msp_podcast.VOICES[split])
 
 
+@pytest.mark.long
 def test_a_seed_gives_the_same_bytes_whatever_the_number_of_processes(tmp_path):
     for copy, seed, processes in (("first", 3, 1), ("second", 3, 3), ("other", 4, 2)):
         synthetic.speak("msp-podcast", tmp_path / copy, seed=seed, size=0.01, processes=processes)

@@ -445,7 +445,8 @@ def test_in_the_notebook_an_empty_field_of_text_is_the_empty_text_or_is_transcri
     assert recorder.predict(sounds)["text"].tolist() == ["It was late."]
 
 
-@pytest.mark.parametrize("model", ["fusion", pytest.param("acoustic", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("model", ["fusion", "acoustic"])
 def test_the_notebook_predicts_the_recordings_of_its_parameters(model, speech, tmp_path, request):
     path = write(tmp_path / "a.wav", speech)
     parameters = {"run": str(request.getfixturevalue(model)), "recordings": [str(path)], "windows": 1.1}

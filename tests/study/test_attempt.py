@@ -105,6 +105,7 @@ def test_a_run_whose_kernels_are_always_killed_fails_with_the_likely_cause(make_
     assert outcome.cause == "the kernel was killed (SIGKILL): by hand, or by the system when memory ran out"
 
 
+@pytest.mark.long
 def test_a_kernel_without_a_sign_of_life_is_ended(make_task, monkeypatch):
     monkeypatch.setattr(kernels, "SECONDS_BETWEEN_LOOKS", 0.2)
     task = make_task("hang", patience=4.0, retries=0)
@@ -286,7 +287,8 @@ def start_worker(task, **options):
     return subprocess.Popen([sys.executable, "-c", ORPHAN, json.dumps(given)], cwd=Path(__file__).parents[2])
 
 
-@pytest.mark.parametrize("warm", [False, pytest.param(True, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("warm", [False, True])
 def test_a_kernel_outlives_its_worker_by_a_moment_and_holds_the_lock_until_then(make_task, warm):
     task = make_task("gate")
     worker = start_worker(task, warm=warm)

@@ -67,6 +67,7 @@ def one():
         yield cluster
 
 
+@pytest.mark.long
 def test_the_longest_job_begins_first(one, tmp_path):
     outcomes = list(perform(jobs_for(tmp_path / "log", {"a": 1, "b": 3, "c": 2}), one))
     assert [outcome.name for outcome in outcomes] == ["b", "c", "a"]
@@ -94,6 +95,7 @@ def test_a_job_that_another_batch_has_locked_is_waited_for_at_the_end(one, tmp_p
     assert [(line[0], line[2]) for line in lines(log)] == [("x", "False"), ("a", "False"), ("x", "True")]
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_is_replaced_and_its_job_run_again(one, tmp_path):
     log = tmp_path / "log"
     jobs = [Job(name="x", call=partial(die_once, str(log), "x"), cost=9), *jobs_for(log, {"a": 1, "b": 0})]
@@ -253,6 +255,7 @@ def test_workers_are_not_ended_when_a_machine_wakes(one, monkeypatch):
     assert one.client.submit(os.getpid, pure=False).result() == pid
 
 
+@pytest.mark.long
 def test_a_scheduler_that_is_lost_ends_the_batch_with_its_address(scheduler, tmp_path, monkeypatch):
     process, address = scheduler
     monkeypatch.setattr(workers, "CONNECT", "3 s")

@@ -116,6 +116,7 @@ def test_a_parameter_must_be_a_literal(make, run, tmp_path):
         run(study)
 
 
+@pytest.mark.long
 def test_a_study_without_a_cluster_starts_its_own(make):
     (outcome,) = execute(make([0]), workers=1)
     assert outcome.state == "complete"
