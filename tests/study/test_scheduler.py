@@ -67,7 +67,6 @@ def one():
         yield cluster
 
 
-@pytest.mark.long
 def test_the_longest_job_begins_first(one, tmp_path):
     outcomes = list(perform(jobs_for(tmp_path / "log", {"a": 1, "b": 3, "c": 2}), one))
     assert [outcome.name for outcome in outcomes] == ["b", "c", "a"]
@@ -95,7 +94,6 @@ def test_a_job_that_another_batch_has_locked_is_waited_for_at_the_end(one, tmp_p
     assert [(line[0], line[2]) for line in lines(log)] == [("x", "False"), ("a", "False"), ("x", "True")]
 
 
-@pytest.mark.long
 def test_a_worker_that_dies_is_replaced_and_its_job_run_again(one, tmp_path):
     log = tmp_path / "log"
     jobs = [Job(name="x", call=partial(die_once, str(log), "x"), cost=9), *jobs_for(log, {"a": 1, "b": 0})]
@@ -197,11 +195,12 @@ def test_only_who_has_the_certificate_of_a_batch_may_send_it_jobs(one):
     assert one.address.startswith("tls://127.0.0.1:")
     modes = {path.name: path.stat().st_mode & 0o777 for path in (one.certificates, *one.certificates.glob("tls.*"))}
     assert modes == {one.certificates.name: 0o700, CERTIFICATE: 0o600, KEY: 0o600}
+    quiet = {"set_as_default": False, "loop": one.client.loop}  # a loop of its own is at times not there within 10 s
     for security in (None, Security.temporary()):
-        with pytest.raises((TypeError, AssertionError, FatalCommClosedError)):  # by where distributed notices it
-            Client(one.address, security=security, timeout="5 s", set_as_default=False)
+        with pytest.raises((TypeError, FatalCommClosedError)):
+            Client(one.address, security=security, timeout="5 s", **quiet)
     with pytest.raises(OSError, match=r"Timed out|closed"):
-        Client(one.address.replace("tls", "tcp"), timeout="2 s", set_as_default=False)
+        Client(one.address.replace("tls", "tcp"), timeout="2 s", **quiet)
 
 
 def test_a_scheduler_with_tls_is_used_with_the_certificate_of_dask_s_configuration(one):
@@ -255,7 +254,6 @@ def test_workers_are_not_ended_when_a_machine_wakes(one, monkeypatch):
     assert one.client.submit(os.getpid, pure=False).result() == pid
 
 
-@pytest.mark.long
 def test_a_scheduler_that_is_lost_ends_the_batch_with_its_address(scheduler, tmp_path, monkeypatch):
     process, address = scheduler
     monkeypatch.setattr(workers, "CONNECT", "3 s")
