@@ -29,7 +29,7 @@ import pandas as pd
 import torch
 
 from sercore import files, metrics, schema
-from sercore.analysis import results, statistics, where
+from sercore.analysis import hypotheses, preregistration, results, statistics, where
 from sercore.commands import cli
 from sercore.corpora import splits, synthetic
 from sercore.registry import MODELS
@@ -43,7 +43,6 @@ DECAY = 1.0  # L2 penalty of the baseline's weights, on standardised features, a
 SIZE = 1.5  # of EmoBank's synthesised corpus: about 750 turns to train on; its short sentences last no longer
 WHERE_SIZE = 1.0  # of the one for where text should enter, which is trained on 54 times
 COMMON = 0.3  # of its turns, whose words tell nothing, as in parameters/where.yaml
-MARGIN = 2.0  # difference of UAR that does not matter [points]
 DROPOUT = 0.4  # of text, in the parameters files
 RATINGS = (1.0, 7.0)  # MSP-Podcast's scale
 COLUMNS = {"V": "valence", "A": "arousal", "D": "dominance", "split": "partition"}
@@ -211,12 +210,13 @@ def _row(name: str, of: statistics.Sums, *others: statistics.Sums) -> str:
 
 
 def _verdict(of: statistics.Sums, other: statistics.Sums) -> str:
-    """What the difference of two models' UAR means against MARGIN, in words that the other's name follows."""
+    """What the difference of two models' UAR means against the margin, in words that the other's name follows."""
+    margin = preregistration.read().where.margins["uar"]
     low, high = (100 * end for end in _apart(of, other, 0.95)[1:3])
-    if all(abs(100 * end) < MARGIN for end in _apart(of, other, 0.9)[1:3]):
-        return f"within {MARGIN:g} points of"
+    if all(abs(100 * end) < margin for end in _apart(of, other, 0.9)[1:3]):
+        return f"within {margin:g} points of"
     if high < 0 or low > 0:
-        beyond = f"by more than {MARGIN:g} points " if high < -MARGIN or low > MARGIN else ""
+        beyond = f"by more than {margin:g} points " if high < -margin or low > margin else ""
         return f"{beyond}{'worse' if high < 0 else 'better'} than"
     return f"not decided: {-low:.1f} points worse to {high:.1f} better than"
 
@@ -364,10 +364,11 @@ def emobank_table(path: Path) -> str:
 
 
 def emobank_where_table(path: Path) -> str:
-    """What each stage of CNN14 gains from the text, in r and CCC, in Markdown."""
+    """What each stage of CNN14 gains from the text, in r and CCC, and the verdicts on the hypotheses, in Markdown."""
     runs = where.read(path, "multitask", "show")
     asked = [(dimension, metric) for metric in ("pcc", "ccc") for dimension in schema.DIMENSIONS]
-    return where.table(runs, "emobank", asked).markdown()
+    verdicts = hypotheses.judge(str(path), "emobank", "show")
+    return f"{where.table(runs, 'emobank', asked).markdown()}\n\n{verdicts.markdown()}"
 
 
 def _off_the_scale(test: pd.DataFrame) -> list[str]:

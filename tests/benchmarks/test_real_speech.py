@@ -201,6 +201,7 @@ def test_emobank_is_synthesised_from_the_rated_sentences_and_its_stages_are_show
     assert "estimated from 8 sets" in printed
     assert "| 6 | +1.000 (" in printed
     assert "| 5 | +.000 (" in printed
+    assert "| H2 | PCC of arousal | what stages 1 to 3 take away | +.000 (" in printed
     options = config.load(path).corpora["emobank"]
     corpus = corpora.read("emobank", options["root"], reader="msp-podcast", transcripts=options["transcripts"])
     assert corpus.simulated
