@@ -533,9 +533,7 @@ def normalised_over(parameters: Mapping[str, Any]) -> str | None:
     model = parameters.get("model", "")
     if model not in MODELS or MODELS[model].features != "log_mel":
         return None
-    change = (parameters.get("changes") or {}).get(parameters.get("change"), {})
-    values = {**parameters.get("network", {}), **change.get("network", {})}
-    normalisation = build(NetworkSettings, values).normalisation
+    normalisation = build(NetworkSettings, values_of(parameters, "network")).normalisation
     return normalisation.over if normalisation is not None and normalisation.unlabelled else None
 
 

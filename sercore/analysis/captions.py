@@ -179,8 +179,9 @@ def compared(model: str, parameters: Mapping[str, Any]) -> list[tuple[str, Any, 
     """Name, value, the paper's value and the doubt about that, of every setting that `model` uses."""
     spec = MODELS[model]
     used = [kind for kind in KINDS if (spec.uses_text if kind == "text" else spec.uses_audio)]
-    pairs = [(settings.build(KINDS[kind], parameters.get(kind, {})), KINDS[kind]()) for kind in used]
-    ours, paper = settings.training(model, parameters.get("training", {})), settings.training(model, {})
+    run = {**parameters, "model": model}
+    pairs = [(settings.of_run(run, kind), KINDS[kind]()) for kind in used]
+    ours, paper = settings.of_run(run, "training"), settings.training(model, {})
     unused = UNUSED[ours.optimiser]
     return [
         (f.name, getattr(mine, f.name), getattr(theirs, f.name), settings.doubts(mine).get(f.name, ""))
