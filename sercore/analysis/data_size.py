@@ -117,14 +117,17 @@ def _gap(
 
 
 def reading(of: pd.DataFrame) -> str:
-    """What the rows of one set of `gaps` say in words: its gain or loss grows or shrinks with more data."""
+    """What the rows of one set of `gaps` say in words: its gain or loss grows, shrinks or turns with more data."""
     change = of[of["share"].isna()].iloc[0]
     if np.isnan(change["low"]):
         return ONE_SEED
     if change["low"] <= 0 <= change["high"]:
         return OPEN
-    gain = of["gap"][of["share"].notna()].mean() > 0
-    return f"{'gain' if gain else 'loss'} {'grows' if (change['gap'] > 0) == gain else 'shrinks'}"
+    gaps = of.dropna(subset="share").sort_values("share")["gap"]
+    least, most = ("gain" if gap > 0 else "loss" for gap in (gaps.iloc[0], gaps.iloc[-1]))
+    if least != most:
+        return f"{least} turns into {most}"
+    return f"{most} {'grows' if (change['gap'] > 0) == (most == 'gain') else 'shrinks'}"
 
 
 def table(sizes: Sizes, corpus: str, target: str, metric: str, draws: int = DRAWS) -> Table:

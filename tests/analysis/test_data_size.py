@@ -58,8 +58,16 @@ def test_gaps_are_those_to_no_stage_at_the_same_size_and_their_change_is_read(si
     assert readings == {(1,): "loss shrinks", (6,): "open", STAGES: "gain grows"}
 
 
-@pytest.mark.parametrize(("gaps", "change", "words"), [((-1, -3), -2, "loss grows"), ((3, 1), -2, "gain shrinks")])
-def test_a_loss_that_grows_and_a_gain_that_shrinks_are_called_so(sizes, gaps, change, words):
+@pytest.mark.parametrize(
+    ("gaps", "change", "words"),
+    [
+        ((-1, -3), -2, "loss grows"),
+        ((3, 1), -2, "gain shrinks"),
+        ((-3, 1), 4, "loss turns into gain"),
+        ((3, -1), -4, "gain turns into loss"),
+    ],
+)
+def test_a_loss_that_grows_and_a_gain_that_shrinks_or_turns_are_called_so(sizes, gaps, change, words):
     table = data_size.gaps(sizes, "mine", "valence", "pcc", draws=10).query("stages == @STAGES")
     table = table.assign(gap=[gaps[0], sum(gaps) / 2, gaps[1], change], low=change - 0.5, high=change + 0.5)
     assert data_size.reading(table) == words
