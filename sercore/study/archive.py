@@ -28,7 +28,7 @@ import pandas as pd
 
 from sercore import corpora, files
 from sercore.corpora import SIMULATED
-from sercore.corpora.archived import TABLE
+from sercore.corpora.archived import TABLE, VOTES
 from sercore.registry import CORPORA
 from sercore.schema import GROUP, first
 from sercore.study import config
@@ -308,8 +308,7 @@ def _add_corpus(packing: _Packing, name: str) -> dict[str, Any]:
     packing.made(f"{home}/{SIMULATED}", "corpora", lambda place: files.write_text(place, "synthesised speech\n"))
     entry: dict[str, Any] = {"reader": "archived", "root": home, "scale": list(corpus.scale)}
     if len(corpus.votes):
-        entry["votes"] = f"{home}/votes.csv"
-        packing.made(entry["votes"], "corpora", lambda place: files.write_table(place, corpus.votes))
+        packing.made(f"{home}/{VOTES}", "corpora", lambda place: files.write_table(place, corpus.votes))
     for source, path in corpus.other_transcripts.items():
         entry.setdefault("other_transcripts", {})[source] = f"{home}/{files.folder_name(source)}-transcripts.csv"
         packing.add(entry["other_transcripts"][source], "corpora", path)
@@ -541,7 +540,7 @@ def _placed(content: dict[str, Any], folder: Path) -> dict[str, Any]:
     """A parameters file's `content` whose paths lead into `folder`."""
     content["outputs"] = str(folder / content["outputs"])
     for options in content["corpora"].values():
-        options |= {name: str(folder / options[name]) for name in ("root", "votes") if name in options}
+        options["root"] = str(folder / options["root"])
         if "other_transcripts" in options:
             others = {name: str(folder / place) for name, place in options["other_transcripts"].items()}
             options["other_transcripts"] = others
