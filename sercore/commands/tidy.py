@@ -7,9 +7,9 @@ from sercore.commands.archive import megabytes
 from sercore.study import config, tidy
 
 DELETE = "delete"
-ABOUT = """Tables, figures, the report and the browsers of results stay as they are, whatever is freed. Caches are shared
-with the studies beside this one: what one of their runs was made from stays too, and what goes is computed again when
-it is needed.
+ABOUT = """Tables, figures, the report and the browsers of results stay as they are, whatever is freed. Caches are
+shared with the studies beside this one: what one of their runs was made from stays too, and what goes is computed again
+when it is needed.
 
 --superseded            also frees the runs that the parameters file does not have: their results are lost
 --checkpoints of the networks of fine-tuned encoders (BERT, wav2vec 2.0, ...), with which `sercore predict`, `export`
@@ -40,8 +40,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _tidy(args: argparse.Namespace) -> int:
     study = config.load(args.parameters)
     groups = tidy.find(study)
-    print(f"study {study.name}: {megabytes(tidy.weigh(study.folder))} in {study.folder}")
-    freed = 0
+    before, freed, outside = tidy.weigh(study.folder), 0, 0
+    print(f"study {study.name}: {megabytes(before)} in {study.folder}")
     for group in groups:
         named = {tidy.SUPERSEDED: args.superseded, tidy.CHECKPOINTS: args.checkpoints}.get(group.name, True)
         count = f"{len(group.paths):>6,} {megabytes(group.bytes):>12}"
@@ -54,10 +54,11 @@ def _tidy(args: argparse.Namespace) -> int:
         else:
             saved = 0
         freed += saved
+        outside += saved if group.name == tidy.CACHES else 0
         print(f"  {group.what:<44} {count}" + (f"  {note}" if note else ""))
     print(f"{megabytes(freed)} {'freed' if args.delete else 'would be freed; --delete frees it'}")
-    if args.delete:
-        print(f"study {study.name}: {megabytes(tidy.weigh(study.folder))} now")
+    after = tidy.weigh(study.folder) if args.delete else before - freed + outside
+    print(f"study {study.name}: {megabytes(after)} {'now' if args.delete else 'after that'}")
     return 0
 
 

@@ -13,8 +13,9 @@ from sercore.registry import MODELS
 from sercore.study import progress
 from sercore.study.config import Run, Study
 
+CACHES = "caches"  # the group that lies outside of the study's folder
 SUPERSEDED, CHECKPOINTS = "superseded", "checkpoints"  # groups that are freed by name alone
-SET_ASIDE = "damaged"  # folder of a corpus's cache
+ENTRY, SET_ASIDE = "about.json", "damaged"  # a file of each entry of a corpus's cache, and a folder beside them
 ENCODED = ("tokens", "waveform")  # what models with a fine-tuned encoder take
 
 
@@ -43,7 +44,7 @@ def weigh(path: Path) -> int:
 def find(study: Study) -> list[Group]:
     """What could go from the folder of `study` and from the caches beside it.
 
-    In order: `states` that complete runs went on from, `leftovers` of writers that were killed, `caches` that no run of
+    In order: `states` that complete runs went on from, `leftovers` of writers that were killed, CACHES that no run of
     this or another study beside it was made from; then what goes by name alone: runs that the parameters file does not
     have (SUPERSEDED), and the networks of fine-tuned encoders (CHECKPOINTS), which predict, export and go nowhere else.
 
@@ -89,7 +90,7 @@ def _caches(study: Study, unfinished: bool) -> Group:
     batches = sorted(study.outputs.glob(f"*/{files.BATCH}"))
     if unfinished or batches:
         why = f"{batches[0]} says that a batch is under way" if batches else "not every run of the study is complete"
-        return Group("caches", what, (), f"not known: {why}")
+        return Group(CACHES, what, (), f"not known: {why}")
     named: set[str] = set()
     for path in study.outputs.glob(f"*/*/*/{files.PREPARED}"):
         entries = (files.find_json(path, entries=list) or {}).get("entries", [])
@@ -97,9 +98,9 @@ def _caches(study: Study, unfinished: bool) -> Group:
     for path in study.outputs.glob(f"*/*/*/{files.PROVENANCE}"):
         for held in (files.find_json(path) or {}).get("corpora", {}).values():
             named.update(value for value in held.values() if isinstance(value, str))
-    entries = sorted(path.parent for path in study.outputs.glob("cache/*/*/about.json"))
+    entries = sorted(path.parent for path in study.outputs.glob(f"cache/*/*/{ENTRY}"))
     unused = [entry for entry in entries if entry.name not in named]
-    return Group("caches", what, (*unused, *sorted(study.outputs.glob(f"cache/*/{SET_ASIDE}"))))
+    return Group(CACHES, what, (*unused, *sorted(study.outputs.glob(f"cache/*/{SET_ASIDE}"))))
 
 
 def delete(group: Group) -> int:

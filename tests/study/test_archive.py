@@ -34,7 +34,7 @@ def finished(folder: Path, licensed: tuple[str, ...] = ()) -> config.Study:
     content["corpora"]["iemocap"] |= {"votes": str(folder / "votes.csv"), "other_transcripts": others}
     (folder / "votes.csv").write_text("utterance,rater,emotion\niemocap-00000,A,sad\n", encoding="utf-8")
     (folder / "typed.csv").write_text("utterance,transcript\niemocap-00000,typed words\n", encoding="utf-8")
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     study = config.load(path)
     for run in study.runs:
         held = {name: {"simulated": name not in licensed, "scale": scale} for name, scale in made_up.SCALES.items()}
