@@ -23,7 +23,8 @@ licensed    of any other one it holds neither text nor file names. Labels are li
             their labels: hashes hide ids, they do not make labels free."""
 UNPACK = """Whatever leads out of the folder is refused, links are, and so is all of an archive that is not whole: every
 file is compared with its checksum before any of them appears in the folder. In it the analysis notebooks, the browsers
-and `sercore report` work without the corpora and without training; there is no sound."""
+and `sercore report` work without the corpora and without training; there is no sound. Notebooks are programs: execute
+those of an archive only if you trust whoever packed it."""
 
 
 def add(commands: argparse._SubParsersAction) -> None:

@@ -13,6 +13,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import secrets
 import shutil
 import stat
@@ -54,6 +55,7 @@ OF_RUNS = {".parquet": "predictions", ".csv": "history"}  # suffix of a table in
 NAMES = ("utterance", "speaker", "fold")  # columns whose values say who an utterance is of, or which one it is
 TEXTS = ("transcript", "file")  # columns that no archive of a licensed corpus holds
 KEPT = ("utterance", "speaker", "gender", "style")  # of the utterances of a licensed corpus, beside groups
+WORD = re.compile(r"[\w-]+")
 KEY_BYTES = 32
 LARGEST_MANIFEST = 1 << 26  # bytes
 BLOCK = 1 << 20  # bytes that are copied at a time
@@ -218,7 +220,8 @@ def gather(
             f"a finished study is packed: make them with `sercore run {study.path}`"
         )
     utterances, about = _utterances(study), _corpora(study)
-    licensed = tuple(name for name in utterances if not about.get(name, {}).get("simulated"))
+    everything = dict.fromkeys([*study.corpora, *utterances])
+    licensed = tuple(name for name in everything if not about.get(name, {}).get("simulated"))
     if licensed and not with_labels:
         raise ValueError(
             f"the speech of {', '.join(licensed)} is not simulated, so its labels are its licence's: predictions hold "
@@ -303,6 +306,11 @@ def _add_corpus(packing: _Packing, name: str) -> dict[str, Any]:
     """Add the table of a simulated corpus, and the other transcripts and votes that it has; how it is read."""
     options = dict(packing.study.corpora[name])
     corpus = corpora.read(name, options.pop("root"), **options)
+    if not corpus.simulated:
+        raise ValueError(
+            f"corpus '{name}' in {corpus.root} is not simulated, the one that the study was run on was: bring that one "
+            "back, or pack with --hash-ids, which takes nothing of it but what the predictions hold"
+        )
     home = f"corpora/{name}"
     packing.made(f"{home}/{TABLE}", "corpora", lambda place: files.write_table(place, corpus.utterances))
     packing.made(f"{home}/{SIMULATED}", "corpora", lambda place: files.write_text(place, "synthesised speech\n"))
@@ -405,7 +413,10 @@ def _with_ids(packing: _Packing, table: pd.DataFrame) -> list[str]:
 
 
 def _unfit(packing: _Packing, path: Path) -> str:
-    """Why the table `path`, in any of its formats, cannot be in an archive without texts; empty where it can."""
+    """Why the table `path`, in any of its formats, cannot be in an archive without texts; empty where it can.
+
+    With pseudonyms, also where it says the name of an utterance or speaker, as notes below it may; numbers are no name.
+    """
     written = path.with_suffix(".csv")
     table = _read_table(written) if written.is_file() else None
     if table is None:
@@ -413,8 +424,11 @@ def _unfit(packing: _Packing, path: Path) -> str:
     barred = [name for name in (*TEXTS, *(NAMES if packing.names else ())) if name in table]
     if barred:
         return f"it has a column {', '.join(barred)}"
-    holding = _with_ids(packing, table) if packing.names else []
-    return f"ids of utterances are in its column {', '.join(holding)}" if holding else ""
+    if packing.names is None:
+        return ""
+    written_words = set(WORD.findall(path.read_text(encoding="utf-8").replace("\\_", "_")))  # LaTeX's _
+    named = sorted(word for word in written_words & (packing.ids | packing.names.speakers) if not word.isdigit())
+    return f"it names {first(named)}" if named else ""
 
 
 def _add_readme(packing: _Packing, licensed: tuple[str, ...]) -> None:
@@ -530,23 +544,31 @@ def unpack(path: Path, folder: Path, force: bool = False) -> Path:
         )
     with files.private_folder(folder.parent) as staging:
         manifest = _extract(path, staging / "files")
+        parameters = staging / "files" / manifest["parameters"]
+        try:
+            files.write_yaml(parameters, _placed(files.read_yaml(parameters), folder))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path}: {manifest['parameters']} is none that `sercore pack` writes: {error}") from None
         _move(staging / "files", folder, list(manifest["files"]))
-    written = folder / manifest["parameters"]
-    files.write_yaml(written, _placed(files.read_yaml(written), folder))
-    return written
+    return folder / manifest["parameters"]
 
 
 def _placed(content: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """A parameters file's `content` whose paths lead into `folder`."""
-    content["outputs"] = str(folder / content["outputs"])
+    """A parameters file's `content` whose paths lead into `folder`. Raises ValueError for one that leads out of it."""
+
+    def place(path: str) -> str:
+        _check_path(path)
+        return str(folder / path)
+
+    content["outputs"] = place(content["outputs"])
     for options in content["corpora"].values():
-        options["root"] = str(folder / options["root"])
+        options["root"] = place(options["root"])
         if "other_transcripts" in options:
-            others = {name: str(folder / place) for name, place in options["other_transcripts"].items()}
+            others = {name: place(path) for name, path in options["other_transcripts"].items()}
             options["other_transcripts"] = others
     for section in content["sections"].values():
-        section["notebook"] = str(folder / section["notebook"])
-    content["analysis"] = [str(folder / notebook) for notebook in content["analysis"]]
+        section["notebook"] = place(section["notebook"])
+    content["analysis"] = [place(notebook) for notebook in content["analysis"]]
     return content
 
 

@@ -35,6 +35,7 @@ def finished(folder: Path, licensed: tuple[str, ...] = ()) -> config.Study:
     (folder / "votes.csv").write_text("utterance,rater,emotion\niemocap-00000,A,sad\n", encoding="utf-8")
     (folder / "typed.csv").write_text("utterance,transcript\niemocap-00000,typed words\n", encoding="utf-8")
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    files.write_text(folder / corpora.SIMULATED, "made up")
     study = config.load(path)
     for run in study.runs:
         held = {name: {"simulated": name not in licensed, "scale": scale} for name, scale in made_up.SCALES.items()}
@@ -84,9 +85,13 @@ def contents_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def digests(folder: Path) -> dict[str, str]:
+    return {name: hashlib.sha256(content).hexdigest() for name, content in contents_of(folder).items()}
+
+
 def test_what_is_packed_comes_out_byte_for_byte(study, packed, tmp_path):
     there = config.load(archive.unpack(packed, tmp_path / "there"))
-    before, after = contents_of(study.folder), contents_of(there.folder)
+    before, after = digests(study.folder), digests(there.folder)
     assert {name: before[name] for name in after} == after
     left = {Path(name).name for name in before.keys() - after.keys()}
     assert left == {files.NOTEBOOK, files.CHECKPOINT}
@@ -95,14 +100,15 @@ def test_what_is_packed_comes_out_byte_for_byte(study, packed, tmp_path):
     zipped = tmp_path / "made-up.zip"
     assert cli.main(["pack", str(there.path), str(zipped)]) == 0, "what was unpacked can be packed again"
     again = config.load(archive.unpack(zipped, tmp_path / "again"))
-    assert contents_of(again.folder) == after
+    assert digests(again.folder) == after
 
 
 def test_the_same_contents_give_the_same_archive(study, packed, tmp_path):
     for name in ("a.tgz", "a.zip", "b.zip"):
         assert cli.main(["pack", str(study.path), str(tmp_path / name)]) == 0
-    assert (tmp_path / "a.tgz").read_bytes() == packed.read_bytes()
-    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    made = digests(tmp_path)
+    assert made["a.tgz"] == digests(packed.parent)[packed.name]
+    assert made["a.zip"] == made["b.zip"]
 
 
 def test_the_analysis_works_without_the_corpora(study, packed, tmp_path):
@@ -110,7 +116,8 @@ def test_the_analysis_works_without_the_corpora(study, packed, tmp_path):
     here, unpacked = (results.read(one, "categories") for one in (study, there))
     pd.testing.assert_frame_equal(unpacked.scores, here.scores)
     assert tables.table_1(unpacked).frame.equals(tables.table_1(here).frame)
-    assert figures.picture(figures.plot_confusions(unpacked)) == figures.picture(figures.plot_confusions(here))
+    pictures = [figures.picture(figures.plot_confusions(one)) for one in (unpacked, here)]
+    assert len({hashlib.sha256(picture).digest() for picture in pictures}) == 1
     held = {corpus.name: corpus for corpus in corpus_statistics.read(there)}
     for name, corpus in held.items():
         pd.testing.assert_frame_equal(corpus.utterances, results.read_corpus(study, name).utterances)
@@ -227,6 +234,8 @@ def test_tables_of_a_licensed_study_that_hold_texts_or_ids_are_left_out(licensed
         ("said.csv", "transcript,score\nhello,1\n"),
         ("worst.csv", "who,score\niemocap-00003,1\n"),
         ("by_hand.md", "hello"),
+        ("noted.csv", "score\n1\n"),
+        ("noted.tex", "lacks a class: Ses01F."),
     ):
         files.write_text(own.folder / "tables" / name, text)
     files.write_text(own.runs[0].folder / "said.csv", "transcript,score\nhello,1\n")
@@ -235,7 +244,8 @@ def test_tables_of_a_licensed_study_that_hold_texts_or_ids_are_left_out(licensed
         left = "\n".join(held.left_out)
     for line in (
         "said.csv: it has a column transcript",
-        "worst.csv: ids of utterances are in its column who",
+        "worst.csv: it names iemocap-00003",
+        "noted.tex: it names Ses01F",
         "by_hand.md: what is in it cannot be looked at, for there is no by_hand.csv",
         "table_1_speakers.csv: it has a column speaker",
         f"{own.runs[0].name}/said.csv: it has a column transcript",
@@ -279,6 +289,28 @@ def test_a_pack_that_cannot_be_says_why(study, tmp_path, monkeypatch, capsys, ar
     assert cli.main(["pack", str(study.path), *arguments]) == 2
     assert complaint in capsys.readouterr().err
     assert (tmp_path / "there.zip").read_bytes() == b"mine"
+
+
+def test_a_corpus_that_is_not_what_it_was_is_not_packed(study, tmp_path, capsys):
+    marker = study.path.parent / corpora.SIMULATED
+    marker.rename(tmp_path / "marker")
+    try:
+        assert cli.main(["pack", str(study.path), str(tmp_path / "a.zip")]) == 2
+        assert "is not simulated, the one that the study was run on was" in capsys.readouterr().err
+    finally:
+        (tmp_path / "marker").rename(marker)
+
+
+def test_a_corpus_that_nothing_was_tested_on_is_licensed_too(study, tmp_path, capsys):
+    path = tmp_path / "parameters.yaml"
+    content = files.read_yaml(study.path)
+    content["corpora"]["own"] = {"reader": "table", "root": "nowhere"}
+    files.write_yaml(path, content)
+    assert cli.main(["pack", str(path), str(tmp_path / "a.zip")]) == 2
+    assert "the speech of own is not simulated" in capsys.readouterr().err
+    assert cli.main(["pack", str(path), str(tmp_path / "a.zip"), "--with-labels"]) == 0
+    there = config.load(archive.unpack(tmp_path / "a.zip", tmp_path / "there"))
+    assert set(there.corpora) == {"iemocap", "msp-podcast"}, "there is nothing of it"
 
 
 def test_an_unfinished_study_is_not_packed(make, tmp_path, capsys):
@@ -401,6 +433,14 @@ def test_a_folder_in_place_of_a_file_is_refused(tmp_path):
 def test_a_manifest_that_cannot_be_used_is_named(tmp_path, manifest, complaint):
     with pytest.raises(ValueError, match=complaint):
         archive.unpack(made(tmp_path / "a.zip", [(ENTRY, GOOD)], **manifest), tmp_path / "there")
+
+
+@pytest.mark.parametrize("body", [b"study: a\n", b"outputs: ../../outputs\ncorpora: {}\n", b"- a\n"])
+def test_a_parameters_file_that_leads_elsewhere_is_refused(tmp_path, body):
+    path = made(tmp_path / "a.zip", [(ENTRY, body)], {ENTRY: body})
+    with pytest.raises(ValueError, match=f"{ENTRY} is none that `sercore pack` writes"):
+        archive.unpack(path, tmp_path / "there")
+    assert not (tmp_path / "there").exists()
 
 
 def test_what_is_no_archive_of_ours_is_refused(tmp_path):
