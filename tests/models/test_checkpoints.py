@@ -130,6 +130,8 @@ def test_a_checkpoint_is_made_smaller_and_whole_again(tuned, arguments, tmp_path
     assert files.damage(path) == ""
     assert shrink(path, "difference") == 0, "it is kept so already"
     checkpoint.copy(path, tmp_path / "again.safetensors")
+    assert shrink(path, "half") > 0
+    assert shrink(path, "difference") == 0, "it is smaller already"
     assert (tmp_path / "again.safetensors").read_bytes() == whole
     assert {entry.name for entry in tmp_path.iterdir()} == {"best.safetensors", "again.safetensors"}
 
