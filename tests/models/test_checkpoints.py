@@ -146,7 +146,7 @@ def test_a_checkpoint_that_does_not_come_back_as_it_was_stays(tuned, arguments, 
         "_restored",
         lambda *given: {name: value + (name == ROWS) for name, value in restored(*given).items()},
     )
-    with pytest.raises(ValueError, match=r"word_embeddings.weight came back with other bits; it stays as it is"):
+    with pytest.raises(ValueError, match=r"word_embeddings.weight.* came back with other bits; it stays as it is"):
         shrink(path, "difference")
     assert path.read_bytes() == whole
     assert [entry.name for entry in tmp_path.iterdir()] == ["best.safetensors"]

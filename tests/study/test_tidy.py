@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from sercore import files
-from sercore.analysis import results
 from sercore.commands import cli
 from sercore.study import config, tidy
 
@@ -20,7 +19,7 @@ WEIGHTS = b"w" * 5000
 @pytest.fixture
 def study(tmp_path):
     """A complete study of BERT and CNN14 with all that may go: states, leftovers, caches, an old run, networks."""
-    path = made_up.write_study(tmp_path, seeds=1, sections=("categories",), utterances=4)
+    path = made_up.write_study(tmp_path, seeds=1, sections=(), utterances=1)
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     content["sections"] = {"categories": content["sections"]["categories"]}
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
@@ -29,6 +28,7 @@ def study(tmp_path):
         held = {"iemocap": {"utterances": 1, "tokens": "tokens-1"}}
         files.write_record(run.folder / files.PROVENANCE, {"corpora": held})
         files.write_yaml(run.folder / files.PARAMETERS, run.parameters)
+        files.write_table(run.folder / files.PREDICTIONS, made_up.DONE)
         fold = next(iter(files.fold_folders(run.folder, ["official"]).values()))
         files.write_bytes(fold / files.STATE, STATE)
         files.write_bytes(fold / files.CHECKPOINT, WEIGHTS)
@@ -58,7 +58,7 @@ def test_it_finds_what_nothing_needs(study):
 
 
 def test_results_stay_whatever_goes(study, capsys):
-    before = results.read(study, "categories").scores
+    before = {run.name: (run.folder / run.result).read_bytes() for run in study.runs}
     weight = tidy.weigh(study.folder)
     assert cli.main(["tidy", str(study.path), "--superseded", "--checkpoints", "delete"]) == 0
     listed = capsys.readouterr().out
@@ -68,7 +68,7 @@ def test_results_stay_whatever_goes(study, capsys):
     assert cli.main(["tidy", str(study.path), "--superseded", "--checkpoints", "delete", "--delete"]) == 0
     printed = capsys.readouterr().out
     assert printed.splitlines()[-1] == f"{expected} now", "it frees what it said"
-    assert results.read(study, "categories").scores.equals(before)
+    assert {run.name: (run.folder / run.result).read_bytes() for run in study.runs} == before
     assert all(run.complete for run in study.runs)
     assert {name: paths for name, paths in found(study).items() if paths} == {}
     assert (study.outputs / "cache" / "iemocap" / "tokens-1").is_dir()
