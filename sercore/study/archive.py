@@ -22,6 +22,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, NamedTuple
 
@@ -365,8 +366,7 @@ def _add_run(packing: _Packing, run: Run, home: str, checkpoints: bool) -> None:
         if path.is_file() and names is None:
             packing.add(f"{home}/{name}", group, path)
         elif path.is_file() and names is not None:
-            content = names.folds(read(path))
-            packing.made(f"{home}/{name}", group, lambda place, content=content, write=write: write(place, content))
+            packing.made(f"{home}/{name}", group, partial(write, content=names.folds(read(path))))
     if checkpoints and run.result == files.PREDICTIONS:
         folds = files.read_table(run.folder / run.result, ["fold"])["fold"].unique()
         for fold, folder in files.fold_folders(run.folder, folds).items():
