@@ -3,7 +3,7 @@
 import argparse
 
 from sercore import files
-from sercore.commands import path
+from sercore.commands import megabytes, path
 from sercore.study import archive, config
 
 PACK = """The archive (.tar.gz, .tgz or .zip) holds of each run its predictions, history, parameters and provenance, and
@@ -99,8 +99,3 @@ def _unpack(args: argparse.Namespace) -> int:
     print(f"  analysis notebooks, without training: sercore run {written}")
     print(f"  browsers: cd {folder}, then jupyter lab notebooks/browse")
     return 0
-
-
-def megabytes(size: int) -> str:
-    """A size in print."""
-    return f"{size / 1e6:,.1f} MB"

@@ -2,8 +2,7 @@
 
 import argparse
 
-from sercore.commands import path, progress
-from sercore.commands.archive import megabytes
+from sercore.commands import megabytes, path, progress
 from sercore.study import config, tidy
 
 DELETE = "delete"
