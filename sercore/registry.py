@@ -402,5 +402,6 @@ CORPORA: Registry[CorpusSpec] = Registry(
     ),
     CorpusSpec(name="table", reader="sercore.corpora.table:read"),
     CorpusSpec(name="audformat", reader="sercore.corpora.audformat:read"),
+    CorpusSpec(name="archived", reader="sercore.corpora.archived:read"),
 )
 """Every kind of corpus, those of the paper in the order of its columns."""

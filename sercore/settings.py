@@ -151,6 +151,11 @@ class NetworkSettings:
     normalisation: Annotated[NormalisationSettings | None, _group(NormalisationSettings)] = _setting(
         None, "of the log-mels that it is given, over and of what; None: as they were recorded"
     )
+    kept: Literal["whole", "difference", "half"] = _setting(
+        "whole",
+        "of a fine-tuned encoder, in checkpoints: whole; difference: what differs from the published weights, exact; "
+        "half: these differences in half precision, not exact",
+    )
 
     def __post_init__(self) -> None:
         if self.projection not in PROJECTIONS:
@@ -511,6 +516,8 @@ def stages_of(model: str, network: NetworkSettings) -> tuple[int, ...]:
 
 def check_network(model: str, network: NetworkSettings) -> None:
     """Raise ValueError where `network` lacks the encoder that `model` needs, or has what it does not take."""
+    if network.kept != "whole" and trained_model(model).features == "log_mel":
+        raise ValueError(f"{model} takes no network.kept, which is of fine-tuned encoders: leave it out")
     told = [name for name in ("stages", "mechanism", "text_dropout") if getattr(network, name) != CONDITIONING[name]]
     if told and not trained_model(model).text_stages:
         fused = ", ".join(name for name, spec in MODELS.items() if spec.text_stages)

@@ -98,6 +98,11 @@ def seconds(start: float) -> str:
     return f"{time.monotonic() - start:.1f} s"
 
 
+def megabytes(size: int) -> str:
+    """A size in bytes as text."""
+    return f"{size / 1e6:,.1f} MB"
+
+
 def path(text: str) -> Path:
     """A path of the command line: a relative one is the caller's, relative to the working folder."""
     if not text:

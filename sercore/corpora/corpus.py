@@ -52,6 +52,8 @@ class Corpus:
     """Name -> CSV, see transcripts.apply_transcripts."""
     read_votes: Callable[[], pd.DataFrame] | None = None
     """Reads what single raters said; None where the release does not have it."""
+    with_sound: bool = True
+    """Whether it has audio: that of an unpacked study has none."""
 
     @cached_property
     def votes(self) -> pd.DataFrame:

@@ -113,7 +113,8 @@ def _complete(folder: Path) -> Trained:
     lost = [str(path) for path in networks.values() if not path.is_file()]
     if lost or not networks:
         raise FileNotFoundError(
-            f"{folder} has lost its networks, {first(lost) or folder.name}; copy the whole run, or train"
+            f"{folder} has lost its networks, {first(lost) or folder.name}, which `sercore tidy` also deletes if told "
+            "to; copy the whole run, or train"
         )
     return _of_run(run, predictions, networks)
 

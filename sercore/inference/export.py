@@ -76,8 +76,7 @@ def export(run: str | Path, folder: str | Path, onnx: bool = False) -> Path:
             },
         )
         for fold, path in exported.networks.items():
-            files.check(trained.networks[fold])
-            files.write_bytes(path, trained.networks[fold].read_bytes())
+            checkpoint.copy(trained.networks[fold], path)  # whole: whoever gets it need not have the encoder
         content = artifact.describe(exported)
         if onnx:
             content["onnx"] = _write_all(exported, temporary)

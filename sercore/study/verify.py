@@ -152,7 +152,8 @@ class _Present:
         key = (name, repr(sorted(text.items())))
         if key not in self._fingerprints:
             try:
-                self._fingerprints[key] = self._with_transcripts(name, text).fingerprint
+                corpus = self._with_transcripts(name, text)
+                self._fingerprints[key] = corpus.fingerprint if corpus.with_sound else "it is an archive's"
             except (OSError, ValueError) as error:
                 self._fingerprints[key] = str(error).splitlines()[0]
         return self._fingerprints[key]

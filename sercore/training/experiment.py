@@ -377,7 +377,8 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
     start = time.monotonic()
     predictions = evaluate(experiment, data, split, model)
     seconds = {"training": sum(row["seconds"] for row in history), "evaluation": time.monotonic() - start}
-    checkpoint.save(model, _model_settings(experiment, source), folder / files.CHECKPOINT)
+    arguments = _model_settings(experiment, source)
+    checkpoint.save(model, arguments, folder / files.CHECKPOINT, experiment.network.kept)
     about: dict[str, Any] = {"device": str(loop.pick_device()), "seconds": seconds | state.seconds}
     about["sessions"] = state.sessions
     if isinstance(model, Cnn14) and model.mechanism == "gate" and source.embeddings is not None:

@@ -4,7 +4,7 @@ The frames are those that the models are trained and tested on; nothing is compu
 """
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -52,11 +52,13 @@ def gather(corpora: Iterable[Corpus]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def audio_of(corpora: Iterable[Corpus]) -> AudioSource:
+def audio_of(corpora: Sequence[Corpus]) -> AudioSource:
     """Where the audio of each utterance of `corpora` lies.
 
-    The function that is returned raises KeyError, with the names, for an utterance that no corpus has.
+    The function that is returned raises KeyError, with the names, for an utterance that no corpus has, and
+    FileNotFoundError for one of an unpacked study, which has no sound.
     """
+    silent = {corpus.name for corpus in corpora if not corpus.with_sound}
     paths = {
         (corpus.name, utterance): corpus.root / file
         for corpus in corpora
@@ -66,6 +68,8 @@ def audio_of(corpora: Iterable[Corpus]) -> AudioSource:
     def find(corpus: str, utterance: str) -> Path:
         if (corpus, utterance) not in paths:
             raise KeyError(f"no utterance {utterance} in corpus {corpus}: was the study run on another release?")
+        if corpus in silent:
+            raise FileNotFoundError(f"the study was unpacked from an archive, which holds no sound of {corpus}")
         return paths[corpus, utterance]
 
     return find
