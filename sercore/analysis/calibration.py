@@ -370,7 +370,10 @@ def plot_rejection(results: Results) -> Figure:
                 mean_area = PERCENT * np.mean([area(curve) for curve in curves])
                 axis.set_title(f"{MODELS.label(model)}\narea {mean_area:.1f} %")
                 _plot_rejection(axis, curves, model)
-            row[0].set_ylabel(f"of these wrong (%), {CORPORA.label(corpus)}")
+            row[0].set_ylabel(f"wrong (%), {CORPORA.label(corpus)}")
+            high = max(axis.get_ylim()[1] for axis in row if axis.has_data())
+            for axis in row:
+                axis.set_ylim(0, high)
         handles = [
             Line2D([], [], color=GREY, **THIN, label="a seed"),
             Line2D([], [], color=GREY, **THICK, label="mean of seeds"),
@@ -392,7 +395,7 @@ def _plot_rejection(axis: Axes, curves: Sequence[pd.DataFrame], model: str) -> N
     mean = np.mean(errors, axis=0)
     axis.plot(PERCENT * coverage, mean, color=colour, **THICK)
     axis.axhline(mean[-1], **CHANCE)
-    axis.set(xlim=(0, PERCENT), ylim=(0, None))
+    axis.set(xlim=(0, PERCENT))
 
 
 def _plot_bins(axis: Axes, bins: pd.DataFrame, model: str) -> None:
