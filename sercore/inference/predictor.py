@@ -264,6 +264,7 @@ class Predictor:
             ValueError: A model with text and recordings without, or the other way round; another number of texts or
                 speakers than recordings; speakers that the model has no use for; windows that are too short; a
                 confidence for ratings; no recordings.
+            FloatingPointError: An answer is not finite, as of a network whose weights are not.
         """
         reject_below = self.threshold(reject_below)
         needed = self.trained.uses_text and not self.trained.network.text_dropout
@@ -484,11 +485,7 @@ class Predictor:
                 span = {"start": parts[0].start, "end": parts[-1].end, "windows": len(parts)}
                 text = texts.pop() if len(texts) == 1 else None
                 values = answers[[begin + i for i in group]].mean(0)
-                if np.isfinite(values).all():
-                    about = {**self._values(values), "error": None}
-                else:
-                    about = {"error": "the network's answer is not finite"}
-                rows.append({"file": printable(item.path), **span, "text": text, **about})
+                rows.append({"file": printable(item.path), **span, "text": text, **self._values(values), "error": None})
             if item.error is not None:
                 rows.append({"file": printable(item.path), "error": item.error})
             begin += count

@@ -291,12 +291,11 @@ def test_a_confidence_that_is_no_probability_is_refused(fusion, below):
         load(fusion)("a.wav", "", reject_below=below)
 
 
-def test_an_answer_that_is_not_finite_is_an_error_of_that_recording(fusion, speech, tmp_path):
+def test_an_answer_that_is_not_finite_is_never_a_class(fusion, speech, tmp_path):
     predictor, path = load(fusion), write(tmp_path / "a.wav", speech)
     predictor.networks[0].get_parameter("output.bias").data[1] = np.nan
-    answers = predictor(path, "It was late.", reject_below=0.5)
-    assert answers["error"].tolist() == ["the network's answer is not finite"]
-    assert answers[["emotion", "confidence", "p_sad"]].isna().all(axis=None)
+    with pytest.raises(FloatingPointError, match="1 of 1 answers are not finite"):
+        predictor(path, "It was late.", reject_below=0.5)
 
 
 def test_a_model_without_text_takes_none(dimensions, speech, tmp_path):
