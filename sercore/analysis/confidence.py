@@ -46,6 +46,7 @@ class Confidence:
     note: str = ""  # why it is 1 although nothing was fitted, or what is odd about it
     utterances: Annotated[int, Field(ge=0)] = 0  # of development, on which all of this rests
     speakers: Annotated[int, Field(ge=0)] = 0  # that are known of these
+    ece: Share = 0.0  # of development at the temperature, see `calibration_error`
     absent: tuple[str, ...] = ()  # classes that none of them is of
     curve: tuple[Point, ...] = ()  # from all that are answered to the fewest; the thresholds rise
     area: Share = 0.0  # under the curve, see `area`; 0 where there is none
@@ -61,8 +62,8 @@ class Confidence:
         if self.calibrated:
             speakers = f" of {self.speakers} speakers" if self.speakers else ""
             meaning += (
-                ". Of development utterances with such a confidence about that share was answered rightly, as far as "
-                f"{self.utterances} utterances{speakers} can say"
+                ". Of development utterances with such a confidence about that share was answered rightly, "
+                f"{100 * self.ece:.0f} points off on average, as far as {self.utterances} utterances{speakers} can say"
             )
         how = f"temperature {self.temperature:.2f}" if self.calibrated else "not calibrated"
         unseen = f"; no development utterance is {', '.join(self.absent)}" if self.absent else ""
@@ -133,12 +134,14 @@ def of_run(predictions: pd.DataFrame) -> Confidence:
             temperature, note = 1.0, f"the best temperature is {TEMPERATURES[0]:g} or less, too few answers are wrong"
         elif at_end(temperature) > 0:
             note = "or more, since the probabilities tell next to nothing"
-    curve = curve_of(rows, temperature)
+    sure, correct = tempered(probabilities, temperature).max(axis=1), _correct(rows)
+    curve = rejection_curve(sure, correct)
     return Confidence(
         temperature=temperature,
         note=note,
         utterances=utterances,
         speakers=rows["speaker"].nunique(),
+        ece=float(calibration_error(sure, correct)),
         absent=tuple(name.removeprefix(PROBABILITY) for code, name in enumerate(columns) if code not in truth),
         curve=_kept(curve),
         area=area(curve),

@@ -174,12 +174,12 @@ class TestOfARun:
         wrong = right**2 / (right**2).sum(axis=1, keepdims=True)
         known = confidence.of_run(development(wrong, truth))
         assert known.temperature == confidence.fit_temperature(wrong, truth) > 1
+        errors = confidence.errors(development(wrong, truth), known.temperature, np.random.default_rng(0))
         assert str(known) == (
             "the probability of the answer. Of development utterances with such a confidence about that share was "
-            "answered rightly, as far as 300 utterances of 4 speakers can say "
-            f"(temperature {known.temperature:.2f})"
+            f"answered rightly, {100 * errors['tempered_ece']:.0f} points off on average, as far as 300 utterances "
+            f"of 4 speakers can say (temperature {known.temperature:.2f})"
         )
-        errors = confidence.errors(development(wrong, truth), known.temperature, np.random.default_rng(0))
         assert errors["tempered_ece"] < errors["ece"] / 1.5
         assert settings.build(Confidence, dataclasses.asdict(known)) == known
 
@@ -253,10 +253,10 @@ class TestRatings:
     def test_the_half_width_holds_nine_of_ten_of_others_that_are_alike(self):
         generator = np.random.default_rng(0)
         held = []
-        for _ in range(200):
+        for _ in range(60):
             (width,) = confidence.half_widths(self.ratings(generator.standard_normal(39))).values()
             held.append((np.abs(generator.standard_normal(500)) <= width).mean())
-        assert np.mean(held) == pytest.approx(0.9, abs=0.01)  # 36 of 40
+        assert np.mean(held) == pytest.approx(0.9, abs=0.02)  # 36 of 40
 
     def test_it_is_the_next_to_last_distance_of_nineteen_and_of_eight_there_is_none(self):
         distances = np.arange(1, 20) * np.where(np.arange(19) % 2, 0.1, -0.1)
