@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import pandas as pd
+
+from sercore import schema
+from sercore.analysis import confidence
 from sercore.features import hub
 from sercore.training import experiment
 
@@ -29,6 +33,12 @@ def train(folder: Path, embedded: dict, section: str, **parameters) -> Path:
     run = experiment.define(section, **settings)
     experiment.run(run, experiment.load(run))
     return run.folder
+
+
+def calibrated(rows: pd.DataFrame, sure: confidence.Confidence) -> pd.DataFrame:
+    """The probabilities in `rows` of a run's predictions as its predictor gives them."""
+    columns = schema.probability_columns(rows)
+    return pd.DataFrame(confidence.tempered(rows[columns].to_numpy("float64"), sure.temperature), columns=columns)
 
 
 def tiny_encoder(folder: Path, width: int = 8) -> str:

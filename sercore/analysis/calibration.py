@@ -15,31 +15,40 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp, softmax
 
 from sercore import metrics
 from sercore.analysis import captions, figures, statistics
 from sercore.analysis.comparisons import FEWEST_SPEAKERS, signed
+from sercore.analysis.confidence import (
+    BINS,
+    FEWEST,
+    TEMPERATURES,
+    area,
+    at_end,
+    calibration_error,
+    chance_error,
+    confidence_bins,
+    error_at,
+    fit_temperature,
+    rejection_curve,
+    tempered,
+)
 from sercore.analysis.nothing import Nothing, or_nothing
 from sercore.analysis.results import MODEL_KEYS, PERCENT, SCORE_KEYS, Results, classes, of_best, samples
 from sercore.analysis.tables import HERE, POOLING_LABELS, Table, incomplete, number_text, sorted_rows
 from sercore.registry import CORPORA, MODELS
 from sercore.schema import DIMENSIONS, EMOTION, first, probability_columns
 
-BINS = 15  # of equal width over the confidence, as in Guo et al. (2017)
 RATING_BINS = 8  # with the same number of utterances each
-TEMPERATURES = (0.05, 20.0)  # between which one is sought
 DRAWS = 1000  # resamples of the speakers
-CHANCE_DRAWS = 200  # of truths for which the probabilities are right
 PARTS = ("ccc", "bias_correction", "r", "ratio", "shift")
 PART_LABELS = {"ccc": "CCC", "bias_correction": "C_b", "r": "r", "ratio": "ratio of sds", "shift": "shift"}
-LEAST = float(np.finfo("float32").tiny)  # stands for a probability that was rounded to 0
 GREY = "#444444"
 PANEL = (3.8, 4.0)  # [inches]
 POINT = 70  # area of the largest point [square points]
 THIN: dict[str, Any] = {"linewidth": 1.0, "alpha": 0.5}
 THICK: dict[str, Any] = {"linewidth": 2.5}
+CHANCE: dict[str, Any] = {"color": GREY, "linewidth": 1.0, "linestyle": ":"}
 TEMPERED: dict[str, Any] = {"color": "black", "linewidth": 1.2, "marker": "o", "markersize": 4, "fillstyle": "none"}
 
 
@@ -82,61 +91,6 @@ def parts_table(results: Results, name: str, best: bool = False) -> Table:
         *captions.missing(results),
     )
     return Table(name, f"What the CCCs are made of{incomplete(results)}", frame, numbers, below)
-
-
-def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """Expected calibration error (ECE, Guo et al. 2017), in [0, 1]: 0 where in every bin as many are right as it says.
-
-        ECE = sum over bins of (share of the utterances) * |accuracy - mean confidence|
-
-    Args:
-        confidence: probability of the class that was predicted (utterances,), in bins of equal width, (0, 1/15] first.
-        correct: whether it was the true one (..., utterances).
-        bins: how many.
-
-    >>> float(calibration_error(np.array([0.9, 0.9, 0.55, 0.55]), np.array([True, True, True, False])).round(3))
-    0.075
-    """
-    in_bin = confidence_bins(confidence, bins)[:, None] == np.arange(bins)
-    return np.abs((np.asarray(correct, dtype="float64") - confidence) @ in_bin).sum(axis=-1) / len(confidence)
-
-
-def chance_error(confidence: np.ndarray, generator: np.random.Generator, draws: int = CHANCE_DRAWS) -> float:
-    """The ECE that probabilities which are right show on average, because a bin holds few utterances.
-
-    Each prediction is right with the probability that it gives, `draws` times over (Vaicenavicius et al. 2019).
-    """
-    correct = generator.random((draws, len(confidence))) < confidence
-    return float(calibration_error(confidence, correct).mean())
-
-
-def confidence_bins(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """The bin of each probability, (utterances,) int64, of those of equal width; a bin holds its upper end."""
-    return np.clip(np.ceil(np.asarray(confidence) * bins).astype("int64") - 1, 0, bins - 1)
-
-
-def fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """The temperature T of the greatest likelihood (Guo et al. 2017), between the two of TEMPERATURES.
-
-    Above 1: the probabilities are too sure, below 1 not sure enough; the predicted class stays the same.
-
-    Args:
-        probabilities: (utterances, classes).
-        truth: codes into the classes (utterances,).
-    """
-    logs = _logs(probabilities)
-    of_truth = logs[np.arange(len(logs)), truth]
-
-    def _loss(exponent: float) -> float:
-        scale = np.exp(-exponent)
-        return float(np.mean(logsumexp(scale * logs, axis=1) - scale * of_truth))
-
-    return float(np.exp(minimize_scalar(_loss, bounds=np.log(TEMPERATURES), method="bounded").x))
-
-
-def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """`probabilities` (utterances, classes) to the power of 1 / temperature, in sum 1 again."""
-    return softmax(_logs(probabilities) / temperature, axis=1)
 
 
 def temperatures(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -219,8 +173,8 @@ def calibration_table(results: Results, seed: int = 0) -> Table:
     ):
         cells = [_mean(group[c], "mse") if c == "temperature" else _mean(PERCENT * group[c], "uar") for c in shown]
         rows.append((f"{CORPORA.label(train)} → {CORPORA.label(test)}", MODELS.label(model), *cells))
-    at_end = numbers.drop_duplicates(["model", "train_corpus", "seed"])["temperature"]
-    stuck = int((np.isclose(at_end, TEMPERATURES[0], rtol=0.01) | np.isclose(at_end, TEMPERATURES[1], rtol=0.01)).sum())
+    of_runs = numbers.drop_duplicates(["model", "train_corpus", "seed"])["temperature"]
+    stuck = sum(at_end(temperature) != 0 for temperature in of_runs)
     below = (
         "Not in the paper. Confidence: the probability of the class that is predicted, which should be as high as the "
         f"accuracy. ECE: the mean distance of the two over {BINS} bins of equal width (Guo et al. 2017), weighted by "
@@ -229,7 +183,7 @@ def calibration_table(results: Results, seed: int = 0) -> Table:
         "T: the temperature, one a run, that makes the development utterances of its own corpus most likely; "
         "probabilities to the power of 1 / T. Above 1 a model was too sure. It changes no predicted class."
         + (
-            f" {stuck} of {len(at_end)} lie at an end of the range {TEMPERATURES[0]} to {TEMPERATURES[1]:.0f}."
+            f" {stuck} of {len(of_runs)} lie at an end of the range {TEMPERATURES[0]} to {TEMPERATURES[1]:.0f}."
             * bool(stuck)
         ),
         "Training counts every class the same however rare it is, so the probabilities are those of a corpus in which "
@@ -393,6 +347,57 @@ def plot_class_reliability(results: Results, draws: int = DRAWS, seed: int = 0) 
     return figure
 
 
+@or_nothing
+def plot_rejection(results: Results) -> Figure:
+    """Error against coverage: what is wrong of the surest test utterances in-domain; a row a corpus, a column a model.
+
+    The surer utterances are at the temperature, the more to the left. Thin: a seed, its folds pooled; thick: their
+    mean, from FEWEST answers on. Grey: the error of all, which a confidence that says nothing would have everywhere.
+    Titles give the mean area under the lines of the seeds (Geifman et al. 2019).
+    """
+    test = _in_domain(with_temperature(results.predictions))
+    models = figures.in_order(test["model"])
+    corpora = sorted(test["train_corpus"].unique(), key=CORPORA.position)
+    with figures.drawing(len(models), len(corpora), PANEL, results.simulated) as (figure, axes):
+        for row, corpus in zip(axes, corpora, strict=True):
+            for axis, model in zip(row, models, strict=True):
+                runs = test[(test["train_corpus"] == corpus) & (test["model"] == model)]
+                axis.set(title=MODELS.label(model), xlabel="answered (%)")
+                if runs.empty:
+                    axis.set_axis_off()
+                    continue
+                curves = [rejection_curve(run["tempered"], run["correct"] == 1) for _, run in runs.groupby("seed")]
+                mean_area = PERCENT * np.mean([area(curve) for curve in curves])
+                axis.set_title(f"{MODELS.label(model)}\narea {mean_area:.1f} %")
+                _plot_rejection(axis, curves, model)
+            row[0].set_ylabel(f"wrong (%), {CORPORA.label(corpus)}")
+            high = max(axis.get_ylim()[1] for axis in row if axis.has_data())
+            for axis in row:
+                axis.set_ylim(0, high)
+        handles = [
+            Line2D([], [], color=GREY, **THIN, label="a seed"),
+            Line2D([], [], color=GREY, **THICK, label="mean of seeds"),
+            Line2D([], [], **CHANCE, label="error of all"),
+        ]
+        figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
+    return figure
+
+
+def _plot_rejection(axis: Axes, curves: Sequence[pd.DataFrame], model: str) -> None:
+    """The lines of `curves`, one a seed, in one panel."""
+    colour, coverage = MODELS.find(model).colour, np.linspace(0, 1, 101)
+    errors = []
+    for curve in curves:
+        total = curve["answered"].iloc[-1]
+        answered = np.where(coverage * total >= min(FEWEST, total), coverage * total, np.nan)
+        errors.append(PERCENT * error_at(curve, answered))
+        axis.plot(PERCENT * coverage, errors[-1], color=colour, **THIN)
+    mean = np.mean(errors, axis=0)
+    axis.plot(PERCENT * coverage, mean, color=colour, **THICK)
+    axis.axhline(mean[-1], **CHANCE)
+    axis.set(xlim=(0, PERCENT))
+
+
 def _plot_bins(axis: Axes, bins: pd.DataFrame, model: str) -> None:
     """The line of a table of `reliability`, its points as large as the bins' share, and intervals where it has them."""
     spec = MODELS.find(model)
@@ -436,10 +441,6 @@ def _place(key: dict[str, Any]) -> tuple[Any, ...]:
 
 def _in_domain(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["train_corpus"].astype(object) == table["test_corpus"].astype(object)]
-
-
-def _logs(probabilities: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(probabilities, LEAST))
 
 
 def _mean(values: pd.Series, metric: str, text: Callable[[float, str], str] = number_text) -> str:

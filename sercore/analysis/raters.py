@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sercore.analysis import calibration, captions, corpus_statistics, results, statistics
+from sercore.analysis import calibration, captions, confidence, corpus_statistics, results, statistics
 from sercore.analysis.comparisons import FEWEST_SPEAKERS
 from sercore.analysis.nothing import NothingToShow, or_nothing, present
 from sercore.analysis.results import PERCENT, Results, classes, reported
@@ -222,4 +222,4 @@ def _of_others(votes: pd.DataFrame) -> pd.Series:
 
 def _cross_entropy(shares: np.ndarray, chances: np.ndarray) -> np.ndarray:
     """-sum over classes of shares * log(chances), (utterances,) in nats; where a share is 0 its class adds nothing."""
-    return -np.where(shares > 0, shares * np.log(np.maximum(chances, calibration.LEAST)), 0).sum(axis=1)
+    return -np.where(shares > 0, shares * np.log(np.maximum(chances, confidence.LEAST)), 0).sum(axis=1)

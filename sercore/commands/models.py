@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import pandas as pd
 
 from sercore import files
+from sercore.analysis import confidence
 from sercore.commands import DAY, number, path_or_name, progress, refuse_overwriting, seconds
 from sercore.commands import path as given
 from sercore.registry import MODELS
@@ -17,6 +18,8 @@ from sercore.schema import EMOTION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from sercore.inference.artifact import Trained
 
 SHOWN = 40  # rows that are printed
 SIMULATED = "This model was trained on SIMULATED SPEECH alone: what it predicts for people means nothing"
@@ -31,6 +34,26 @@ def add(commands: argparse._SubParsersAction) -> None:
         type=number(float, 0, DAY, above=True),
         metavar="SECONDS",
         help="one answer a window, overlapping by half",
+    )
+    sure = predict.add_mutually_exclusive_group()
+    sure.add_argument(
+        "--reject-below",
+        type=number(float, 0, 1),
+        metavar="P",
+        help="answer 'not sure' where the confidence, the calibrated probability of the answer, is lower: of the run's "
+        "development utterances with such a confidence, about that share was answered rightly",
+    )
+    sure.add_argument(
+        "--coverage",
+        type=number(float, 0, 1, above=True),
+        metavar="SHARE",
+        help="the same, at the highest confidence from which on this share of the development utterances is answered",
+    )
+    sure.add_argument(
+        "--error",
+        type=number(float, 0, 1),
+        metavar="SHARE",
+        help="the same, at the lowest confidence from which on no more of the answers were wrong on development",
     )
     predict.add_argument("--output", type=given, metavar="TABLE", help="write the answers as .csv or .parquet")
     predict.add_argument("--plot", type=given, metavar="PICTURE", help="draw them over time, as .png, .pdf or .svg")
@@ -83,6 +106,7 @@ def _predict(args: argparse.Namespace) -> int:
     from sercore.inference.predictor import load, load_recogniser  # torch takes seconds to import
 
     predictor = load(args.run, encoder=args.encoder)
+    threshold = predictor.threshold(args.reject_below, args.coverage, args.error)
     recogniser = load_recogniser(args.engine) if args.transcribe else None
     start = time.monotonic()
     answers = predictor(
@@ -91,11 +115,15 @@ def _predict(args: argparse.Namespace) -> int:
         windows=args.windows,
         recogniser=recogniser,
         speakers=args.speaker,
+        reject_below=threshold,
         progress=progress("recordings"),
     )
     took = time.monotonic() - start
     wrong = answers[answers["error"].notna()]
-    _print_predictions(answers[answers["error"].isna()], predictor.trained.simulated)
+    answered = answers[answers["error"].isna()]
+    _print_predictions(answered, predictor.trained)
+    if threshold and len(answered):
+        _print_rejected(answered, threshold, predictor.trained)
     _print_unusable(dict(zip(wrong["file"], wrong["error"], strict=True)))
     if args.output:
         files.write_table(args.output, answers)
@@ -168,7 +196,7 @@ def _stages(args: argparse.Namespace) -> int:
     return 1 if errors else 0
 
 
-def _print_predictions(answers: pd.DataFrame, simulated: bool) -> None:
+def _print_predictions(answers: pd.DataFrame, trained: "Trained") -> None:
     """Print the answers as a person reads them."""
     if answers.empty:
         return
@@ -181,8 +209,31 @@ def _print_predictions(answers: pd.DataFrame, simulated: bool) -> None:
         print(f"... {len(answers) - SHOWN} more rows; --output writes all of them")
     scale = "" if EMOTION in answers else f"ratings from {answers['scale'].iloc[0]}; "
     print(f"\n{scale}trained on {answers['trained_on'].iloc[0]}")
-    if simulated:
+    if trained.confidence is not None:
+        print(f"confidence: {trained.confidence}")
+    if trained.half_widths:
+        print(f"{confidence.HELD:.0%} of development ratings were no farther off than {_listed(trained.half_widths)}")
+    if trained.simulated:
         print(SIMULATED)
+
+
+def _listed(half_widths: Mapping[str, float]) -> str:
+    return ", ".join(f"{width:.2f} ({name})" for name, width in half_widths.items())
+
+
+def _print_rejected(answers: pd.DataFrame, threshold: float, trained: "Trained") -> None:
+    """Print how many of `answers` are below `threshold`, and what it does on development."""
+    count = int((answers[EMOTION] == confidence.NOT_SURE).sum())
+    line = f"{count} of {len(answers)} {confidence.NOT_SURE}: a confidence below {threshold:.3f}"
+    if trained.confidence is not None and trained.confidence.curve:
+        point = trained.confidence.at(threshold)
+        line += (
+            f"; from there on about {point.coverage:.0%} of the development utterances are answered, {point.error:.1%} "
+            "of these wrongly"
+            if point
+            else f"; fewer than {confidence.FEWEST} development utterances reach it"
+        )
+    print(line)
 
 
 def _print_speed(answers: pd.DataFrame, took: float) -> None:

@@ -16,7 +16,8 @@ from sercore.study import attempt, check, config, integrity, progress, verify, w
 from sercore.study.plan import CACHES, PATIENCE, analyse, execute, pending, select
 from sercore.study.workers import Cluster, Where
 
-SHOWN = ("ground_truth_*.md", "claims_*.md", "table_?.md", "intervals.md")  # with these a study ends; others are longer
+SHOWN = ("ground_truth_*.md", "claims_*.md", "table_?.md", "intervals.md", "raters.md")
+"""Tables with which a study ends; others are longer."""
 
 
 def add(commands: argparse._SubParsersAction) -> None:

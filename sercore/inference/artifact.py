@@ -12,6 +12,8 @@ from typing import Any
 import pandas as pd
 
 from sercore import files, settings
+from sercore.analysis import confidence
+from sercore.analysis.confidence import Confidence
 from sercore.registry import CORPORA, MODELS
 from sercore.schema import EMOTION, FOUR_CLASSES, PROBABILITY, first, probability_columns
 from sercore.settings import FeatureSettings, NetworkSettings, NormalisationSettings, TextSettings
@@ -37,6 +39,8 @@ class Trained:
     network: NetworkSettings
     encoder: str | None  # fingerprint of the text encoder; None where it is not known, or not used
     networks: dict[str, Path]  # fold -> weights
+    confidence: Confidence | None  # by development, of classes; None for dimensions
+    half_widths: dict[str, float]  # by development, dimension -> see analysis.confidence; empty where not known
 
     @property
     def uses_text(self) -> bool:
@@ -142,6 +146,7 @@ def _of_run(run: Path, predictions: pd.DataFrame, networks: dict[str, Path]) -> 
     names = [column.removeprefix(PROBABILITY) for column in probability_columns(predictions)]
     members = parameters.get("classes", FOUR_CLASSES)
     data = provenance["corpora"][corpus]
+    own = predictions[predictions["fold"].isin(list(networks))]
     scale = data.get("scale") or (CORPORA[corpus].scale if corpus in CORPORA else None)
     return Trained(
         section=str(predictions["section"].iloc[0]),
@@ -154,6 +159,8 @@ def _of_run(run: Path, predictions: pd.DataFrame, networks: dict[str, Path]) -> 
         scale=None if targets == (EMOTION,) or scale is None else (float(scale[0]), float(scale[1])),
         encoder=None,
         networks=networks,
+        confidence=confidence.of_run(own) if targets == (EMOTION,) else None,
+        half_widths=confidence.half_widths(own),
         **_settings(provenance["settings"]),
     )
 
@@ -169,13 +176,16 @@ def _exported(folder: Path) -> Trained:
     absent = [name for name in content["networks"].values() if not (folder / name).is_file()]
     if odd or absent:
         raise ValueError(f"{folder}: its {DESCRIPTION} names networks that are not in it, {first(odd + absent)}")
-    scale = content["scale"]
+    scale, targets = content["scale"], tuple(content["targets"])
+    sure = content.get("confidence") or {"note": "it was exported before a temperature was kept with a model"}
     return Trained(
         **{key: content[key] for key in ("section", "model", "corpus", "simulated", "seed", "encoder")},
-        targets=tuple(content["targets"]),
+        targets=targets,
         classes={name: tuple(members) for name, members in content["classes"].items()},
         scale=None if scale is None else (scale[0], scale[1]),
         networks={fold: folder / name for fold, name in content["networks"].items()},
+        confidence=settings.build(Confidence, sure) if targets == (EMOTION,) else None,
+        half_widths=content.get("half_widths", {}),
         **_settings(content),
     )
 

@@ -12,9 +12,10 @@ import pandas as pd
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from sercore import settings
-from sercore.analysis import captions, statistics
+from sercore.analysis import captions, confidence, statistics
 from sercore.analysis.comparisons import DRAWS, FEWEST_SPEAKERS, SEED, group_gaps, interval, signed, speaker_spread
-from sercore.analysis.results import OFFICIAL, classes, main_metric, scores
+from sercore.analysis.confidence import Confidence
+from sercore.analysis.results import OFFICIAL, PERCENT, classes, main_metric, scores
 from sercore.analysis.tables import number_text
 from sercore.datasets import normalisation
 from sercore.inference.artifact import Trained
@@ -22,6 +23,7 @@ from sercore.registry import CORPORA, METRICS, MODELS, SECTIONS
 from sercore.schema import EMOTION, first
 from sercore.settings import NormalisationSettings, stages_of
 
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.25)  # of development utterances, whose thresholds are shown
 TASK = "speech-emotion-recognition"
 SIMULATED = (
     "> **SIMULATED SPEECH. Nobody said any of this.** The model was trained on nothing but synthesised speech, whose "
@@ -53,6 +55,7 @@ def card(
         "## Use\n\n" + _use(trained, onnx),
         "## Data and protocol\n\n" + _protocol(trained, provenance),
         "## Scores\n\n" + _scores(trained, predictions, results),
+        *([f"## {title}\n\n{text}" for title, text in _certainty(trained, predictions)]),
         "## Groups\n\n" + _groups(trained, predictions),
         "## Limits\n\n" + _limits(trained),
         "## Licence\n\n" + _licence(trained),
@@ -125,7 +128,11 @@ def _dataset(corpus: str, simulated: bool) -> str:
 def _answers(trained: Trained) -> str:
     if trained.targets == (EMOTION,):
         members = [f"{name} (rated as {' or '.join(trained.classes[name])})" for name in trained.names]
-        return "A probability for each of " + ", ".join(members) + "; they add up to 1, other emotions have no place."
+        return (
+            "A probability for each of "
+            + ", ".join(members)
+            + "; they add up to 1, other emotions have no place. `confidence` is that of the class that is named."
+        )
     scale = trained.scale
     ends = "a scale that the run did not record" if scale is None else f"{scale[0]:g} to {scale[1]:g}"
     return (
@@ -165,7 +172,7 @@ def _use(trained: Trained, onnx: Mapping[str, Any] | None) -> str:
             f"ONNX (opset {onnx['opset']}): {', '.join(f'`{name}`' for name in onnx['files'].values())} take "
             + "; ".join(f"`{name}` {shape}" for name, shape in onnx["inputs"].items())
             + f" and give `logits` (batch, {len(trained.names)}), "
-            + ("whose softmax are the probabilities." if trained.targets == (EMOTION,) else "the ratings.")
+            + ("the ratings." if trained.confidence is None else _softmax(trained))
             + f" Checked against PyTorch in onnxruntime: largest difference {max(onnx['difference'].values()):.1g}."
         )
     return "\n\n".join(paragraphs)
@@ -182,6 +189,22 @@ def _normalised(normalised: NormalisationSettings) -> str:
     return (
         f"**Normalised**: {normalisation.described(normalised)} is brought to {normalisation.LEVEL:g} dB, digital "
         f"silence left out. {how}"
+    )
+
+
+def _softmax(trained: Trained) -> str:
+    """How the logits of ONNX files become the probabilities that `predict` gives."""
+    if trained.confidence is None or trained.confidence.temperature == 1:
+        return "whose softmax are the probabilities."
+    if len(trained.networks) == 1:
+        return (
+            f"whose softmax, once they are divided by {trained.confidence.temperature:.6g} (`temperature` in the "
+            "file's metadata), are the probabilities."
+        )
+    return (
+        "whose softmax, averaged over the files, to the power of 1 / "
+        f"{trained.confidence.temperature:.6g} (`temperature` in the files' metadata) and in sum 1 again, are the "
+        "probabilities."
     )
 
 
@@ -305,6 +328,88 @@ def _scores(trained: Trained, predictions: pd.DataFrame, results: pd.DataFrame) 
     )
 
 
+def _certainty(trained: Trained, predictions: pd.DataFrame) -> list[tuple[str, str]]:
+    """Title and text of what is known of how sure answers are, or how far off; none where nothing is known."""
+    if trained.confidence is not None:
+        return [("Confidence", _confidence(trained.confidence, len(trained.networks), trained.corpus, predictions))]
+    return [("How far off", _distances(trained, predictions))] if trained.half_widths else []
+
+
+def _confidence(sure: Confidence, networks: int, corpus: str, predictions: pd.DataFrame) -> str:
+    """What a confidence means, how right it is, and what not to answer below one gains."""
+    parts = [f"`confidence` is {sure}."]
+    if networks > 1:
+        parts[0] += (
+            " Each network was asked about the development utterances of its own split; the mean of the networks, "
+            "which is the answer, is on the whole less sure than one of them, and more often right."
+        )
+    if not sure.curve:
+        return "\n\n".join([*parts, "So there is no calibration error, and no threshold for a coverage or an error."])
+    rows = [
+        "| utterances of | utterances | speakers | right (%) | ECE as trained (%) | ECE at the temperature (%) "
+        "| by chance (%) |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    asked = predictions.sort_values("partition", kind="stable")  # development, then test
+    curves = {}
+    for (partition, name), part in asked.groupby(["partition", "test_corpus"], observed=True, sort=False):
+        errors = confidence.errors(part, sure.temperature, np.random.default_rng(SEED))
+        shown = [number_text(PERCENT * errors[key], "uar") for key in ("accuracy", "ece", "tempered_ece", "chance")]
+        counts = f"{part['utterance'].nunique()} | {part['speaker'].nunique()}"
+        rows.append(f"| {partition}, {CORPORA.label(name)} | {counts} | {' | '.join(shown)} |")
+        curves[partition, name] = confidence.curve_of(part, sure.temperature)
+    parts.append("\n".join(rows))
+    parts.append(
+        "ECE: the mean distance of confidence and share that is right (Guo et al. 2017); by chance: the ECE that right "
+        "probabilities show on average in as few utterances. Development chose the temperature and the epoch; test did "
+        "not, and a new voice is at best like test."
+    )
+    test = curves.get(("test", corpus))
+    if len(sure.curve) > 1 and test is not None:
+        parts.append(_rejection(sure, test))
+    return "\n\n".join(parts)
+
+
+def _rejection(sure: Confidence, test: pd.DataFrame) -> str:
+    """Error against coverage on development, and on the `test` set of its corpus at the same thresholds."""
+    lines = [
+        "| `--reject-below` | answered of development (%) | of these wrong (%) | answered of test (%) | of these wrong "
+        "(%) |",
+        "|---:|---:|---:|---:|---:|",
+    ]
+    for point in dict.fromkeys(sure.at(sure.threshold(coverage=share)) for share in SHARES):
+        if point is None:
+            continue
+        of_test = test[test["threshold"] >= point.threshold].tail(1)  # all that are as sure
+        shares = [point.coverage, point.error, *of_test[["coverage", "error"]].to_numpy().ravel()]
+        cells = [number_text(PERCENT * share, "uar") for share in shares]
+        lines.append(f"| {point.threshold:.3f} | {' | '.join([*cells, *['none', ''][: 4 - len(cells)]])} |")
+    return (
+        "`sercore predict --reject-below P` (or `--coverage`, `--error`: the threshold of development for it) answers "
+        f"'{confidence.NOT_SURE}' below a confidence.\n\n"
+        + "\n".join(lines)
+        + f"\n\nArea under error against coverage (the mean error over all coverages, {PERCENT} where all is wrong): "
+        f"{PERCENT * sure.area:.1f} % on development, {PERCENT * confidence.area(test):.1f} % on test; of a confidence "
+        f"that says nothing it would be the error of all answers, {PERCENT * sure.curve[0].error:.1f} and "
+        f"{PERCENT * test['error'].iloc[-1]:.1f} %."
+    )
+
+
+def _distances(trained: Trained, predictions: pd.DataFrame) -> str:
+    """The half-widths that hold most ratings of development, and how many of test they hold."""
+    own = predictions[(predictions["partition"] == "test") & (predictions["test_corpus"] == trained.corpus)]
+    share = f"{confidence.HELD:.0%}"
+    lines = [f"| of | {share} of development within | of test within that |", "|---|---:|---:|"]
+    for name, width in trained.half_widths.items():
+        part = own[own["target"] == name]
+        within = (part["truth"].astype("float64") - part["prediction"].astype("float64")).abs() <= width
+        lines.append(f"| {name} | ± {width:.2f} | {within.mean():.1%} of {len(part)} |")
+    return (
+        "\n".join(lines) + f"\n\nThe half-width of a conformal interval (Lei et al. 2018): {share} of ratings are no "
+        "farther from the answer, if speech and raters are like those of development. It is the same for all answers."
+    )
+
+
 def _groups(trained: Trained, predictions: pd.DataFrame) -> str:
     """How the scores differ between styles, genders and speakers of the model's own corpus, with intervals."""
     own = predictions[(predictions["partition"] == "test") & (predictions["test_corpus"] == trained.corpus)]
@@ -346,9 +451,17 @@ def _limits(trained: Trained) -> str:
     return (
         f"It was trained on {domain}. Other languages, rooms, microphones and ways to show feelings were not tested; "
         "the table above says how far scores fall on another corpus, where one was tried. The answers predict what "
-        f"raters would answer, not what somebody feels; probabilities are not calibrated.{words} Not for decisions "
-        "about people."
+        f"raters would answer, not what somebody feels{_calibrated(trained)}.{words} Not for decisions about people."
     )
+
+
+def _calibrated(trained: Trained) -> str:
+    """For what speech probabilities may be taken at their word."""
+    if trained.confidence is None:
+        return ""
+    if not trained.confidence.calibrated:
+        return "; probabilities are not calibrated"
+    return "; probabilities are calibrated for speech like that of development alone"
 
 
 def _licence(trained: Trained) -> str:

@@ -28,6 +28,7 @@ from sercore.models.cnn14 import Cnn14
 from sercore.models.text import TextModel
 
 CARD = "README.md"
+TEMPERATURE = "temperature"  # in an ONNX file's metadata, by which the logits of a single network are divided
 TOLERANCE = 1e-4  # between the logits of ONNX and PyTorch
 ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 INPUTS = {
@@ -47,7 +48,8 @@ def export(run: str | Path, folder: str | Path, onnx: bool = False) -> Path:
     """Write the model of `run` (a run's folder, or one fold of it) to `folder`, whole or not at all; returns its path.
 
     The folder holds `<fold>.safetensors` for each network, settings.json (front end, text encoder by name and
-    fingerprint, classes or dimensions and scale), README.md (the model's card) and, with `onnx`, `<fold>.onnx`.
+    fingerprint, classes or dimensions and scale, what development says about its answers), README.md (the model's card)
+    and, with `onnx`, `<fold>.onnx`.
 
     Raises:
         FileExistsError: There is something in `folder`.
@@ -186,7 +188,11 @@ def _write_all(trained: Trained, folder: Path) -> dict[str, Any]:
         path = folder / f"{weights.stem}.onnx"
         differences[fold] = write_onnx(model, path, trained.text.tokens)
         written[fold], names = path.name, input_names(model)
-    (opset,) = [part.version for part in onnx.load(path).opset_import if part.domain == ""]
+        graph = onnx.load(path)
+        if trained.confidence is not None:  # for who has this file alone
+            onnx.helper.set_model_props(graph, {TEMPERATURE: repr(trained.confidence.temperature)})
+            onnx.save(graph, path)
+    (opset,) = [part.version for part in graph.opset_import if part.domain == ""]
     return {
         "files": written,
         "opset": opset,

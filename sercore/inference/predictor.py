@@ -1,8 +1,8 @@
 """A trained model on new recordings: `load(run)` gives a Predictor, which gives a table.
 
 The front end is the run's own, to the rounding of its cache, so a recording of the run's corpus gets the run's own
-answer. The answers of several networks, and of the windows of a long recording, are averaged: of classes the
-probabilities, of dimensions the ratings.
+answer, its probabilities at the temperature of development. The answers of several networks, and of the windows of a
+long recording, are averaged: of classes the probabilities, before the temperature, of dimensions the ratings.
 
 Recordings come as files, folders and tables.
 """
@@ -20,6 +20,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from sercore.analysis import confidence
 from sercore.corpora import cells
 from sercore.datasets import normalisation
 from sercore.datasets.batches import Dataset, SpeechDataset, TextDataset, WaveformDataset
@@ -227,6 +228,7 @@ class Predictor:
         windows: float | None = None,
         recogniser: Transcriber | None = None,
         speakers: str | Sequence[str | None] | None = None,
+        reject_below: float = 0.0,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
         """Predict recordings.
@@ -244,20 +246,27 @@ class Predictor:
             recogniser: Transcribes recordings that have no text, each window by itself. Not for a model without text.
             speakers: Who talks: one for each recording, or one for all that have none in a table of recordings. For a
                 model that is normalised over speakers alone.
+            reject_below: The confidence below which the emotion is "not sure"; `threshold` gives it for a wish. For a
+                model of classes alone.
             progress: Called with how many recordings are done, and how many there are.
 
         Returns:
             The columns file, start and end [s], windows (how many are behind the row), text (of a model that uses it;
-            missing where the windows' differ), emotion and a probability p_<class> for each class, or each dimension
-            and `scale`, lowest and highest rating of the training corpus (ratings may lie outside), trained_on, error.
-            A recording that cannot be used is a row with its error, which is missing elsewhere. One that is shorter
-            than 32 frames is followed by silence, as in training.
+            missing where the windows' differ), emotion, confidence and a probability p_<class> for each class, at the
+            temperature of development, or each dimension and `scale`, lowest and highest rating of the training corpus
+            (ratings may lie outside), trained_on, error. The confidence is the probability of the class that is named,
+            or that would be; `str(predictor.trained.confidence)` says what it means, and on how many utterances that
+            rests. Of equally probable classes the first is named. A recording that cannot be used is a row with its
+            error, which is missing elsewhere. One that is shorter than 32 frames is followed by silence, as in
+            training.
 
         Raises:
             ValueError: A model with text and recordings without, or the other way round; another number of texts or
-                speakers than recordings; speakers that the model has no use for; windows that are too short; no
-                recordings.
+                speakers than recordings; speakers that the model has no use for; windows that are too short; a
+                confidence for ratings; no recordings.
+            FloatingPointError: An answer is not finite, as of a network whose weights are not.
         """
+        reject_below = self.threshold(reject_below)
         needed = self.trained.uses_text and not self.trained.network.text_dropout
         recordings = self._with_texts(given, texts, recogniser, needed)
         recordings = self._with_speakers(recordings, speakers)
@@ -272,7 +281,27 @@ class Predictor:
             rows += self._rows(inputs, windows is not None)
             if progress is not None:
                 progress(begin + len(part), len(recordings))
-        return self._table(rows)
+        table = self._table(rows)
+        return confidence.reject(table, reject_below) if reject_below else table
+
+    def threshold(
+        self, reject_below: float | None = None, coverage: float | None = None, error: float | None = None
+    ) -> float:
+        """The confidence below which a class is not named: `reject_below`, or as Confidence.threshold; by default 0.
+
+        Raises ValueError for a model of ratings, one that is no probability, and as Confidence.threshold does.
+        """
+        sure = self.trained.confidence
+        if reject_below is not None and not 0 <= reject_below <= 1:
+            raise ValueError(f"a confidence of {reject_below:g}; expected a probability, from 0 to 1")
+        if sure is None and (reject_below or coverage is not None or error is not None):
+            raise ValueError(
+                f"this {self.trained.model} gives ratings, which have no confidence; leave out --reject-below, "
+                "--coverage and --error"
+            )
+        if sure is None or (coverage is None and error is None):
+            return reject_below or 0.0
+        return sure.threshold(coverage, error)
 
     def intervene(
         self,
@@ -516,10 +545,11 @@ class Predictor:
     def _values(self, answer: np.ndarray) -> dict[str, Any]:
         """The columns that hold `answer` (outputs,)."""
         names = self.trained.names
-        if self.trained.targets != (EMOTION,):
+        if self.trained.confidence is None:
             return dict(zip(names, map(float, answer), strict=True))
-        shares = {f"{PROBABILITY}{name}": float(share) for name, share in zip(names, answer, strict=True)}
-        return {EMOTION: names[int(answer.argmax())], **shares}
+        chances = confidence.tempered(answer[None], self.trained.confidence.temperature)[0]
+        shares = {f"{PROBABILITY}{name}": float(share) for name, share in zip(names, chances, strict=True)}
+        return {EMOTION: names[int(answer.argmax())], "confidence": float(chances.max()), **shares}
 
     def _table(self, rows: list[dict[str, Any]]) -> pd.DataFrame:
         text = ["text"] if self.trained.uses_text else []

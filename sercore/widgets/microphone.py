@@ -18,6 +18,7 @@ import pandas as pd
 from IPython.display import HTML, Audio, display
 
 from sercore import files
+from sercore.analysis import confidence
 
 Answers = Callable[..., pd.DataFrame]
 """Called with paths and the names `texts`, `windows` and `recogniser`, as inference.predictor.Predictor."""
@@ -85,6 +86,7 @@ class Recorder:
         recogniser: Any = None,
         windows: float | None = None,
         draw: Callable[[pd.DataFrame], Any] | None = None,
+        reject_below: float | None = None,
     ) -> None:
         """Make the buttons.
 
@@ -94,24 +96,34 @@ class Recorder:
             recogniser: Transcribes a sound while that field is empty; without one, its text is the empty text.
             windows: Length of windows for answers over time [s].
             draw: Makes a figure of the answers over time.
+            reject_below: The confidence below which an emotion is "not sure"; a slider changes it, also of the answers
+                that are shown. None: a model of ratings, which has no confidence.
         """
         self.predictor, self.recogniser, self.windows, self.draw = predictor, recogniser, windows, draw
-        self.answers: pd.DataFrame | None = None  # the last ones
+        self.answers: pd.DataFrame | None = None  # the last ones, as they are shown
+        self._sounds: dict[str, bytes] = {}
+        self._given: pd.DataFrame | None = None  # the last ones of the model
         self.upload = ipywidgets.FileUpload(accept="audio/*,.wav,.flac,.mp3,.ogg", multiple=True, description="Upload")
         self.text = ipywidgets.Textarea(description="transcript", placeholder="empty: none, or recognised")
         self.text.layout.display = "" if uses_text else "none"
         self.uses_text = uses_text
+        self.threshold = ipywidgets.FloatSlider(
+            reject_below or 0.0, min=0, max=1, step=0.01, description="not sure below", continuous_update=False
+        )
+        self.threshold.style.description_width = "initial"
+        self.threshold.layout.display = "none" if reject_below is None else ""
         self.sent = ipywidgets.Textarea()
         self.name = f"sercore-{uuid.uuid4().hex[:8]}"  # the page may hold other recorders
         self.sent.add_class(self.name)
         self.sent.layout.display = "none"
         self.output = ipywidgets.Output()
         self.upload.observe(lambda change: self._uploaded(change["new"]), "value")
+        self.threshold.observe(lambda _: self._moved(), "value")
         self.sent.observe(lambda change: self._recorded(change["new"]), "value")
 
     def show(self) -> None:
         """Display it."""
-        display(ipywidgets.VBox([self.upload, self.text, self.sent]))
+        display(ipywidgets.VBox([self.upload, self.text, self.threshold, self.sent]))
         display(HTML(RECORDER.substitute(name=self.name, rate=RATE, longest=LONGEST)))
         display(self.output)
 
@@ -128,7 +140,12 @@ class Recorder:
                 options["texts"] = self.text.value or (None if self.recogniser is not None else "")
                 options["recogniser"] = self.recogniser
             table = self.predictor(list(paths), windows=self.windows, **options)
-            self.answers = table.assign(file=[paths[Path(path)] for path in table["file"]])
+            self._given = table.assign(file=[paths[Path(path)] for path in table["file"]])
+        return self._decided(self._given)
+
+    def _decided(self, given: pd.DataFrame) -> pd.DataFrame:
+        """The model's answers `given`, "not sure" where the confidence is below the slider's."""
+        self.answers = confidence.reject(given, self.threshold.value) if self.threshold.value else given
         return self.answers
 
     def _uploaded(self, uploads: tuple[dict[str, Any], ...]) -> None:
@@ -141,11 +158,21 @@ class Recorder:
             self.sent.value = ""  # so that the same recording may be sent again
 
     def _answer(self, sounds: dict[str, bytes]) -> None:
+        self._sounds, self._given = sounds, None
+        self._show(lambda: self.predict(sounds))
+
+    def _moved(self) -> None:
+        """Show the last answers again, when the slider has moved."""
+        given = self._given
+        if given is not None:
+            self._show(lambda: self._decided(given))
+
+    def _show(self, answer: Callable[[], pd.DataFrame]) -> None:
         self.output.clear_output(wait=True)
         with self.output:
-            for content in list(sounds.values())[:1]:
+            for content in list(self._sounds.values())[:1]:
                 display(Audio(data=content))
-            answers = self.predict(sounds)
+            answers = answer()
             display(answers.drop(columns="error") if answers["error"].isna().all() else answers)
             if self.draw is not None and self.windows is not None and answers["error"].isna().any():
                 display(self.draw(answers))

@@ -114,6 +114,15 @@ def test_probabilities_are_nearest_to_the_votes_where_they_are_the_votes(found):
     assert least < table["CNN14, votes"] < table["CNN14, majority"]
 
 
+def test_the_calibration_error_is_that_of_each_change_before_and_after_the_temperature(found):
+    errors = raters.probabilities(found).set_index("who")
+    for change, sure in CHANGES.items():  # everything is right
+        assert errors.loc[f"CNN14, {change}", "ece"] == pytest.approx(1 - sure)
+        assert errors.loc[f"CNN14, {change}", "tempered_ece"] < 1e-3
+    frame = raters.table(found, draws=20).frame["probabilities"]
+    assert frame.loc[("MSP-Podcast", "CNN14, majority"), ["ECE (%)", "ECE at T (%)"]].tolist() == ["1.0", "0.0"]
+
+
 def test_ratings_are_compared_with_the_mean_of_the_others():
     judged = pd.DataFrame({"utterance": list("aaabbb"), "prediction": [1.0, 2.0, 3.0, 4.0, 4.0, 7.0]})
     assert raters._of_others(judged).tolist() == [2.5, 2.0, 1.5, 5.5, 5.5, 4.0]

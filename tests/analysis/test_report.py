@@ -101,6 +101,7 @@ def test_tables_of_an_incomplete_study_are_made_of_the_runs_that_are_there(page)
         "figure_2",
         "scores_categories",
         "calibration",
+        "rejection",
         "reliability_categories",
     } <= set(re.findall(r'<h3 id="(\w+)">', page))
 

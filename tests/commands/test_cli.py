@@ -185,11 +185,13 @@ def test_analyses_follow_a_complete_study_and_its_results_are_printed(make, caps
     content = yaml.safe_load(study.path.read_text()) | {"analysis": [str(tmp_path / "analysis.ipynb")]}
     study.path.write_text(yaml.safe_dump(content))
     files.write_text(study.folder / "tables" / "table_1.md", "| the table |")
+    files.write_text(study.folder / "tables" / "raters.md", "| who agrees |")
     files.write_bytes(study.folder / "figures" / "curve.png", b"")
     assert cli.main(["run", str(study.path), "--workers", "1"]) == 0
     printed = capsys.readouterr().out
     assert "1 runs executed, 0 skipped, 0 failed; 1 analyses executed" in printed
     assert "| the table |" in printed
+    assert "| who agrees |" in printed
     assert f"figure: {study.folder / 'figures' / 'curve.png'}" in printed
     assert cli.main(["run", str(study.path), "--workers", "1"]) == 0
     assert "nothing to do" in capsys.readouterr().out

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 import torch
 from huggingface_hub import ModelCard
-from small_runs import tiny_encoder, train
+from small_runs import calibrated, tiny_encoder, train
 
 from sercore import corpora, files
+from sercore.analysis import confidence
 from sercore.commands import cli
 from sercore.features import audio, hub
 from sercore.features.text import TextEncoder
@@ -51,9 +52,11 @@ def of_test_set(run, embedded, utterances=40):
 
 def test_the_folder_gives_the_runs_own_predictions(exported, fusion, embedded):
     own, corpus, rows = of_test_set(fusion, embedded)
-    answers = predictor.load(exported)([corpus.root / file for file in rows["file"]], rows["transcript"].tolist())
+    predict = predictor.load(exported)
+    answers = predict([corpus.root / file for file in rows["file"]], rows["transcript"].tolist())
+    expected = calibrated(own, predict.trained.confidence)
     for name in ("p_angry", "p_happy", "p_neutral", "p_sad"):
-        np.testing.assert_allclose(answers[name], own[name], atol=1e-4)
+        np.testing.assert_allclose(answers[name], expected[name], atol=1e-4)
 
 
 def test_the_folder_has_no_test_utterances_to_be_told_something_else(exported, embedded, tmp_path):
@@ -99,8 +102,9 @@ def test_the_text_model_and_a_full_size_one_become_onnx(embedded, text, tmp_path
     export.export(run, tmp_path / "out", onnx=True)
     own, corpus, rows = of_test_set(run, embedded)
     files_of = [corpus.root / file for file in rows["file"]]
-    answers = predictor.load(tmp_path / "out")(files_of, rows["transcript"].tolist())
-    np.testing.assert_allclose(answers["p_sad"], own["p_sad"], atol=1e-4)
+    predict = predictor.load(tmp_path / "out")
+    answers = predict(files_of, rows["transcript"].tolist())
+    np.testing.assert_allclose(answers["p_sad"], calibrated(own, predict.trained.confidence)["p_sad"], atol=1e-4)
     ids = TextEncoder(artifact.read(run).text).tokenize(rows["transcript"].tolist())
     tokens = torch.nn.utils.rnn.pad_sequence([torch.tensor(part) for part in ids], batch_first=True).numpy()
     mask = np.arange(tokens.shape[1]) < np.array([[len(part)] for part in ids])
@@ -129,6 +133,15 @@ def test_each_fold_is_exported_and_their_mean_is_the_answer(embedded, tmp_path):
     assert predictor.load(tmp_path / "one")(path)["valence"].iloc[0] == pytest.approx(parts[0], abs=1e-4)
     card = (tmp_path / "all" / "README.md").read_text()
     assert "probabilities or ratings are averaged" in card
+    (row,) = [line for line in card.splitlines() if line.startswith("| valence | ± ")]
+    table = artifact.predictions(run).query("test_corpus == 'iemocap'")
+    distances = (table["truth"].astype(float) - table["prediction"].astype(float)).abs()
+    development = distances[table["partition"] == "development"].sort_values(ignore_index=True)
+    half_width = development[int(np.ceil(0.9 * (len(development) + 1))) - 1]
+    held = (distances[table["partition"] == "test"] <= half_width).mean()
+    count = (table["partition"] == "test").sum()
+    assert row == f"| valence | ± {half_width:.2f} | {held:.1%} of {count} |"
+    assert predictor.load(tmp_path / "all").trained.half_widths == {"valence": half_width}
     assert "has no score here" in card
 
 
@@ -210,6 +223,74 @@ def test_the_card_of_a_corpus_of_ones_own_claims_neither_language_nor_licence(ex
     assert "trained on the speakers of my corpus and nobody else" in own.text
 
 
+def test_the_temperature_is_kept_with_the_model_and_changes_probabilities_alone(exported, fusion):
+    own = artifact.predictions(fusion)
+    known = confidence.of_run(own)
+    assert known.utterances == own.query("partition == 'development'")["utterance"].nunique() >= confidence.FEWEST
+    trained = artifact.read(exported)
+    assert trained.confidence == known == artifact.read(fusion).confidence
+    (stored,) = onnx.load(exported / "official.onnx").metadata_props
+    assert (stored.key, float(stored.value)) == ("temperature", known.temperature)
+    text = (exported / "README.md").read_text()
+    assert f"`confidence` is {known}." in text
+    assert f"once they are divided by {known.temperature:.6g} (`temperature` in the file's metadata)" in text
+
+
+def test_the_card_says_how_far_probabilities_are_off_and_what_rejection_gains(exported, fusion):
+    text = (exported / "README.md").read_text()
+    own, known = artifact.predictions(fusion), artifact.read(exported).confidence
+    for partition in ("development", "test"):
+        part = own[(own["partition"] == partition) & (own["test_corpus"] == "msp-podcast")]
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| {partition}, MSP-Podcast |")]
+        cells = [cell.strip() for cell in row.split("|")[2:-1]]
+        right = part["truth"] == part["prediction"]
+        sure = part[[f"p_{name}" for name in ("angry", "happy", "neutral", "sad")]].max(axis=1)
+        calibrated_sure = calibrated(part, known).max(axis=1)
+        errors = [confidence.calibration_error(of.to_numpy(), right.to_numpy()) for of in (sure, calibrated_sure)]
+        assert cells[:2] == [str(len(part)), str(part["speaker"].nunique())]
+        assert cells[2:5] == [f"{100 * share:.1f}" for share in (right.mean(), *errors)]
+    assert "| test, IEMOCAP |" in text
+    point = known.at(known.threshold(coverage=0.5))
+    test = own.query("partition == 'test' and test_corpus == 'msp-podcast'")
+    answered = (calibrated(test, known).max(axis=1) >= point.threshold).to_numpy()
+    right = (test["truth"] == test["prediction"]).to_numpy()[answered]
+    shares = [f"{100 * share:.1f}" for share in (point.coverage, point.error, answered.mean(), 1 - right.mean())]
+    assert f"| {point.threshold:.3f} | {' | '.join(shares)} |" in text.splitlines()
+    assert f"{100 * known.area:.1f} % on development" in text
+    assert "probabilities are calibrated for speech like that of development alone" in text
+
+
+def test_a_model_without_usable_development_says_so_and_keeps_its_probabilities(fusion, tmp_path):
+    run = shutil.copytree(fusion, tmp_path / "run")
+    table = pd.read_parquet(run / files.PREDICTIONS)
+    table[table["partition"] == "test"].to_parquet(run / files.PREDICTIONS, index=False)
+    text = (export.export(run, tmp_path / "out") / "README.md").read_text()
+    assert "as the network gives it (not calibrated: the run has no development predictions)." in text
+    assert "So there is no calibration error, and no threshold for a coverage or an error." in text
+    assert "; probabilities are not calibrated. Its answers depend on the text" in text
+    assert artifact.read(tmp_path / "out").confidence.temperature == 1
+
+
+def test_a_threshold_that_no_test_utterance_reaches_is_a_row_without_test():
+    known = confidence.Confidence(curve=(confidence.Point(0, 1, 0.5), confidence.Point(0.9, 0.5, 0.25)), area=0.4)
+    unsure = confidence.rejection_curve(np.array([0.8, 0.7]), np.array([True, False]))
+    lines = card._rejection(known, unsure).splitlines()
+    assert "| 0.000 | 100.0 | 50.0 | 100.0 | 50.0 |" in lines
+    assert "| 0.900 | 50.0 | 25.0 | none |  |" in lines
+
+
+def test_a_mean_of_networks_says_that_their_temperature_is_of_single_ones(exported, fusion):
+    trained = artifact.read(exported)
+    two = dataclasses.replace(trained, networks={"a": trained.networks["official"], "b": trained.networks["official"]})
+    provenance, onnx_files = files.read_json(fusion / files.PROVENANCE), files.read_json(exported / "settings.json")
+    text = card.card(two, artifact.predictions(fusion), provenance, onnx_files["onnx"]).text
+    assert "the mean of the networks, which is the answer, is on the whole less sure than one of them" in text
+    assert "averaged over the files, to the power of 1 / " in text
+    known = dataclasses.replace(trained, confidence=confidence.Confidence(note="of old"))
+    text = card.card(known, artifact.predictions(fusion), provenance, onnx_files["onnx"]).text
+    assert "whose softmax are the probabilities." in text
+
+
 def test_nothing_in_the_folder_is_a_pickle(exported):
     assert sorted(path.name for path in exported.iterdir()) == [
         "README.md",
@@ -240,9 +321,21 @@ def copy(exported, tmp_path):
     return tmp_path
 
 
+def test_what_an_older_version_exported_keeps_its_probabilities_and_says_so(copy):
+    content = json.loads((copy / "settings.json").read_text())
+    del content["confidence"], content["half_widths"]
+    (copy / "settings.json").write_text(json.dumps(content))
+    trained = artifact.read(copy)
+    assert trained.confidence.temperature == 1
+    assert "it was exported before a temperature was kept with a model" in str(trained.confidence)
+    assert trained.half_widths == {}
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
+        ({"confidence": {"temperature": 0.0}}, "Confidence.temperature: expected more than 0"),
+        ({"confidence": {"temprature": 1.0}}, "Confidence has no 'temprature'; did you mean 'temperature'"),
         ({"format": 0}, "is of format 0, expected 1"),
         ({"networks": {"official": "../elsewhere.safetensors"}}, "names networks that are not in it"),
         ({"networks": {"official": "other.safetensors"}}, "names networks that are not in it, other.safetensors"),

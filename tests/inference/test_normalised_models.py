@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import soundfile
 from huggingface_hub import ModelCard
-from small_runs import train
+from small_runs import calibrated, train
 
 from sercore import corpora, files
 from sercore.commands import cli
@@ -72,8 +72,9 @@ def test_all_recordings_of_a_speaker_together_get_the_runs_own_answers(run, spee
         predictor(tmp_path / "recordings.csv").set_index(pd.Index(rows["utterance"])).loc[own.index]
         for predictor in (load(run), normalised(run, over="utterance"))
     )
-    assert np.allclose(answers(made), answers(own), atol=1e-6)
-    assert not np.allclose(answers(alone), answers(own), atol=1e-4)
+    expected = calibrated(own, load(run).trained.confidence)
+    assert np.allclose(answers(made), expected, atol=1e-5)
+    assert not np.allclose(answers(alone), expected, atol=1e-4)
 
 
 def test_one_without_a_speaker_is_normalised_by_itself_and_that_is_said(run, speech):

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 import torch
 import torchaudio
-from small_runs import FEATURES, tiny_encoder, train
+from small_runs import FEATURES, calibrated, tiny_encoder, train
 
 from sercore import corpora, files
 from sercore.analysis import figures, interventions
@@ -84,9 +84,12 @@ def own_answers(run, name, embedded, fold=None):
 def test_a_recording_of_the_corpus_gets_the_runs_own_answer(fusion, embedded):
     corpus, own = own_answers(fusion, "msp-podcast", embedded)
     rows = corpus.utterances.set_index("utterance").loc[own["utterance"]]
-    answers = load(fusion)([corpus.root / file for file in rows["file"]], rows["transcript"].tolist())
+    predictor = load(fusion)
+    answers = predictor([corpus.root / file for file in rows["file"]], rows["transcript"].tolist())
+    expected = calibrated(own, predictor.trained.confidence)
     for name in ("p_angry", "p_happy", "p_neutral", "p_sad"):
-        np.testing.assert_allclose(answers[name], own[name], atol=1e-4)
+        np.testing.assert_allclose(answers[name], expected[name], atol=1e-4)
+    np.testing.assert_allclose(answers["confidence"], expected.max(axis=1), atol=1e-4)
     assert answers["emotion"].tolist() == own["prediction"].tolist()
     assert answers["trained_on"].unique() == ["msp-podcast (simulated speech)"]
 
@@ -240,6 +243,59 @@ def test_a_model_with_text_needs_it_and_takes_the_empty_one(fusion, speech, tmp_
     assert late["p_sad"].tolist() != empty["p_sad"].tolist()
     with pytest.raises(ValueError, match="2 texts for 1 recordings"):
         predictor(path, ["one", "two"])
+
+
+def test_an_answer_that_is_not_sure_keeps_its_probabilities(fusion, speech, tmp_path, capsys):
+    paths = [write(tmp_path / f"{number}.wav", np.roll(speech, 4000 * number)) for number in range(4)]
+    predictor = load(fusion)
+    plain = predictor(paths, "It was late.")
+    threshold = plain["confidence"].median()
+    rejected = predictor(paths, "It was late.", reject_below=threshold)
+    unsure = (plain["confidence"] < threshold).tolist()
+    assert sorted(unsure) == [False, False, True, True]
+    assert (rejected["emotion"] == "not sure").tolist() == unsure
+    pd.testing.assert_frame_equal(rejected.drop(columns="emotion"), plain.drop(columns="emotion"))
+    command = ["predict", str(fusion), *map(str, paths), "--text", "It was late."]
+    output = tmp_path / "out.csv"
+    assert cli.main([*command, "--reject-below", "1", "--output", str(output)]) == 0
+    printed = capsys.readouterr().out
+    assert "4 of 4 not sure: a confidence below 1.000; fewer than 20 development utterances reach it" in printed
+    assert f"confidence: {predictor.trained.confidence}" in printed
+    assert pd.read_csv(output)["emotion"].tolist() == ["not sure"] * 4
+    known = predictor.trained.confidence
+    assert cli.main([*command, "--coverage", "0.5"]) == 0
+    point = known.at(known.threshold(coverage=0.5))
+    assert (
+        f"not sure: a confidence below {point.threshold:.3f}; from there on about {point.coverage:.0%} of the "
+        f"development utterances are answered, {point.error:.1%} of these wrongly" in capsys.readouterr().out
+    )
+    assert cli.main([*command, "--error", "0"]) == 2
+    assert "an error of 0.0% or less is not reached on development; the lowest is" in capsys.readouterr().err
+
+
+def test_ratings_have_no_confidence_but_how_far_off_they_are_is_printed(acoustic, dimensions, speech, tmp_path, capsys):
+    path = write(tmp_path / "a.wav", speech)
+    with pytest.raises(ValueError, match="gives ratings, which have no confidence; leave out --reject-below"):
+        dimensions(path, reject_below=0.5)
+    assert cli.main(["predict", str(acoustic), str(path), "--error", "0.1"]) == 2
+    assert "gives ratings, which have no confidence" in capsys.readouterr().err
+    assert "confidence" not in dimensions(path)
+    assert cli.main(["predict", str(acoustic), str(path)]) == 0
+    width = dimensions.trained.half_widths["arousal"]
+    assert f"90% of development ratings were no farther off than {width:.2f} (arousal), " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("below", [80, -0.1, float("nan")])
+def test_a_confidence_that_is_no_probability_is_refused(fusion, below):
+    with pytest.raises(ValueError, match="expected a probability, from 0 to 1"):
+        load(fusion)("a.wav", "", reject_below=below)
+
+
+def test_an_answer_that_is_not_finite_is_never_a_class(fusion, speech, tmp_path):
+    predictor, path = load(fusion), write(tmp_path / "a.wav", speech)
+    predictor.networks[0].get_parameter("output.bias").data[1] = np.nan
+    with pytest.raises(FloatingPointError, match="1 of 1 answers are not finite"):
+        predictor(path, "It was late.", reject_below=0.5)
 
 
 def test_a_model_without_text_takes_none(dimensions, speech, tmp_path):
@@ -445,15 +501,40 @@ def test_in_the_notebook_an_empty_field_of_text_is_the_empty_text_or_is_transcri
     assert recorder.predict(sounds)["text"].tolist() == ["It was late."]
 
 
+def test_the_notebooks_slider_changes_what_is_not_sure_without_another_prediction(fusion, speech, tmp_path):
+    predictor, calls = load(fusion), []
+
+    def predict(paths, **options):
+        calls.append(len(paths))
+        return predictor(paths, **options)
+
+    recorder = Recorder(predict, uses_text=True, reject_below=0.0)
+    assert recorder.threshold.layout.display == ""
+    recorder.threshold.value = 0.5  # before anything was asked
+    recorder.threshold.value = 0.0
+    recorder.sent.value = base64.b64encode(write(tmp_path / "a.wav", speech).read_bytes()).decode()
+    (emotion,) = recorder.answers["emotion"]
+    assert emotion in predictor.trained.names
+    recorder.threshold.value = 1.0
+    assert recorder.answers["emotion"].tolist() == ["not sure"]
+    recorder.threshold.value = 0.0
+    assert recorder.answers["emotion"].tolist() == [emotion]
+    assert calls == [1]
+    assert Recorder(predict, uses_text=True).threshold.layout.display == "none"
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("model", ["fusion", "acoustic"])
 def test_the_notebook_predicts_the_recordings_of_its_parameters(model, speech, tmp_path, request):
     path = write(tmp_path / "a.wav", speech)
     parameters = {"run": str(request.getfixturevalue(model)), "recordings": [str(path)], "windows": 1.1}
+    parameters |= {"reject_below": 1.0} if model == "fusion" else {}
     papermill.execute_notebook(NOTEBOOK, tmp_path / "out.ipynb", parameters, progress_bar=False, kernel_name="python3")
     answers = load(parameters["run"])(path, "" if model == "fusion" else None)
     column = "p_sad" if model == "fusion" else "valence"
-    assert str(round(answers[column].iloc[0], 6)) in (tmp_path / "out.ipynb").read_text()
+    text = (tmp_path / "out.ipynb").read_text()
+    assert str(round(answers[column].iloc[0], 6)) in text
+    assert ("<td>not sure</td>" in text) == (model == "fusion")
 
 
 @pytest.fixture(scope="module")

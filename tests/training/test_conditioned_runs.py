@@ -73,8 +73,8 @@ def test_a_model_that_was_trained_without_some_texts_answers_without_one(gated, 
     told = predict(paths, texts)
     assert (without[CLASSES] - told[CLASSES]).abs().to_numpy().max() > 0
     some = predict(paths, [texts[0], None, *texts[2:]])
-    np.testing.assert_allclose(some[CLASSES].iloc[1], without[CLASSES].iloc[1], atol=1e-6)
-    np.testing.assert_allclose(some[CLASSES].iloc[0], told[CLASSES].iloc[0], atol=1e-6)
+    np.testing.assert_allclose(some[CLASSES].iloc[1], without[CLASSES].iloc[1], atol=1e-5)
+    np.testing.assert_allclose(some[CLASSES].iloc[0], told[CLASSES].iloc[0], atol=1e-5)
 
 
 def test_the_card_knows_the_conditioning(gated, tmp_path):
@@ -94,7 +94,8 @@ def test_onnx_knows_a_text_that_is_not_known(gated, recordings, tmp_path):
     predict = predictor.load(folder)
     for given, text in ((texts[0], known), (None, np.full_like(known, np.nan))):
         logits = export.answer(folder / "official.onnx", [frames, np.array([frames.shape[1]]), text])
-        odds = np.exp(logits[0]) / np.exp(logits[0]).sum()
+        odds = np.exp(logits[0] / predict.trained.confidence.temperature)
+        odds /= odds.sum()
         np.testing.assert_allclose(odds, predict(paths[:1], [given])[CLASSES].iloc[0].astype(float), atol=1e-4)
 
 
