@@ -1,27 +1,35 @@
-"""Training batches changed by chance: SpecAugment, gain, vocal tract, rate, mixup.
+"""Training batches changed by chance: SpecAugment, gain, vocal tract, rate, mixup, noise, rooms.
 
 Each is an index operation, or a sum, on the log-mels of a batch on the device where they lie. What is drawn, a few
 numbers an utterance, comes from the generator that is passed, on the CPU: the same on every device. In this order:
-rate, mel shift, gain, mixup, masks. What is 0 in the settings draws nothing and changes nothing, to the last bit.
+rate, mel shift, room, noise, gain, mixup, masks. What is 0, or no folder, in the settings draws nothing and changes
+nothing, to the last bit.
 
 Frames are those that a dataset gives, so they are normalised already, and means over a speaker are of recordings as
-they are: a gain adds to a normalised level what it adds to any.
+they are: a gain adds to a normalised level what it adds to any, and noise is moved by what normalised the speech.
 """
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sercore.datasets.batches import Batch, SpeechDataset
+from sercore.datasets.batches import Batch, SpeechDataset, resident
 from sercore.datasets.normalisation import moved
-from sercore.features.audio import FLOOR, LEAST_FRAMES
+from sercore.datasets.sounds import Sounds
+from sercore.features.audio import FLOOR, LEAST_FRAMES, LEAST_POWER
+from sercore.features.packed import Frames
 from sercore.settings import AugmentationSettings
 
+ABSENT = "training.augmentation names {}, and the dataset has none: read its source with the augmentation"
 
-def augment(batch: Batch, settings: AugmentationSettings, chance: np.random.Generator) -> Batch:
+
+def augment(
+    batch: Batch, settings: AugmentationSettings, chance: np.random.Generator, sounds: Sounds | None = None
+) -> Batch:
     """`batch` of a SpeechDataset as `settings` change it, drawn from `chance`; the batch itself stays as it is.
 
-    With a rate utterances become longer or shorter, crops as well. Raises ValueError for a batch of another dataset.
+    With a rate utterances become longer or shorter, crops as well. Raises ValueError for a batch of another dataset,
+    and for settings of noise or rooms that are not among the dataset's `sounds`.
     """
     logmel, frames, text = batch.inputs if len(batch.inputs) == 3 else (None, None, None)
     if logmel is None or frames is None:
@@ -34,6 +42,24 @@ def augment(batch: Batch, settings: AugmentationSettings, chance: np.random.Gene
         logmel, frames = stretched(logmel, frames, chance.uniform(1 - settings.rate, 1 + settings.rate, size))
     if settings.mel_shift:
         logmel = shifted(logmel, chance.uniform(-settings.mel_shift, settings.mel_shift, size))
+    if settings.rooms:
+        rooms = None if sounds is None else sounds.rooms
+        if rooms is None:
+            raise ValueError(ABSENT.format("rooms"))
+        inside, which = chance.random(size) < settings.share, torch.from_numpy(chance.integers(len(rooms), size=size))
+        changed = reverberant(logmel, frames, rooms[which].to(logmel.device, non_blocking=True))
+        logmel = torch.where(_there(inside, logmel)[:, None, None], changed, logmel)
+    if settings.noise:
+        if sounds is None or sounds.noise is None or sounds.power is None:
+            raise ValueError(ABSENT.format("noise"))
+        inside, which = chance.random(size) < settings.share, chance.integers(len(sounds.power), size=size)
+        noise, weights = pieces(sounds.noise, which, chance.random(size), logmel), sounds.widths.to(logmel.device)
+        if batch.offsets is not None:
+            noise, weights = moved(noise, batch.offsets[:, None]), weights * 10 ** (-batch.offsets / 10)
+        level = 10 * sounds.power[torch.from_numpy(which)].log10()
+        apart = level + torch.from_numpy(chance.uniform(*settings.snr, size)).float()
+        changed = noisy(logmel, frames, noise, apart, weights)
+        logmel = torch.where(_there(inside, logmel)[:, None, None], changed, logmel)
     if settings.gain_decibels:
         logmel = amplified(logmel, chance.uniform(-settings.gain_decibels, settings.gain_decibels, size))
     if settings.mixup:
@@ -51,6 +77,52 @@ def augment(batch: Batch, settings: AugmentationSettings, chance: np.random.Gene
         time, bands = (span.to(logmel.device, non_blocking=True) for span in spans)
         logmel = hidden(logmel, frames, time[:, :, None] | bands[:, None, :])
     return batch._replace(inputs=(logmel, frames, text))
+
+
+def _there(numbers: np.ndarray, logmel: Tensor) -> Tensor:
+    """`numbers` on the device of `logmel`."""
+    return torch.from_numpy(numbers).to(logmel.device, non_blocking=True)
+
+
+def pieces(noise: Frames, which: np.ndarray, begin: np.ndarray, logmel: Tensor) -> Tensor:
+    """Noise for `logmel` (batch, frames, mels), of its shape [dB]: of the recordings `which` (batch,) of `noise`.
+
+    Each begins at a share `begin` (batch,) of its recording, which is repeated where it ends sooner.
+    """
+    count = noise.count[which][:, None]
+    steps = np.arange(logmel.shape[1]) + (begin[:, None] * count).astype(np.int64)
+    index = noise.start[which][:, None] + steps % count
+    held = resident(noise, logmel.device)
+    return (_there(noise.array[index], logmel) if held is None else held[_there(index, logmel)]).float()
+
+
+def noisy(logmel: Tensor, frames: Tensor, noise: Tensor, apart: Tensor, weights: Tensor) -> Tensor:
+    """`logmel` (batch, frames, mels) with the power of `noise`, of that shape, added over the true frames.
+
+    The noise is raised by the level of the utterance less `apart` (batch,) [dB]: the level of its recording, and the
+    ratio of speech to noise that is wanted. The level of an utterance is of its mean power, the sum of the bands by
+    their `weights` (mels,) or (batch, mels).
+    """
+    speech, count = 10 ** (logmel / 10), frames.to(logmel.device, non_blocking=True)
+    behind = (torch.arange(logmel.shape[1], device=logmel.device) >= count[:, None])[:, :, None]
+    power = (speech.masked_fill(behind, 0).sum(1) * weights).sum(1) / count
+    gain = 10 * power.log10() - apart.to(logmel.device, non_blocking=True)
+    total = speech + 10 ** ((noise + gain[:, None, None]) / 10)
+    return (10 * total.clamp(min=LEAST_POWER).log10()).masked_fill(behind, FLOOR)
+
+
+def reverberant(logmel: Tensor, frames: Tensor, decay: Tensor) -> Tensor:
+    """`logmel` (batch, frames, mels) with the power of each band spread over later frames.
+
+    `decay` (batch, lags, mels) is the share of a frame's power that comes so many frames later. What would sound after the last true frame is cut off, as in a recording that ends there.
+    """
+    size, steps, mels = logmel.shape
+    power = (10 ** (logmel / 10)).transpose(1, 2).reshape(1, size * mels, steps)
+    kernel = decay.flip(1).transpose(1, 2).reshape(size * mels, 1, -1).to(power.dtype)
+    padded = torch.nn.functional.pad(power, (kernel.shape[2] - 1, 0))
+    spread = torch.nn.functional.conv1d(padded, kernel, groups=size * mels).view(size, mels, steps).transpose(1, 2)
+    behind = torch.arange(steps, device=logmel.device) >= frames.to(logmel.device, non_blocking=True)[:, None]
+    return (10 * spread.clamp(min=LEAST_POWER).log10()).masked_fill(behind[:, :, None], FLOOR)
 
 
 def stretched(logmel: Tensor, frames: Tensor, factors: np.ndarray) -> tuple[Tensor, Tensor]:

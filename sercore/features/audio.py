@@ -17,7 +17,7 @@ from sercore.corpora.sound import AudioError, decode, parts
 from sercore.schema import first
 from sercore.settings import FeatureSettings
 
-__all__ = ["AudioError", "log_mel", "read_audio", "resample", "stream"]
+__all__ = ["AudioError", "band_widths", "filters", "log_mel", "read_audio", "resample", "stream"]
 
 PAPER = FeatureSettings()
 LEAST_FRAMES = 32  # CNN14 halves time five times
@@ -104,6 +104,25 @@ def log_mel(waveform: Float[Tensor, " samples"], settings: FeatureSettings = PAP
         waveform = torch.nn.functional.pad(waveform, (0, least - len(waveform)))
     power = _mel_spectrogram(settings)(waveform.float())  # (mels, frames)
     return power.T.clamp(min=LEAST_POWER).log10().mul(10.0).contiguous()
+
+
+def filters(settings: FeatureSettings = PAPER) -> Float[Tensor, "frequencies mels"]:
+    """What the power of each frequency of a frame adds to each mel band of `log_mel`."""
+    return _mel_spectrogram(settings).mel_scale.fb
+
+
+def band_widths(settings: FeatureSettings = PAPER) -> Float[Tensor, " mels"]:
+    """How wide each band is: Slaney's bands have the mean power of their frequencies, and times this its sum."""
+    triangles = torchaudio.functional.melscale_fbanks(
+        settings.window // 2 + 1,
+        settings.low,
+        settings.high,
+        settings.mels,
+        settings.sample_rate,
+        norm=None,
+        mel_scale="slaney",
+    )
+    return triangles.sum(0) / filters(settings).sum(0)
 
 
 @lru_cache
