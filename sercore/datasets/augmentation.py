@@ -43,23 +43,9 @@ def augment(
     if settings.mel_shift:
         logmel = shifted(logmel, chance.uniform(-settings.mel_shift, settings.mel_shift, size))
     if settings.rooms:
-        rooms = None if sounds is None else sounds.rooms
-        if rooms is None:
-            raise ValueError(ABSENT.format("rooms"))
-        inside, which = chance.random(size) < settings.share, torch.from_numpy(chance.integers(len(rooms), size=size))
-        changed = reverberant(logmel, frames, rooms[which].to(logmel.device, non_blocking=True))
-        logmel = torch.where(_there(inside, logmel)[:, None, None], changed, logmel)
+        logmel = _in_rooms(logmel, frames, settings, chance, None if sounds is None else sounds.rooms)
     if settings.noise:
-        if sounds is None or sounds.noise is None or sounds.power is None:
-            raise ValueError(ABSENT.format("noise"))
-        inside, which = chance.random(size) < settings.share, chance.integers(len(sounds.power), size=size)
-        noise, weights = pieces(sounds.noise, which, chance.random(size), logmel), sounds.widths.to(logmel.device)
-        if batch.offsets is not None:
-            noise, weights = moved(noise, batch.offsets[:, None]), weights * 10 ** (-batch.offsets / 10)
-        level = 10 * sounds.power[torch.from_numpy(which)].log10()
-        apart = level + torch.from_numpy(chance.uniform(*settings.snr, size)).float()
-        changed = noisy(logmel, frames, noise, apart, weights)
-        logmel = torch.where(_there(inside, logmel)[:, None, None], changed, logmel)
+        logmel = _in_noise(logmel, frames, settings, chance, sounds, batch.offsets)
     if settings.gain_decibels:
         logmel = amplified(logmel, chance.uniform(-settings.gain_decibels, settings.gain_decibels, size))
     if settings.mixup:
@@ -77,6 +63,39 @@ def augment(
         time, bands = (span.to(logmel.device, non_blocking=True) for span in spans)
         logmel = hidden(logmel, frames, time[:, :, None] | bands[:, None, :])
     return batch._replace(inputs=(logmel, frames, text))
+
+
+def _in_rooms(
+    logmel: Tensor, frames: Tensor, settings: AugmentationSettings, chance: np.random.Generator, rooms: Tensor | None
+) -> Tensor:
+    """`logmel` with some of the utterances, each in one of `rooms`."""
+    if rooms is None:
+        raise ValueError(ABSENT.format("rooms"))
+    size = len(logmel)
+    inside, which = chance.random(size) < settings.share, torch.from_numpy(chance.integers(len(rooms), size=size))
+    changed = reverberant(logmel, frames, rooms[which].to(logmel.device, non_blocking=True))
+    return torch.where(_there(inside, logmel)[:, None, None], changed, logmel)
+
+
+def _in_noise(
+    logmel: Tensor,
+    frames: Tensor,
+    settings: AugmentationSettings,
+    chance: np.random.Generator,
+    sounds: Sounds | None,
+    offsets: Tensor | None,
+) -> Tensor:
+    """`logmel` with some of the utterances, which `offsets` (batch, mels) normalised, each in a piece of noise."""
+    if sounds is None or sounds.noise is None or sounds.power is None:
+        raise ValueError(ABSENT.format("noise"))
+    size = len(logmel)
+    inside, which = chance.random(size) < settings.share, chance.integers(len(sounds.power), size=size)
+    noise, weights = pieces(sounds.noise, which, chance.random(size), logmel), sounds.widths.to(logmel.device)
+    if offsets is not None:
+        noise, weights = moved(noise, offsets[:, None]), weights * 10 ** (-offsets / 10)
+    level = 10 * sounds.power[torch.from_numpy(which)].log10()
+    apart = level + torch.from_numpy(chance.uniform(*settings.snr, size)).float()
+    return torch.where(_there(inside, logmel)[:, None, None], noisy(logmel, frames, noise, apart, weights), logmel)
 
 
 def _there(numbers: np.ndarray, logmel: Tensor) -> Tensor:
@@ -114,7 +133,8 @@ def noisy(logmel: Tensor, frames: Tensor, noise: Tensor, apart: Tensor, weights:
 def reverberant(logmel: Tensor, frames: Tensor, decay: Tensor) -> Tensor:
     """`logmel` (batch, frames, mels) with the power of each band spread over later frames.
 
-    `decay` (batch, lags, mels) is the share of a frame's power that comes so many frames later. What would sound after the last true frame is cut off, as in a recording that ends there.
+    `decay` (batch, lags, mels) is the share of a frame's power that comes so many frames later. What would sound after
+    the last true frame is cut off, as in a recording that ends there.
     """
     size, steps, mels = logmel.shape
     power = (10 ** (logmel / 10)).transpose(1, 2).reshape(1, size * mels, steps)

@@ -266,10 +266,9 @@ def test_noise_is_moved_by_what_normalised_the_speech():
 def test_pieces_of_noise_go_on_at_the_beginning_of_their_recording():
     noise = made_up_noise()
     made = pieces(noise, np.array([1, 0]), np.array([0.5, 0.9]), torch.zeros(2, 40, 32))
-    assert torch.equal(
-        made[0], torch.from_numpy(np.roll(noise.rows(1), -15, 0).astype("float32"))[torch.arange(40) % 30]
-    )
-    assert torch.equal(made[1, 7:], torch.from_numpy(noise.rows(0)[:33].astype("float32")))
+    one, other = (torch.from_numpy(noise.rows(row).astype("float32")) for row in (1, 0))
+    assert torch.equal(made[0], one[(15 + torch.arange(40)) % 30])
+    assert torch.equal(made[1, 7:], other[:33])
 
 
 def test_a_room_spreads_power_over_later_frames():

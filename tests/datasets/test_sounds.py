@@ -1,4 +1,4 @@
-"""Noise and rooms of folders: read as the features are, near to what waveforms give, and never a corpus's own speech."""
+"""Noise and rooms of folders: read as features are, near to what waveforms give, and never a corpus's own speech."""
 
 import re
 from pathlib import Path
@@ -90,7 +90,6 @@ def test_a_room_in_power_is_near_to_the_room_in_the_waveform():
     pauses = clean.mean(1) < clean.mean() - 10
     assert (made + shift - expected)[pauses].mean().abs() < 2
     assert (clean - expected)[pauses].mean() < -8  # which is what reverberation is
-    assert made.mean() == pytest.approx((made + shift).mean() - shift, abs=1e-3)
 
 
 def test_an_impulse_is_a_room_that_changes_nothing():
