@@ -29,8 +29,10 @@ WARM_UP = 2 * RATE  # samples of the minute before that Silero VAD hears again: 
 PAUSE = 100  # shortest silence that it tells from speech [ms]: its own default
 BLIP = 0.1  # speech that is shorter is none [s]
 SILENT = 1e-7  # power that is added to all, so that digital silence has a level: -70 dB of full scale
+FAINT = 0.01  # above that level, and still silence: rounding to 16 bits [dB]
 QUIET, LOUD = 10, 99  # percentiles of the levels that are taken for the noise floor and for speech
 CONTRAST = 6.0  # between them, without which there is no speech [dB]: noise alone has 1 or 2
+LEEWAY = 0.1  # between places where speech may be cut, at least [s]
 SMOOTH = 5  # frames whose mean level says how quiet a place is
 
 Span = tuple[float, float]
@@ -48,9 +50,9 @@ class Segmentation:
     detector: Literal["silero", "energy"] | None = None  # None: silero where it is installed, else energy
 
     def __post_init__(self) -> None:
-        if self.longest < 2 * self.shortest:
+        if self.longest < 2 * self.shortest + LEEWAY:
             raise ValueError(
-                f"segments of {self.shortest:g} to {self.longest:g} s; expected the longest to be at least twice the "
+                f"segments of {self.shortest:g} to {self.longest:g} s; expected the longest to be more than twice the "
                 "shortest, so that every length can be cut"
             )
 
@@ -91,9 +93,9 @@ def find(path: Path, settings: Segmentation) -> list[Span]:
     detector = available(settings.detector)
     heard = listen(audio.stream(path, RATE), detector)
     if heard.seconds < settings.shortest:
-        raise audio.AudioError(f"{path}: {heard.seconds:.2f} s of sound; a segment takes {settings.shortest:g} s")
-    if (heard.levels <= 10 * np.log10(SILENT)).all():
-        raise audio.AudioError(f"{path}: nothing but digital silence, {heard.seconds:.1f} s of it")
+        raise audio.AudioError(f"{path}: {heard.seconds:.2f} s of sound, and a segment takes {settings.shortest:g} s")
+    if heard.levels.max() < 10 * np.log10(SILENT) + FAINT:
+        raise audio.AudioError(f"{path}: nothing but silence, {heard.seconds:.1f} s of it")
     found = segments(heard, settings)
     if not found:
         raise audio.AudioError(f"{path}: no speech found in its {heard.seconds:.1f} s (by {detector})")

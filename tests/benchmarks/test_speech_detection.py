@@ -2,7 +2,6 @@
 
 import numpy as np
 import soundfile
-
 from benchmarks import speech_detection
 
 
