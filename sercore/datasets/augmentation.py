@@ -93,8 +93,8 @@ def _in_noise(
     noise, weights = pieces(sounds.noise, which, chance.random(size), logmel), sounds.widths.to(logmel.device)
     if offsets is not None:
         noise, weights = moved(noise, offsets[:, None]), weights * 10 ** (-offsets / 10)
-    level = 10 * sounds.power[torch.from_numpy(which)].log10()
-    apart = level + torch.from_numpy(chance.uniform(*settings.snr, size)).float()
+    level, (low, high) = 10 * sounds.power[torch.from_numpy(which)].log10(), settings.snr
+    apart = level + torch.from_numpy(chance.uniform(low, high, size)).float()
     return torch.where(_there(inside, logmel)[:, None, None], noisy(logmel, frames, noise, apart, weights), logmel)
 
 
