@@ -19,7 +19,7 @@ from small_runs import FEATURES, tiny_encoder, train
 
 from sercore import corpora, files
 from sercore.analysis import figures, interventions
-from sercore.commands import cli
+from sercore.commands import cli, models
 from sercore.features import asr, hub
 from sercore.features.asr import Transcription
 from sercore.inference import artifact, stages
@@ -253,6 +253,18 @@ def test_the_command_writes_and_draws_segments(acoustic, paused, tmp_path, capsy
     assert "give --segments SECONDS too" in capsys.readouterr().err
     assert cli.main(["predict", str(acoustic), str(path), "--segments", "1.5"]) == 2
     assert "expected the longest to be more than twice the shortest" in capsys.readouterr().err
+
+
+def test_the_command_says_where_no_text_is_known(capsys):
+    rows = {"file": ["a.wav"] * 2, "start": [0, 3], "end": [2, 5], "windows": [1, 1], "text": [None, "It is late."]}
+    about = {"emotion": ["sad"] * 2, "trained_on": ["mine"] * 2, "error": [None] * 2, "detector": ["energy"] * 2}
+    table = pd.DataFrame(rows | about)
+    models._print_predictions(table, simulated=False)
+    printed = capsys.readouterr().out
+    assert "2 segments with speech, 4.0 s, by energy" in printed
+    assert "text that is not known counts as the mean one of training" in printed
+    models._print_predictions(table[1:], simulated=False)
+    assert "the mean one" not in capsys.readouterr().out
 
 
 def test_each_unreadable_recording_has_an_error_and_the_rest_is_predicted(
