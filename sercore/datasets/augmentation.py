@@ -72,9 +72,11 @@ def _in_rooms(
     if rooms is None:
         raise ValueError(ABSENT.format("rooms"))
     size = len(logmel)
-    inside, which = chance.random(size) < settings.share, torch.from_numpy(chance.integers(len(rooms), size=size))
-    changed = reverberant(logmel, frames, rooms[which].to(logmel.device, non_blocking=True))
-    return torch.where(_there(inside, logmel)[:, None, None], changed, logmel)
+    chosen, which = chance.random(size) < settings.share, chance.integers(len(rooms), size=size)
+    rows, decay = np.flatnonzero(chosen), rooms[torch.from_numpy(which[chosen])]
+    there = _there(rows, logmel)
+    changed = reverberant(logmel[there], frames[rows], decay.to(logmel.device, non_blocking=True))
+    return logmel.index_copy(0, there, changed)
 
 
 def _in_noise(
@@ -88,14 +90,16 @@ def _in_noise(
     """`logmel` with some of the utterances, which `offsets` (batch, mels) normalised, each in a piece of noise."""
     if sounds is None or sounds.noise is None or sounds.power is None:
         raise ValueError(ABSENT.format("noise"))
-    size = len(logmel)
-    inside, which = chance.random(size) < settings.share, chance.integers(len(sounds.power), size=size)
-    noise, weights = pieces(sounds.noise, which, chance.random(size), logmel), sounds.widths.to(logmel.device)
+    size, (low, high) = len(logmel), settings.snr
+    chosen, which = chance.random(size) < settings.share, chance.integers(len(sounds.power), size=size)
+    begin, snr = chance.random(size), chance.uniform(low, high, size)
+    rows, which = np.flatnonzero(chosen), which[chosen]
+    there, weights = _there(rows, logmel), sounds.widths.to(logmel.device)
+    noise = pieces(sounds.noise, which, begin[chosen], logmel)
     if offsets is not None:
-        noise, weights = moved(noise, offsets[:, None]), weights * 10 ** (-offsets / 10)
-    level, (low, high) = 10 * sounds.power[torch.from_numpy(which)].log10(), settings.snr
-    apart = level + torch.from_numpy(chance.uniform(low, high, size)).float()
-    return torch.where(_there(inside, logmel)[:, None, None], noisy(logmel, frames, noise, apart, weights), logmel)
+        noise, weights = moved(noise, offsets[there][:, None]), weights * 10 ** (-offsets[there] / 10)
+    apart = 10 * sounds.power[torch.from_numpy(which)].log10() + torch.from_numpy(snr[chosen]).float()
+    return logmel.index_copy(0, there, noisy(logmel[there], frames[rows], noise, apart, weights))
 
 
 def _there(numbers: np.ndarray, logmel: Tensor) -> Tensor:
@@ -104,9 +108,10 @@ def _there(numbers: np.ndarray, logmel: Tensor) -> Tensor:
 
 
 def pieces(noise: Frames, which: np.ndarray, begin: np.ndarray, logmel: Tensor) -> Tensor:
-    """Noise for `logmel` (batch, frames, mels), of its shape [dB]: of the recordings `which` (batch,) of `noise`.
+    """Noise as long as `logmel` (batch, frames, mels) and where it is, (pieces, frames, mels) dB.
 
-    Each begins at a share `begin` (batch,) of its recording, which is repeated where it ends sooner.
+    It is of the recordings `which` (pieces,) of `noise`, each from a share `begin` (pieces,) of it on; one that ends
+    sooner is repeated.
     """
     count = noise.count[which][:, None]
     steps = np.arange(logmel.shape[1]) + (begin[:, None] * count).astype(np.int64)
@@ -136,11 +141,10 @@ def reverberant(logmel: Tensor, frames: Tensor, decay: Tensor) -> Tensor:
     `decay` (batch, lags, mels) is the share of a frame's power that comes so many frames later. What would sound after
     the last true frame is cut off, as in a recording that ends there.
     """
-    size, steps, mels = logmel.shape
-    power = (10 ** (logmel / 10)).transpose(1, 2).reshape(1, size * mels, steps)
-    kernel = decay.flip(1).transpose(1, 2).reshape(size * mels, 1, -1).to(power.dtype)
-    padded = torch.nn.functional.pad(power, (kernel.shape[2] - 1, 0))
-    spread = torch.nn.functional.conv1d(padded, kernel, groups=size * mels).view(size, mels, steps).transpose(1, 2)
+    steps, power = logmel.shape[1], 10 ** (logmel / 10)
+    spread = torch.zeros_like(power)
+    for lag in range(min(steps, decay.shape[1])):
+        spread[:, lag:].addcmul_(power[:, : steps - lag], decay[:, lag, None])
     behind = torch.arange(steps, device=logmel.device) >= frames.to(logmel.device, non_blocking=True)[:, None]
     return (10 * spread.clamp(min=LEAST_POWER).log10()).masked_fill(behind[:, :, None], FLOOR)
 
