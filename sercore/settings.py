@@ -189,11 +189,23 @@ class AugmentationSettings:
         0.0,
         "alpha of the Beta distribution of the share that an utterance has when another is mixed in; for categories",
     )
+    noise: str | None = _setting(None, "folder of noise that is added to utterances; None: there is none")
+    snr: Annotated[Sequence[float], Field(min_length=2, max_length=2)] = _setting(
+        (5.0, 20.0), "least and most by which speech is louder than that noise [dB]"
+    )
+    rooms: str | None = _setting(None, "folder of impulse responses of rooms that utterances are put in; None: none")
+    share: Share = _setting(0.5, "chance of an utterance to have noise added, and likewise to be put in a room")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "snr", tuple(map(float, self.snr)))
+        if self.snr[0] > self.snr[1]:
+            raise ValueError(f"snr is {self.snr[0]:g} to {self.snr[1]:g} dB; expected the lower one first")
 
     def __str__(self) -> str:
         """What is not the default, as tables and captions print it."""
-        own = [f"{f.name} {getattr(self, f.name)}" for f in fields(self) if getattr(self, f.name) != f.default]
-        return ", ".join(own) or "nothing"
+        own = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        own |= {name: Path(own[name]).name for name in ("noise", "rooms") if name in own}
+        return ", ".join(f"{name} {value}" for name, value in own.items()) or "nothing"
 
 
 CHOICES = {

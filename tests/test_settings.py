@@ -83,6 +83,8 @@ def test_the_start_of_the_projections_and_the_kind_of_a_switch_are_checked():
             {"augmentation": {"rate": 0.9}},
             r"AugmentationSettings\.rate: expected 0\.5 or less, found",
         ),
+        (TrainingSettings, {"augmentation": {"snr": [20, 5]}}, r"snr is 20 to 5 dB; expected the lower one first"),
+        (TrainingSettings, {"augmentation": {"snr": [5]}}, r"AugmentationSettings\.snr: "),
         (TrainingSettings, {"augmentation": {"time_masks": 1.5}}, "time_masks: expected a whole number, found 1.5"),
         (TrainingSettings, {"augmentation": "all"}, r"a mapping of time_masks, .*, found 'all' \(text\)"),
         (
@@ -104,6 +106,8 @@ def test_a_group_of_settings_may_be_given_again_and_taken_away():
     assert gain.augmentation == AugmentationSettings(gain_decibels=6.0)
     assert str(gain.augmentation) == "gain_decibels 6.0"
     assert str(AugmentationSettings()) == "nothing"
+    noisy = settings.build(AugmentationSettings, {"noise": "/data/street", "snr": [0, 10]})
+    assert str(noisy) == "noise street, snr (0.0, 10.0)"
     assert settings.build(TrainingSettings, {"epochs": 1}, gain).augmentation == gain.augmentation
     assert settings.build(TrainingSettings, {"augmentation": None}, gain).augmentation is None
     assert settings.build(TrainingSettings, {"augmentation": {"rate": 0.1}}, gain).augmentation.gain_decibels == 0

@@ -23,11 +23,13 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from sercore import files, metrics, registry
 from sercore.analysis import lettering, published, residuals
 from sercore.analysis.nothing import Nothing, NothingToShow, or_nothing
 from sercore.analysis.results import PERCENT, Results, classes, of_best
+from sercore.corpora import sound
 from sercore.corpora.transcripts import Condition
 from sercore.schema import DIMENSIONS, EMOTION, PROBABILITY, first, probability_columns
 from sercore.study.config import Study
@@ -53,6 +55,8 @@ SIMULATED = "simulated speech"  # how it is marked on a picture
 MARK: dict[str, Any] = {"color": "#B3001B", "fontsize": 14, "weight": "bold"}
 MOST_RECORDINGS = 6  # over time, below each other
 RECORDING_SIZE = (11.0, 3.6)  # of the panel of a recording over time [inches]
+SEGMENTED_SIZE = (11.0, 2.6)  # of each of its two, of a recording in segments
+SHADE = "#eef2f6"  # of segments
 TARGET_COLOURS = {
     "angry": "#D55E00",
     "happy": "#E69F00",
@@ -444,20 +448,68 @@ def plot_over_time(predictions: pd.DataFrame) -> Figure:
     window. Rows with an error are left out, and a model of simulated speech is marked as one. Raises ValueError where
     no row is left, and for more than MOST_RECORDINGS.
     """
+    rows, recordings = _recordings(predictions)
+    with drawing(1, len(recordings), RECORDING_SIZE, simulated=False) as (figure, axes):
+        for axis, file in zip(axes[:, 0], recordings, strict=True):
+            part = rows[rows["file"] == file]
+            middle = (part["start"] + part["end"]) / 2
+            _plot_recording(axis, part, middle)
+            axis.set_xlim(part["start"].min(), part["end"].max())
+            axis.set_title(_shown(file), loc="left")
+        _finish_recordings(figure, axes[:, 0], rows)
+    return figure
+
+
+def plot_segments(predictions: pd.DataFrame) -> Figure:
+    """The sound of each recording and, below it, the answer to each of its segments as long as the segment is.
+
+    `predictions` is what inference.predictor.Predictor returns with segments, which are shaded in both panels; without
+    the file, the upper one has nothing else. Otherwise as `plot_over_time`.
+    """
+    rows, recordings = _recordings(predictions)
+    with drawing(1, 2 * len(recordings), SEGMENTED_SIZE, simulated=False) as (figure, axes):
+        for (above, below), file in zip(axes.reshape(-1, 2), recordings, strict=True):
+            part = rows[rows["file"] == file]
+            ends = np.stack([part["start"], part["end"], np.full(len(part), np.nan)], axis=1).ravel()
+            _plot_recording(below, part, ends)
+            end = _plot_sound(above, file)
+            for axis in (above, below):
+                axis.set_xlim(0, max(end, part["end"].max()))
+                for start, stop in zip(part["start"], part["end"], strict=True):
+                    axis.axvspan(start, stop, color=SHADE, linewidth=0, zorder=0)
+            above.set_title(_shown(file), loc="left")
+        _finish_recordings(figure, axes[1::2, 0], rows)
+    return figure
+
+
+def _recordings(predictions: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of `predictions` without an error, and their recordings; ValueError where these cannot be drawn."""
     rows = predictions[predictions["error"].isna()]
     recordings = list(rows["file"].unique())
     if not recordings or len(recordings) > MOST_RECORDINGS:
         raise ValueError(f"predictions of {len(recordings)} recordings to draw; expected 1 to {MOST_RECORDINGS}")
+    return rows, recordings
+
+
+def _finish_recordings(figure: Figure, axes: np.ndarray, rows: pd.DataFrame) -> None:
+    """Name the axis of time, the lines, and what was trained on."""
     trained_on = first(rows["trained_on"].unique())
     mark = MARK if SIMULATED in trained_on else {"fontsize": 12}
-    with drawing(1, len(recordings), RECORDING_SIZE, simulated=False) as (figure, axes):
-        for axis, file in zip(axes[:, 0], recordings, strict=True):
-            _plot_recording(axis, rows[rows["file"] == file])
-            axis.set_title(_shown(file), loc="left")
-        axes[-1, 0].set_xlabel("seconds")
-        axes[0, 0].legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
-        figure.supxlabel(f"trained on {trained_on}", x=0.99, ha="right", **mark)
-    return figure
+    axes[-1].set_xlabel("seconds")
+    axes[0].legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
+    figure.supxlabel(f"trained on {trained_on}", x=0.99, ha="right", **mark)
+
+
+def _plot_sound(axis: Axes, file: str) -> float:
+    """The sound of `file` in a panel of its own, where it is there; the seconds of it."""
+    axis.set_ylabel("sound")
+    axis.set_yticks([])
+    try:
+        shape = sound.envelope(file)
+    except sound.AudioError:
+        return 0.0
+    axis.fill_between(shape[:, 0], shape[:, 1], shape[:, 2], color="#333333", linewidth=0.3)
+    return float(shape[-1, 0])
 
 
 def save_as(figure: Figure, path: Path) -> None:
@@ -465,9 +517,9 @@ def save_as(figure: Figure, path: Path) -> None:
     files.write_bytes(path, picture(figure, path.suffix[1:]))
 
 
-def _plot_recording(axis: Axes, rows: pd.DataFrame) -> None:
-    """One panel of `plot_over_time`."""
-    middle = (rows["start"] + rows["end"]) / 2
+def _plot_recording(axis: Axes, rows: pd.DataFrame, seconds: ArrayLike) -> None:
+    """The answers in `rows` to one recording; each is drawn at as many of the `seconds`, in their order."""
+    times = np.size(seconds) // len(rows)
     probabilities = probability_columns(rows)
     names = probabilities or [name for name in DIMENSIONS if name in rows]
     rest = cycle(OTHER_COLOURS)
@@ -475,15 +527,14 @@ def _plot_recording(axis: Axes, rows: pd.DataFrame) -> None:
         name = column.removeprefix(PROBABILITY)
         colour = TARGET_COLOURS.get(name) or next(rest)
         axis.plot(
-            middle,
-            rows[column],
+            seconds,
+            np.repeat(rows[column], times),
             color=colour,
             marker=marker,
             markersize=5,
             linewidth=1.8,
             label=lettering.legend_label(name),
         )
-    axis.set_xlim(rows["start"].min(), rows["end"].max())
     if probabilities:
         axis.set_ylim(0, 1)
         axis.set_ylabel("probability")

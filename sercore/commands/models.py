@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import pandas as pd
 
-from sercore import files
+from sercore import files, settings
 from sercore.analysis import confidence
 from sercore.commands import DAY, number, path_or_name, progress, refuse_overwriting, seconds
 from sercore.commands import path as given
@@ -29,11 +30,20 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Register the commands of this module."""
     predict = commands.add_parser("predict", help="predict recordings by a trained model")
     _add_recordings(predict, "+", "audio files, folders of such, tables with a column `file`")
-    predict.add_argument(
-        "--windows",
-        type=number(float, 0, DAY, above=True),
+    parts = predict.add_mutually_exclusive_group()
+    length = number(float, 0, DAY, above=True)
+    parts.add_argument("--windows", type=length, metavar="SECONDS", help="one answer a window, overlapping by half")
+    parts.add_argument(
+        "--segments",
+        type=length,
         metavar="SECONDS",
-        help="one answer a window, overlapping by half",
+        help="one answer a segment of speech, at most so long (10 suits most models), in recordings of any length; "
+        "speech is found first, and cut at pauses; speakers of a dialog are not told apart",
+    )
+    predict.add_argument(
+        "--detector",
+        choices=("silero", "energy"),
+        help="what finds the speech of --segments: a network, or an energy gate (default: the network, if installed)",
     )
     sure = predict.add_mutually_exclusive_group()
     sure.add_argument(
@@ -100,11 +110,17 @@ def _check_written(args: argparse.Namespace) -> None:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    if args.plot and not args.windows:
-        raise ValueError("--plot draws answers over time: give --windows SECONDS too")
+    if args.plot and not (args.windows or args.segments):
+        raise ValueError("--plot draws answers over time: give --windows SECONDS or --segments SECONDS too")
+    if args.detector and not args.segments:
+        raise ValueError("--detector finds the speech of segments: give --segments SECONDS too")
     _check_written(args)
     from sercore.inference.predictor import load, load_recogniser  # torch takes seconds to import
+    from sercore.inference.segments import Segmentation
 
+    segments = None
+    if args.segments:
+        segments = settings.build(Segmentation, {"longest": args.segments, "detector": args.detector})
     predictor = load(args.run, encoder=args.encoder)
     threshold = predictor.threshold(args.reject_below, args.coverage, args.error)
     recogniser = load_recogniser(args.engine) if args.transcribe else None
@@ -113,6 +129,7 @@ def _predict(args: argparse.Namespace) -> int:
         args.recordings,
         args.text,
         windows=args.windows,
+        segments=segments,
         recogniser=recogniser,
         speakers=args.speaker,
         reject_below=threshold,
@@ -131,7 +148,8 @@ def _predict(args: argparse.Namespace) -> int:
     if args.plot:
         from sercore.analysis import figures
 
-        figures.save_as(figures.plot_over_time(answers), args.plot)
+        draw = figures.plot_segments if args.segments else figures.plot_over_time
+        figures.save_as(draw(answers), args.plot)
         print(f"{args.plot}: over time")
     _print_speed(answers, took)
     return 1 if len(wrong) else 0
@@ -200,13 +218,19 @@ def _print_predictions(answers: pd.DataFrame, trained: "Trained") -> None:
     """Print the answers as a person reads them."""
     if answers.empty:
         return
-    shown = answers.head(SHOWN).drop(columns=["error", "trained_on", "windows"])
+    unread = "text" in answers and answers["text"].isna() & (answers["windows"] == 1)
+    shown = answers.head(SHOWN).drop(columns=["error", "trained_on", "windows", "detector"], errors="ignore")
     shown = shown.assign(file=[Path(file).name for file in shown["file"]])
     if "text" in shown:
         shown["text"] = shown["text"].astype("str").str.slice(0, 40).where(shown["text"].notna(), "")
     print(shown.to_string(index=False, float_format="{:.2f}".format))
     if len(answers) > SHOWN:
         print(f"... {len(answers) - SHOWN} more rows; --output writes all of them")
+    if "detector" in answers:
+        length = (answers["end"] - answers["start"]).sum()
+        print(f"\n{len(answers)} segments with speech, {length:.1f} s, by {answers['detector'].iloc[0]}")
+    if np.any(unread):
+        print("text that is not known counts as the mean one of training; --transcribe recognises it")
     scale = "" if EMOTION in answers else f"ratings from {answers['scale'].iloc[0]}; "
     print(f"\n{scale}trained on {answers['trained_on'].iloc[0]}")
     if trained.confidence is not None:

@@ -66,15 +66,28 @@ def read_header(path: Path | str) -> Header:
 def decode(path: Path | str) -> tuple[np.ndarray, int]:
     """The samples (samples, channels) of the file `path` as float32, full scale being 1, and their rate [Hz].
 
+    Raises AudioError as `parts` does.
+    """
+    decoded, rates = zip(*parts(path), strict=True)
+    return np.concatenate(decoded), rates[0]
+
+
+def parts(path: Path | str) -> Iterator[tuple[np.ndarray, int]]:
+    """What `decode` returns, AT_ONCE numbers at a time: the samples of each part, and their rate.
+
     Raises AudioError, naming the file, where it is absent, is no audio, is cut off, is read in part only, has no
-    samples, or has samples that are not finite or beyond LOUDEST.
+    samples, or has samples that are not finite or beyond LOUDEST: of a part before that, of the whole at its end.
     """
     try:
         with _open(path) as audio:
-            rate, promised = audio.samplerate, audio.promised
-            samples = np.concatenate([np.empty((0, audio.channels), np.float32), *_parts(audio)])
-        _check(Header(rate, samples.shape[1], len(samples) / rate))
-        _check_samples(samples, promised)
+            _check_rate(audio.samplerate)
+            done = 0
+            for part in _parts(audio):
+                _check_samples(part, done / audio.samplerate)
+                done += len(part)
+                yield part, audio.samplerate
+            _check(Header(audio.samplerate, audio.channels, done / audio.samplerate))
+            _check_whole(done, audio.promised)
     except FileNotFoundError:
         raise audio_error(path, "no such audio file") from None
     except soundfile.LibsndfileError as error:
@@ -83,7 +96,24 @@ def decode(path: Path | str) -> tuple[np.ndarray, int]:
         raise audio_error(path, f"cannot be opened ({error.strerror})") from None
     except ValueError as error:
         raise audio_error(path, str(error)) from None
-    return samples, rate
+
+
+def envelope(path: Path | str, points: int = 2_000) -> np.ndarray:
+    """The sound of `path` as a picture shows it: (n, 3) of n stretches, where n is from `points` to twice as many.
+
+    In each the middle of the stretch [s], its lowest and its highest sample. Of a short file n is smaller, as none is
+    below 10 ms. Raises AudioError as `parts` does.
+    """
+    pieces, done = [], 0
+    for samples, rate in parts(path):
+        mono, starts = samples.mean(1), np.arange(0, len(samples), -(-rate // 100))
+        middle = (done + starts + np.diff(starts, append=len(mono)) / 2) / rate
+        pieces.append(np.stack([middle, np.minimum.reduceat(mono, starts), np.maximum.reduceat(mono, starts)], axis=1))
+        done += len(mono)
+    stretches = np.concatenate(pieces)
+    starts = np.arange(0, len(stretches), max(1, len(stretches) // points))
+    least, most = np.minimum.reduceat(stretches, starts), np.maximum.reduceat(stretches, starts)
+    return np.stack([(least[:, 0] + most[:, 0]) / 2, least[:, 1], most[:, 2]], axis=1)
 
 
 def audio_error(path: Path | str, problem: str) -> AudioError:
@@ -264,13 +294,18 @@ def _check(header: Header) -> Header:
     return header
 
 
-def _check_samples(samples: np.ndarray, promised: float) -> None:
-    """Raise ValueError where `samples` (samples, channels) are not all that were `promised`, or are no sound."""
-    missing = 0 if promised == np.inf else promised - len(samples)
+def _check_whole(samples: int, promised: float) -> None:
+    """Raise ValueError where `samples` are not all that were `promised`."""
+    missing = 0 if promised == np.inf else promised - samples
     if missing > max(MISSING[0], MISSING[1] * promised):
-        raise ValueError(f"cut off: the header promises {promised:.0f} samples, {len(samples)} are there")
+        raise ValueError(f"cut off: the header promises {promised:.0f} samples, {samples} are there")
+
+
+def _check_samples(samples: np.ndarray, start: float) -> None:
+    """Raise ValueError where `samples` (samples, channels), which follow `start` seconds of others, are no sound."""
     if wrong := len(samples) - int(np.isfinite(samples).all(1).sum()):
-        raise ValueError(f"samples that are not finite, {wrong} of {len(samples)}")
+        behind = f" from {start:.1f} s on" if start else ""
+        raise ValueError(f"samples that are not finite, {wrong} of {len(samples)}{behind}")
     peak = float(np.abs(samples).max())
     if peak > LOUDEST:
         raise ValueError(

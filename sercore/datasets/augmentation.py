@@ -1,27 +1,35 @@
-"""Training batches changed by chance: SpecAugment, gain, vocal tract, rate, mixup.
+"""Training batches changed by chance: SpecAugment, gain, vocal tract, rate, mixup, noise, rooms.
 
 Each is an index operation, or a sum, on the log-mels of a batch on the device where they lie. What is drawn, a few
 numbers an utterance, comes from the generator that is passed, on the CPU: the same on every device. In this order:
-rate, mel shift, gain, mixup, masks. What is 0 in the settings draws nothing and changes nothing, to the last bit.
+rate, mel shift, room, noise, gain, mixup, masks. What is 0, or no folder, in the settings draws nothing and changes
+nothing, to the last bit.
 
 Frames are those that a dataset gives, so they are normalised already, and means over a speaker are of recordings as
-they are: a gain adds to a normalised level what it adds to any.
+they are: a gain adds to a normalised level what it adds to any, and noise is moved by what normalised the speech.
 """
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sercore.datasets.batches import Batch, SpeechDataset
+from sercore.datasets.batches import Batch, SpeechDataset, resident
 from sercore.datasets.normalisation import moved
-from sercore.features.audio import FLOOR, LEAST_FRAMES
+from sercore.datasets.sounds import Sounds
+from sercore.features.audio import FLOOR, LEAST_FRAMES, LEAST_POWER
+from sercore.features.packed import Frames
 from sercore.settings import AugmentationSettings
 
+ABSENT = "training.augmentation names {}, and the dataset has none: read its source with the augmentation"
 
-def augment(batch: Batch, settings: AugmentationSettings, chance: np.random.Generator) -> Batch:
+
+def augment(
+    batch: Batch, settings: AugmentationSettings, chance: np.random.Generator, sounds: Sounds | None = None
+) -> Batch:
     """`batch` of a SpeechDataset as `settings` change it, drawn from `chance`; the batch itself stays as it is.
 
-    With a rate utterances become longer or shorter, crops as well. Raises ValueError for a batch of another dataset.
+    With a rate utterances become longer or shorter, crops as well. Raises ValueError for a batch of another dataset,
+    and for settings of noise or rooms that are not among the dataset's `sounds`.
     """
     logmel, frames, text = batch.inputs if len(batch.inputs) == 3 else (None, None, None)
     if logmel is None or frames is None:
@@ -34,6 +42,10 @@ def augment(batch: Batch, settings: AugmentationSettings, chance: np.random.Gene
         logmel, frames = stretched(logmel, frames, chance.uniform(1 - settings.rate, 1 + settings.rate, size))
     if settings.mel_shift:
         logmel = shifted(logmel, chance.uniform(-settings.mel_shift, settings.mel_shift, size))
+    if settings.rooms:
+        logmel = _in_rooms(logmel, frames, settings, chance, None if sounds is None else sounds.rooms)
+    if settings.noise:
+        logmel = _in_noise(logmel, frames, settings, chance, sounds, batch.offsets)
     if settings.gain_decibels:
         logmel = amplified(logmel, chance.uniform(-settings.gain_decibels, settings.gain_decibels, size))
     if settings.mixup:
@@ -51,6 +63,90 @@ def augment(batch: Batch, settings: AugmentationSettings, chance: np.random.Gene
         time, bands = (span.to(logmel.device, non_blocking=True) for span in spans)
         logmel = hidden(logmel, frames, time[:, :, None] | bands[:, None, :])
     return batch._replace(inputs=(logmel, frames, text))
+
+
+def _in_rooms(
+    logmel: Tensor, frames: Tensor, settings: AugmentationSettings, chance: np.random.Generator, rooms: Tensor | None
+) -> Tensor:
+    """`logmel` with some of the utterances, each in one of `rooms`."""
+    if rooms is None:
+        raise ValueError(ABSENT.format("rooms"))
+    size = len(logmel)
+    chosen, which = chance.random(size) < settings.share, chance.integers(len(rooms), size=size)
+    rows, decay = np.flatnonzero(chosen), rooms[torch.from_numpy(which[chosen])]
+    there = _there(rows, logmel)
+    changed = reverberant(logmel[there], frames[rows], decay.to(logmel.device, non_blocking=True))
+    return logmel.index_copy(0, there, changed)
+
+
+def _in_noise(
+    logmel: Tensor,
+    frames: Tensor,
+    settings: AugmentationSettings,
+    chance: np.random.Generator,
+    sounds: Sounds | None,
+    offsets: Tensor | None,
+) -> Tensor:
+    """`logmel` with some of the utterances, which `offsets` (batch, mels) normalised, each in a piece of noise."""
+    if sounds is None or sounds.noise is None or sounds.power is None:
+        raise ValueError(ABSENT.format("noise"))
+    size, (low, high) = len(logmel), settings.snr
+    chosen, which = chance.random(size) < settings.share, chance.integers(len(sounds.power), size=size)
+    begin, snr = chance.random(size), chance.uniform(low, high, size)
+    rows, which = np.flatnonzero(chosen), which[chosen]
+    there, weights = _there(rows, logmel), sounds.widths.to(logmel.device)
+    noise = pieces(sounds.noise, which, begin[chosen], logmel)
+    if offsets is not None:
+        noise, weights = moved(noise, offsets[there][:, None]), weights * 10 ** (-offsets[there] / 10)
+    apart = 10 * sounds.power[torch.from_numpy(which)].log10() + torch.from_numpy(snr[chosen]).float()
+    return logmel.index_copy(0, there, noisy(logmel[there], frames[rows], noise, apart, weights))
+
+
+def _there(numbers: np.ndarray, logmel: Tensor) -> Tensor:
+    """`numbers` on the device of `logmel`."""
+    return torch.from_numpy(numbers).to(logmel.device, non_blocking=True)
+
+
+def pieces(noise: Frames, which: np.ndarray, begin: np.ndarray, logmel: Tensor) -> Tensor:
+    """Noise as long as `logmel` (batch, frames, mels) and where it is, (pieces, frames, mels) dB.
+
+    It is of the recordings `which` (pieces,) of `noise`, each from a share `begin` (pieces,) of it on; one that ends
+    sooner is repeated.
+    """
+    count = noise.count[which][:, None]
+    steps = np.arange(logmel.shape[1]) + (begin[:, None] * count).astype(np.int64)
+    index = noise.start[which][:, None] + steps % count
+    held = resident(noise, logmel.device)
+    return (_there(noise.array[index], logmel) if held is None else held[_there(index, logmel)]).float()
+
+
+def noisy(logmel: Tensor, frames: Tensor, noise: Tensor, apart: Tensor, weights: Tensor) -> Tensor:
+    """`logmel` (batch, frames, mels) with the power of `noise`, of that shape, added over the true frames.
+
+    The noise is raised by the level of the utterance less `apart` (batch,) [dB]: the level of its recording, and the
+    ratio of speech to noise that is wanted. The level of an utterance is of its mean power, the sum of the bands by
+    their `weights` (mels,) or (batch, mels).
+    """
+    speech, count = 10 ** (logmel / 10), frames.to(logmel.device, non_blocking=True)
+    behind = (torch.arange(logmel.shape[1], device=logmel.device) >= count[:, None])[:, :, None]
+    power = (speech.masked_fill(behind, 0).sum(1) * weights).sum(1) / count
+    gain = 10 * power.log10() - apart.to(logmel.device, non_blocking=True)
+    total = speech + 10 ** ((noise + gain[:, None, None]) / 10)
+    return (10 * total.clamp(min=LEAST_POWER).log10()).masked_fill(behind, FLOOR)
+
+
+def reverberant(logmel: Tensor, frames: Tensor, decay: Tensor) -> Tensor:
+    """`logmel` (batch, frames, mels) with the power of each band spread over later frames.
+
+    `decay` (batch, lags, mels) is the share of a frame's power that comes so many frames later. What would sound after
+    the last true frame is cut off, as in a recording that ends there.
+    """
+    steps, power = logmel.shape[1], 10 ** (logmel / 10)
+    spread = torch.zeros_like(power)
+    for lag in range(min(steps, decay.shape[1])):
+        spread[:, lag:].addcmul_(power[:, : steps - lag], decay[:, lag, None])
+    behind = torch.arange(steps, device=logmel.device) >= frames.to(logmel.device, non_blocking=True)[:, None]
+    return (10 * spread.clamp(min=LEAST_POWER).log10()).masked_fill(behind[:, :, None], FLOOR)
 
 
 def stretched(logmel: Tensor, frames: Tensor, factors: np.ndarray) -> tuple[Tensor, Tensor]:

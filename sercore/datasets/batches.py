@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from sercore.datasets import normalisation
+from sercore.datasets.sounds import Sounds
 from sercore.features.audio import FLOOR, LEAST_FRAMES
 from sercore.features.packed import FULL_SCALE, LEAST_SAMPLES, Embeddings, Frames, Kind, Packed, Tokens, Waveforms
 
@@ -36,6 +37,7 @@ class Batch(NamedTuple):
     rows: Tensor  # (batch,) int64, positions in the dataset; on the CPU
     partner: Tensor | None = None  # as `target`, of the utterance that was mixed into each (augmentation.mixed)
     share: float = 1.0  # of `target` in the loss; the rest is that of `partner`
+    offsets: Tensor | None = None  # (batch, mels) [dB], which normalised the log-mels
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Dataset(ABC):
 
     multiple: int  # padded lengths are multiples of it
     least = LEAST_FRAMES  # rows of a crop
+    sounds: Sounds | None = None  # that augmentation takes
     typical: int  # an evaluation batch holds as many rows as `size` utterances of this length, at most
     padding: float
 
@@ -89,7 +92,7 @@ class Dataset(ABC):
         """
         self.device = torch.device(device)
         self.target = self.target.to(self.device)
-        self._resident = _resident(self._packed, self.device)
+        self._resident = resident(self._packed, self.device)
         return self
 
     def batches(
@@ -98,7 +101,8 @@ class Dataset(ABC):
         """Every utterance once, in batches of `size`; each of the two ways as `plan` describes it."""
         for plan in self.plan(size, generator, crop_frames, sort):
             rows = torch.from_numpy(plan.rows)
-            yield Batch(self._inputs(plan), self.target[self._there(rows)], rows)
+            there = self._there(rows)
+            yield Batch(self._inputs(plan), self.target[there], rows, offsets=self._offsets_of(there))
 
     def plan(
         self, size: int, generator: torch.Generator | None, crop_frames: int | None = None, sort: bool = True
@@ -142,6 +146,10 @@ class Dataset(ABC):
     def _inputs(self, plan: BatchIndex) -> tuple[Tensor | None, ...]:
         """What the model's forward takes of the rows of `plan`."""
 
+    def _offsets_of(self, rows: Tensor) -> Tensor | None:  # noqa: ARG002 -- of log-mels alone
+        """What normalised the inputs of `rows`."""
+        return None
+
     def _gather(self, plan: BatchIndex, dtype: torch.dtype) -> Tensor:
         """The plan's rows (batch, padded, ...) on the dataset's device, padding behind them."""
         if self._resident is not None:
@@ -179,12 +187,15 @@ class SpeechDataset(Dataset):
         target: Tensor,
         embeddings: Embeddings | None = None,
         offsets: np.ndarray | None = None,
+        sounds: Sounds | None = None,
     ) -> None:
         """As a Dataset; `embeddings` of the transcripts are for a model that takes text.
 
-        `offsets` (utterances, mels), in dB, are added to the log-mels of each (see datasets.normalisation).
+        `offsets` (utterances, mels), in dB, are added to the log-mels of each (see datasets.normalisation). `sounds`
+        are what datasets.augmentation makes them heard in.
         """
         super().__init__(frames, utterances, target)
+        self.sounds = sounds
         self._offsets = None if offsets is None else torch.from_numpy(offsets)
         self.embeddings: Tensor | None = None  # (utterances, text_width)
         if embeddings is not None:
@@ -198,7 +209,7 @@ class SpeechDataset(Dataset):
         frames, offsets = _present(source.frames, "log-mels"), None
         if source.normalisation is not None:
             offsets = normalisation.offsets(frames, source.corpus.utterances, utterances, source.normalisation)
-        return cls(frames, utterances, target, source.embeddings, offsets)
+        return cls(frames, utterances, target, source.embeddings, offsets, source.sounds)
 
     def to(self, device: str | torch.device) -> Self:
         """As Dataset.to; the embeddings always move."""
@@ -208,6 +219,9 @@ class SpeechDataset(Dataset):
         if self.embeddings is not None:
             self.embeddings = self.embeddings.to(self.device)
         return self
+
+    def _offsets_of(self, rows: Tensor) -> Tensor | None:
+        return None if self._offsets is None else self._offsets[rows]
 
     def _inputs(self, plan: BatchIndex) -> tuple[Tensor | None, ...]:
         rows = self._there(torch.from_numpy(plan.rows))
@@ -301,7 +315,7 @@ def _evaluation_batches(lengths: np.ndarray, size: int, most: int) -> list[np.nd
     return batches
 
 
-def _resident(packed: Packed, device: torch.device) -> Tensor | None:
+def resident(packed: Packed, device: torch.device) -> Tensor | None:
     """The packed array on `device`; None where it is read in place: on the CPU, and where room is short."""
     if device.type != "cuda":
         return None

@@ -18,9 +18,11 @@ from sercore.corpora import splits, transcripts
 from sercore.corpora import votes as voted
 from sercore.corpora.corpus import located
 from sercore.datasets import batches
+from sercore.datasets.sounds import Sounds
+from sercore.datasets.sounds import read as read_sounds
 from sercore.features import cache, packed
 from sercore.schema import did_you_mean
-from sercore.settings import FeatureSettings, NormalisationSettings, TextSettings
+from sercore.settings import AugmentationSettings, FeatureSettings, NormalisationSettings, TextSettings
 
 CATEGORIES = (schema.EMOTION,)
 
@@ -39,6 +41,7 @@ class Source:
     tokens: packed.Tokens | None = None
     waveforms: packed.Waveforms | None = None
     normalisation: NormalisationSettings | None = None  # of the frames, as a dataset gives them
+    sounds: Sounds | None = None  # that training utterances may be heard in
     shares: pd.DataFrame | None = None  # of each class in the raters' votes, a row an utterance; where they are learnt
 
     def dataset(self, utterances: Iterable[str], votes: bool = False) -> batches.Dataset:
@@ -75,6 +78,7 @@ class Source:
             "fingerprint": self.corpus.fingerprint,
             **{name: part.key for name, part in held.items() if part is not None},
             **({} if self.shares is None else {"votes": _digest(self.shares)}),
+            **({} if self.sounds is None else self.sounds.keys()),
         }
 
 
@@ -95,6 +99,7 @@ def read(
     progress: Callable[[int, int, str], None] | None = None,
     trained_on: bool = True,
     normalisation: NormalisationSettings | None = None,
+    augmentation: AugmentationSettings | None = None,
     votes: bool = False,
 ) -> Source:
     """The corpus `name`, read with `options`, and what `model` takes of it; the cache is completed.
@@ -104,10 +109,11 @@ def read(
 
     A corpus that is not `trained_on` may lack the targets, as one without ratings does: then it has no rows, and no
     features are computed. Raises ValueError where one that is has no utterance with them. `normalisation` is of the
-    log-mels that datasets give; over speakers, an utterance without one is a speaker of its own, with a warning.
+    log-mels that datasets give; over speakers, an utterance without one is a speaker of its own, with a warning. The
+    noise and rooms of `augmentation` are read as datasets.sounds.read does it.
     """
     corpus = corpora.read(name, options["root"], **{key: value for key, value in options.items() if key != "root"})
-    frames = embeddings = tokens = waveforms = None
+    frames = embeddings = tokens = waveforms = heard_in = None
     spec = registry.MODELS[model]
     if spec.uses_text:
         corpus = transcripts.apply_transcripts(corpus, text)
@@ -126,6 +132,8 @@ def read(
         waveforms = cache.waveforms(corpus, features.sample_rate, cache_folder, progress)
     elif spec.features == "log_mel":
         frames = cache.log_mels(corpus, features, cache_folder, progress)
+        if augmentation is not None:
+            heard_in = read_sounds(augmentation, features, cache_folder, progress)
         nobody = rows["speaker"].isna().sum()
         if nobody and normalisation is not None and normalisation.over == "speaker":
             warnings.warn(
@@ -146,6 +154,7 @@ def read(
         tokens=tokens,
         waveforms=waveforms,
         normalisation=normalisation,
+        sounds=heard_in,
         shares=shares,
     )
 

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,16 +13,18 @@ import torchaudio
 from jaxtyping import Float
 from torch import Tensor
 
-from sercore.corpora.sound import AudioError, decode
+from sercore.corpora.sound import AudioError, decode, parts
 from sercore.schema import first
 from sercore.settings import FeatureSettings
 
-__all__ = ["AudioError", "log_mel", "read_audio", "resample"]
+__all__ = ["AudioError", "band_widths", "filters", "log_mel", "read_audio", "resample", "stream"]
 
 PAPER = FeatureSettings()
 LEAST_FRAMES = 32  # CNN14 halves time five times
 LEAST_POWER = 1e-10
 FLOOR = -100.0  # LEAST_POWER as a level: digital silence [dB]
+STREAMED = 60  # of a recording that is read in parts, in each [s]
+OVERLAP = 1  # of their neighbours' sound that parts are resampled with [s]: more than any kernel reaches
 LARGEST_KERNEL = 1_000_000  # values of a resampling kernel: 4 MB; 11,025 -> 16,000 Hz has 282,240
 
 
@@ -33,6 +36,29 @@ def read_audio(path: str | Path, sample_rate: int = PAPER.sample_rate) -> Float[
     samples, rate = decode(path)
     waveform = torch.from_numpy(samples).mean(1)
     return waveform if rate == sample_rate else resample(waveform, rate, sample_rate)
+
+
+def stream(path: str | Path, sample_rate: int = PAPER.sample_rate) -> Iterator[Float[Tensor, " samples"]]:
+    """What `read_audio` returns, in parts of STREAMED seconds, the last one shorter: for recordings of any length.
+
+    Raises AudioError as corpora.sound.parts does.
+    """
+    held, before = torch.empty(0), 0  # sound at the file's own rate, and how much of it only precedes the next part
+    for samples, rate in parts(path):
+        held = torch.cat([held, torch.from_numpy(samples).mean(1)])
+        size, margin = STREAMED * rate, OVERLAP * rate
+        while len(held) >= before + size + margin:
+            yield _part(held[: before + size + margin], before, size, rate, sample_rate)
+            held, before = held[before + size - margin :], margin
+    if len(held) > before:
+        yield _part(held, before, len(held) - before, rate, sample_rate)
+
+
+def _part(held: Tensor, before: int, size: int, rate: int, sample_rate: int) -> Tensor:
+    """`size` samples of `held` after whole seconds `before`, at `sample_rate` instead of `rate` [Hz]."""
+    resampled = held if rate == sample_rate else resample(held, rate, sample_rate)
+    start, end = (math.ceil(place * sample_rate / rate) for place in (before, before + size))
+    return resampled[start:end].clone()
 
 
 def resample(waveform: Float[Tensor, " samples"], rate: int, sample_rate: int) -> Float[Tensor, " resampled"]:
@@ -78,6 +104,25 @@ def log_mel(waveform: Float[Tensor, " samples"], settings: FeatureSettings = PAP
         waveform = torch.nn.functional.pad(waveform, (0, least - len(waveform)))
     power = _mel_spectrogram(settings)(waveform.float())  # (mels, frames)
     return power.T.clamp(min=LEAST_POWER).log10().mul(10.0).contiguous()
+
+
+def filters(settings: FeatureSettings = PAPER) -> Float[Tensor, "frequencies mels"]:
+    """What the power of each frequency of a frame adds to each mel band of `log_mel`."""
+    return _mel_spectrogram(settings).mel_scale.fb
+
+
+def band_widths(settings: FeatureSettings = PAPER) -> Float[Tensor, " mels"]:
+    """How wide each band is: Slaney's bands have the mean power of their frequencies, and times this its sum."""
+    triangles = torchaudio.functional.melscale_fbanks(
+        settings.window // 2 + 1,
+        settings.low,
+        settings.high,
+        settings.mels,
+        settings.sample_rate,
+        norm=None,
+        mel_scale="slaney",
+    )
+    return triangles.sum(0) / filters(settings).sum(0)
 
 
 @lru_cache

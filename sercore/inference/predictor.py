@@ -4,12 +4,12 @@ The front end is the run's own, to the rounding of its cache, so a recording of 
 answer, its probabilities at the temperature of development. The answers of several networks, and of the windows of a
 long recording, are averaged: of classes the probabilities, before the temperature, of dimensions the ratings.
 
-Recordings come as files, folders and tables.
+Recordings come as files, folders and tables. Each is answered as a whole, in windows, or in segments of speech.
 """
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,9 +28,12 @@ from sercore.features import audio, hub
 from sercore.features.packed import Embeddings, Frames, Kind, Tokens, Waveforms, samples
 from sercore.features.text import TextEncoder
 from sercore.inference import artifact
+from sercore.inference import segments as spoken
 from sercore.inference.artifact import Trained, place
+from sercore.inference.segments import Segmentation
 from sercore.models import checkpoint, cnn14
 from sercore.schema import EMOTION, PROBABILITY, first, printable
+from sercore.settings import build
 from sercore.training import loop, stages
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au", ".caf", ".w64", ".rf64", ".sph")
@@ -42,6 +45,8 @@ LONGEST = 60.0  # recording that is predicted as one utterance [s]: the corpora'
 WINDOW = 10.0  # of a longer one where no windows are given [s]
 TOGETHER = 64  # recordings that are in memory at a time
 Progress = Callable[[int, int], None]
+Parts = float | Segmentation | None
+"""What a recording is answered in: windows of so many seconds, segments, or itself."""
 
 
 class Recording(NamedTuple):
@@ -226,6 +231,7 @@ class Predictor:
         texts: str | Sequence[str | None] | None = None,
         *,
         windows: float | None = None,
+        segments: float | Segmentation | None = None,
         recogniser: Transcriber | None = None,
         speakers: str | Sequence[str | None] | None = None,
         reject_below: float = 0.0,
@@ -243,7 +249,10 @@ class Predictor:
                 empty text counts as one. Not for a model without text.
             windows: Length of windows that overlap by half [s]; each is a row. None: a row is a recording; one above
                 60 s is predicted in windows of 10 s, whose answers are averaged.
-            recogniser: Transcribes recordings that have no text, each window by itself. Not for a model without text.
+            segments: How speech is found and cut, or the length of the longest segment [s]; each is a row, and sound
+                without speech is in none. Recordings may be hours long; who of several speakers talks is not found out.
+            recogniser: Transcribes recordings that have no text, each window or segment by itself. Not for a model
+                without text.
             speakers: Who talks: one for each recording, or one for all that have none in a table of recordings. For a
                 model that is normalised over speakers alone.
             reject_below: The confidence below which the emotion is "not sure"; `threshold` gives it for a wish. For a
@@ -254,17 +263,18 @@ class Predictor:
             The columns file, start and end [s], windows (how many are behind the row), text (of a model that uses it;
             missing where the windows' differ), emotion, confidence and a probability p_<class> for each class, at the
             temperature of development, or each dimension and `scale`, lowest and highest rating of the training corpus
-            (ratings may lie outside), trained_on, error. The confidence is the probability of the class that is named,
-            or that would be; `str(predictor.trained.confidence)` says what it means, and on how many utterances that
-            rests. Of equally probable classes the first is named. A recording that cannot be used is a row with its
-            error, which is missing elsewhere. One that is shorter than 32 frames is followed by silence, as in
-            training.
+            (ratings may lie outside), trained_on, error; with segments also detector, which found the speech. The
+            confidence is the probability of the class that is named, or that would be;
+            `str(predictor.trained.confidence)` says what it means, and on how many utterances that rests. Of equally
+            probable classes the first is named. A recording that cannot be used is a row with its error, which is
+            missing elsewhere. One that is shorter than 32 frames is followed by silence, as in training.
 
         Raises:
             ValueError: A model with text and recordings without, or the other way round; another number of texts or
-                speakers than recordings; speakers that the model has no use for; windows that are too short; a
-                confidence for ratings; no recordings.
+                speakers than recordings; speakers that the model has no use for; windows that are too short, or
+                beside segments; a confidence for ratings; no recordings.
             FloatingPointError: An answer is not finite, as of a network whose weights are not.
+            ModuleNotFoundError: The detector of the segments is not installed.
         """
         reject_below = self.threshold(reject_below)
         needed = self.trained.uses_text and not self.trained.network.text_dropout
@@ -273,15 +283,20 @@ class Predictor:
         shortest = audio.LEAST_FRAMES * self.trained.features.hop / self.trained.features.sample_rate
         if windows is not None and not shortest <= windows < math.inf:
             raise ValueError(f"windows of {windows:g} s; expected a number of seconds, at least {shortest:g}")
+        parts, together = windows, TOGETHER
+        if segments is not None:
+            parts, together = self._segmentation(segments, windows, shortest), torch.get_num_threads()
         rows: list[dict[str, Any]] = []
-        offsets = self._offsets(recordings, windows)
-        for begin in range(0, len(recordings), TOGETHER):
-            part = recordings[begin : begin + TOGETHER]
-            inputs = self._inputs(part, windows, recogniser, offsets[begin : begin + TOGETHER])
-            rows += self._rows(inputs, windows is not None)
+        offsets = self._offsets(recordings, parts, together)
+        for begin in range(0, len(recordings), together):
+            some = recordings[begin : begin + together]
+            inputs = self._inputs(some, parts, recogniser, offsets[begin : begin + together])
+            rows += self._rows(inputs, parts is not None)
             if progress is not None:
-                progress(begin + len(part), len(recordings))
+                progress(begin + len(some), len(recordings))
         table = self._table(rows)
+        if isinstance(parts, Segmentation):
+            table = table.assign(detector=parts.detector)
         return confidence.reject(table, reject_below) if reject_below else table
 
     def threshold(
@@ -302,6 +317,14 @@ class Predictor:
         if sure is None or (coverage is None and error is None):
             return reject_below or 0.0
         return sure.threshold(coverage, error)
+
+    def _segmentation(self, given: float | Segmentation, windows: float | None, shortest: float) -> Segmentation:
+        """What `given` says, with the detector that is taken, no segment being below the model's `shortest` [s]."""
+        if windows is not None:
+            raise ValueError("a recording is answered in windows or in segments: leave one away")
+        base = given if isinstance(given, Segmentation) else build(Segmentation, {"longest": float(given)})
+        detector = spoken.available(base.detector)
+        return build(Segmentation, {"detector": detector, "shortest": max(base.shortest, shortest)}, base)
 
     def intervene(
         self,
@@ -332,7 +355,7 @@ class Predictor:
         recordings = self._with_texts(given, texts, recogniser, needed=True)
         recordings = self._with_speakers(recordings, speakers)
         inputs: list[_Input] = []
-        offsets = self._offsets(recordings, None)
+        offsets = self._offsets(recordings, None, TOGETHER)
         for begin in range(0, len(recordings), TOGETHER):
             part = slice(begin, begin + TOGETHER)
             inputs += self._inputs(recordings[part], None, recogniser, offsets[part])
@@ -410,15 +433,15 @@ class Predictor:
             )
         return [one._replace(speaker=name) for one, name in zip(recordings, names, strict=True)]
 
-    def _offsets(self, recordings: list[Recording], seconds: float | None) -> Sequence[np.ndarray | None]:
+    def _offsets(self, recordings: list[Recording], parts: Parts, together: int) -> Sequence[np.ndarray | None]:
         """What normalises each recording over its speaker or corpus, (mels,) dB; None where no other one matters."""
         normalised = self.trained.normalisation
         if normalised is None or not normalised.unlabelled:
             return [None] * len(recordings)
         shape = len(recordings), self.trained.features.mels
         held = normalisation.Sums(np.zeros(shape), np.zeros(shape))
-        for begin in range(0, len(recordings), TOGETHER):
-            inputs = self._inputs(recordings[begin : begin + TOGETHER], seconds, None, [None] * TOGETHER)
+        for begin in range(0, len(recordings), together):
+            inputs = self._inputs(recordings[begin : begin + together], parts, None, [None] * together)
             for row, item in enumerate(inputs, start=begin):
                 for window in item.windows:
                     for whole, part in zip(held, normalisation.sums(_packed(Frames, [window.sound])), strict=True):
@@ -429,7 +452,7 @@ class Predictor:
     def _inputs(
         self,
         recordings: list[Recording],
-        windows: float | None,
+        parts: Parts,
         recogniser: Transcriber | None,
         offsets: Sequence[np.ndarray | None],
     ) -> list[_Input]:
@@ -439,30 +462,49 @@ class Predictor:
         try:
             with ThreadPoolExecutor(threads) as pool:
                 return list(
-                    pool.map(lambda one, offset: self._input(one, offset, windows, recogniser), recordings, offsets)
+                    pool.map(lambda one, offset: self._input(one, offset, parts, recogniser), recordings, offsets)
                 )
         finally:
             torch.set_num_threads(threads)
 
     def _input(
-        self, recording: Recording, offset: np.ndarray | None, seconds: float | None, recogniser: Transcriber | None
+        self, recording: Recording, offset: np.ndarray | None, parts: Parts, recogniser: Transcriber | None
     ) -> _Input:
-        rate = self.trained.features.sample_rate
+        cut = self._cut(recording.path, parts, recogniser if recording.text is None else None)
         try:
-            waveform = sound(recording.path, rate)
-            speech = sound(recording.path) if recording.text is None and recogniser is not None else None
+            return _Input(
+                recording.path,
+                tuple(
+                    _Window(start, end, self._sound(waveform), recording.text if speech is None else speech, offset)
+                    for start, end, waveform, speech in cut
+                ),
+            )
         except audio.AudioError as error:
             return _Input(recording.path, error=problem(error, recording.path))
+
+    def _cut(
+        self, path: Path, parts: Parts, recogniser: Transcriber | None
+    ) -> Iterator[tuple[float, float, Tensor, str | None]]:
+        """Start and end [s], sound, and what `recogniser` understands, of each window or segment of `path`."""
+        rate = self.trained.features.sample_rate
+        if isinstance(parts, Segmentation):
+            spans = spoken.find(path, parts)
+            pieces = spoken.cut(audio.stream(path, rate), spans, rate)
+            heard = spoken.cut(audio.stream(path, SPEECH_RATE), spans, SPEECH_RATE)
+            for start, end in spans:
+                text = None if recogniser is None else _transcript(recogniser, next(heard))
+                yield start, end, next(pieces), text
+            return
+        waveform = sound(path, rate)
+        speech = sound(path) if recogniser is not None else None
         long = len(waveform) > LONGEST * rate
-        window = round((seconds or WINDOW) * rate) if seconds or long else len(waveform)
-        parts = []
+        window = round((parts or WINDOW) * rate) if parts or long else len(waveform)
         for start, end in windows(len(waveform), max(window, 2)):
-            text = recording.text if self.trained.uses_text else None
+            text = None
             if speech is not None and recogniser is not None:
                 share = len(speech) / len(waveform)
-                text = recogniser.transcribe(speech[int(start * share) : int(end * share)].numpy()).transcript
-            parts.append(_Window(start / rate, end / rate, self._sound(waveform[start:end]), text, offset))
-        return _Input(recording.path, tuple(parts))
+                text = _transcript(recogniser, speech[int(start * share) : int(end * share)])
+            yield start / rate, end / rate, waveform[start:end], text
 
     def _sound(self, waveform: torch.Tensor) -> np.ndarray:
         """What the networks take of `waveform` (samples,), to the rounding of the cache."""
@@ -585,6 +627,11 @@ class Predictor:
                 f"the text encoder '{self.trained.text.encoder}' is not the one of the training: its content is "
                 f"{self._encoder.fingerprint}, expected {known}; name a folder that holds the right one (encoder)"
             )
+
+
+def _transcript(recogniser: Transcriber, speech: Tensor) -> str:
+    """What `recogniser` understands of `speech` (samples,) at 16 kHz."""
+    return recogniser.transcribe(speech.numpy()).transcript
 
 
 def _for_each(recordings: list[Recording], what: str, given: str | Sequence[str | None] | None) -> list[str | None]:

@@ -44,6 +44,7 @@ import torch
 from sercore import files, losses, registry, schema, settings
 from sercore.corpora import audit, splits
 from sercore.corpora.corpus import located
+from sercore.datasets import sounds
 from sercore.datasets.batches import Dataset
 from sercore.datasets.source import BY_HAND, CACHE, CATEGORIES, EMBEDDED_CORPORA, Source, read
 from sercore.models import checkpoint, published
@@ -262,10 +263,16 @@ def load(experiment: Experiment, progress: Callable[[int, int, str], None] | Non
             progress=progress,
             trained_on=name == experiment.corpus,
             normalisation=experiment.network.normalisation,
+            augmentation=experiment.training.augmentation if name == experiment.corpus else None,
             votes=experiment.learns_votes and name == experiment.corpus,
         )
         for name in names
     }
+    heard_in = data[experiment.corpus].sounds
+    if heard_in is not None:
+        spoken = {name: (one.corpus.root, one.frames.digests) for name, one in data.items() if one.frames is not None}
+        for doubt in sounds.refuse_speech(heard_in, spoken):
+            warnings.warn(doubt, stacklevel=2)
     for name in names[1:]:
         if not _test_set(data[name]):
             wanted = ", ".join(experiment.targets)

@@ -211,7 +211,7 @@ class TrainLoop:
             if self.step == self.total:
                 break
             if self.settings.augmentation is not None:
-                batch = augment(batch, self.settings.augmentation, chance)
+                batch = augment(batch, self.settings.augmentation, chance, self.train.sounds)
             losses.append(self.train_step(batch))
             sizes.append(len(batch.rows))
             if len(losses) % LOSSES_CHECKED == 0:

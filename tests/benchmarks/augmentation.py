@@ -21,6 +21,7 @@ import torch
 from sercore import files, losses
 from sercore.datasets.augmentation import augment
 from sercore.datasets.batches import SpeechDataset
+from sercore.datasets.sounds import Sounds
 from sercore.features import packed
 from sercore.models.cnn14 import Cnn14
 from sercore.settings import AugmentationSettings, TrainingSettings
@@ -32,13 +33,24 @@ from . import limits
 CLASSES = 4
 PLAIN, NORMALISED = "none", "normalisation"
 WANTED = 1.05
-ALL = AugmentationSettings(time_masks=2, frequency_masks=2, gain_decibels=6.0, mel_shift=2.0, rate=0.1, mixup=0.4)
+MADE_UP = "made up"  # in place of folders
+ALL = AugmentationSettings(
+    time_masks=2,
+    frequency_masks=2,
+    gain_decibels=6.0,
+    mel_shift=2.0,
+    rate=0.1,
+    mixup=0.4,
+    noise=MADE_UP,
+    rooms=MADE_UP,
+)
 NONE = AugmentationSettings()
+NAMES = ("gain_decibels", "mel_shift", "rate", "mixup", "noise", "rooms")
 WAYS: dict[str, AugmentationSettings | None] = {
     PLAIN: None,
     NORMALISED: None,
     "masks": replace(NONE, time_masks=ALL.time_masks, frequency_masks=ALL.frequency_masks),
-    **{name: replace(NONE, **{name: getattr(ALL, name)}) for name in ("gain_decibels", "mel_shift", "rate", "mixup")},
+    **{name: replace(NONE, **{name: getattr(ALL, name)}) for name in NAMES},
     "all": ALL,
 }
 
@@ -108,7 +120,19 @@ def _speech(args: argparse.Namespace, normalised: bool) -> SpeechDataset:
     frames = packed.Frames(array, np.cumsum(count) - count, count, ids, tuple(ids), "made-up")
     target = torch.arange(args.utterances) % CLASSES
     offsets = np.ones((args.utterances, args.mels), "float32") if normalised else None
-    return SpeechDataset(frames, pd.DataFrame({"utterance": ids}), target, offsets=offsets)
+    return SpeechDataset(frames, pd.DataFrame({"utterance": ids}), target, offsets=offsets, sounds=_sounds(args.mels))
+
+
+def _sounds(mels: int) -> Sounds:
+    """A minute of noise in ten recordings, and ten rooms of a second each."""
+    chance, rows = np.random.default_rng(1), 600
+    count = np.full(10, rows)
+    array = chance.normal(-50, 3, (10 * rows, mels)).astype("float16")
+    ids = pd.Index([f"n{number}" for number in range(10)])
+    noise = packed.Frames(array, np.cumsum(count) - count, count, ids, tuple(ids), "made-up noise")
+    power = torch.full((10,), 1e-5 * mels)
+    decay = 10.0 ** -torch.linspace(0, 6, 100)
+    return Sounds(torch.ones(mels), noise, power, (decay / decay.sum())[None, :, None].repeat(10, 1, mels))
 
 
 def _epoch(course: TrainLoop, data: SpeechDataset, settings: AugmentationSettings | None, batch: int) -> float:
@@ -117,7 +141,7 @@ def _epoch(course: TrainLoop, data: SpeechDataset, settings: AugmentationSetting
     limits.wait(course.device)
     start = time.perf_counter()
     for plain in data.batches(batch, torch.Generator().manual_seed(0)):
-        course.train_step(plain if settings is None else augment(plain, settings, chance))
+        course.train_step(plain if settings is None else augment(plain, settings, chance, data.sounds))
     limits.wait(course.device)
     return time.perf_counter() - start
 

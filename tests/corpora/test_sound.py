@@ -188,3 +188,29 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(sound, "_open", refuse)
     with pytest.raises(AudioError, match=r"a\.wav: cannot be opened \(Permission denied\)"):
         decode(tmp_path / "a.wav")
+
+
+def test_a_long_recording_comes_in_parts_that_are_checked_one_by_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(sound, "AT_ONCE", 4_000)
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.stack([NOISE, NOISE], axis=1), RATE, subtype="FLOAT")
+    parts = list(sound.parts(path))
+    assert {len(part) for part, _ in parts} == {2_000}
+    assert {rate for _, rate in parts} == {RATE}
+    np.testing.assert_array_equal(np.concatenate([part for part, _ in parts]), decode(path)[0])
+    broken = np.where(np.arange(RATE) == 5_000, np.nan, NOISE)
+    soundfile.write(path, broken, RATE, subtype="FLOAT")
+    monkeypatch.setattr(sound, "AT_ONCE", 2_000)
+    given = sound.parts(path)
+    assert [len(next(given)[0]) for _ in range(2)] == [2_000] * 2
+    with pytest.raises(AudioError, match=r"samples that are not finite, 1 of 2000 from 0\.2 s on"):
+        next(given)
+
+
+def test_a_picture_of_the_sound_has_its_extremes_in_their_places(tmp_path, monkeypatch):
+    monkeypatch.setattr(sound, "AT_ONCE", 5_000)
+    soundfile.write(tmp_path / "a.wav", np.linspace(-0.5, 0.5, 4 * RATE), RATE, subtype="FLOAT")
+    shape = sound.envelope(tmp_path / "a.wav", points=50)
+    assert 50 <= len(shape) <= 100
+    np.testing.assert_allclose(shape[:, 0], 4 * (shape[:, 1:].mean(1) + 0.5), atol=0.02)
+    assert (shape[0, 1], shape[-1, 2]) == (-0.5, 0.5)

@@ -3,16 +3,29 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torchaudio
 
-from sercore.datasets.augmentation import amplified, augment, covered, hidden, mixed, shifted, stretched
+from sercore.datasets.augmentation import (
+    amplified,
+    augment,
+    covered,
+    hidden,
+    mixed,
+    pieces,
+    reverberant,
+    shifted,
+    stretched,
+)
 from sercore.datasets.batches import Batch
+from sercore.datasets.sounds import Sounds
 from sercore.features.audio import FLOOR
+from sercore.features.packed import Frames
 from sercore.settings import AugmentationSettings
 
-ALL = AugmentationSettings(time_masks=2, frequency_masks=2, gain_decibels=6.0, mel_shift=2.0, rate=0.1, mixup=0.4)
+FOLDERS = {"noise": "noise", "rooms": "rooms"}  # already read into SOUNDS
 EACH = {
     "time_masks": 2,
     "frequency_masks": 2,
@@ -20,7 +33,26 @@ EACH = {
     "mel_shift": 2.0,
     "rate": 0.1,
     "mixup": 0.4,
+    "noise": "noise",
+    "rooms": "rooms",
 }
+ALL = AugmentationSettings(**EACH, share=1.0)
+
+
+def made_up_noise(counts=(70, 30), mels=32):
+    chance = np.random.default_rng(5)
+    array = chance.normal(-50, 3, (sum(counts), mels)).astype("float16")
+    count = np.array(counts)
+    return Frames(array, np.cumsum(count) - count, count, pd.Index(["a", "b"]), ("1", "2"), "noise-1")
+
+
+NOISE = made_up_noise()
+SOUNDS = Sounds(
+    widths=torch.ones(32),
+    noise=NOISE,
+    power=torch.tensor([(10 ** (NOISE.rows(row).astype("float32") / 10)).sum(1).mean() for row in (0, 1)]),
+    rooms=torch.tensor([[1.0, 0.5, 0.1], [0.3, 0.3, 0.2]])[:, :, None].repeat(1, 1, 32),
+)
 
 
 def batch(counts=(64, 40, 50), mels=32, seed=0, text=True):
@@ -34,7 +66,7 @@ def batch(counts=(64, 40, 50), mels=32, seed=0, text=True):
 
 
 def drawn(settings, given=None, seed=0):
-    return augment(given or batch(), settings, np.random.default_rng(seed))
+    return augment(given or batch(), settings, np.random.default_rng(seed), SOUNDS)
 
 
 def equal(one, other):
@@ -51,7 +83,7 @@ def test_what_is_zero_changes_nothing_and_draws_nothing():
 
 @pytest.mark.parametrize("name", EACH)
 def test_each_setting_changes_a_copy_and_the_same_for_the_same_seed(name):
-    settings = AugmentationSettings(**{name: EACH[name]})
+    settings = AugmentationSettings(**{name: EACH[name]}, share=1.0)
     given = batch()
     one = drawn(settings, given)
     assert not equal(one, batch())
@@ -208,5 +240,56 @@ def test_a_gpu_gives_the_same_batch():
 
 
 def test_every_setting_is_tried_here():
-    spans = {"time_mask", "frequency_mask"}
-    assert {field.name for field in dataclasses.fields(AugmentationSettings)} - spans == EACH.keys()
+    limits = {"time_mask", "frequency_mask", "snr", "share"}
+    assert {field.name for field in dataclasses.fields(AugmentationSettings)} - limits == EACH.keys()
+
+
+def test_noise_is_added_at_the_ratio_and_with_the_spectrum_of_its_recording():
+    given = batch()
+    logmel, frames, _ = given.inputs
+    made = drawn(AugmentationSettings(noise="noise", snr=(6, 6), share=1), given).inputs[0]
+    for row, count in enumerate(frames):
+        speech, total = (10 ** (part[row, :count].double() / 10) for part in (logmel, made))
+        noise = (total - speech).sum(1)
+        assert noise.min() > 0
+        assert 10 * (speech.sum(1).mean() / noise.mean()).log10() == pytest.approx(6, abs=0.4)  # a piece of a recording
+        assert (made[row, count:] == FLOOR).all()
+
+
+def test_noise_is_moved_by_what_normalised_the_speech():
+    given = batch()
+    offsets = torch.linspace(-8, 12, 32).repeat(3, 1)
+    moved_by = given._replace(inputs=(given.inputs[0] + offsets[:, None], *given.inputs[1:]), offsets=offsets)
+    plain, moved = (drawn(AugmentationSettings(noise="noise", share=1), one).inputs[0] for one in (given, moved_by))
+    assert torch.allclose(moved[0] - offsets[0], plain[0], atol=1e-3)
+
+
+def test_pieces_of_noise_go_on_at_the_beginning_of_their_recording():
+    noise = made_up_noise()
+    made = pieces(noise, np.array([1, 0]), np.array([0.5, 0.9]), torch.zeros(2, 40, 32))
+    one, other = (torch.from_numpy(noise.rows(row).astype("float32")) for row in (1, 0))
+    assert torch.equal(made[0], one[(15 + torch.arange(40)) % 30])
+    assert torch.equal(made[1, 7:], other[:33])
+
+
+def test_a_room_spreads_power_over_later_frames():
+    logmel = torch.full((2, 12, 4), FLOOR)
+    logmel[:, 2], logmel[1, 8] = -20.0, -30.0
+    decay = torch.tensor([[1.0, 0.0, 0.25], [0.5, 0.5, 0.0]])[:, :, None].repeat(1, 1, 4)
+    made = reverberant(logmel, torch.tensor([12, 9]), decay)
+    assert made[0, :6, 0].tolist() == pytest.approx([-100, -100, -20, -99.03, -26.02, -99.03], abs=0.01)
+    assert made[1, 2:4, 1].tolist() == pytest.approx([-23.01, -23.01], abs=0.01)
+    assert made[1, 8:, 3].tolist() == pytest.approx([-33.01, -100, -100, -100], abs=0.01)  # cut off at 9 frames
+
+
+def test_noise_and_rooms_come_to_the_share_of_utterances_that_is_set():
+    given = batch((32,) * 300)
+    for setting in FOLDERS:
+        changed = drawn(AugmentationSettings(**{setting: setting}, share=0.3), given).inputs[0] != given.inputs[0]
+        assert changed.any(2).any(1).float().mean() == pytest.approx(0.3, abs=0.08)
+
+
+@pytest.mark.parametrize("setting", FOLDERS)
+def test_noise_and_rooms_that_were_not_read_are_refused(setting):
+    with pytest.raises(ValueError, match=f"names {setting}, and the dataset has none"):
+        augment(batch(), AugmentationSettings(**{setting: "folder"}), np.random.default_rng(0))

@@ -19,11 +19,12 @@ from small_runs import FEATURES, calibrated, tiny_encoder, train
 
 from sercore import corpora, files
 from sercore.analysis import figures, interventions
-from sercore.commands import cli
+from sercore.commands import cli, models
 from sercore.features import asr, hub
 from sercore.features.asr import Transcription
 from sercore.inference import artifact, stages
 from sercore.inference.predictor import find, load, windows
+from sercore.inference.segments import Segmentation
 from sercore.study import config
 from sercore.widgets.microphone import Recorder
 
@@ -195,6 +196,80 @@ def test_the_last_window_ends_where_the_recording_does():
     assert windows(7, 10) == [(0, 7)]
 
 
+@pytest.fixture(scope="module")
+def paused(speech):
+    """Two utterances with pauses of noise, for answers to segments."""
+    quiet = [np.zeros(round(seconds * RATE), dtype="float32") for seconds in (1.5, 2, 1)]
+    waveform = np.concatenate([quiet[0], speech, quiet[1], speech, quiet[2]])
+    noise = np.random.default_rng(0).standard_normal(len(waveform)) * 0.02 * speech.std()
+    return (waveform + noise).astype("float32")
+
+
+def test_each_segment_gets_the_answer_that_its_sound_alone_gets(dimensions, paused, tmp_path):
+    table = dimensions(write(tmp_path / "a.flac", paused), segments=3.0)
+    assert len(table) >= 2
+    assert (table["end"] - table["start"]).max() <= 3
+    assert table["detector"].unique() == ["silero"]
+    start, end = (round(table[name].iloc[1] * RATE) for name in ("start", "end"))
+    alone = dimensions(write(tmp_path / "b.flac", paused[start:end]))
+    np.testing.assert_allclose(ratings(table)[1], ratings(alone)[0], atol=1e-3)
+    with pytest.raises(ValueError, match="in windows or in segments: leave one away"):
+        dimensions(tmp_path / "a.flac", segments=3.0, windows=2.0)
+    with pytest.raises(ValueError, match=r"segments of 1\.024 to 2 s"):  # 32 frames
+        dimensions(tmp_path / "a.flac", segments=2.0)
+
+
+def test_what_has_no_speech_is_a_row_with_its_error(dimensions, paused, tmp_path):
+    broken = np.where(np.arange(len(paused)) == 9000, np.nan, paused).astype("float32")
+    sounds = {"silent": np.zeros(3 * RATE), "short": paused[-RATE // 2 :], "broken": broken, "good": paused}
+    for name, waveform in sounds.items():
+        soundfile.write(tmp_path / f"{name}.wav", waveform, RATE, subtype="FLOAT")
+    paths = [tmp_path / f"{name}.wav" for name in (*sounds, "lost")]
+    table = dimensions(paths, segments=Segmentation(detector="energy"))
+    assert table[table["error"].notna()]["error"].tolist() == [
+        "nothing but silence, 3.0 s of it",
+        "0.50 s of sound, and a segment takes 1.024 s",
+        f"samples that are not finite, 1 of {len(paused)}",
+        "no such audio file",
+    ]
+    assert table[table["error"].isna()]["file"].unique() == [str(tmp_path / "good.wav")]
+
+
+def test_each_segment_is_transcribed_by_itself(fusion, paused, tmp_path):
+    table = load(fusion)(write(tmp_path / "a.wav", paused), segments=6.0, recogniser=Counting())
+    lengths = ((table["end"] - table["start"]) * RATE).round().astype(int)
+    assert table["text"].tolist() == [f"{length} samples" for length in lengths]
+
+
+def test_the_command_writes_and_draws_segments(acoustic, paused, tmp_path, capsys):
+    path = write(tmp_path / "a.flac", paused)
+    out, picture = tmp_path / "out.csv", tmp_path / "out.png"
+    command = ["predict", str(acoustic), str(path), "--segments", "10", "--output", str(out), "--plot", str(picture)]
+    assert cli.main(command) == 0
+    table = pd.read_csv(out)
+    assert table.columns[:3].tolist() == ["file", "start", "end"]
+    printed = capsys.readouterr().out
+    length = (table["end"] - table["start"]).sum()
+    assert f"{len(table)} segments with speech, {length:.1f} s, by silero" in printed
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert cli.main(["predict", str(acoustic), str(path), "--detector", "energy"]) == 2
+    assert "give --segments SECONDS too" in capsys.readouterr().err
+    assert cli.main(["predict", str(acoustic), str(path), "--segments", "1.5"]) == 2
+    assert "expected the longest to be more than twice the shortest" in capsys.readouterr().err
+
+
+def test_the_command_says_where_no_text_is_known(capsys):
+    rows = {"file": ["a.wav"] * 2, "start": [0, 3], "end": [2, 5], "windows": [1, 1], "text": [None, "It is late."]}
+    about = {"emotion": ["sad"] * 2, "trained_on": ["mine"] * 2, "error": [None] * 2, "detector": ["energy"] * 2}
+    table = pd.DataFrame(rows | about)
+    models._print_predictions(table, simulated=False)
+    printed = capsys.readouterr().out
+    assert "2 segments with speech, 4.0 s, by energy" in printed
+    assert "text that is not known counts as the mean one of training" in printed
+    models._print_predictions(table[1:], simulated=False)
+    assert "the mean one" not in capsys.readouterr().out
+
+
 def test_each_unreadable_recording_has_an_error_and_the_rest_is_predicted(
     acoustic, dimensions, speech, tmp_path, capsys
 ):
@@ -350,7 +425,7 @@ def test_the_command_recognises_speech(fusion, speech, tmp_path, capsys):
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "p_angry" in capsys.readouterr().out
     assert cli.main(["predict", str(fusion), str(path), "--text", "", "--plot", str(picture)]) == 2
-    assert "give --windows SECONDS too" in capsys.readouterr().err
+    assert "give --windows SECONDS or --segments SECONDS too" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -49,9 +49,9 @@ def test_augmented_training_follows_the_seed():
 def test_only_training_batches_are_augmented_and_each_epoch_draws_anew(monkeypatch):
     seen = []
 
-    def counted(batch, settings, chance):
+    def counted(batch, settings, chance, sounds):
         seen.append(chance.bit_generator.state["state"]["state"])
-        return augment(batch, settings, chance)
+        return augment(batch, settings, chance, sounds)
 
     monkeypatch.setattr(loop, "augment", counted)
     train(ALL, epochs=2, batch_norm="estimated")
