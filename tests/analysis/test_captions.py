@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sercore import settings
-from sercore.analysis import captions, report
+from sercore.analysis import captions, composition
 from sercore.analysis.results import Results
 from sercore.study import config
 
@@ -54,6 +54,6 @@ def test_a_departure_from_the_paper_names_what_differs(tmp_path):
 
 def test_the_report_lists_a_group_of_settings_as_it_says_itself(tmp_path):
     results = results_of(tmp_path, "{width: 8, normalisation: {over: speaker}}")
-    here = report.settings_table(results.study).numbers.set_index("setting")["here"]
+    here = composition.settings_table(results.study).numbers.set_index("setting")["here"]
     assert here["network: normalisation"] == "channel over the speaker"
     assert here["training: augmentation"] == "none"
