@@ -49,6 +49,7 @@ LICENCES = {
 """Text encoder or pretrained weights -> licence."""
 SYNTHESISED = "synthesised by the project with espeak-ng (GPL 3, run and not distributed); the sentences are MIT"
 UNKNOWN = "not known"
+VALIDATION = "Scores on the development set beside those on the test set"
 INTENDED = (
     "Meant for research: to compare where text should enter a network that listens, and to check such comparisons. "
     "Models predict what raters would answer, not what somebody feels."
@@ -145,20 +146,18 @@ class Evidence:
         """Every item, in the order of the checklists."""
         yield Item("A1", "Limitations", *self._limitations())
         yield Item("A2", "Risks, intended use and misuse", f"{INTENDED} {PROHIBITED}")
-        yield Item(
-            "A3", "Abstract and introduction say what is claimed", "", "the paper: say it in abstract and introduction"
-        )
+        yield Item("A3", "Claims in abstract and introduction", "", "the paper: say it in abstract and introduction")
         yield Item("B1", "Creators of what was used are cited", "Software and paper: CITATION.cff.", self._citations())
         yield Item("B2", "Licences", *self._licences())
         yield Item("B3", "Use as the licences intend", *self._intended())
         yield Item("B4", "Personal data", *self._personal())
         yield Item("B5", "Domains and languages", *self._domains())
-        yield Item("B6", "Sizes, splits, preprocessing and exclusions", *self._data())
-        yield Item("C1", "Parameters, runtime, infrastructure, energy", *self._costs())
+        yield Item("B6", "Sizes, splits, features, exclusions", *self._data())
+        yield Item("C1", "Parameters, runtime, machines, energy", *self._costs())
         yield Item("C2", "Hyperparameters: bounds and selection", *self._selection())
         yield Item("C3", "What a score is a mean of", *self._runs())
         yield Item("C4", "Packages and their settings", *self._packages())
-        yield Item("D1", "Instructions, pay, consent and origin of raters", *self._raters())
+        yield Item("D1", "Raters: instructions, pay, consent", *self._raters())
         yield Item("E1", "Use of AI assistants", "", "a sentence of the authors: whether and for what they were used")
         yield Item("R1", "Validation score beside each test score", *self._validation())
         yield Item("R2", "Code and how to run it", *self._code())
@@ -212,7 +211,7 @@ class Evidence:
         lacking = []
         if not len(self.data.frame):
             lacking.append("sizes: complete runs, whose provenance.json has them")
-        elif UNKNOWN in self.data.numbers["training"].tolist():
+        elif self.data.numbers["training"].str.contains(UNKNOWN).any():
             lacking.append("how many utterances were trained on: run folders of this version record it")
         return f"{_points_to(self.data)} {self._preprocessing()}".strip(), "; ".join(lacking)
 
@@ -245,7 +244,7 @@ class Evidence:
         )
         parts, lacking = [_points_to(self.budget)], []
         if devices:
-            of_threads = f", {'/'.join(map(str, sorted(threads)))} threads a run" if threads else ""
+            of_threads = f", of {'/'.join(map(str, sorted(threads)))} threads each" if threads else ""
             parts.append(f"Runs by device: {composition.tally(devices)}{of_threads}.")
         else:
             lacking.append("devices and seconds: complete runs, whose provenance.json has them")
@@ -305,8 +304,8 @@ class Evidence:
 
     def _packages(self) -> tuple[str, str]:
         if any(self.origins.values()):
-            return "Versions: table Software. Settings: table Settings.", ""
-        return "Settings: table Settings.", "versions: complete runs, whose provenance.json has them"
+            return "See the tables 'Software' and 'Settings'.", ""
+        return "See the table 'Settings'.", "versions: complete runs, whose provenance.json has them"
 
     def _raters(self) -> tuple[str, str]:
         if self.simulated:
@@ -318,7 +317,7 @@ class Evidence:
 
     def _validation(self) -> tuple[str, str]:
         if self.trained:
-            return "Table Scores on the development set beside those on the test set.", ""
+            return f"See the table '{VALIDATION}'.", ""
         return "", "scores: complete runs"
 
     def _code(self) -> tuple[str, str]:
@@ -406,27 +405,51 @@ class Evidence:
 
     @cached_property
     def data(self) -> Table:
-        """Utterances of each corpus: in all, left out and why, and in each partition; one row a section and corpus."""
-        rows: dict[tuple[str, ...], None] = {}
+        """Utterances in all, left out and why, and in each partition; one row a section, target and pair of corpora."""
+        records = []
+        seen = set()
         for run in self.trained:
+            about = {"section": run.section, "of": _targets(run), "trained on": str(run.parameters.get("corpus"))}
             record = self.origins[run.key]
-            for name, held in record.get("corpora", {}).items():
-                own = name == run.parameters.get("corpus")
-                rows.setdefault((run.section, _targets(run), name, *_sizes(run, record, held, own)))
-        columns = ("section", "of", "corpus", "utterances", "left out", "why", "training", "development", "test")
-        records = [dict(zip(columns, row, strict=True)) for row in rows]
-        below = ["Test of another corpus: its test partition, else all of it. Several numbers: one for each fold."]
+            trained = [fold.get("utterances", {}).get("training") for fold in record.get("folds", {}).values()]
+            kind = (*about.values(), *trained)
+            if kind not in seen and record.get("corpora") and run.result == files.PREDICTIONS:
+                seen.add(kind)
+                predicted = _predicted(run)
+                for name, held in record["corpora"].items():
+                    records.append(about | {"corpus": name} | _sizes(run, held, predicted.get(name, {})))
+                    own = name == run.parameters.get("corpus")
+                    training = " / ".join(UNKNOWN if size is None else str(size) for size in dict.fromkeys(trained))
+                    records[-1]["training"] = training if own else ""
+        below = [
+            "Of another corpus than that of the training: its test partition, else all of it, is tested on. "
+            "Several numbers: of the folds."
+        ]
         return records_table("checklist_data", "Utterances, exclusions and splits", records, below)
 
 
-def _sizes(run: Run, record: Mapping[str, Any], held: Mapping[str, Any], own: bool) -> tuple[str, ...]:
-    """Utterances of a corpus, left out, why, and those in training, development and test, in print."""
+def _predicted(run: Run) -> dict[str, dict[str, str]]:
+    """Corpus -> partition -> how many utterances `run` predicted of it, of each fold where these differ, in print."""
+    columns = ["test_corpus", "partition", "fold", "utterance"]
+    table = files.read_table(run.folder / files.PREDICTIONS, columns)
+    counts = table.groupby(columns[:-1], observed=True, sort=False)["utterance"].nunique()
+    found: dict[str, dict[str, str]] = {}
+    for (corpus, partition), of in counts.groupby(level=[0, 1], observed=True, sort=False):
+        found.setdefault(str(corpus), {})[str(partition)] = " / ".join(map(str, dict.fromkeys(of)))
+    return found
+
+
+def _sizes(run: Run, held: Mapping[str, Any], predicted: Mapping[str, str]) -> dict[str, str]:
+    """Utterances of a corpus, those left out and why, and those of its partitions, in print."""
     out = held["utterances"] - held["with_target"]
     reason = "an emotion of none of the classes, or raters do not agree" if _targets(run) == EMOTION else "not rated"
-    parts = [fold.get("utterances", {}) for fold in record.get("folds", {}).values()]
-    sizes = {name: [str(part[name]) for part in parts if name in part] for name in ("training", "development", "test")}
-    shown = [" / ".join(sizes[name]) or UNKNOWN for name in sizes] if own else ["", "", "tested on only"]
-    return str(held["utterances"]), str(out), reason if out else "", *shown
+    return {
+        "utterances": str(held["utterances"]),
+        "left out": str(out),
+        "why": reason if out else "",
+        "training": "",
+        **{partition: predicted.get(partition, "") for partition in ("development", "test")},
+    }
 
 
 def _targets(run: Run) -> str:
@@ -470,9 +493,8 @@ def _validation_table(study: Study, results_of: Callable[[str], Mapping[str, Res
         if any(run.complete and not run.needs and run.result == files.PREDICTIONS for run in runs):
             for change, of_change in results_of(section).items():
                 records += _validation_rows(section, change, of_change)
-    title = "Scores on the development set beside those on the test set"
     below = ["Mean (sd, ddof 0) over seeds; folds pooled in-domain, and the mean of the folds' scores elsewhere."]
-    return records_table("checklist_validation", title, records, below)
+    return records_table("checklist_validation", VALIDATION, records, below)
 
 
 def _validation_rows(section: str, change: str, of_change: Results) -> list[dict[str, str]]:
@@ -518,18 +540,21 @@ def _hyperparameters_table(study: Study) -> Table:
             )
             records.append(_hyperparameter(key, f"grid: {first(values, most=12)}", how, section))
     same = 0
-    for name, groups in composition.used_settings(study).items():
-        users = Counter(user for of in groups.values() for user in of)
-        different = {group: of for group, of in groups.items() if group[0] != group[1]}
-        same += not different
-        for (here, paper, _), of in different.items():
+    for (kind, name), groups in composition.used_settings(study).items():
+        values: dict[tuple[str, str], set[tuple[str, str]]] = {}
+        for (here, paper, _), of in groups.items():
+            values.setdefault((here, paper), set()).update(of)
+        users, everywhere = Counter(user for of in values.values() for user in of), set().union(*values.values())
+        same += all(here == paper for here, paper in values)
+        for (here, paper), of in values.items():
             searched = any(users[user] > 1 for user in of)
             how = (
                 "searched: each value is reported" if searched else f"fixed in {study.path.name}; the paper's: {paper}"
             )
-            everywhere = set().union(*groups.values())
-            records.append(_hyperparameter(name, here, how, composition.users_in_print(of, everywhere)))
-    below = [f"The other {same} settings have the paper's value and were not searched: table Settings."]
+            if searched or here != paper:
+                users_of = composition.users_in_print(of, everywhere)
+                records.append(_hyperparameter(f"{kind}: {name}", here, how, users_of))
+    below = [f"The other {same} settings have the paper's value and were not searched: see the table 'Settings'."]
     return records_table("checklist_hyperparameters", "Hyperparameters: bounds and selection", records, below)
 
 
@@ -538,7 +563,7 @@ def _hyperparameter(name: str, bounds: str, how: str, of: str) -> dict[str, str]
 
 
 def _points_to(table: Table) -> str:
-    return f"Table {table.title}." if len(table.frame) else ""
+    return f"See the table '{table.title}'." if len(table.frame) else ""
 
 
 def _counted(number: int, one: str, several: str = "") -> str:

@@ -56,8 +56,8 @@ def runs_table(study: Study) -> Table:
     return records_table("what_was_run", "What was run", records)
 
 
-Used = dict[str, dict[tuple[str, str, str], set[tuple[str, str]]]]
-"""Setting -> value, the paper's value, what makes that one doubtful, all in print -> section and model that have it."""
+Used = dict[tuple[str, str], dict[tuple[str, str, str], set[tuple[str, str]]]]
+"""Kind and name of a setting -> value, the paper's, what makes that doubtful, in print -> section, model with it."""
 
 
 def used_settings(study: Study) -> Used:
@@ -67,8 +67,8 @@ def used_settings(study: Study) -> Used:
         model = run.parameters.get("model")
         if run.needs or model is None:  # trains nothing, or the notebook alone knows what
             continue
-        for name, value, paper, doubt in captions.compared(model, run.parameters):
-            group = used.setdefault(name, {}).setdefault((in_print(value), in_print(paper), doubt), set())
+        for kind, name, value, paper, doubt in captions.compared(model, run.parameters):
+            group = used.setdefault((kind, name), {}).setdefault((in_print(value), in_print(paper), doubt), set())
             group.add((run.section, model))
     return used
 
@@ -78,8 +78,8 @@ def settings_table(study: Study) -> Table:
     used = used_settings(study)
     records = []
     for kind, settings_of in SETTING_KINDS.items():
-        for f in [f for f in fields(settings_of) if f.name in used]:
-            groups = used[f.name]
+        for f in [f for f in fields(settings_of) if (kind, f.name) in used]:
+            groups = used[kind, f.name]
             everywhere = set().union(*groups.values())
             for (here, paper, doubt), users in groups.items():
                 records.append(
