@@ -192,8 +192,9 @@ def open_store(kind: str, study: Study) -> Store:
     try:
         return STORES[kind](study)
     except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
         raise ModuleNotFoundError(
-            f"logging to {kind} needs {error.name}, which is not installed: pip install 'sercore[{kind}]'"
+            f"logging to {kind} needs {package}, which is not installed: pip install 'sercore[{kind}]'"
         ) from error
 
 

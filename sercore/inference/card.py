@@ -13,6 +13,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from sercore import settings
 from sercore.analysis import captions, statistics
+from sercore.analysis.checklist import PROHIBITED
 from sercore.analysis.comparisons import DRAWS, FEWEST_SPEAKERS, SEED, group_gaps, interval, signed, speaker_spread
 from sercore.analysis.results import OFFICIAL, classes, main_metric, scores
 from sercore.analysis.tables import number_text
@@ -346,8 +347,7 @@ def _limits(trained: Trained) -> str:
     return (
         f"It was trained on {domain}. Other languages, rooms, microphones and ways to show feelings were not tested; "
         "the table above says how far scores fall on another corpus, where one was tried. The answers predict what "
-        f"raters would answer, not what somebody feels; probabilities are not calibrated.{words} Not for decisions "
-        "about people."
+        f"raters would answer, not what somebody feels; probabilities are not calibrated.{words} {PROHIBITED}"
     )
 
 

@@ -111,6 +111,8 @@ def test_the_command_logs_and_says_where_to_look(study, capsys):
 
 @pytest.mark.parametrize("kind", log.KINDS)
 def test_what_is_not_installed_is_named_with_its_extra(study, kind, monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.startswith(f"{kind}.")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, kind, None)
     assert cli.main(["log", str(study.path), "--to", kind]) == 2
     assert (
