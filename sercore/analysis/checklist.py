@@ -489,11 +489,14 @@ def _product(shape: Iterable[int]) -> int:
 def _validation_table(study: Study, results_of: Callable[[str], Mapping[str, Results]]) -> Table:
     """Scores on the development and test sets, one row a model, training corpus and target."""
     records = []
+    below = ["Mean (sd, ddof 0) over seeds; folds pooled in-domain, and the mean of the folds' scores elsewhere."]
     for section, runs in composition.sections(study).items():
         if any(run.complete and not run.needs and run.result == files.PREDICTIONS for run in runs):
-            for change, of_change in results_of(section).items():
-                records += _validation_rows(section, change, of_change)
-    below = ["Mean (sd, ddof 0) over seeds; folds pooled in-domain, and the mean of the folds' scores elsewhere."]
+            try:
+                for change, of_change in results_of(section).items():
+                    records += _validation_rows(section, change, of_change)
+            except (ValueError, LookupError) as error:
+                below.append(f"Section '{section}' cannot be scored: {error}.")
     return records_table("checklist_validation", VALIDATION, records, below)
 
 

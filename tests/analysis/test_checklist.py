@@ -100,6 +100,15 @@ def test_each_test_score_has_its_score_on_the_development_set_beside_it(study, b
     assert row["test elsewhere"] == f"UAR {away.mean():.1f} ({away.std(ddof=0):.1f}) on MSP-Podcast"
 
 
+def test_a_section_that_cannot_be_scored_is_named_and_the_others_are_shown(study):
+    def results_of(section):
+        raise ValueError("a prediction is there twice")
+
+    table = checklist._validation_table(study, results_of)
+    assert table.frame.empty
+    assert table.notes[1:] == ("Section 'categories' cannot be scored: a prediction is there twice.",)
+
+
 def test_energy_is_the_design_power_of_a_known_device_times_the_hours(recorded):
     items = answers(recorded)
     assert "Energy: about 5.6 kWh, if a run draws 700 W for NVIDIA H200 (its design power)" in items["C1"].answer

@@ -192,6 +192,8 @@ def test_settings_show_what_differs_and_what_is_not_certain(study):
     epochs = rows["training: epochs", "CNN14, SFCNN14, MFCNN14"]
     assert (epochs["here"], epochs["the paper's"]) == ("3", "60")
     assert epochs["is that certain?"] == "not confirmed: from memory (85 %)"
+    encoders = {row[0]: rows[row]["here"] for row in rows if row[0].endswith(": encoder")}
+    assert encoders == {"network: encoder": "none", "text: encoder": "bert-base-uncased"}  # not mixed up
 
 
 def test_what_is_no_setting_and_not_in_the_paper_has_a_line(study):

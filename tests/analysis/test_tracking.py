@@ -139,6 +139,29 @@ def test_a_study_is_followed_while_it_runs_and_an_error_of_the_store_does_not_en
 
 
 @pytest.mark.long
+def test_a_study_that_is_run_with_log_has_its_curves_in_tensorboard(embedded, tmp_path, capsys):
+    fixed = {
+        "features": {"mels": 32, "hop": 512},
+        "network": {"width": 2},
+        "training": {"epochs": 2, "crop_seconds": 1.5},
+    }
+    block = {"grid": {"model": ["cnn14"], "corpus": ["msp-podcast"], "seed": [0, 1]}, "fixed": {"folds": [], **fixed}}
+    sections = {"categories": {"notebook": "notebooks/1_categories.ipynb", "blocks": [block]}}
+    content = {"study": "live", "corpora": embedded, "outputs": str(tmp_path), "sections": sections}
+    files.write_yaml(tmp_path / "live.yaml", content)
+    assert cli.main(["run", str(tmp_path / "live.yaml"), "--workers", "1", "--log", "tensorboard"]) == 0
+    study = config.load(tmp_path / "live.yaml")
+    assert f"tensorboard --logdir {study.folder / 'tensorboard'}" in capsys.readouterr().out
+    read = written(study)
+    for run in study.runs:
+        history = files.read_history(run.folder / files.HISTORY)
+        events = read[f"categories/{run.folder.name}/fold=official"]
+        assert [event.step for event in events.Scalars("loss")] == [1, 2]
+        assert [event.value for event in events.Scalars("loss")] == pytest.approx(history["loss"].tolist())
+        assert "test/msp-podcast/emotion_uar" in events.Tags()["scalars"]
+
+
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")  # of MLflow's, by sqlalchemy
 def test_mlflow_holds_each_training_once_with_parameters_curve_and_scores(study, monkeypatch):
     monkeypatch.delenv(tracking.TRACKING_URI, raising=False)
