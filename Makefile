@@ -74,5 +74,5 @@ clean:  ## remove what `make study` made, and the environment
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"sercore needs Python 3.11 or newer, {sys.executable} is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable '.[offline,browse,cluster,onnx,audformat,test]'
+	$(BIN)/pip install --quiet --editable '.[offline,browse,cluster,onnx,mlflow,tensorboard,audformat,test]'
 	@touch $@

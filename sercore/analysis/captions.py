@@ -140,7 +140,7 @@ def departures(results: Results) -> tuple[str, ...]:
         model = run.parameters["model"]
         if not MODELS[model].in_paper:
             continue
-        for name, value, paper, doubt in compared(model, run.parameters):
+        for _, name, value, paper, doubt in compared(model, run.parameters):
             if value != paper:
                 differ.append(
                     (MODELS.label(model), f"{name} {value}", f"the paper{f', {doubt}' if doubt else ''}: {paper}")
@@ -175,17 +175,27 @@ def choices(models: Iterable[str]) -> list[Choice]:
     return rows
 
 
-def compared(model: str, parameters: Mapping[str, Any]) -> list[tuple[str, Any, Any, str]]:
-    """Name, value, the paper's value and the doubt about that, of every setting that `model` uses."""
+class Compared(NamedTuple):
+    """A setting beside the paper's."""
+
+    kind: str  # of settings.SETTINGS
+    name: str
+    value: Any
+    paper: Any
+    doubt: str  # about the paper's value; empty: its text confirms it
+
+
+def compared(model: str, parameters: Mapping[str, Any]) -> list[Compared]:
+    """Every setting that `model` uses, beside the paper's."""
     spec = MODELS[model]
     used = [kind for kind in KINDS if (spec.uses_text if kind == "text" else spec.uses_audio)]
     run = {**parameters, "model": model}
-    pairs = [(settings.of_run(run, kind), KINDS[kind]()) for kind in used]
+    pairs = [(kind, settings.of_run(run, kind), KINDS[kind]()) for kind in used]
     ours, paper = settings.of_run(run, "training"), settings.training(model, {})
     unused = UNUSED[ours.optimiser]
     return [
-        (f.name, getattr(mine, f.name), getattr(theirs, f.name), settings.doubts(mine).get(f.name, ""))
-        for mine, theirs in [*pairs, (ours, paper)]
+        Compared(kind, f.name, getattr(mine, f.name), getattr(theirs, f.name), settings.doubts(mine).get(f.name, ""))
+        for kind, mine, theirs in [*pairs, ("training", ours, paper)]
         for f in fields(mine)
         if f.name not in unused
     ]

@@ -3,15 +3,14 @@
 Tables and figures are those that the analysis notebooks wrote. Where these are missing or older than a result, as in a
 study that still runs, the main ones are made anew of the runs that are complete, and the page says what is missing.
 
-In this order: the chapters and what they show, the page, the tables and figures of the chapters (`Material`), and the
-tables about the study itself: its runs, its settings, and where its results come from.
+In this order: the chapters and what they show, the page, the tables and figures of the chapters (`Material`), and what
+the study lacks and is known of the paper.
 """
 
 import base64
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from importlib.resources import files as resources
@@ -20,12 +19,12 @@ from typing import Any
 
 import jinja2
 import pandas as pd
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
-from sercore import files, registry, settings
-from sercore.analysis import calibration, captions, claims, figures, published, results, tables, words
+from sercore import files, registry
+from sercore.analysis import calibration, checklist, claims, composition, figures, published, results, tables, words
+from sercore.analysis.checklist import Checklist
+from sercore.analysis.composition import records_table, sections
 from sercore.analysis.markup import markup
 from sercore.analysis.nothing import Nothing
 from sercore.analysis.results import Results
@@ -33,15 +32,11 @@ from sercore.analysis.tables import Table
 from sercore.analysis.verdicts import VERDICTS, together
 from sercore.analysis.words import ByWords
 from sercore.schema import first
-from sercore.study.config import Run, Study
+from sercore.study.config import Study
 from sercore.study.plan import failures
 
 TEMPLATE = "report.html"
 FIGURE_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}  # of a figure in both the first is taken
-SETTING_KINDS = {**captions.KINDS, "training": settings.TrainingSettings}
-NOT_DOUBTED = "not doubted"
-COMMIT_DIGITS = 10
-MOST_VALUES = 12  # of one parameter of a grid, in a cell
 Maker = Callable[[Results], Table | Figure | Nothing]
 
 
@@ -246,6 +241,11 @@ MAKERS: dict[str, tuple[str, Maker]] = {
 def page(study: Study, made: datetime | None = None) -> str:
     """The report of `study` as HTML; `made` is the time that it gives (default: now)."""
     material = Material(study)
+    return _page(material, checklist.make(study, material.by_change), made)
+
+
+def _page(material: "Material", asked: Checklist, made: datetime | None = None) -> str:
+    study = material.study
     chapters = list(_chapters(material))
     lacking = missing(study)
     reasons = {
@@ -253,7 +253,7 @@ def page(study: Study, made: datetime | None = None) -> str:
         for why in material.absent.values()
     }
     lacking += tuple(f"{', '.join(names)}: {why}." for why, names in reasons.items())
-    origins = [provenance_table(study), versions_table(study)]
+    origins = [composition.provenance_table(study), composition.versions_table(study)]
     return _template().render(
         study=study.name,
         parameters=study.path.name,
@@ -263,21 +263,28 @@ def page(study: Study, made: datetime | None = None) -> str:
         complete=sum(run.complete for run in study.runs),
         missing=lacking,
         verdicts=_markup(count_verdicts(material.claims)) if material.claims else None,
-        what_was_run=_markup(runs_table(study)),
+        what_was_run=_markup(composition.runs_table(study)),
         chapters=chapters,
-        settings=_markup(settings_table(study)),
+        settings=_markup(composition.settings_table(study)),
         paper=[_markup(table) for table in paper_tables()],
         origins=[_markup(table) for table in origins if len(table.frame)],
+        checklist=_without_folder(asked.html()),
         made=f"{made or datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         **_own_origin(),
     )
 
 
-def write(study: Study, path: Path | None = None) -> Path:
-    """Write the report of `study` (default: report.html in the study's folder) and return its path."""
-    path = path or study.folder / "report.html"
-    files.write_text(path, page(study))
-    return path
+def write(study: Study, path: Path | None = None, watts: float | None = None) -> list[Path]:
+    """Write the report of `study` (default: report.html in its folder), and its checklist in LaTeX beside it.
+
+    `watts`: as checklist.make has it. Returns the paths.
+    """
+    path, material = path or study.folder / "report.html", Material(study)
+    asked = checklist.make(study, material.by_change, watts)
+    appendix = path.with_name(f"{path.stem}_checklist.tex")
+    files.write_text(path, _page(material, asked))
+    files.write_text(appendix, asked.latex())
+    return [path, appendix]
 
 
 def _chapters(material: "Material") -> Iterator[tuple[Chapter, Mapping[str, str]]]:
@@ -307,7 +314,7 @@ class Material:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self.simulated = simulated(study)
+        self.simulated = composition.simulated(study)
         self.absent: dict[str, str] = {}  # what there is neither a file nor a way to make, and why
         self.claims: dict[str, pd.DataFrame] = {}  # what the claims are about -> the numbers of their table
         self._sections = sections(study)
@@ -384,6 +391,12 @@ class Material:
         if name.startswith("claims_"):
             self.claims[name.removeprefix("claims_").replace("_", " ")] = numbers
 
+    def by_change(self, section: str) -> dict[str, Results]:
+        """Change -> the results of `section`, see results.by_change; read once where nothing is changed."""
+        if any("change" in run.parameters for run in self._sections[section]):
+            return results.by_change(self.study, section, incomplete="show")
+        return {"None": self._results(section)}
+
     def _results(self, section: str) -> Results:
         if section not in self._results_of:
             self._results_of[section] = results.read(self.study, section, incomplete="show")
@@ -425,28 +438,7 @@ def count_verdicts(numbers: Mapping[str, pd.DataFrame]) -> Table:
     counts = [
         {"claims": about, **{name: of[name] for name in VERDICTS}, "of": of.total()} for about, of in rows.items()
     ]
-    return _table("verdict_counts", "How many claims hold here", counts, align="r")
-
-
-def _table(
-    name: str, title: str, records: Sequence[Mapping[str, Any]], notes: Iterable[str] = (), align: str = "l"
-) -> Table:
-    """A table of `records`, one a row and all with the same keys; the first of these is the row's name."""
-    numbers = pd.DataFrame(records)
-    frame = numbers.astype(str).set_index(numbers.columns[0]) if len(numbers) else numbers
-    return Table(name, title, frame, numbers, tuple(notes), align)
-
-
-def sections(study: Study) -> dict[str, tuple[Run, ...]]:
-    """Name -> runs of each section of the study, in the order of its parameters file."""
-    return {name: study.section(name) for name in dict.fromkeys(run.section for run in study.runs)}
-
-
-def simulated(study: Study) -> bool | None:
-    """Whether any result of the study is about synthesised speech; None while there is no result."""
-    paths = [run.folder / files.PREDICTIONS for run in study.runs]
-    columns = [pq.read_table(path, columns=["simulated"])["simulated"] for path in paths if path.exists()]
-    return any(pc.any(column).as_py() for column in columns) if columns else None
+    return records_table("verdict_counts", "How many claims hold here", counts, align="r")
 
 
 def missing(study: Study) -> tuple[str, ...]:
@@ -463,64 +455,6 @@ def missing(study: Study) -> tuple[str, ...]:
     return tuple(lacking)
 
 
-def runs_table(study: Study) -> Table:
-    """What the study is made of: one row a section, with what its runs differ in and how many are complete."""
-    records = []
-    for name, runs in sections(study).items():
-        keys = dict.fromkeys(key for run in runs for key in run.grid)
-        values = {key: _values(runs, key) for key in keys}
-        records.append(
-            {
-                "section": name,
-                "notebook": runs[0].notebook.stem,
-                "what the runs differ in": "; ".join(f"{key}: {text}" for key, text in values.items()),
-                "complete": f"{sum(run.complete for run in runs)} of {len(runs)}",
-            }
-        )
-    return _table("what_was_run", "What was run", records)
-
-
-def settings_table(study: Study) -> Table:
-    """Every setting that a run uses: its value, the paper's, and whether the paper's text confirms that."""
-    used: dict[str, dict[tuple[str, str, str], set[tuple[str, str]]]] = {}
-    for run in study.runs:
-        model = run.parameters.get("model")
-        if run.needs or model is None:  # trains nothing, or the notebook alone knows what
-            continue
-        for name, value, paper, doubt in captions.compared(model, run.parameters):
-            group = used.setdefault(name, {}).setdefault((_text(value), _text(paper), doubt), set())
-            group.add((run.section, model))
-    records = []
-    for kind, settings_of in SETTING_KINDS.items():
-        for f in [f for f in fields(settings_of) if f.name in used]:
-            groups = used[f.name]
-            everywhere = set().union(*groups.values())
-            for (here, paper, doubt), users in groups.items():
-                records.append(
-                    {
-                        "setting": f"{kind}: {f.name}",
-                        "here": here,
-                        "the paper's": "the same" if here == paper else paper,
-                        "is that certain?": f"not confirmed: {doubt}" if doubt else NOT_DOUBTED,
-                        "of": _users(users, everywhere),
-                        "meaning": f.metadata["meaning"],
-                    }
-                )
-    records += [
-        {
-            "setting": f"no setting: {choice.fact}",
-            "here": choice.here,
-            "the paper's": "not stated" if choice.doubt == published.CERTAINTY["-"] else "the same",
-            "is that certain?": f"not confirmed: {choice.doubt}",
-            "of": choice.models,
-            "meaning": "",
-        }
-        for choice in captions.choices(run.parameters["model"] for run in study.runs if "model" in run.parameters)
-    ]
-    below = "Certain: whether the paper's text confirms the value that is taken for the paper's."
-    return _table("settings_table", "Settings", records, [below])
-
-
 def paper_tables() -> list[Table]:
     """What is known of the paper: what it fixes, which of its markers follow from its numbers, and what came after."""
     facts = [
@@ -528,7 +462,7 @@ def paper_tables() -> list[Table]:
         for row in published.facts().itertuples()
     ]
     return [
-        _table("paper_facts", "What the paper fixes, and what it does not", facts),
+        records_table("paper_facts", "What the paper fixes, and what it does not", facts),
         _markers_table(),
         _beyond_table(),
     ]
@@ -555,7 +489,7 @@ def _markers_table() -> Table:
         "p is below .05 there should be a marker."
     )
     title = "Do the paper's significance markers follow from its numbers?"
-    return _table("paper_markers", title, records, below, align="r")
+    return records_table("paper_markers", title, records, below, align="r")
 
 
 def _beyond_table() -> Table:
@@ -570,87 +504,7 @@ def _beyond_table() -> Table:
         }
         for row in published.beyond().itertuples()
     ]
-    return _table("paper_beyond", "What others have reached since", records)
-
-
-def provenance_table(study: Study) -> Table:
-    """Commits, devices, seconds and days of the complete runs, one row a section."""
-    records = []
-    for name, runs in sections(study).items():
-        done = [run for run in runs if run.complete]
-        origins = [record for record in map(_provenance, done) if record]
-        folds = [fold for record in origins for fold in record.get("folds", {}).values()]
-        spent = {stage: sum(fold["seconds"].get(stage, 0.0) for fold in folds) for stage in ("training", "evaluation")}
-        records.append(
-            {
-                "section": name,
-                "runs": len(done),
-                "commit": _tally((record.get("commit") or "outside a checkout")[:COMMIT_DIGITS] for record in origins),
-                "device": _tally(fold["device"] for fold in folds),
-                "training": _duration(spent["training"]) if folds else "",
-                "evaluation": _duration(spent["evaluation"]) if folds else "",
-                "results written": _days([run.folder / run.result for run in done]),
-            }
-        )
-    dirty = any("-dirty" in (record.get("commit") or "") for record in map(_provenance, study.runs) if record)
-    below = ["Commits with changes that were not committed are among these."] if dirty else []
-    return _table("origins", "Where the results come from", records, below)
-
-
-def versions_table(study: Study) -> Table:
-    """The software of the complete runs, one row a package."""
-    counts: dict[str, Counter[str]] = {}
-    for record in filter(None, map(_provenance, study.runs)):
-        packages = {"python": record.get("python"), **record.get("versions", {}), "platform": record.get("platform")}
-        for name, value in packages.items():
-            counts.setdefault(name, Counter())[str(value)] += 1
-    records = [{"package": name, "version": _tally(versions)} for name, versions in counts.items()]
-    return _table("software", "Software", records)
-
-
-def _provenance(run: Run) -> dict[str, Any] | None:
-    return files.find_json(run.folder / files.PROVENANCE) if run.complete else None
-
-
-def _values(runs: tuple[Run, ...], key: str) -> str:
-    """The values that the parameter `key` takes, in print."""
-    values = list(dict.fromkeys(run.parameters[key] for run in runs if key in run.parameters))
-    if key == "model":
-        values = sorted(values, key=registry.MODELS.position)
-    in_print = {"model": registry.MODELS.label, "corpus": registry.CORPORA.label}.get(key, _text)
-    return first(map(in_print, values), most=MOST_VALUES)
-
-
-def _users(users: set[tuple[str, str]], everywhere: set[tuple[str, str]]) -> str:
-    """Which models of which sections: the sections are named where they do not all have the same."""
-    names, of = {model for _, model in users}, sorted({section for section, _ in users})
-    models = ", ".join(registry.MODELS.label(model) for model in sorted(names, key=registry.MODELS.position))
-    same = of == sorted({section for section, model in everywhere if model in names})
-    return models if same else f"{models} in {', '.join(of)}"
-
-
-def _text(value: object) -> str:
-    if is_dataclass(value):  # a group of settings, which says itself how it is printed
-        return str(value)
-    return value if isinstance(value, str) else "none" if value is None else json.dumps(value)
-
-
-def _tally(values: Iterable[str] | Counter[str]) -> str:
-    """Distinct values, with how many have each where there are several."""
-    counts = Counter(values)
-    several = ", ".join(f"{value} ({count})" for value, count in counts.most_common())
-    return next(iter(counts)) if len(counts) == 1 else several or "not recorded"
-
-
-def _duration(seconds: float) -> str:
-    minutes, hours = seconds / 60, seconds / 3600
-    return f"{hours:.1f} h" if hours >= 2 else f"{minutes:.1f} min" if minutes >= 2 else f"{seconds:.0f} s"
-
-
-def _days(paths: list[Path]) -> str:
-    """First and last day on which one of `paths` was written, in UTC."""
-    days = sorted({f"{datetime.fromtimestamp(path.stat().st_mtime, UTC):%Y-%m-%d}" for path in paths})
-    return " to ".join(dict.fromkeys([days[0], days[-1]])) if days else ""
+    return records_table("paper_beyond", "What others have reached since", records)
 
 
 def _counted(number: int, what: str) -> str:

@@ -28,6 +28,8 @@ VERDICT_CLASSES = {  # of HTML
     OPEN: "verdict open",
     FAILS: "verdict fails",
 }
+ROWS_OF_A_FLOAT = 40  # what is longer may not fit on a page
+VALUE = 20  # characters up to which all cells of a column of LaTeX stand on one line
 SENTENCE = 40  # characters from which a cell is prose, not a value
 TEST_KEYS = ["train_corpus", "test_corpus", "target", "metric", "pooling"]
 POOLING_LABELS = {"single": "", "pooled": "folds pooled", "folds": "mean of folds"}
@@ -54,34 +56,47 @@ class Table:
         return "\n".join([*lines, "", *(f"- {_md(note)}" for note in self.notes), ""])
 
     def latex(self) -> str:
-        """The table and its notes as a LaTeX `table` that needs the package booktabs."""
-        rows, columns = self.frame.index.nlevels, self.frame.shape[1]
-        groups = self.frame.columns.get_level_values(0)
-        starts = [place for place in range(columns) if place == 0 or groups[place] != groups[place - 1]]
-        spans = list(zip(starts, [*starts[1:], columns], strict=True))
-        cells = "r" * columns if self.align == "r" else rf"p{{{0.9 / columns:.2f}\linewidth}}" * columns
-        over = " & ".join(rf"\multicolumn{{{end - start}}}{{c}}{{{_tex(groups[start])}}}" for start, end in spans)
-        rules = " ".join(rf"\cmidrule(lr){{{rows + start + 1}-{rows + end}}}" for start, end in spans)
-        leaves = " & ".join([*map(_tex, self.frame.index.names), *(_tex(column[1]) for column in self.frame.columns)])
-        body = [" & ".join(map(_tex, [*names, *cells])) + r" \\" for names, cells in self._rows()]
+        """The table and its notes in LaTeX, with booktabs; what may be longer than a page as a `longtable`."""
+        long = len(self.frame) > ROWS_OF_A_FLOAT
+        kind = "longtable" if long else "tabular"
+        caption = rf"\caption{{{tex(self.title)}}}\label{{{self.name}}}"
         lines = [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{_tex(self.title)}}}",
-            rf"\label{{{self.name}}}",
-            rf"\begin{{tabular}}{{{'l' * rows}{cells}}}",
+            *([] if long else [r"\begin{table}", r"\centering", caption]),
+            rf"\begin{{{kind}}}{{{'l' * self.frame.index.nlevels}{self._latex_columns()}}}",
+            *([caption + r" \\"] if long else []),
             r"\toprule",
-            "& " * rows + over + r" \\",
-            rules,
-            leaves + r" \\",
+            *self._latex_head(),
             r"\midrule",
-            *body,
+            *([r"\endhead"] if long else []),
+            *(" & ".join(map(tex, [*names, *cells])) + r" \\" for names, cells in self._rows()),
             r"\bottomrule",
-            r"\end{tabular}",
-            *(rf"\par\footnotesize {_tex(note)}" for note in self.notes),
-            r"\end{table}",
+            rf"\end{{{kind}}}",
+            *(rf"\par\footnotesize {tex(note)}" for note in self.notes),
+            *([r"\normalsize"] if long else [r"\end{table}"]),
         ]
         return "\n".join(lines) + "\n"
+
+    def _latex_columns(self) -> str:
+        """What LaTeX is to make of each column: numbers on the right, sentences broken into lines."""
+        if self.align == "r":
+            return "r" * self.frame.shape[1]
+        longest = [max(map(len, map(str, column)), default=0) for column in self.frame.to_numpy().T]
+        sentences = sum(length > VALUE for length in longest)
+        share = max(0.15, (0.9 - 0.1 * (len(longest) - sentences)) / max(1, sentences))
+        return "".join(rf"p{{{share:.2f}\linewidth}}" if length > VALUE else "l" for length in longest)
+
+    def _latex_head(self) -> list[str]:
+        """The names of the columns, below those of their groups where there are groups."""
+        names, columns = list(self.frame.index.names), list(self.frame.columns)
+        if self.frame.columns.nlevels == 1:
+            return [" & ".join(tex(name or "") for name in [*names, *columns]) + r" \\"]
+        groups = self.frame.columns.get_level_values(0)
+        starts = [place for place in range(len(columns)) if place == 0 or groups[place] != groups[place - 1]]
+        spans = list(zip(starts, [*starts[1:], len(columns)], strict=True))
+        over = " & ".join(rf"\multicolumn{{{end - start}}}{{c}}{{{tex(groups[start])}}}" for start, end in spans)
+        rules = " ".join(rf"\cmidrule(lr){{{len(names) + start + 1}-{len(names) + end}}}" for start, end in spans)
+        leaves = " & ".join(map(tex, [*names, *(leaf for _, leaf in columns)]))
+        return ["& " * len(names) + over + r" \\", rules, leaves + r" \\"]
 
     def html(self) -> str:
         """The table and its notes as the part of an HTML page: a heading whose id is the table's name, table, notes."""
@@ -353,8 +368,8 @@ def _md(text: str) -> str:
     return text.replace("*", r"\*")
 
 
-def _tex(text: str) -> str:
+def tex(text: str) -> str:
     """`text` with LaTeX's own characters escaped."""
     special = {"\\": r"\textbackslash{}", "†": r"$^\dagger$", "*": "$^*$", "→": r"$\rightarrow$", "`": "", "−": "$-$"}
-    special |= {"^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+    special |= {"^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": "$<$", ">": "$>$", "|": r"\textbar{}"}
     return "".join(special.get(sign, "\\" + sign if sign in "&%$#_{}" else sign) for sign in text)

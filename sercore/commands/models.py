@@ -280,4 +280,5 @@ def _export(args: argparse.Namespace) -> int:
     for line in export.parity(folder):
         print(line)
     print(f"exported in {seconds(start)}; `sercore predict {folder} file.wav` uses it")
+    print(f"to share it where the terms in its card allow that: hf upload YOU/{folder.name} {folder} --private")
     return 0

@@ -3,8 +3,8 @@
 import argparse
 import time
 
+from sercore.commands import number, seconds
 from sercore.commands import path as given
-from sercore.commands import seconds
 from sercore.study import config
 
 
@@ -13,6 +13,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     report = commands.add_parser("report", help="write a study's results as one HTML page that needs no network")
     report.add_argument("parameters", type=given, help="the study's parameters file")
     report.add_argument("--output", type=given, help="the file to write (default: report.html in the study's outputs)")
+    report.add_argument(
+        "--watts",
+        type=number(float, 0, above=True),
+        help="power that a run draws, for an estimate of energy on a device that we have no data sheet of",
+    )
     report.set_defaults(do=_report)
 
 
@@ -22,8 +27,9 @@ def _report(args: argparse.Namespace) -> int:
     start = time.monotonic()
     study = config.load(args.parameters)
     lacking = missing(study)
-    path = write(study, args.output)
+    path, appendix = write(study, args.output, args.watts)
     print(f"study {study.name}: {path} ({path.stat().st_size / 1e6:.1f} MB, {seconds(start)})")
+    print(f"its last chapter, what reviewers ask, as a LaTeX appendix: {appendix}")
     for what in lacking:
         print(f"  {what}")
     return 0

@@ -11,7 +11,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from sercore import files
-from sercore.commands import MOST_WORKERS, YEAR, number, path, seconds, unescaped
+from sercore.commands import MOST_WORKERS, YEAR, log, number, path, seconds, unescaped
 from sercore.study import attempt, check, config, integrity, progress, verify, workers
 from sercore.study.plan import CACHES, PATIENCE, analyse, execute, pending, select
 from sercore.study.workers import Cluster, Where
@@ -43,6 +43,13 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--scheduler", default="", metavar="ADDRESS", help="a running Dask scheduler: tls://host:8786")
     place.add_argument("--cluster", type=path, metavar="FILE", help="a queue, as in parameters/clusters/slurm.yaml")
+    parser.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        choices=log.KINDS,
+        help="live curves there, see `sercore log` (may be given again)",
+    )
     parser.add_argument(
         "--retries",
         type=number(int, 0, 100),
@@ -85,7 +92,11 @@ def perform(study: config.Study, only: Collection[tuple[str, str]], args: argpar
     todo = [run for run in chosen if not run.complete]
     print(f"study {study.name}: {len(only)} runs, {len(only) - len(todo)} complete", flush=True)
     outcomes, analysed = Counter[str](), Counter[str]()
-    with workers.ended_by_signal(), Cluster(where, max(len(todo), len(study.analysis)), study.folder) as cluster:
+    with (
+        workers.ended_by_signal(),
+        log.following(study, args.log),
+        Cluster(where, max(len(todo), len(study.analysis)), study.folder) as cluster,
+    ):
         if todo:
             pending(tuple(todo))  # its errors come before any worker is started
             check.check(study, todo, data=True)

@@ -13,6 +13,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from sercore import settings
 from sercore.analysis import captions, confidence, statistics
+from sercore.analysis.checklist import PROHIBITED
 from sercore.analysis.comparisons import DRAWS, FEWEST_SPEAKERS, SEED, group_gaps, interval, signed, speaker_spread
 from sercore.analysis.confidence import Confidence
 from sercore.analysis.results import OFFICIAL, PERCENT, classes, main_metric, scores
@@ -451,7 +452,7 @@ def _limits(trained: Trained) -> str:
     return (
         f"It was trained on {domain}. Other languages, rooms, microphones and ways to show feelings were not tested; "
         "the table above says how far scores fall on another corpus, where one was tried. The answers predict what "
-        f"raters would answer, not what somebody feels{_calibrated(trained)}.{words} Not for decisions about people."
+        f"raters would answer, not what somebody feels{_calibrated(trained)}.{words} {PROHIBITED}"
     )
 
 

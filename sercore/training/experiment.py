@@ -14,7 +14,7 @@ The run's provenance.json records what it was made from, and each session, which
 | `not_confirmed_by_the_paper` | those that hold a value of the paper that its text does not confirm |
 | `corpora` | of each: size, scale, `fingerprint` (see corpora.Corpus), keys of its cached features |
 | `sessions` | of each: when it started, commit, device, processor, threads, `seconds` |
-| `folds` | of each: `device`, `seconds`, `sessions` (`from` which epoch, on what), mean `openings` of gates in test |
+| `folds` | of each: `device`, `seconds`, `utterances`, `sessions` (`from` which epoch, on what), mean gate `openings` |
 | `seconds` | the sum of the seconds of all sessions and folds |
 
 The provenance of a fold, in its own folder, also has its `identity`: all that its numbers follow from.
@@ -388,6 +388,10 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
     checkpoint.save(model, arguments, folder / files.CHECKPOINT, experiment.network.kept)
     about: dict[str, Any] = {"device": str(loop.pick_device()), "seconds": seconds | state.seconds}
     about["sessions"] = state.sessions
+    about["utterances"] = {
+        name: len(part)
+        for name, part in (("training", split.train), ("development", split.development), ("test", split.test))
+    }
     if isinstance(model, Cnn14) and model.mechanism == "gate" and source.embeddings is not None:
         tested = source.embeddings.array[source.embeddings.positions(split.test)]
         openings = model.cpu().openings(torch.from_numpy(tested))

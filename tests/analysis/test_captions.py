@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sercore import settings
-from sercore.analysis import captions, report
+from sercore.analysis import captions, composition
 from sercore.analysis.results import Results
 from sercore.study import config
 
@@ -55,16 +55,16 @@ def test_a_departure_from_the_paper_names_what_differs(tmp_path):
 def test_the_settings_that_a_change_gives_are_what_a_run_departs_by():
     changes = {"late": {"network": {"stages": [6]}, "training": {"epochs": 7}}, "none": {}}
     parameters = {"network": {"width": 8}, "training": {"epochs": 3}, "change": "late", "changes": changes}
-    of = {name: (here, paper) for name, here, paper, _ in captions.compared("mfcnn14", parameters)}
+    of = {one.name: (one.value, one.paper) for one in captions.compared("mfcnn14", parameters)}
     assert of["stages"] == ((6,), None)
     assert of["epochs"] == (7, 60)
     assert of["width"] == (8, 64)
-    plain = {name: here for name, here, *_ in captions.compared("mfcnn14", {**parameters, "change": "none"})}
+    plain = {one.name: one.value for one in captions.compared("mfcnn14", {**parameters, "change": "none"})}
     assert (plain["stages"], plain["epochs"]) == (None, 3)
 
 
 def test_the_report_lists_a_group_of_settings_as_it_says_itself(tmp_path):
     results = results_of(tmp_path, "{width: 8, normalisation: {over: speaker}}")
-    here = report.settings_table(results.study).numbers.set_index("setting")["here"]
+    here = composition.settings_table(results.study).numbers.set_index("setting")["here"]
     assert here["network: normalisation"] == "channel over the speaker"
     assert here["training: augmentation"] == "none"

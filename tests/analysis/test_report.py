@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from sercore import files
-from sercore.analysis import captions, claims, published, report, results, tables
+from sercore.analysis import captions, claims, composition, published, report, results, tables
 from sercore.commands import cli
 from sercore.study import config
 
@@ -187,16 +187,18 @@ def test_counts_of_verdicts_are_the_same_from_files_and_from_results(study, tmp_
 
 
 def test_settings_show_what_differs_and_what_is_not_certain(study):
-    rows = {(row["setting"], row["of"]): row for row in report.settings_table(study).numbers.to_dict("records")}
+    rows = {(row["setting"], row["of"]): row for row in composition.settings_table(study).numbers.to_dict("records")}
     width = rows["network: width", "CNN14, SFCNN14, MFCNN14"]
     assert (width["here"], width["the paper's"], width["is that certain?"]) == ("8", "64", "not doubted")
     epochs = rows["training: epochs", "CNN14, SFCNN14, MFCNN14"]
     assert (epochs["here"], epochs["the paper's"]) == ("3", "60")
     assert epochs["is that certain?"] == "not confirmed: from memory (85 %)"
+    encoders = {row[0]: rows[row]["here"] for row in rows if row[0].endswith(": encoder")}
+    assert encoders == {"network: encoder": "none", "text: encoder": "bert-base-uncased"}  # not mixed up
 
 
 def test_what_is_no_setting_and_not_in_the_paper_has_a_line(study):
-    rows = {row["setting"]: row for row in report.settings_table(study).numbers.to_dict("records")}
+    rows = {row["setting"]: row for row in composition.settings_table(study).numbers.to_dict("records")}
     head = rows["no setting: BERT's head"]
     assert (head["the paper's"], head["of"]) == ("not stated", "BERT")
     assert rows["no setting: conditioning"]["is that certain?"] == "not confirmed: inferred (75 %)"
@@ -218,10 +220,10 @@ def test_a_run_without_a_model_has_no_settings_in_the_report(tmp_path):
     path = made_up.write_study(tmp_path, sections=())
     content = files.read_yaml(path)
     content["sections"]["own"] = {"notebook": "notebooks/own.ipynb", "blocks": [{"grid": {"threshold": [0.1, 0.2]}}]}
-    without = report.settings_table(config.load(path)).numbers
+    without = composition.settings_table(config.load(path)).numbers
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     study = config.load(path)
-    pd.testing.assert_frame_equal(report.settings_table(study).numbers, without)
+    pd.testing.assert_frame_equal(composition.settings_table(study).numbers, without)
     page = report.page(study, MADE)
     assert "threshold: 0.1, 0.2" in page
     assert "Section &#39;own&#39;: 2 runs not complete" in page
@@ -232,9 +234,9 @@ def test_provenance_shows_commits_devices_and_seconds(tmp_path):
     for run in study.section("categories"):
         spent = {"folds": {"official": {"seconds": {"training": 60.0, "evaluation": 1.0}, "device": "cuda"}}}
         files.write_json(run.folder / files.PROVENANCE, {"commit": "0123456789abcdef-dirty", "python": "3.11", **spent})
-    row = report.provenance_table(study).frame.iloc[0]
+    row = composition.provenance_table(study).frame.iloc[0]
     assert row.tolist()[:5] == ["8", "0123456789", "cuda", "8.0 min", "8 s"]
-    assert report.versions_table(study).frame.loc["python"].tolist() == ["3.11"]
+    assert composition.versions_table(study).frame.loc["python"].tolist() == ["3.11"]
 
 
 def test_the_command_writes_the_page_and_says_what_is_missing(tmp_path, capsys):

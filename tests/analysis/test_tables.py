@@ -94,7 +94,7 @@ class TestWhatIsWritten:
         assert ends == {tables.table_1(categories).frame.shape[1] + 1}
         assert not re.search(r"(?<!\\)%|†|→", latex)
         assert r"\toprule" in latex
-        assert tables._tex("a^b~c_d&e") == r"a\textasciicircum{}b\textasciitilde{}c\_d\&e"
+        assert tables.tex("a^b~c_d&e") == r"a\textasciicircum{}b\textasciitilde{}c\_d\&e"
         assert r"\cmidrule(lr){3-4}" in latex
 
     def test_a_table_is_four_files_in_the_studys_folder(self, study, categories):

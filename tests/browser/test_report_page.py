@@ -13,7 +13,8 @@ PHONE, DESK = 390, 1280  # [px]
 
 @pytest.fixture(scope="module")
 def written(study, tmp_path_factory):
-    return report.write(study, tmp_path_factory.mktemp("report") / "report.html")
+    page, _ = report.write(study, tmp_path_factory.mktemp("report") / "report.html")
+    return page
 
 
 @pytest.fixture(params=[PHONE, DESK])

@@ -174,6 +174,7 @@ def test_the_card_says_what_the_model_is_and_that_its_speech_was_simulated(expor
     assert int(row.split("|")[-2]) == own["speaker"].nunique()
     assert row.split("|")[5].strip() == "not known" or " to " in row
     assert hub.encoder_fingerprint(artifact.read(exported).text) in text
+    assert "workplace or in education institutions is prohibited" in text
     groups = [line for line in text.splitlines() if line.startswith("| emotion | UAR (%) |")]
     women = own[own["gender"] == "female"]
     of_women = 100 * (women["truth"] == women["prediction"]).groupby(women["truth"]).mean().mean()
@@ -359,6 +360,7 @@ def test_the_command_prints_what_it_wrote_and_how_onnx_compares(fusion, tmp_path
     assert "official.safetensors" in printed
     assert "`sercore predict" in printed
     assert "answers differ" not in printed
+    assert f"hf upload YOU/out {tmp_path / 'out'} --private" in printed
     assert cli.main(["export", str(fusion / "fold=official"), str(tmp_path / "onnx"), "--onnx"]) == 0
     assert "official.onnx: answers differ from PyTorch's by" in capsys.readouterr().out
 

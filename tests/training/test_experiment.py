@@ -322,6 +322,10 @@ def test_provenance_is_enough_to_repeat_a_run(define):
     stages = provenance["folds"]["official"]["seconds"]
     assert {"loading", "training", "evaluation", "saving"} == stages.keys() == provenance["seconds"].keys()
     assert provenance["seconds"]["training"] == stages["training"]
+    predicted = files.read_table(run.folder / files.PREDICTIONS).query("test_corpus == train_corpus")["partition"]
+    sizes = provenance["folds"]["official"]["utterances"]
+    assert {name: sizes[name] for name in ("development", "test")} == predicted.value_counts().to_dict()
+    assert sum(sizes.values()) == provenance["corpora"]["msp-podcast"]["with_target"]
     assert provenance["seconds"]["loading"] == pytest.approx(stages["loading"] + session["seconds"]["loading"])
     assert socket.gethostname() not in json.dumps(provenance)
 
