@@ -216,7 +216,6 @@ class ConfusionBrowser(ipywidgets.VBox):
 
     def __init__(self, state: Confusions, listed: UtteranceList) -> None:
         self.state, self.list = state, listed
-        self.list.details = self._details
         self.controls = Controls(state.selection, FIELDS, self._changed)
         self.one, self.two, self.difference = (Confusion(state.labels, self.list_chosen) for _ in range(3))
         self.about = ipywidgets.HTML()
@@ -247,7 +246,7 @@ class ConfusionBrowser(ipywidgets.VBox):
             model = choice.both()[1] if chosen is self.two else choice.model
             rows = self.state.cells(choice, model, cells)
             seen = f"{self._name(model)}: {words}: {len(rows):,} utterance{'s' * (len(rows) != 1)}"
-        self.list.show(rows, seen, columns)
+        self.list.show(rows, seen, columns, self._details)
 
     def _changed(self) -> None:
         self._draw()

@@ -157,7 +157,6 @@ class ResidualBrowser(ipywidgets.VBox):
 
     def __init__(self, state: Residuals, listed: UtteranceList) -> None:
         self.state, self.list = state, listed
-        self.list.details = self._details
         self.controls = Controls(state.selection, FIELDS, self._changed)
         self.about, self.picture = (
             ipywidgets.HTML(),
@@ -179,7 +178,7 @@ class ResidualBrowser(ipywidgets.VBox):
         name = f"{MODELS.label(choice.model)} ({seed_name(seed)}), {choice.target}, {describe_choice(choice)}"
         one = len(bins) == 1
         words = describe_bin(*bins[0], len(rows)) if one else f"{len(bins)} bins: {len(rows):,} utterances"
-        self.list.show(rows, f"{name}: {words}", COLUMNS)
+        self.list.show(rows, f"{name}: {words}", COLUMNS, self._details)
 
     def _changed(self) -> None:
         self._draw()

@@ -1,12 +1,11 @@
 """A list of utterances that can be opened, played, marked and exported: what every browser ends in.
 
-In order: rows joined to the utterance tables; the `Marks` and their export; the `UtteranceList`, which shows all of
-this around a table of itables: searched, filtered by column and sorted in the page, without asking Python.
+In order: rows joined to the utterance tables; columns in print; the `UtteranceList` around a table of itables, which is
+searched, filtered by column and sorted in the page, without asking Python.
 """
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,11 @@ from itables.widget import ITable
 from sercore import files
 from sercore.analysis.markup import markup
 from sercore.registry import CORPORA
-from sercore.schema import DIMENSIONS, UTTERANCE_COLUMNS, first
-from sercore.widgets import sound
+from sercore.schema import DIMENSIONS, first
+from sercore.widgets import marks, sound
 from sercore.widgets.appearance import button, set_shown, style_sheet
+from sercore.widgets.marks import COMMENT, CORRECTED, KEY, NOTES, Marks
 
-KEY = ["corpus", "utterance"]
 FACTS = ("file", "dialog", "transcript", "seconds", "emotion", "arousal", "valence", "dominance", "low", "high")
 """Columns of the utterances that a list adds to its rows."""
 
@@ -51,62 +50,17 @@ def indexed(utterances: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-class Marks:
-    """The marked utterances in the order in which they were marked, each with the list that it was in."""
-
-    def __init__(self) -> None:
-        self._rows: dict[tuple[str, str], dict[str, Any]] = {}
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __contains__(self, row: Mapping[str, Any]) -> bool:
-        return self._key(row) in self._rows
-
-    @property
-    def keys(self) -> Set[tuple[str, str]]:
-        """Corpus and id of each marked utterance."""
-        return self._rows.keys()
-
-    def toggle(self, row: Mapping[str, Any], seen: str, facts: Mapping[str, Any]) -> bool:
-        """Mark the utterance of `row`, or take its mark away; returns whether it is marked now.
-
-        `seen` is the heading of the list that it is in; `facts` are further columns of the export.
-        """
-        key = self._key(row)
-        if key in self._rows:
-            del self._rows[key]
-            return False
-        columns = [column for column in UTTERANCE_COLUMNS if column in row]
-        self._rows[key] = {"corpus": key[0], **{column: row[column] for column in columns}, "seen": seen, **facts}
-        return True
-
-    def table(self) -> pd.DataFrame:
-        """One row a marked utterance: corpus, columns of the utterance table, `seen`, and the facts."""
-        return pd.DataFrame(list(self._rows.values()))
-
-    def export(self, folder: Path, name: str, now: Callable[[], datetime] = datetime.now) -> Path:
-        """Write `table` into `folder` as CSV, named after `name` and the time; returns the path.
-
-        Raises ValueError where nothing is marked.
-        """
-        if not self._rows:
-            raise ValueError("no utterance is marked: open one and mark it first")
-        path = folder / f"{name}-{now().strftime('%Y-%m-%dT%H-%M-%S')}.csv"
-        files.write_table(path, self.table())
-        return path
-
-    @staticmethod
-    def _key(row: Mapping[str, Any]) -> tuple[str, str]:
-        return str(row["corpus"]), str(row["utterance"])
-
-
 @dataclass(frozen=True, kw_only=True)
 class Details:
     """What a browser shows of an open utterance beside its sound: a piece of HTML, and columns for the export."""
 
     shown: str = ""  # of appearance.markup
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def no_details(_: pd.Series) -> Details:
+    """Nothing beside the sound."""
+    return Details()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,8 +119,7 @@ OPTIONS: dict[str, Any] = {
 class UtteranceList(ipywidgets.VBox):
     """A table of utterances; a selected row opens its utterance: sound, log-mel, transcript, ratings, predictions.
 
-    `show` fills it; `details` gives what is shown of an open row beside its sound. Sound and picture are made when an
-    utterance is opened, and only those of the open one are held.
+    `show` fills it. Sound and picture are made when an utterance is opened, and only those of the open one are held.
     """
 
     def __init__(
@@ -187,8 +140,8 @@ class UtteranceList(ipywidgets.VBox):
             frames: finds the log-mel frames of an utterance.
         """
         self.utterances, self.audio, self.folder, self.name = indexed(utterances), audio, folder, name
-        self.frames, self.marks = frames, Marks()
-        self.details: Callable[[pd.Series], Details] = lambda _: Details()
+        self.frames, self.marks, self._filling = frames, Marks(), False
+        self.details: Callable[[pd.Series], Details] = no_details
         self.rows, self.seen = pd.DataFrame(), ""
         self.opened: pd.Series | None = None
         self.heading, self.stars = ipywidgets.HTML(), ipywidgets.HTML(layout={"height": "0", "margin": "0"})
@@ -200,9 +153,23 @@ class UtteranceList(ipywidgets.VBox):
         self.mark.on_click(lambda _: self.toggle_mark())
         self.export = button("export marked", "write the marked utterances to a CSV file", disabled=True)
         self.export.on_click(lambda _: self.write())
+        labels = sorted(self.utterances["emotion"].dropna().astype("str").unique()) if "emotion" in utterances else []
+        self.notes: dict[str, ipywidgets.Text] = {
+            COMMENT: ipywidgets.Text(description="comment", continuous_update=False, disabled=True),
+            CORRECTED: ipywidgets.Combobox(
+                description="corrected label", options=labels, continuous_update=False, disabled=True
+            ),
+        }
+        for name, field_of in self.notes.items():
+            field_of.style.description_width = "initial"
+            field_of.observe(lambda change, name=name: self._filling or self.note(name, change["new"]), "value")
+        self.imported = self._upload("import marks", lambda table: self.marks.add(table))
+        self.compared = self._upload("compare with another's marks", self.compare)
         self.status = ipywidgets.HTML("nothing marked")
         rows = ipywidgets.VBox([self.heading, self.stars, self.table])
-        marking = ipywidgets.HBox([self.mark, self.export, self.status])
+        marking = ipywidgets.HBox(
+            [self.mark, *self.notes.values(), self.export, self.imported, self.compared, self.status]
+        )
         detail = ipywidgets.VBox([self.text, self.player, self.no_picture, self.predictions])
         both = ipywidgets.HBox([rows, detail])
         kinds = ((rows, "list"), (detail, "detail"), (both, "both"), (marking, "marking"))
@@ -211,9 +178,18 @@ class UtteranceList(ipywidgets.VBox):
         super().__init__([style_sheet(), marking, both])
         self.show_nothing()
 
-    def show(self, rows: pd.DataFrame, seen: str, columns: Sequence[Column]) -> None:
-        """List `rows` (corpus, utterance and the `columns`), in their order, under the heading `seen`."""
-        self.rows, self.seen = with_utterances(rows, self.utterances), seen
+    def show(
+        self,
+        rows: pd.DataFrame,
+        seen: str,
+        columns: Sequence[Column],
+        details: Callable[[pd.Series], Details] = no_details,
+    ) -> None:
+        """List `rows` (corpus, utterance and the `columns`), in their order, under the heading `seen`.
+
+        `details` gives what is shown of an open row beside its sound.
+        """
+        self.rows, self.seen, self.details = with_utterances(rows, self.utterances), seen, details
         self.table.selected_rows = []
         self.close_utterance()
         set_shown(self.table, bool(columns))
@@ -246,10 +222,24 @@ class UtteranceList(ipywidgets.VBox):
         """Mark the selected utterances; where all of them are marked, take their marks away."""
         rows = self.selected().to_dict("records")
         remaining = [row for row in rows if row not in self.marks] or rows
-        for row in remaining:
-            self.marks.toggle(row, self.seen, self.details(pd.Series(row)).facts)
+        self._toggle(remaining)
         self._draw_stars()
         self._draw_marks()
+
+    def note(self, name: str, text: str) -> None:
+        """Write the note `name`, one of marks.NOTES, of the selected utterances, which marks them."""
+        rows = self.selected().to_dict("records")
+        self._toggle([row for row in rows if row not in self.marks])
+        for row in rows:
+            self.marks.note(row, name, text)
+        self._draw_stars()
+        self._draw_marks()
+
+    def compare(self, others: pd.DataFrame) -> None:
+        """Say how far the marks agree with `others`, a table of marks.read, and list what has another label there."""
+        agreed = marks.agreement(self.marks.table(), others)
+        columns = (Column(name="one", title="here"), Column(name="other", title="there"), UTTERANCE, TRANSCRIPT)
+        self.show(agreed.different, f"Marks with another label: {agreed}", columns)
 
     def write(self) -> None:
         """Write the marked utterances into the folder, and say where they are."""
@@ -257,6 +247,28 @@ class UtteranceList(ipywidgets.VBox):
         home = files.project()
         shown = path.relative_to(home) if path.is_relative_to(home) else path
         self.status.value = markup("{} written to <code>{}</code>", len(self.marks), shown)
+
+    def _toggle(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        for row in rows:
+            self.marks.toggle(row, self.seen, self.details(pd.Series(row)).facts)
+
+    def _upload(self, text: str, take: Callable[[pd.DataFrame], None]) -> ipywidgets.FileUpload:
+        """A button that reads a CSV of marks and gives it to `take`; what is wrong with it is said beside."""
+        made = ipywidgets.FileUpload(description=text, accept=".csv", layout={"width": "auto"})
+
+        def read(change: Mapping[str, Any]) -> None:
+            for file in change["new"]:
+                try:
+                    take(marks.read(bytes(file["content"]), file["name"], self.utterances.index))
+                except ValueError as error:
+                    self.status.value = markup('<span class="sercore-problem">{}</span>', error)
+                    continue
+                self._draw_stars()
+                self._draw_marks()
+            made.value = ()
+
+        made.observe(read, "value")
+        return made
 
     def _selected(self, change: Mapping[str, Any]) -> None:
         """Open the row that is selected now and was not before; with several, the first of them."""
@@ -299,6 +311,11 @@ class UtteranceList(ipywidgets.VBox):
         rows = self.selected().to_dict("records")
         star = "★ marked" if rows and all(row in self.marks for row in rows) else "☆ mark"
         self.mark.disabled, self.mark.description = not rows, star + (f" ({len(rows)})" if len(rows) > 1 else "")
+        self._filling = True
+        noted = dict.fromkeys(NOTES, "") if self.opened is None else self.marks.notes(self.opened)
+        for name, field_of in self.notes.items():
+            field_of.value, field_of.disabled = noted[name], not rows
+        self._filling = False
         self.export.disabled = not len(self.marks)
         self.status.value = f"{len(self.marks)} marked" if len(self.marks) else "nothing marked"
 

@@ -1,7 +1,7 @@
-"""Lists of utterances: rows, marks and their export; and the list as a widget."""
+"""Lists of utterances: rows of the utterance tables; and the list as a widget, its marks and their notes."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,6 @@ import soundfile
 
 from sercore.settings import FeatureSettings
 from sercore.widgets import sound, utterances
-from sercore.widgets.utterances import Marks
 
 COLUMNS = (utterances.Column(name="confidence", title="conf.", digits=2), utterances.UTTERANCE, utterances.TRANSCRIPT)
 
@@ -74,28 +73,6 @@ class TestRows:
         joined = utterances.with_utterances(rows, utterances.indexed(corpus))
         assert joined["seconds"].tolist()[0] == 0.5
         assert joined["seconds"].isna().tolist() == [False, True]
-
-
-class TestMarks:
-    def test_the_export_holds_what_is_marked_where_it_was_seen_and_the_facts(self, corpus, tmp_path):
-        marks = Marks()
-        for place in (3, 1, 2):
-            marks.toggle(corpus.iloc[place], "a cell", {"bert": "sad"})
-        marks.toggle(corpus.iloc[1], "a cell", {})
-        path = marks.export(tmp_path / "marked", "confusions", now=lambda: datetime(2026, 1, 2, 3, 4, 5))
-        assert path.name == "confusions-2026-01-02T03-04-05.csv"
-        table = pd.read_csv(path)
-        assert table["utterance"].tolist() == ["u03", "u02"]
-        assert table[["corpus", "transcript", "seen", "bert"]].iloc[0].tolist() == [
-            "c",
-            'a <b>bold</b> "word"',
-            "a cell",
-            "sad",
-        ]
-
-    def test_nothing_marked_is_nothing_to_write(self, tmp_path):
-        with pytest.raises(ValueError, match="no utterance is marked"):
-            Marks().export(tmp_path, "confusions")
 
 
 class TestWidget:
@@ -175,3 +152,59 @@ class TestWidget:
         assert [key for _, key in shown.marks.keys] == ["u01", "u00", "u02"]
         shown.mark.click()
         assert (len(shown.marks), shown.stars.value, shown.status.value) == (0, "", "nothing marked")
+
+
+class TestNotes:
+    def test_a_note_marks_what_is_selected_and_keeps_the_others(self, shown):
+        shown.open_row(1)
+        assert not shown.notes["comment"].disabled
+        assert shown.notes["corrected"].options == ("sad",)
+        shown.notes["comment"].value = "=clipped"
+        shown.table.selected_rows = [1, 2]
+        assert shown.notes["comment"].value == "", "of the open utterance"
+        assert shown.marks.notes(shown.rows.iloc[1])["comment"] == "=clipped"
+        shown.notes["corrected"].value = "angry"
+        table = shown.marks.table().set_index("utterance")
+        assert table["corrected"].to_dict() == {"u01": "angry", "u02": "angry"}
+        assert table["comment"].to_dict() == {"u01": "=clipped", "u02": ""}
+
+    def test_marks_come_back_from_their_csv(self, shown, corpus, tmp_path):
+        shown.open_row(1)
+        shown.notes["comment"].value = "=clipped"
+        shown.export.click()
+        (written,) = (tmp_path / "marked").iterdir()
+        again = utterances.UtteranceList(corpus, shown.audio, tmp_path, "again")
+        again.imported.value = [upload(written.name, written.read_bytes())]
+        assert again.marks.table().iloc[0][["utterance", "comment", "seen"]].tolist() == [
+            "u01",
+            "=clipped",
+            "forty-five",
+        ]
+        assert again.status.value == "1 marked"
+
+    def test_another_s_marks_are_compared_and_those_with_another_label_listed(self, shown):
+        for number, label in enumerate(["sad", "angry", "sad"]):
+            shown.open_row(number)
+            shown.notes["corrected"].value = label
+        others = b"corpus,utterance,corrected\nc,u00,sad\nc,u01,sad\nc,u40,\n"
+        shown.compared.value = [upload("theirs.csv", others)]
+        assert shown.rows[["utterance", "one", "other"]].to_numpy().tolist() == [["u01", "angry", "sad"]]
+        assert "2 marked by both, 1 only here, 1 only there; the same label for 1 of the 2" in shown.heading.value
+        shown.open_row(0)
+        assert "u01" in shown.text.value
+
+    def test_what_is_wrong_with_a_file_is_said_and_nothing_is_marked(self, shown):
+        shown.imported.value = [upload("<b>.csv", b"corpus,utterance\nc,stranger\n")]
+        assert "&lt;b&gt;.csv: 1 utterances are in no corpus of this study, stranger (line 2)" in shown.status.value
+        assert len(shown.marks) == 0
+        assert shown.imported.value == ()
+
+
+def upload(name, content):
+    return {
+        "name": name,
+        "type": "text/csv",
+        "size": len(content),
+        "content": memoryview(content),
+        "last_modified": datetime.now(UTC),
+    }
