@@ -41,14 +41,14 @@ class Grid(anywidget.AnyWidget):
     def __init__(self, label: str, corner: str, choose: Callable[["Grid"], None], *, low: bool = False) -> None:
         """Make a grid without rows; `choose(grid)` is called after every change of what is chosen."""
         super().__init__(label=label, corner=corner, low=low)
-        self.keys: tuple[Sequence[Any], Sequence[Any]] = ((), ())
+        self.names: tuple[Sequence[Any], Sequence[Any]] = ((), ())
         self.observe(lambda _: choose(self), "chosen")
 
     def name(
         self, rows: Mapping[Any, str], columns: Mapping[Any, str], sets: Mapping[str, Iterable[Place]] | None = None
     ) -> None:
         """Give the grid its rows and columns, key -> label, and sets of cells to choose at once; nothing is chosen."""
-        self.keys = tuple(rows), tuple(columns)
+        self.names = tuple(rows), tuple(columns)
         self.sets = {name: [self._numbers(place) for place in places] for name, places in (sets or {}).items()}
         with self.hold_sync():
             self.rows, self.columns, self.cells = list(rows.values()), list(columns.values()), []
@@ -56,7 +56,7 @@ class Grid(anywidget.AnyWidget):
 
     def draw(self, cell: Callable[[Any, Any], Cell]) -> None:
         """Show `cell(row, column)`, given their keys, in every cell."""
-        shown = [[cell(row, column) for column in self.keys[1]] for row in self.keys[0]]
+        shown = [[cell(row, column) for column in self.names[1]] for row in self.names[0]]
         self.cells = [[[one.text, one.words, *one.colours] for one in line] for line in shown]
 
     def choose(self, places: Iterable[Place]) -> None:
@@ -65,7 +65,7 @@ class Grid(anywidget.AnyWidget):
 
     def places(self) -> list[Place]:
         """The keys of row and column of what is chosen, in the order of the rows."""
-        return [(self.keys[0][row], self.keys[1][column]) for row, column in sorted(map(tuple, self.chosen))]
+        return [(self.names[0][row], self.names[1][column]) for row, column in sorted(map(tuple, self.chosen))]
 
     def text(self, place: Place) -> str:
         """What the cell at `place` shows."""
@@ -73,4 +73,4 @@ class Grid(anywidget.AnyWidget):
         return self.cells[row][column][0]
 
     def _numbers(self, place: Place) -> list[int]:
-        return [keys.index(key) for keys, key in zip(self.keys, place, strict=True)]
+        return [keys.index(key) for keys, key in zip(self.names, place, strict=True)]

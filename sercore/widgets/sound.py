@@ -192,7 +192,8 @@ class Player(anywidget.AnyWidget):
     label = traitlets.Unicode().tag(sync=True)  # what the picture shows, for whoever does not see it
 
     def play(self, samples: Float[np.ndarray, " samples"], rate: int) -> None:
-        """Play `samples`."""
+        """Play `samples`, also where they are those of before."""
+        self.sound = b""
         self.sound = wav(samples, rate)
 
     def show(self, spectrogram: Spectrogram) -> None:

@@ -6,6 +6,7 @@ searched, filtered by column and sorted in the page, without asking Python.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ class UtteranceList(ipywidgets.VBox):
         }
         for name, field_of in self.notes.items():
             field_of.style.description_width = "initial"
-            field_of.observe(lambda change, name=name: self._filling or self.note(name, change["new"]), "value")
+            field_of.observe(partial(self._noted, name), "value")
         self.imported = self._upload("import marks", lambda table: self.marks.add(table))
         self.compared = self._upload("compare with another's marks", self.compare)
         self.status = ipywidgets.HTML("nothing marked")
@@ -248,6 +249,10 @@ class UtteranceList(ipywidgets.VBox):
         shown = path.relative_to(home) if path.is_relative_to(home) else path
         self.status.value = markup("{} written to <code>{}</code>", len(self.marks), shown)
 
+    def _noted(self, name: str, change: Mapping[str, Any]) -> None:
+        if not self._filling:
+            self.note(name, change["new"])
+
     def _toggle(self, rows: Sequence[Mapping[str, Any]]) -> None:
         for row in rows:
             self.marks.toggle(row, self.seen, self.details(pd.Series(row)).facts)
@@ -302,19 +307,18 @@ class UtteranceList(ipywidgets.VBox):
 
     def _draw_stars(self) -> None:
         """A star before each row that is marked: a rule of style, so that the table keeps its order and its filters."""
-        keys = zip(*(self.rows[column].astype("str") for column in KEY), strict=True)
-        marked = [str(number) for number, key in enumerate(keys) if key in self.marks.keys]
+        marked = [str(number) for number, key in enumerate(_keys(self.rows)) if key in self.marks.keys]
         rows = ", ".join(f'.sercore-rows tr[data-row="{number}"] td:first-child::before' for number in marked)
         self.stars.value = f"<style>{rows} {{ content: '★ ' }}</style>" if marked else ""
 
     def _draw_marks(self) -> None:
-        rows = self.selected().to_dict("records")
-        star = "★ marked" if rows and all(row in self.marks for row in rows) else "☆ mark"
-        self.mark.disabled, self.mark.description = not rows, star + (f" ({len(rows)})" if len(rows) > 1 else "")
+        keys = _keys(self.selected())
+        star = "★ marked" if keys and self.marks.keys >= set(keys) else "☆ mark"
+        self.mark.disabled, self.mark.description = not keys, star + (f" ({len(keys)})" if len(keys) > 1 else "")
         self._filling = True
         noted = dict.fromkeys(NOTES, "") if self.opened is None else self.marks.notes(self.opened)
         for name, field_of in self.notes.items():
-            field_of.value, field_of.disabled = noted[name], not rows
+            field_of.value, field_of.disabled = noted[name], not keys
         self._filling = False
         self.export.disabled = not len(self.marks)
         self.status.value = f"{len(self.marks)} marked" if len(self.marks) else "nothing marked"
@@ -344,6 +348,11 @@ def _about(row: pd.Series) -> str:
         markup(" · ").join([emotion, *rated]),
         scale,
     )
+
+
+def _keys(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    """Corpus and id of each of `rows`."""
+    return list(zip(*(rows[column].astype("str") for column in KEY), strict=True))
 
 
 def _known(value: Any) -> bool:

@@ -36,3 +36,10 @@ def test_other_rows_and_columns_leave_nothing_chosen(grid):
 def test_a_cell_that_is_not_there_cannot_be_chosen(grid):
     with pytest.raises(ValueError, match="not in tuple"):
         grid.choose([(0.5, "w")])
+
+
+def test_the_page_is_given_all_of_it(grid):
+    """An attribute that hides one of ipywidgets' own, as `keys`, leaves the page without a part of the state."""
+    state = grid.get_state()
+    assert state["_esm"].startswith("// Buttons in a table")
+    assert state["rows"] == ["low", "high"]
