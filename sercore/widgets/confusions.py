@@ -145,11 +145,11 @@ MOVED = Column(name="moved")
 SEVERAL = (Column(name="truth"), Column(name="prediction", title="predicted"))  # with more than one cell
 COLUMNS = (
     Column(name="confidence", title="conf.", digits=3),
-    Column(name="true", title="p(truth)", digits=3),
+    TRANSCRIPT,
     UTTERANCE,
     SPEAKER,
     SECONDS,
-    TRANSCRIPT,
+    Column(name="true", title="p(truth)", digits=3),
 )
 
 

@@ -26,11 +26,11 @@ PICTURES = {
 }
 COLUMNS = (
     UTTERANCE,
+    TRANSCRIPT,
     SPEAKER,
     Column(name="emotion"),
     SECONDS,
     *(Column(name=name, digits=2) for name in DIMENSIONS),
-    TRANSCRIPT,
 )
 LISTED = ("corpus", *(column.name for column in COLUMNS))
 

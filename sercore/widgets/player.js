@@ -56,7 +56,7 @@ function render({ model, el }) {
     output.textContent =
       `${audio.currentTime.toFixed(2)} of ${length().toFixed(2)} s` +
       (loop ? `, loop ${loop[0].toFixed(2)} to ${loop[1].toFixed(2)} s` : "");
-    play.textContent = audio.paused ? "▶ play" : "⏸ pause";
+    play.textContent = audio.paused ? "play" : "pause";
   };
   const tell = () => {
     timeline.setAttribute("aria-valuemax", length().toFixed(2));

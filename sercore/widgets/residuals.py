@@ -115,13 +115,13 @@ def _band(residual: np.ndarray) -> np.ndarray:
 FIELDS = ("train_corpus", "target", "model", "other", "seed", "fold", "speaker", "gender", "style")
 COLUMNS = (
     Column(name="residual", title="error", digits=2),
-    Column(name="size", title="|error|", digits=2),
     Column(name="truth", digits=2),
     Column(name="prediction", title="predicted", digits=2),
+    TRANSCRIPT,
     UTTERANCE,
     SPEAKER,
     SECONDS,
-    TRANSCRIPT,
+    Column(name="size", title="|error|", digits=2),
 )
 WIDTH, LEFT, HEIGHT = 92, 110, 36  # of a cell and of the grid's first column, and of a cell [pixels]
 GAP = 2  # between cells [pixels]

@@ -10,6 +10,13 @@ function () {
   scrolled.tabIndex = 0;
   scrolled.setAttribute("role", "group");
   scrolled.setAttribute("aria-label", "utterances; arrows open the next or previous one, space plays it");
+  table.ready(() => {
+    const [titles, filters] = scrolled.parentElement.querySelectorAll(".dt-scroll-head thead tr");
+    [...filters.cells].forEach((head, n) => {
+      const label = `filter ${titles.cells[n].querySelector(".dt-column-title").textContent}`;
+      head.querySelectorAll("input, select").forEach((field) => field.setAttribute("aria-label", label));
+    });
+  });
   let last = -1; // the row from which the arrows go on
   table.on("select", (event, _, kind, indexes) => {
     if (kind === "row") last = indexes[indexes.length - 1];
