@@ -1,9 +1,10 @@
 """The confusion browser: a grid of buttons for each model, down to the utterances of a cell and their sound.
 
-In order: `Confusions`, which counts and lists what a choice selects; cells and changes in words; the `Grid` of buttons
-and the `ConfusionBrowser` around it.
+In order: `Confusions`, which counts and lists what a choice selects; cells and changes in words; the `Confusion` of
+one model and the `ConfusionBrowser` around it.
 """
 
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import ipywidgets
@@ -16,19 +17,18 @@ from sercore.analysis.results import classes, seed_name
 from sercore.corpora import wording
 from sercore.registry import METRICS, MODELS
 from sercore.schema import EMOTION, PROBABILITY
-from sercore.widgets.appearance import button, change_colours, colour, model_name, share_colours, table
+from sercore.widgets.appearance import change_colours, model_name, share_colours, table
+from sercore.widgets.grid import Cell, Grid, Place
 from sercore.widgets.selection import Choice, Controls, Selection, describe_choice
 from sercore.widgets.sound import AudioSource, FrameSource, no_frames
 from sercore.widgets.utterances import (
-    BY_SPEAKER,
-    BY_UTTERANCE,
-    SHORTEST,
+    SECONDS,
     SPEAKER,
+    TRANSCRIPT,
+    UTTERANCE,
     Column,
     Details,
-    Order,
     UtteranceList,
-    text_or_blank,
 )
 
 PERCENT = 100
@@ -61,21 +61,32 @@ class Confusions:
         one, other = (shares(self.counts(choice, model)) for model in choice.both())
         return PERCENT * (other - one)
 
-    def cell(self, choice: Choice, model: str, truth: str, prediction: str) -> pd.DataFrame:
-        """The predictions of one cell, the most confident first; `confidence` is the probability of the prediction."""
+    def cells(self, choice: Choice, model: str, cells: Collection[Place]) -> pd.DataFrame:
+        """The predictions in `cells`, pairs of truth and prediction, the most confident first.
+
+        `confidence` is the probability of the prediction, `true` that of the truth.
+        """
         rows = self.selection.predictions(choice, model)
-        rows = rows[(rows["truth"] == truth) & (rows["prediction"] == prediction)]
-        rows = rows.assign(confidence=rows[PROBABILITY + prediction], true=rows[PROBABILITY + truth])
+        truth, prediction = (rows[name].cat.codes.to_numpy() for name in ("truth", "prediction"))
+        wanted = np.zeros((len(self.labels),) * 2, dtype=bool)
+        for cell in cells:
+            wanted[self.labels.index(cell[0]), self.labels.index(cell[1])] = True
+        inside = wanted[truth, prediction]
+        likely = rows.loc[inside, [PROBABILITY + label for label in self.labels]].to_numpy()
+        confidence, true = (
+            np.take_along_axis(likely, codes[inside, None], axis=1)[:, 0] for codes in (prediction, truth)
+        )
+        rows = rows[inside].assign(confidence=confidence, true=true)
         return rows.sort_values("confidence", ascending=False, kind="stable", ignore_index=True)
 
-    def moved(self, choice: Choice, truth: str, prediction: str) -> pd.DataFrame:
-        """The utterances that only one of the two models puts into a cell, with its `confidence`.
+    def moved(self, choice: Choice, cells: Collection[Place]) -> pd.DataFrame:
+        """The utterances that only one of the two models puts into `cells`, with its `confidence`.
 
         `moved` is "comes" where `choice.other` puts them there, "goes" where `choice.model` does.
         """
-        one, other = (self.cell(choice, model, truth, prediction) for model in choice.both())
+        one, other = (self.cells(choice, model, cells) for model in choice.both())
         keys = ["fold", "utterance"]
-        here, there = (pd.MultiIndex.from_frame(cell[keys].astype("str")) for cell in (one, other))
+        here, there = (pd.MultiIndex.from_frame(rows[keys].astype("str")) for rows in (one, other))
         parts = [other[~there.isin(here)].assign(moved="comes"), one[~here.isin(there)].assign(moved="goes")]
         return pd.concat(parts).sort_values("confidence", ascending=False, kind="stable", ignore_index=True)
 
@@ -91,10 +102,27 @@ def shares(counts: pd.DataFrame) -> pd.DataFrame:
     return counts.div(counts.sum(axis=1).replace(0, np.nan), axis=0)
 
 
+def errors(labels: Sequence[str]) -> list[Place]:
+    """The cells beside the diagonal."""
+    return [(truth, predicted) for truth in labels for predicted in labels if truth != predicted]
+
+
 def describe_cell(truth: str, prediction: str, count: int, share: float) -> str:
     """A cell in words."""
     of = "" if share != share else f", {PERCENT * share:.0f} % of {truth}"
-    return f"truth {truth} predicted as {prediction}: {count:,} utterance{'s' * (count != 1)}{of}"
+    return f"{describe_cells([(truth, prediction)], ())}: {count:,} utterance{'s' * (count != 1)}{of}"
+
+
+def describe_cells(cells: Sequence[Place], labels: Sequence[str]) -> str:
+    """Which of the cells of `labels` these are, in words."""
+    truths, predictions = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True))
+    if len(cells) > 1 and set(cells) == set(errors(labels)):
+        return "all errors"
+    if len(cells) > 1 and len(truths) == 1 and predictions == list(labels):
+        return f"truth {truths[0]}"
+    if len(cells) > 1 and len(predictions) == 1 and truths == list(labels):
+        return f"predicted as {predictions[0]}"
+    return "truth " + " or ".join(f"{truth} predicted as {prediction}" for truth, prediction in cells)
 
 
 def describe_change(truth: str, prediction: str, change: float) -> str:
@@ -113,20 +141,15 @@ def points(change: float) -> str:
 
 FIELDS = ("train_corpus", "test_corpus", "model", "other", "seed", "fold", "speaker", "gender", "style", "words")
 OTHER_WORDS = "The models were given the transcript of an utterance of the opposite valence, not the one that is shown."
-ORDERS = (
-    Order(name="most confident", column="confidence", ascending=False),
-    Order(name="least confident", column="confidence"),
-    Order(name="truth least probable", column="true"),
-    BY_UTTERANCE,
-    BY_SPEAKER,
-    SHORTEST,
-)
-MOVED = Column(name="moved", width=5)
+MOVED = Column(name="moved")
+SEVERAL = (Column(name="truth"), Column(name="prediction", title="predicted"))  # with more than one cell
 COLUMNS = (
-    Column(name="confidence", width=5, title="conf.", text="{:.3f}".format),
-    Column(name="utterance", width=26),
+    Column(name="confidence", title="conf.", digits=3),
+    TRANSCRIPT,
+    UTTERANCE,
     SPEAKER,
-    Column(name="transcript", width=60, text=text_or_blank),
+    SECONDS,
+    Column(name="true", title="p(truth)", digits=3),
 )
 
 
@@ -153,44 +176,39 @@ def browse(
     return ConfusionBrowser(Confusions(predictions, best), listed)
 
 
-class Grid(ipywidgets.VBox):
-    """One button for each true class (rows) and predicted class (columns)."""
+class Confusion(ipywidgets.VBox):
+    """The grid of one model, or of the difference of two, under its title."""
 
-    def __init__(self, labels: list[str]) -> None:
-        self.labels, self.title = labels, ipywidgets.HTML()
+    def __init__(self, labels: list[str], choose: Callable[["Confusion"], None]) -> None:
+        self.title = ipywidgets.HTML()
         self.title.add_class("sercore-title")
-        self.cells = {(truth, predicted): button("cell") for truth in labels for predicted in labels}
-        columns = [_label(label, "center") for label in labels]
-        rows = [
-            child
-            for truth in labels
-            for child in (_label(truth, "right"), *(self.cells[truth, predicted] for predicted in labels))
-        ]
-        corner = ipywidgets.HTML('<div class="sercore-corner">truth ↓<br>predicted →</div>')
-        grid = ipywidgets.GridBox(
-            [corner, *columns, *rows], layout={"grid_template_columns": f"80px repeat({len(labels)}, max-content)"}
-        )
-        super().__init__([self.title, grid])
+        self.grid = Grid("confusion matrix", "truth ↓\npredicted →", lambda _: choose(self))
+        names = {label: label for label in labels}
+        sets = {"all errors": errors(labels), "all that is right": [(label, label) for label in labels]}
+        self.grid.name(names, names, sets)
+        super().__init__([self.title, self.grid])
 
     def draw_counts(self, counts: pd.DataFrame) -> None:
         """Show the number of utterances and the share of its row in every cell."""
         of_row = shares(counts)
-        for (truth, predicted), cell in self.cells.items():
+
+        def cell(truth: str, predicted: str) -> Cell:
             count, share = int(counts.loc[truth, predicted]), float(of_row.loc[truth, predicted])
-            with cell.hold_sync():
-                cell.description = f"{count:,}\n" + ("–" if share != share else f"{PERCENT * share:.0f} %")
-                cell.tooltip = describe_cell(truth, predicted, count, share)
-            colour(cell, share_colours(share))
+            text = f"{count:,}\n" + ("–" if share != share else f"{PERCENT * share:.0f} %")
+            return Cell(text=text, words=describe_cell(truth, predicted, count, share), colours=share_colours(share))
+
+        self.grid.draw(cell)
 
     def draw_changes(self, changes: pd.DataFrame) -> None:
         """Show the change of the row's share in every cell, in points."""
         reach = changes.abs().max().max()
-        for (truth, predicted), cell in self.cells.items():
+
+        def cell(truth: str, predicted: str) -> Cell:
             change = float(changes.loc[truth, predicted])
-            with cell.hold_sync():
-                cell.description = points(change)
-                cell.tooltip = describe_change(truth, predicted, change)
-            colour(cell, change_colours(change, reach))
+            words = describe_change(truth, predicted, change)
+            return Cell(text=points(change), words=words, colours=change_colours(change, reach))
+
+        self.grid.draw(cell)
 
 
 class ConfusionBrowser(ipywidgets.VBox):
@@ -198,48 +216,45 @@ class ConfusionBrowser(ipywidgets.VBox):
 
     def __init__(self, state: Confusions, listed: UtteranceList) -> None:
         self.state, self.list = state, listed
-        self.list.details = self._details
         self.controls = Controls(state.selection, FIELDS, self._changed)
-        self.one, self.two, self.difference = (Grid(state.labels) for _ in range(3))
+        self.one, self.two, self.difference = (Confusion(state.labels, self.list_chosen) for _ in range(3))
         self.about = ipywidgets.HTML()
-        self.grids = ipywidgets.HBox([self.one])
-        self.grids.add_class("sercore-grids")
-        for grid in (self.one, self.two, self.difference):
-            for (truth, predicted), cell in grid.cells.items():
-                cell.on_click(
-                    lambda _, grid=grid, truth=truth, predicted=predicted: self.open_cell(grid, truth, predicted)
-                )
-        self._chosen: ipywidgets.Button | None = None
-        self._open: tuple[Grid, str, str] | None = None
-        super().__init__([self.controls, self.about, self.grids, self.list])
+        self.confusions = ipywidgets.HBox([self.one])
+        self.confusions.add_class("sercore-grids")
+        self._open = self.one
+        super().__init__([self.controls, self.about, self.confusions, self.list])
         self._draw()
 
-    def open_cell(self, grid: Grid, truth: str, predicted: str) -> None:
-        """List the utterances of a cell of `grid`."""
-        choice = self.controls.choice
-        if self._chosen is not None:
-            self._chosen.remove_class("sercore-chosen")
-        self._chosen, self._open = grid.cells[truth, predicted], (grid, truth, predicted)
-        self._chosen.add_class("sercore-chosen")
-        words = f"truth {truth} predicted as {predicted}, {describe_choice(choice)}"
-        if grid is self.difference:
+    def list_chosen(self, chosen: Confusion) -> None:
+        """List the utterances of the cells that are chosen in `chosen`, and choose none in the others."""
+        cells, choice = chosen.grid.places(), self.controls.choice
+        if not cells:
+            if chosen is self._open:
+                self.list.show_nothing()
+            return
+        self._open = chosen
+        for other in (self.one, self.two, self.difference):
+            if other is not chosen:
+                other.grid.chosen = []
+        words = f"{describe_cells(cells, self.state.labels)}, {describe_choice(choice)}"
+        columns = (*SEVERAL * (len(cells) > 1), *COLUMNS)
+        if chosen is self.difference:
             names = " and ".join(map(self._name, choice.both()))
-            rows, columns = self.state.moved(choice, truth, predicted), (MOVED, *COLUMNS)
+            rows, columns = self.state.moved(choice, cells), (MOVED, *columns)
             seen = f"{names} differ: {words}: {len(rows):,} utterances"
         else:
-            model = choice.both()[1] if grid is self.two else choice.model
-            rows, columns = self.state.cell(choice, model, truth, predicted), COLUMNS
+            model = choice.both()[1] if chosen is self.two else choice.model
+            rows = self.state.cells(choice, model, cells)
             seen = f"{self._name(model)}: {words}: {len(rows):,} utterance{'s' * (len(rows) != 1)}"
-        self.list.show(rows, seen, columns, ORDERS)
+        self.list.show(rows, seen, columns, self._details)
 
     def _changed(self) -> None:
         self._draw()
-        if self._open is None:
-            return
-        if self._open[0] is self.one or self.controls.choice.other is not None:
-            self.open_cell(*self._open)
-        else:
-            self.open_cell(self.one, *self._open[1:])
+        cells = self._open.grid.places()
+        if self._open is not self.one and self.controls.choice.other is None:
+            self.one.grid.choose(cells)
+        elif cells:
+            self.list_chosen(self._open)
 
     def _draw(self) -> None:
         choice = self.controls.choice
@@ -253,24 +268,24 @@ class ConfusionBrowser(ipywidgets.VBox):
             self.difference.draw_changes(self.state.changes(choice))
             names = [MODELS.label(model) for model in (choice.other, choice.model)]
             self.difference.title.value = markup("{} − {}, points of the row", *names)
-        grids = (self.one,) if choice.other is None else (self.one, self.two, self.difference)
-        if self.grids.children != grids:
-            self.grids.children = grids
+        shown = (self.one,) if choice.other is None else (self.one, self.two, self.difference)
+        if self.confusions.children != shown:
+            self.confusions.children = shown
         total = int(counts.to_numpy().sum())
         self.about.value = markup(
-            "<p>{}: {:,} utterances. A cell lists its utterances.{}</p>",
+            "<p>{}: {:,} utterances. A cell lists its utterances; with ctrl, several.{}</p>",
             describe_choice(choice),
             total,
             f" {OTHER_WORDS}" if choice.words == wording.MISLEAD else "",
         )
 
-    def _title(self, grid: Grid, model: str, counts: pd.DataFrame) -> None:
+    def _title(self, shown: Confusion, model: str, counts: pd.DataFrame) -> None:
         of_row = shares(counts)
         recalls = [of_row.loc[label, label] for label in self.state.labels]
         uar = sum(recalls) / len(recalls)
         metric = METRICS["uar"]
         score = f", {metric.label} {metric.scale * uar:.{metric.digits}f} {metric.unit}" if uar == uar else ""
-        grid.title.value = model_name(model, self.state.selection.seed(self.controls.choice, model)) + score
+        shown.title.value = model_name(model, self.state.selection.seed(self.controls.choice, model)) + score
 
     def _name(self, model: str) -> str:
         return f"{MODELS.label(model)} ({seed_name(self.state.selection.seed(self.controls.choice, model))})"
@@ -291,16 +306,3 @@ class ConfusionBrowser(ipywidgets.VBox):
         return Details(
             shown=markup("<p>truth: <b>{}</b></p>{}", row["truth"], table(["", *self.state.labels], rows)), facts=facts
         )
-
-
-def _label(text: str, align: str) -> ipywidgets.HTML:
-    padding, height = ("0 8px 0 0", 54) if align == "right" else ("0", 34)
-    return ipywidgets.HTML(
-        markup(
-            '<div class="sercore-axis" style="text-align:{};padding:{};line-height:{}px">{}</div>',
-            align,
-            padding,
-            height,
-            text,
-        )
-    )

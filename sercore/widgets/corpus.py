@@ -14,7 +14,7 @@ from sercore.schema import DIMENSIONS
 from sercore.widgets import sound
 from sercore.widgets.appearance import image, style_sheet
 from sercore.widgets.sound import AudioSource
-from sercore.widgets.utterances import ORDERS, SPEAKER, Column, Order, UtteranceList, text_or_blank
+from sercore.widgets.utterances import SECONDS, SPEAKER, TRANSCRIPT, UTTERANCE, Column, UtteranceList
 
 NAMED = ("corpus", "partition", "emotion", "gender", "style", "speaker")  # columns that are filtered by a value
 MEASURED = ("seconds", *DIMENSIONS)  # columns that are filtered by a range
@@ -25,18 +25,14 @@ PICTURES = {
     "durations and speakers": corpus_statistics.plot_durations_and_speakers,
 }
 COLUMNS = (
-    Column(name="utterance", width=24),
+    UTTERANCE,
+    TRANSCRIPT,
     SPEAKER,
-    Column(name="emotion", width=12, text=text_or_blank),
-    Column(name="seconds", width=7, text=lambda value: "" if pd.isna(value) else f"{value:.2f}"),
-    Column(name="transcript", width=60, text=text_or_blank),
+    Column(name="emotion"),
+    SECONDS,
+    *(Column(name=name, digits=2) for name in DIMENSIONS),
 )
-LISTED = ("utterance", "emotion", "transcript", *MEASURED)
-RATED = tuple(
-    Order(name=f"{way} {name}", column=name, ascending=way == "lowest")
-    for name in DIMENSIONS
-    for way in ("lowest", "highest")
-)
+LISTED = ("corpus", *(column.name for column in COLUMNS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +148,7 @@ class CorpusBrowser(ipywidgets.VBox):
         conditions += [f"“{filters.words.strip()}”"] if filters.words.strip() else []
         size = f"{len(rows):,} utterances, {rows['seconds'].sum() / 60:.1f} minutes"
         heading = f"{', '.join(conditions) or 'everything'}: {size}"
-        self.list.show(rows[["corpus", "speaker", *LISTED]], heading, COLUMNS, (*ORDERS, *RATED))
+        self.list.show(rows[list(LISTED)].sort_values("utterance"), heading, COLUMNS)
         self._draw()
 
     def _draw(self) -> None:

@@ -5,6 +5,7 @@ In order: `Residuals`, which counts and lists what a choice selects; bins in wor
 
 import io
 import math
+from collections.abc import Collection
 from pathlib import Path
 
 import ipywidgets
@@ -18,20 +19,11 @@ from sercore.analysis.nothing import NothingToShow, or_nothing
 from sercore.analysis.results import seed_name
 from sercore.registry import MODELS
 from sercore.schema import DIMENSIONS
-from sercore.widgets.appearance import button, colour, model_colour, model_name, share_colours, table
+from sercore.widgets.appearance import model_colour, model_name, share_colours, table
+from sercore.widgets.grid import Cell, Grid, Place
 from sercore.widgets.selection import Choice, Controls, Selection, bin_of, describe_choice
 from sercore.widgets.sound import AudioSource, FrameSource, no_frames
-from sercore.widgets.utterances import (
-    BY_SPEAKER,
-    BY_UTTERANCE,
-    SHORTEST,
-    SPEAKER,
-    Column,
-    Details,
-    Order,
-    UtteranceList,
-    text_or_blank,
-)
+from sercore.widgets.utterances import SECONDS, SPEAKER, TRANSCRIPT, UTTERANCE, Column, Details, UtteranceList
 
 STEP = 1.0  # width of the bins of the truth and of the error, in units of the scale
 BANDS = (-3.5, -2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5)  # borders of the errors' bins; the outermost have no end
@@ -74,12 +66,13 @@ class Residuals:
         table = pd.DataFrame(counted, index=pd.Index(up[:-1], name="residual"), columns=pd.Index(across[:-1]))
         return table.iloc[::-1]
 
-    def bin(self, choice: Choice, model: str, truth: float, residual: float) -> pd.DataFrame:
-        """The errors in the bin whose lower ends are `truth` and `residual`, the largest first."""
+    def bins(self, choice: Choice, model: str, bins: Collection[Place]) -> pd.DataFrame:
+        """The errors in `bins`, the largest first; a bin is the lower ends of its error and of its truth."""
         across, up = self.edges(choice)
         rows = self.errors(choice, model)
-        inside = bin_of(rows["truth"].to_numpy(), across) == across.index(truth)
-        inside &= _band(rows["residual"].to_numpy()) == up.index(residual)
+        columns, bands = bin_of(rows["truth"].to_numpy(), across), _band(rows["residual"].to_numpy())
+        wanted = {(up.index(residual), across.index(truth)) for residual, truth in bins}
+        inside = [place in wanted for place in zip(bands, columns, strict=True)]
         return rows[inside].sort_values("size", ascending=False, kind="stable", ignore_index=True)
 
     def line(self, choice: Choice, model: str) -> residuals.Line | None:
@@ -97,11 +90,10 @@ class Residuals:
         return table.loc[sorted(table.index, key=lambda model: (MODELS.position(model), model))]
 
 
-def describe_bin(truth: float, residual: float, count: int) -> str:
+def describe_bin(residual: float, truth: float, count: int) -> str:
     """A bin in words."""
-    return (
-        f"truth {truth:g} to {truth + STEP:g}, error {describe_band(residual)}: {count:,} utterance{'s' * (count != 1)}"
-    )
+    utterances = f"{count:,} utterance{'s' * (count != 1)}"
+    return f"truth {truth:g} to {truth + STEP:g}, error {describe_band(residual)}: {utterances}"
 
 
 def describe_band(low: float) -> str:
@@ -121,21 +113,15 @@ def _band(residual: np.ndarray) -> np.ndarray:
 
 
 FIELDS = ("train_corpus", "target", "model", "other", "seed", "fold", "speaker", "gender", "style")
-ORDERS = (
-    Order(name="largest error", column="size", ascending=False),
-    Order(name="smallest error", column="size"),
-    Order(name="truth", column="truth"),
-    BY_UTTERANCE,
-    BY_SPEAKER,
-    SHORTEST,
-)
 COLUMNS = (
-    Column(name="truth", width=5, text="{:.2f}".format),
-    Column(name="prediction", width=5, title="pred.", text="{:.2f}".format),
-    Column(name="residual", width=6, title="error", text=lambda value: f"{value:+.2f}".replace("-", "−")),
-    Column(name="utterance", width=26),
+    Column(name="residual", title="error", digits=2),
+    Column(name="truth", digits=2),
+    Column(name="prediction", title="predicted", digits=2),
+    TRANSCRIPT,
+    UTTERANCE,
     SPEAKER,
-    Column(name="transcript", width=50, text=text_or_blank),
+    SECONDS,
+    Column(name="size", title="|error|", digits=2),
 )
 WIDTH, LEFT, HEIGHT = 92, 110, 36  # of a cell and of the grid's first column, and of a cell [pixels]
 GAP = 2  # between cells [pixels]
@@ -171,49 +157,45 @@ class ResidualBrowser(ipywidgets.VBox):
 
     def __init__(self, state: Residuals, listed: UtteranceList) -> None:
         self.state, self.list = state, listed
-        self.list.details = self._details
         self.controls = Controls(state.selection, FIELDS, self._changed)
         self.about, self.picture = (
             ipywidgets.HTML(),
             ipywidgets.Image(format="png", layout={"width": "max-content", "align_self": "flex-start"}),
         )
-        self.panel = ipywidgets.VBox()
-        self.cells: dict[tuple[float, float], ipywidgets.Button] = {}
+        self.grid = Grid("bins of error and truth", "error ↓\ntruth →", lambda _: self.list_chosen(), low=True)
         self._edges: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
-        self._open: tuple[float, float] | None = None
-        super().__init__([self.controls, self.about, self.picture, self.panel, self.list])
+        super().__init__([self.controls, self.about, self.picture, self.grid, self.list])
         self._draw()
 
-    def open_bin(self, truth: float, residual: float) -> None:
-        """List the utterances of a bin."""
-        choice = self.controls.choice
-        for place, cell in self.cells.items():
-            (cell.add_class if place == (truth, residual) else cell.remove_class)("sercore-chosen")
-        self._open = truth, residual
-        rows = self.state.bin(choice, choice.model, truth, residual)
+    def list_chosen(self) -> None:
+        """List the utterances of the bins that are chosen."""
+        bins, choice = self.grid.places(), self.controls.choice
+        if not bins:
+            self.list.show_nothing()
+            return
+        rows = self.state.bins(choice, choice.model, bins)
         seed = self.state.selection.seed(choice, choice.model)
         name = f"{MODELS.label(choice.model)} ({seed_name(seed)}), {choice.target}, {describe_choice(choice)}"
-        self.list.show(rows, f"{name}: {describe_bin(truth, residual, len(rows))}", COLUMNS, ORDERS)
+        one = len(bins) == 1
+        words = describe_bin(*bins[0], len(rows)) if one else f"{len(bins)} bins: {len(rows):,} utterances"
+        self.list.show(rows, f"{name}: {words}", COLUMNS, self._details)
 
     def _changed(self) -> None:
         self._draw()
-        if self._open in self.cells:
-            self.open_bin(*self._open)
-        else:
-            self._open = None
-            self.list.show(pd.DataFrame({"corpus": [], "utterance": []}), "Nothing chosen yet", ())
+        self.list_chosen()
 
     def _draw(self) -> None:
         choice = self.controls.choice
-        self._make_grid(self.state.edges(choice))
+        self._name_bins(self.state.edges(choice))
         counts = self.state.counts(choice, choice.model)
         most = max(1, int(counts.to_numpy().max()))
-        for (truth, residual), cell in self.cells.items():
+
+        def cell(residual: float, truth: float) -> Cell:
             count = int(counts.loc[residual, truth])
-            with cell.hold_sync():
-                cell.description = f"{count:,}" if count else "·"
-                cell.tooltip = describe_bin(truth, residual, count)
-            colour(cell, share_colours(count / most))
+            words, colours = describe_bin(residual, truth, count), share_colours(count / most)
+            return Cell(text=f"{count:,}" if count else "·", words=words, colours=colours)
+
+        self.grid.draw(cell)
         self.picture.value = self._plot()
         line = self.state.line(choice, choice.model)
         slope = "" if line is None or line.slope != line.slope else f", slope {line.slope:+.2f}".replace("-", "−")
@@ -222,30 +204,12 @@ class ResidualBrowser(ipywidgets.VBox):
         about = f"{choice.target}, {describe_choice(choice)}: {total:,} utterances{slope}"
         self.about.value = markup('<span class="sercore-title">{}</span> {}', name, about)
 
-    def _make_grid(self, edges: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
-        """One button for each bin, below the picture; made again only where the bins have changed."""
-        if edges == self._edges:
-            return
-        self._edges = edges
-        across, up = edges[0][:-1], edges[1][:-1][::-1]
-        self.cells = {(truth, residual): button("cell") for residual in up for truth in across}
-        for (truth, residual), cell in self.cells.items():
-            cell.add_class("sercore-low")
-            cell.on_click(lambda _, truth=truth, residual=residual: self.open_bin(truth, residual))
-        children = [
-            child
-            for residual in up
-            for child in (
-                _axis(describe_band(residual), "right"),
-                *(self.cells[truth, residual] for truth in across),
-            )
-        ]
-        foot = [
-            _axis("error ↑ truth →", "right"),
-            *(_axis(f"{truth:g} to {truth + STEP:g}", "center") for truth in across),
-        ]
-        layout = {"grid_template_columns": f"{LEFT}px repeat({len(across)}, max-content)"}
-        self.panel.children = [ipywidgets.GridBox([*children, *foot], layout=layout)]
+    def _name_bins(self, edges: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
+        """Give the grid its bins, below the picture; only where they have changed, so that what is chosen stays."""
+        if edges != self._edges:
+            self._edges = edges
+            bands = {residual: describe_band(residual) for residual in edges[1][:-1][::-1]}
+            self.grid.name(bands, {truth: f"{truth:g} to {truth + STEP:g}" for truth in edges[0][:-1]})
 
     def _plot(self) -> bytes:
         """Residuals against truth with the bins' borders, and the lines of the model and of the one beside it.
@@ -303,11 +267,3 @@ class ResidualBrowser(ipywidgets.VBox):
             rows.append([("", model_name(model)), *(("", f"{predicted[target]:.2f}") for target in targets)])
             facts |= {f"{model}_{target}": predicted[target] for target in targets}
         return Details(shown=table(["", *targets], rows), facts=facts)
-
-
-def _axis(text: str, align: str) -> ipywidgets.HTML:
-    made = ipywidgets.HTML(
-        markup('<div style="text-align:{};padding:0 6px 0 0;line-height:34px;white-space:nowrap">{}</div>', align, text)
-    )
-    made.add_class("sercore-axis-low")
-    return made

@@ -152,7 +152,7 @@ class RunBrowser(ipywidgets.VBox):
     ) -> None:
         self.runs, self.simulated, self.reread = runs, simulated, reread
         self.picture, self.listed, self.count = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
-        self.refresh = button("step", "refresh", "read the run folders again", disabled=reread is None)
+        self.refresh = button("refresh", "read the run folders again", disabled=reread is None)
         self.refresh.on_click(lambda _: self.read_again())
         self.follow = ipywidgets.Play(
             min=0, max=10**6, interval=1000 * SECONDS_BETWEEN_READINGS, disabled=reread is None, show_repeat=False

@@ -1,4 +1,4 @@
-"""The sound of an utterance, read when it is opened: WAV for a browser to play, and the log-mel frames of the cache.
+"""The sound of an utterance, read when it is opened, and the player of it: WAV, and the log-mel frames of the cache.
 
 The frames are those that the models are trained and tested on; nothing is computed here.
 """
@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import anywidget
 import numpy as np
 import pandas as pd
 import soundfile
+import traitlets
 from jaxtyping import Float
-from matplotlib.figure import Figure
+from matplotlib.image import imsave
 
 from sercore.corpora import Corpus
 from sercore.features import packed
@@ -153,27 +155,64 @@ def wav(samples: Float[np.ndarray, " samples"], rate: int) -> bytes:
     return content.getvalue()
 
 
-def plot(spectrogram: Spectrogram) -> Figure:
-    """`spectrogram` over time [s] and frequency [Hz, on the mel scale], its colours the level [dB]."""
-    levels, used = spectrogram.levels.T, spectrogram.settings  # (mels, frames)
-    low, high = to_mel(used.low), to_mel(used.high)
-    hop, half_band = used.hop / used.sample_rate, (high - low) / (used.mels + 1) / 2
-    figure = Figure(figsize=(6.4, 2.6), layout="constrained")
-    axis = figure.add_subplot()
-    image = axis.imshow(
-        levels,
-        origin="lower",
-        aspect="auto",
-        cmap="magma",
-        vmin=levels.max() - REACH,
-        vmax=levels.max(),
-        extent=(-hop / 2, (levels.shape[1] - 0.5) * hop, low + half_band, high - half_band),  # frames and bands centred
-    )
-    ticks = [tick for tick in TICKS if low + half_band <= to_mel(tick) <= high - half_band]
-    axis.set_yticks([float(to_mel(tick)) for tick in ticks], [f"{tick:,}" for tick in ticks])
-    axis.set(xlabel="time (s)", ylabel="frequency (Hz)")
-    figure.colorbar(image, label="level (dB)")
-    return figure
+def picture(spectrogram: Spectrogram) -> bytes:
+    """`spectrogram` as a PNG: a pixel a frame and mel band, low bands at the bottom; colours are the level [dB]."""
+    levels, content = spectrogram.levels.T, io.BytesIO()  # (mels, frames)
+    top = levels.max()
+    imsave(content, levels, origin="lower", cmap="magma", vmin=top - REACH, vmax=top, format="png")
+    return content.getvalue()
+
+
+def span(spectrogram: Spectrogram) -> tuple[float, float]:
+    """When the picture begins and ends [s]: half a hop before the centre of its first frame, and after its last."""
+    hop = spectrogram.settings.hop / spectrogram.settings.sample_rate
+    return -hop / 2, (len(spectrogram.levels) - 0.5) * hop
+
+
+def ticks(settings: FeatureSettings) -> list[tuple[float, str]]:
+    """Where TICKS are in the picture, from 0 at its bottom to 1 at its top, and their labels; others are left out.
+
+    Centres of the bands divide the mels from `settings.low` to `settings.high` into `mels` + 1 equal parts.
+    """
+    low, high = float(to_mel(settings.low)), float(to_mel(settings.high))
+    half_band = (high - low) / (settings.mels + 1) / 2
+    bottom, top = low + half_band, high - half_band
+    places = [((float(to_mel(tick)) - bottom) / (top - bottom), f"{tick:,}") for tick in TICKS]
+    return [(place, label) for place, label in places if 0 <= place <= 1]
+
+
+class Player(anywidget.AnyWidget):
+    """The sound of an utterance with its spectrogram as the timeline, played by player.js.
+
+    Click to seek, drag to loop, half to twice the speed; with the keyboard: space, arrows, brackets. Without a picture
+    the timeline is bare.
+    """
+
+    _esm = Path(__file__).parent / "player.js"
+    sound = traitlets.Bytes().tag(sync=True)  # WAV; it is played when it comes
+    picture = traitlets.Bytes().tag(sync=True)  # PNG
+    span = traitlets.Tuple((0.0, 0.0)).tag(sync=True)  # of the picture [s]
+    ticks = traitlets.List().tag(sync=True)
+    label = traitlets.Unicode().tag(sync=True)  # what the picture shows, for whoever does not see it
+
+    def play(self, samples: Float[np.ndarray, " samples"], rate: int) -> None:
+        """Play `samples`, also where they are those of before."""
+        self.sound = b""
+        self.sound = wav(samples, rate)
+
+    def show(self, spectrogram: Spectrogram) -> None:
+        """Show `spectrogram` as the timeline."""
+        used = spectrogram.settings
+        self.span, self.ticks = span(spectrogram), ticks(used)
+        self.label = (
+            f"log-mel spectrogram, {self.span[1]:.2f} s, {used.low:g} to {used.high:g} Hz, "
+            f"{REACH:g} dB below its loudest point"
+        )
+        self.picture = picture(spectrogram)
+
+    def clear(self) -> None:
+        """Hold neither sound nor picture, so that neither stays in the notebook's state."""
+        self.sound, self.picture = b"", b""
 
 
 def to_mel(frequency: Float[np.ndarray, " points"] | float) -> Float[np.ndarray, " points"]:

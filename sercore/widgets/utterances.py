@@ -1,73 +1,30 @@
 """A list of utterances that can be opened, played, marked and exported: what every browser ends in.
 
-In order: the `Listing` in an order and pages; rows joined to the utterance tables; the `Marks` and their export; the
-`UtteranceList`, which shows all of this.
+In order: rows joined to the utterance tables; columns in print; the `UtteranceList` around a table of itables, which is
+searched, filtered by column and sorted in the page, without asking Python.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ipywidgets
 import pandas as pd
+from itables import JavascriptFunction
+from itables.widget import ITable
 
 from sercore import files
-from sercore.analysis import figures
 from sercore.analysis.markup import markup
 from sercore.registry import CORPORA
-from sercore.schema import DIMENSIONS, UTTERANCE_COLUMNS, did_you_mean, first
-from sercore.widgets import sound
+from sercore.schema import DIMENSIONS, first
+from sercore.widgets import marks, sound
 from sercore.widgets.appearance import button, set_shown, style_sheet
+from sercore.widgets.marks import COMMENT, CORRECTED, KEY, NOTES, Marks
 
-PAGE = 20  # utterances
-KEY = ["corpus", "utterance"]
 FACTS = ("file", "dialog", "transcript", "seconds", "emotion", "arousal", "valence", "dominance", "low", "high")
 """Columns of the utterances that a list adds to its rows."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """A way to sort a list: its name in the drop-down list, the column, and which end comes first."""
-
-    name: str
-    column: str
-    ascending: bool = True
-
-
-BY_UTTERANCE = Order(name="utterance", column="utterance")
-BY_SPEAKER = Order(name="speaker", column="speaker")
-SHORTEST = Order(name="shortest", column="seconds")
-ORDERS = (BY_UTTERANCE, BY_SPEAKER, SHORTEST)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listing:
-    """Rows (at least `corpus` and `utterance`) in an order, of which one page is shown."""
-
-    rows: pd.DataFrame
-    page: int = 0
-
-    @property
-    def pages(self) -> int:
-        """How many pages there are, at least one."""
-        return max(1, -(-len(self.rows) // PAGE))
-
-    def shown(self) -> pd.DataFrame:
-        """The rows of the page."""
-        return self.rows.iloc[self.page * PAGE : (self.page + 1) * PAGE]
-
-    def turned(self, pages: int) -> "Listing":
-        """The listing `pages` further; it stops at either end."""
-        return replace(self, page=min(max(self.page + pages, 0), self.pages - 1))
-
-    def sorted(self, order: Order) -> "Listing":
-        """The first page of the listing in `order`; rows that are equal there keep their places."""
-        if order.column not in self.rows:
-            raise ValueError(f"no column '{order.column}' to sort by{did_you_mean(order.column, self.rows.columns)}")
-        rows = self.rows.sort_values(order.column, ascending=order.ascending, kind="stable", ignore_index=True)
-        return Listing(rows=rows)
 
 
 def with_utterances(rows: pd.DataFrame, utterances: pd.DataFrame) -> pd.DataFrame:
@@ -94,51 +51,6 @@ def indexed(utterances: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-class Marks:
-    """The marked utterances in the order in which they were marked, each with the list that it was in."""
-
-    def __init__(self) -> None:
-        self._rows: dict[tuple[str, str], dict[str, Any]] = {}
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __contains__(self, row: Mapping[str, Any]) -> bool:
-        return self._key(row) in self._rows
-
-    def toggle(self, row: Mapping[str, Any], seen: str, facts: Mapping[str, Any]) -> bool:
-        """Mark the utterance of `row`, or take its mark away; returns whether it is marked now.
-
-        `seen` is the heading of the list that it is in; `facts` are further columns of the export.
-        """
-        key = self._key(row)
-        if key in self._rows:
-            del self._rows[key]
-            return False
-        columns = [column for column in UTTERANCE_COLUMNS if column in row]
-        self._rows[key] = {"corpus": key[0], **{column: row[column] for column in columns}, "seen": seen, **facts}
-        return True
-
-    def table(self) -> pd.DataFrame:
-        """One row a marked utterance: corpus, columns of the utterance table, `seen`, and the facts."""
-        return pd.DataFrame(list(self._rows.values()))
-
-    def export(self, folder: Path, name: str, now: Callable[[], datetime] = datetime.now) -> Path:
-        """Write `table` into `folder` as CSV, named after `name` and the time; returns the path.
-
-        Raises ValueError where nothing is marked.
-        """
-        if not self._rows:
-            raise ValueError("no utterance is marked: open one and mark it first")
-        path = folder / f"{name}-{now().strftime('%Y-%m-%dT%H-%M-%S')}.csv"
-        files.write_table(path, self.table())
-        return path
-
-    @staticmethod
-    def _key(row: Mapping[str, Any]) -> tuple[str, str]:
-        return str(row["corpus"]), str(row["utterance"])
-
-
 @dataclass(frozen=True, kw_only=True)
 class Details:
     """What a browser shows of an open utterance beside its sound: a piece of HTML, and columns for the export."""
@@ -147,29 +59,68 @@ class Details:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+def no_details(_: pd.Series) -> Details:
+    """Nothing beside the sound."""
+    return Details()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column of the list: where its text comes from and how many characters it has."""
+    """A column of the list: of the rows or of the utterance tables."""
 
     name: str
-    width: int
-    text: Callable[[Any], str] = str
     title: str | None = None  # None: the name
+    digits: int | None = None  # of numbers, after the point
 
 
-def text_or_blank(value: Any) -> str:
-    """`value` as text; nothing where it is missing."""
-    return "" if pd.isna(value) else str(value)
+UTTERANCE, SPEAKER, TRANSCRIPT = Column(name="utterance"), Column(name="speaker"), Column(name="transcript")
+SECONDS = Column(name="seconds", digits=2)
 
 
-SPEAKER = Column(name="speaker", width=8, text=text_or_blank)
+def in_print(rows: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """The `columns` of `rows` under their titles: numbers rounded, text where it is known, nothing where it is not."""
+    shown = {
+        column.title or column.name: rows[column.name].astype("str").where(rows[column.name].notna(), "")
+        if column.digits is None
+        else rows[column.name].astype("float64").round(column.digits)
+        for column in columns
+    }
+    return pd.DataFrame(shown, index=rows.index)
+
+
+OPTIONS: dict[str, Any] = {
+    "select": {"style": "os"},  # a click opens a row; with ctrl or shift, rows are selected besides it
+    "drawCallback": JavascriptFunction((Path(__file__).parent / "table.js").read_text(encoding="utf-8")),
+    "scroller": True,  # only the rows that are in sight are drawn
+    "deferRender": True,
+    "scrollX": True,
+    "scrollY": "430px",
+    "scrollCollapse": True,
+    "ordering": {"indicators": False, "handler": False},
+    "columnControl": [{"target": 0, "content": ["order"]}, {"target": 1, "content": ["search"]}],
+    "buttons": [
+        {"extend": "selectAll", "text": "select all that are found", "selectorModifier": {"search": "applied"}},
+        {"extend": "selectNone", "text": "select none"},
+    ],
+    "layout": {"topStart": "buttons", "topEnd": "search", "bottomStart": "info", "bottomEnd": None},
+    "language": {
+        "search": "search",
+        "info": "_TOTAL_ utterances",
+        "infoEmpty": "no utterances",
+        "infoFiltered": "of _MAX_",
+    },
+    "maxBytes": 0,  # no limit
+    "showIndex": False,
+    "classes": "display nowrap compact",
+    "style": "width:100%",
+}
+"""Of the table: see https://itables.org/options/options.html and https://datatables.net/reference/option."""
 
 
 class UtteranceList(ipywidgets.VBox):
-    """A list of buttons, each of which opens its utterance: sound, log-mel, transcript, ratings, predictions.
+    """A table of utterances; a selected row opens its utterance: sound, log-mel, transcript, ratings, predictions.
 
-    `show` fills it; `details` gives what is shown of an open row beside its sound. Sound and picture are made when an
-    utterance is opened, and only those of the open one are held.
+    `show` fills it. Sound and picture are made when an utterance is opened, and only those of the open one are held.
     """
 
     def __init__(
@@ -190,108 +141,106 @@ class UtteranceList(ipywidgets.VBox):
             frames: finds the log-mel frames of an utterance.
         """
         self.utterances, self.audio, self.folder, self.name = indexed(utterances), audio, folder, name
-        self.frames, self.marks = frames, Marks()
-        self.details: Callable[[pd.Series], Details] = lambda _: Details()
-        self.listing, self.seen = Listing(rows=pd.DataFrame()), ""
-        self.columns: tuple[Column, ...] = ()
+        self.frames, self.marks, self._filling = frames, Marks(), False
+        self.details: Callable[[pd.Series], Details] = no_details
+        self.rows, self.seen = pd.DataFrame(), ""
         self.opened: pd.Series | None = None
-        self._make_list()
-        self._make_detail()
-        rows = ipywidgets.VBox(
-            [self.heading, ipywidgets.HBox([self.order, self.back, self.place, self.on]), self.head, *self.rows]
+        self.heading, self.stars = ipywidgets.HTML(), ipywidgets.HTML(layout={"height": "0", "margin": "0"})
+        self.table = ITable()
+        self.table.observe(self._selected, "selected_rows")
+        self.text, self.predictions, self.no_picture = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
+        self.player = sound.Player()
+        self.mark = button("☆ mark", "mark the selected utterances", disabled=True)
+        self.mark.on_click(lambda _: self.toggle_mark())
+        self.export = button("export marked", "write the marked utterances to a CSV file", disabled=True)
+        self.export.on_click(lambda _: self.write())
+        labels = sorted(self.utterances["emotion"].dropna().astype("str").unique()) if "emotion" in utterances else []
+        self.notes: dict[str, ipywidgets.Text] = {
+            COMMENT: ipywidgets.Text(description="comment", continuous_update=False, disabled=True),
+            CORRECTED: ipywidgets.Combobox(
+                description="corrected label", options=labels, continuous_update=False, disabled=True
+            ),
+        }
+        for name, field_of in self.notes.items():
+            field_of.style.description_width = "initial"
+            field_of.observe(partial(self._noted, name), "value")
+        self.imported = self._upload("import marks", lambda table: self.marks.add(table))
+        self.compared = self._upload("compare with another's marks", self.compare)
+        self.status = ipywidgets.HTML("nothing marked")
+        rows = ipywidgets.VBox([self.heading, self.stars, self.table])
+        marking = ipywidgets.HBox(
+            [self.mark, *self.notes.values(), self.export, self.imported, self.compared, self.status]
         )
-        marking = ipywidgets.HBox([self.mark, self.export, self.status])
-        self.detail = ipywidgets.VBox([self.text, self.sound, self.predictions, self.picture, self.no_picture])
-        both = ipywidgets.HBox([rows, self.detail])
-        for widget, kind in ((rows, "list"), (self.detail, "detail"), (both, "both"), (marking, "marking")):
+        detail = ipywidgets.VBox([self.text, self.player, self.no_picture, self.predictions])
+        both = ipywidgets.HBox([rows, detail])
+        kinds = ((rows, "list"), (detail, "detail"), (both, "both"), (marking, "marking"))
+        for widget, kind in (*kinds, (self.heading, "heading"), (self.table, "rows")):
             widget.add_class(f"sercore-{kind}")
         super().__init__([style_sheet(), marking, both])
-        self.show(pd.DataFrame({"corpus": [], "utterance": []}), "Nothing chosen yet", ())
+        self.show_nothing()
 
-    def _make_list(self) -> None:
-        self.heading = ipywidgets.HTML()
-        self.heading.add_class("sercore-heading")
-        self.head = ipywidgets.HTML()
-        self.rows = [button("row") for _ in range(PAGE)]
-        for number, row in enumerate(self.rows):
-            row.on_click(lambda _, number=number: self.open_row(number))
-        self.order = ipywidgets.Dropdown(description="sorted by", layout={"width": "270px"})
-        self.order.observe(self._sort, "value")
-        self.back, self.on = button("step", "◂ back", "previous page"), button("step", "on ▸", "next page")
-        self.back.on_click(lambda _: self.turn(-1))
-        self.on.on_click(lambda _: self.turn(1))
-        self.place = ipywidgets.Label()
+    def show(
+        self,
+        rows: pd.DataFrame,
+        seen: str,
+        columns: Sequence[Column],
+        details: Callable[[pd.Series], Details] = no_details,
+    ) -> None:
+        """List `rows` (corpus, utterance and the `columns`), in their order, under the heading `seen`.
 
-    def _make_detail(self) -> None:
-        self.text, self.predictions = ipywidgets.HTML(), ipywidgets.HTML()
-        self.picture = ipywidgets.Image(format="png", layout={"display": "none", "max_width": "100%"})
-        self.no_picture = ipywidgets.HTML()  # in its place
-        self.sound = ipywidgets.VBox()  # of one player, or of none
-        self.mark = button("step", "☆ mark", "mark the open utterance", disabled=True)
-        self.mark.on_click(lambda _: self.toggle_mark())
-        self.export = button("step", "export marked", "write the marked utterances to a CSV file", disabled=True)
-        self.export.on_click(lambda _: self.write())
-        self.status = ipywidgets.HTML("nothing marked")
-
-    def show(self, rows: pd.DataFrame, seen: str, columns: Sequence[Column], orders: Sequence[Order] = ORDERS) -> None:
-        """List `rows` (corpus, utterance and the `columns`) under the heading `seen`, in the first of `orders`."""
-        self.columns, self.seen = tuple(columns), seen
-        self.listing = Listing(rows=with_utterances(rows, self.utterances))
-        orders = [order for order in orders if order.column in self.listing.rows]
-        self.order.unobserve(self._sort, "value")
-        if [order for _, order in self.order.options] != orders:
-            self.order.options = [(order.name, order) for order in orders]
-        self.order.value = orders[0] if orders else None
-        self.order.observe(self._sort, "value")
-        if orders:
-            self.listing = self.listing.sorted(orders[0])
-        titles = "".join((column.title or column.name).ljust(column.width + 1) for column in self.columns)
-        self.head.value = markup('<pre class="sercore-head">  {}</pre>', titles)
+        `details` gives what is shown of an open row beside its sound.
+        """
+        self.rows, self.seen, self.details = with_utterances(rows, self.utterances), seen, details
+        self.table.selected_rows = []
         self.close_utterance()
-        self._draw()
+        set_shown(self.table, bool(columns))
+        if columns:
+            self.table.update(in_print(self.rows, columns), selected_rows=[], **OPTIONS)
+        self._draw_stars()
         self.heading.value = markup("<b>{}</b>", seen)
 
-    def turn(self, pages: int) -> None:
-        """Show the page that is `pages` further."""
-        self.listing = self.listing.turned(pages)
-        self._draw()
+    def show_nothing(self) -> None:
+        """List nothing, before anything is chosen."""
+        self.show(pd.DataFrame({"corpus": [], "utterance": []}), "Nothing chosen yet", ())
 
     def open_row(self, number: int) -> None:
-        """Open the row `number` of the page: play its sound, draw its log-mel frames, show what is known of it."""
-        self.opened = row = self.listing.shown().iloc[number]
-        self._silence()
-        self.text.value = _about(row)
-        self.predictions.value = self.details(row).shown
-        self._draw_marks()
-        try:
-            path = self.audio(row["corpus"], row["utterance"])
-            samples, rate = sound.read(path)
-        except (KeyError, OSError, ValueError) as error:
-            self.text.value += markup('<p class="sercore-problem">No sound: {}</p>', error.args[-1])
-            return
-        self.sound.children = [ipywidgets.Audio(value=sound.wav(samples, rate), autoplay=True, loop=False)]
-        try:
-            spectrogram = self.frames(row["corpus"], row["utterance"], path)
-        except LookupError as error:
-            self.no_picture.value = markup("<p>No spectrogram: {}.</p>", error.args[-1])
-            return
-        self.picture.value = figures.picture(sound.plot(spectrogram), dpi=100)
-        set_shown(self.picture, True)
+        """Select the row `number` alone, and open it."""
+        self.table.selected_rows = [number]
 
     def close_utterance(self) -> None:
         """Show no utterance, and hold no sound."""
         self.opened = None
         self._silence()
-        self.text.value = "<p>Open an utterance to play it.</p>" if len(self.listing.rows) else ""
+        self.text.value = "<p>Select an utterance to play it.</p>" if len(self.rows) else ""
         self.predictions.value = ""
         self._draw_marks()
 
+    def selected(self) -> pd.DataFrame:
+        """The selected rows."""
+        return self.rows.iloc[self.table.selected_rows]
+
     def toggle_mark(self) -> None:
-        """Mark the open utterance, or take its mark away."""
-        if self.opened is not None:
-            self.marks.toggle(self.opened, self.seen, self.details(self.opened).facts)
-            self._draw()
-            self._draw_marks()
+        """Mark the selected utterances; where all of them are marked, take their marks away."""
+        rows = self.selected().to_dict("records")
+        remaining = [row for row in rows if row not in self.marks] or rows
+        self._toggle(remaining)
+        self._draw_stars()
+        self._draw_marks()
+
+    def note(self, name: str, text: str) -> None:
+        """Write the note `name`, one of marks.NOTES, of the selected utterances, which marks them."""
+        rows = self.selected().to_dict("records")
+        self._toggle([row for row in rows if row not in self.marks])
+        for row in rows:
+            self.marks.note(row, name, text)
+        self._draw_stars()
+        self._draw_marks()
+
+    def compare(self, others: pd.DataFrame) -> None:
+        """Say how far the marks agree with `others`, a table of marks.read, and list what has another label there."""
+        agreed = marks.agreement(self.marks.table(), others)
+        columns = (Column(name="one", title="here"), Column(name="other", title="there"), UTTERANCE, TRANSCRIPT)
+        self.show(agreed.different, f"Marks with another label: {agreed}", columns)
 
     def write(self) -> None:
         """Write the marked utterances into the folder, and say where they are."""
@@ -300,41 +249,84 @@ class UtteranceList(ipywidgets.VBox):
         shown = path.relative_to(home) if path.is_relative_to(home) else path
         self.status.value = markup("{} written to <code>{}</code>", len(self.marks), shown)
 
-    def _sort(self, change: Mapping[str, Any]) -> None:
-        self.listing = self.listing.sorted(change["new"])
-        self._draw()
+    def _noted(self, name: str, change: Mapping[str, Any]) -> None:
+        if not self._filling:
+            self.note(name, change["new"])
 
-    def _draw(self) -> None:
-        page = self.listing.shown()
-        rows = [*page.to_dict("records"), *[None] * (PAGE - len(page))]
-        for widget, row in zip(self.rows, rows, strict=True):
-            if row is not None:
-                cells = (_cell(column.text(row[column.name]), column.width) for column in self.columns)
-                star = "★ " if row in self.marks else "  "
-                with widget.hold_sync():
-                    widget.description = (star + "".join(cells)).rstrip()
-                    widget.tooltip = f"open {row['utterance']}"
-            set_shown(widget, row is not None)
-        first = self.listing.page * PAGE
-        total = len(self.listing.rows)
-        self.place.value = f"{first + 1:,} to {first + len(page):,} of {total:,}" if total else "no utterances"
-        self.back.disabled = self.listing.page == 0
-        self.on.disabled = self.listing.page == self.listing.pages - 1
+    def _toggle(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        for row in rows:
+            self.marks.toggle(row, self.seen, self.details(pd.Series(row)).facts)
+
+    def _upload(self, text: str, take: Callable[[pd.DataFrame], None]) -> ipywidgets.FileUpload:
+        """A button that reads a CSV of marks and gives it to `take`; what is wrong with it is said beside."""
+        made = ipywidgets.FileUpload(description=text, accept=".csv", layout={"width": "auto"})
+
+        def read(change: Mapping[str, Any]) -> None:
+            for file in change["new"]:
+                try:
+                    take(marks.read(bytes(file["content"]), file["name"], self.utterances.index))
+                except ValueError as error:
+                    self.status.value = markup('<span class="sercore-problem">{}</span>', error)
+                    continue
+                self._draw_stars()
+                self._draw_marks()
+            made.value = ()
+
+        made.observe(read, "value")
+        return made
+
+    def _selected(self, change: Mapping[str, Any]) -> None:
+        """Open the row that is selected now and was not before; with several, the first of them."""
+        before = set(change["old"])
+        new = [number for number in change["new"] if number not in before]
+        if new:
+            self._open(self.rows.iloc[new[0]])
+        else:
+            self._draw_marks()
+
+    def _open(self, row: pd.Series) -> None:
+        """Play the sound of `row`, draw its log-mel frames, show what is known of it."""
+        self.opened = row
+        self.text.value = _about(row)
+        self.predictions.value = self.details(row).shown
+        self._draw_marks()
+        try:
+            path = self.audio(row["corpus"], row["utterance"])
+            self.player.play(*sound.read(path))
+        except (KeyError, OSError, ValueError) as error:
+            self._silence()
+            self.text.value += markup('<p class="sercore-problem">No sound: {}</p>', error.args[-1])
+            return
+        set_shown(self.player, True)
+        try:
+            self.player.show(self.frames(row["corpus"], row["utterance"], path))
+            self.no_picture.value = ""
+        except LookupError as error:
+            self.player.picture = b""
+            self.no_picture.value = markup("<p>No spectrogram: {}.</p>", error.args[-1])
+
+    def _draw_stars(self) -> None:
+        """A star before each row that is marked: a rule of style, so that the table keeps its order and its filters."""
+        marked = [str(number) for number, key in enumerate(_keys(self.rows)) if key in self.marks.keys]
+        rows = ", ".join(f'.sercore-rows tr[data-row="{number}"] td:first-child::before' for number in marked)
+        self.stars.value = f"<style>{rows} {{ content: '★ ' }}</style>" if marked else ""
 
     def _draw_marks(self) -> None:
-        marked = self.opened is not None and self.opened in self.marks
-        self.mark.disabled, self.mark.description = self.opened is None, "★ marked" if marked else "☆ mark"
+        keys = _keys(self.selected())
+        star = "★ marked" if keys and self.marks.keys >= set(keys) else "☆ mark"
+        self.mark.disabled, self.mark.description = not keys, star + (f" ({len(keys)})" if len(keys) > 1 else "")
+        self._filling = True
+        noted = dict.fromkeys(NOTES, "") if self.opened is None else self.marks.notes(self.opened)
+        for name, field_of in self.notes.items():
+            field_of.value, field_of.disabled = noted[name], not keys
+        self._filling = False
         self.export.disabled = not len(self.marks)
         self.status.value = f"{len(self.marks)} marked" if len(self.marks) else "nothing marked"
 
     def _silence(self) -> None:
-        """Remove the sound and the picture, so that neither stays in the notebook's state."""
-        players, self.sound.children = self.sound.children, ()
-        for player in players:
-            player.value = b""
-            player.close()
-        set_shown(self.picture, False)
-        self.picture.value, self.no_picture.value = b"", ""
+        self.player.clear()
+        self.no_picture.value = ""
+        set_shown(self.player, False)
 
 
 def _about(row: pd.Series) -> str:
@@ -358,8 +350,9 @@ def _about(row: pd.Series) -> str:
     )
 
 
-def _cell(text: str, width: int) -> str:
-    return (text if len(text) <= width else text[: width - 1] + "…").ljust(width + 1)
+def _keys(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    """Corpus and id of each of `rows`."""
+    return list(zip(*(rows[column].astype("str") for column in KEY), strict=True))
 
 
 def _known(value: Any) -> bool:

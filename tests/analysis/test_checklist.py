@@ -101,7 +101,7 @@ def test_each_test_score_has_its_score_on_the_development_set_beside_it(study, b
 
 
 def test_a_section_that_cannot_be_scored_is_named_and_the_others_are_shown(study):
-    def results_of(section):
+    def results_of(_):
         raise ValueError("a prediction is there twice")
 
     table = checklist._validation_table(study, results_of)

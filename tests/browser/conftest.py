@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
@@ -38,11 +39,35 @@ FLAGS = [
     "--use-fake-device-for-media-stream",
 ]
 TOKEN = "a-token-of-the-tests"
-ROWS = "n => [...document.querySelectorAll('.sercore-row')].filter(row => row.offsetParent).length == n"
+ROWS = """n => {
+  const told = document.querySelector(".sercore-rows .dt-info")?.textContent.trim();
+  return told?.startsWith((n ? n.toLocaleString("en") : "no") + " utterances");
+}"""
 SOUND_AND_PICTURE = """() => {
-  const [sound, picture] = ["audio", "img"].map(name => document.querySelector(".sercore-detail " + name));
+  const [sound, picture] = ["audio", "img"].map(name => document.querySelector(".sercore-player " + name));
   return sound && sound.duration > 0 && picture && picture.naturalWidth > 0;
 }"""
+COLUMN = """name => {
+  const heads = [...document.querySelectorAll(".sercore-rows .dt-scroll-head thead tr:first-child th")];
+  const place = heads.findIndex(head => head.querySelector(".dt-column-title").textContent == name);
+  const rows = [...document.querySelectorAll(".sercore-rows .dt-scroll-body tbody tr")];
+  return rows.map(row => row.cells[place].innerText);
+}"""
+
+
+def row(page, utterance):
+    """The row of `utterance`, which is drawn."""
+    return page.locator(".sercore-rows tbody tr", has=page.get_by_text(utterance, exact=True))
+
+
+def export_marked(page, root):
+    """Mark what is selected, export it, and return the table and its path."""
+    page.locator(".sercore-marking button", has_text="mark").first.click()
+    page.get_by_role("button", name="export marked").and_(page.locator(":enabled")).click()
+    written = page.locator(".sercore-marking code")
+    written.wait_for()
+    path = root / written.inner_text()
+    return pd.read_csv(path), path
 
 
 def free_port():
@@ -204,7 +229,7 @@ def page(chromium):
 def open_in_voila(page, voila):
     def _open(name):
         page.goto(rendered(voila, name))
-        page.locator(".sercore-row").first.wait_for(state="attached", timeout=180_000)
+        page.locator(".sercore-rows").first.wait_for(state="attached", timeout=180_000)
         return page
 
     return _open
@@ -221,10 +246,10 @@ def open_in_lab(page, lab):
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         end = time.monotonic() + 180
-        while not page.locator(".sercore-row").count() and time.monotonic() < end:
+        while not page.locator(".sercore-rows").count() and time.monotonic() < end:
             page.locator(".jp-WindowedPanel-outer").evaluate("panel => panel.scrollTo(0, panel.scrollHeight)")
             page.wait_for_timeout(500)  # a cell outside the window is not on the page
-        page.locator(".sercore-row").first.wait_for(state="attached", timeout=10_000)
+        page.locator(".sercore-rows").first.wait_for(state="attached", timeout=10_000)
         return page
 
     return _open

@@ -1,12 +1,10 @@
 """The residual browser in Chromium, in Voila and in JupyterLab."""
 
-import pandas as pd
 import pytest
 import soundfile
-from conftest import PICTURES, ROWS, SOUND_AND_PICTURE
+from conftest import COLUMN, PICTURES, ROWS, SOUND_AND_PICTURE, export_marked, row
 
 from sercore.analysis import residuals, results
-from sercore.widgets.utterances import PAGE
 
 pytestmark = pytest.mark.browser
 
@@ -52,27 +50,22 @@ def test_bins_lead_to_the_utterances_that_the_table_has_there(browsed, where, mu
     bin_of(page, 4, -0.5).focus()
     page.keyboard.press("Enter")
     page.locator(".sercore-heading", has_text=f"truth 4 to 5, error −0.5 to +0.5: {len(chosen)} utterance").wait_for()
-    page.wait_for_function(ROWS, arg=min(len(chosen), PAGE))
-    first = page.locator(".sercore-row:visible").first
-    name = first.get_attribute("title").removeprefix("open ")
+    page.wait_for_function(ROWS, arg=len(chosen))
+    name = page.evaluate(COLUMN, "utterance")[0]
     assert name in chosen["utterance"][chosen["residual"].abs() == chosen["residual"].abs().max()].astype(str).tolist()
 
-    first.click()
+    row(page, name).click()
     page.wait_for_function(SOUND_AND_PICTURE)
     corpus = held["msp-podcast"]
     sound = soundfile.info(corpus.root / corpus.utterances.set_index("utterance").at[name, "file"])
-    length = page.locator(".sercore-detail audio").evaluate("a => a.duration")
+    length = page.locator(".sercore-player audio").evaluate("a => a.duration")
     assert length == pytest.approx(sound.frames / sound.samplerate, abs=0.01)
     assert page.locator(".sercore-predictions tr").count() == 2 + multitask.predictions["model"].nunique()
     page.screenshot(path=PICTURES / f"residuals-{where}-utterance.png")
 
-    page.locator(".sercore-marking button", has_text="mark").first.click()
-    page.get_by_role("button", name="export marked").and_(page.locator(":enabled")).click()
-    written = page.locator(".sercore-marking code")
-    written.wait_for()
-    exported = pd.read_csv(study.folder.parents[1] / written.inner_text())
+    exported, path = export_marked(page, study.folder.parents[1])
     assert exported["utterance"].tolist() == [name]
-    (study.folder.parents[1] / written.inner_text()).unlink()
+    path.unlink()
 
     page.get_by_label("dimension").select_option("valence")
     page.get_by_label("model", exact=True).select_option("BERT")

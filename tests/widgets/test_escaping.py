@@ -76,8 +76,8 @@ def test_of_the_confusion_browser(study, utterances, tmp_path):
     for speaker in EVIL:
         browser.controls.lists["speaker"].value = speaker
     for truth in EVIL:
-        browser.open_cell(browser.one, truth, truth)
-        if len(browser.list.listing.rows):
+        browser.one.grid.choose([(truth, truth)])
+        if len(browser.list.rows):
             browser.list.open_row(0)
             words = check(browser)
             assert all(word in words for word in (truth, EVIL[0], EVIL[2]))
@@ -91,8 +91,7 @@ def test_of_the_residual_browser(study, utterances, tmp_path):
     browser = residuals.browse(found.predictions, utterances, found.best, nowhere, tmp_path)
     browser.controls.lists["speaker"].value = EVIL[1]
     counts = browser.state.counts(browser.controls.choice, browser.controls.choice.model)
-    residual, truth = counts.stack().idxmax()
-    browser.open_bin(truth, residual)
+    browser.grid.choose([counts.stack().idxmax()])
     browser.list.open_row(0)
     assert EVIL[1] in check(browser)
 

@@ -1,6 +1,7 @@
-"""Lists of utterances: pages, orders, marks and their export; and the list as a widget."""
+"""Lists of utterances: rows of the utterance tables; and the list as a widget, its marks and their notes."""
 
-from datetime import datetime
+import json
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -9,13 +10,8 @@ import soundfile
 
 from sercore.settings import FeatureSettings
 from sercore.widgets import sound, utterances
-from sercore.widgets.utterances import PAGE, Listing, Marks, Order
 
-COLUMNS = (
-    utterances.Column(name="confidence", width=5, text="{:.2f}".format),
-    utterances.Column(name="utterance", width=8),
-)
-SURE = Order(name="surest", column="confidence", ascending=False)
+COLUMNS = (utterances.Column(name="confidence", title="conf.", digits=2), utterances.UTTERANCE, utterances.TRANSCRIPT)
 
 
 @pytest.fixture
@@ -44,7 +40,7 @@ def corpus():
 @pytest.fixture
 def rows():
     return pd.DataFrame(
-        {"corpus": "c", "utterance": [f"u{n:02d}" for n in range(45)], "confidence": np.linspace(0, 1, 45)}
+        {"corpus": "c", "utterance": [f"u{n:02d}" for n in range(45)], "confidence": np.linspace(1, 0, 45)}
     )
 
 
@@ -63,30 +59,11 @@ def shown(corpus, rows, tmp_path):
     shown = utterances.UtteranceList(
         corpus, lambda _, name: tmp_path / f"{name}.wav", tmp_path / "marked", "trial", frames=frames
     )
-    shown.show(rows, "forty-five", COLUMNS, (SURE, utterances.BY_UTTERANCE))
+    shown.show(rows, "forty-five", COLUMNS)
     return shown
 
 
-class TestListing:
-    def test_every_row_is_on_one_page(self, rows):
-        first = Listing(rows=rows)
-        pages = [first.turned(n).shown() for n in range(first.pages)]
-        assert pd.concat(pages).equals(rows)
-        assert [len(page) for page in pages] == [PAGE, PAGE, 5]
-
-    def test_turning_stops_at_the_ends(self, rows):
-        assert Listing(rows=rows).turned(-1).page == 0
-        assert Listing(rows=rows).turned(9).page == 2
-
-    def test_sorting_goes_back_to_the_first_page(self, rows):
-        listing = Listing(rows=rows, page=2).sorted(SURE)
-        assert listing.page == 0
-        assert listing.rows["confidence"].is_monotonic_decreasing
-
-    def test_an_order_by_a_column_that_is_not_there_is_an_error(self, rows):
-        with pytest.raises(ValueError, match="did you mean 'confidence'"):
-            Listing(rows=rows).sorted(Order(name="", column="confidnce"))
-
+class TestRows:
     def test_an_id_that_is_there_twice_is_an_error(self, corpus):
         with pytest.raises(ValueError, match="50 utterances are there twice"):
             utterances.indexed(pd.concat([corpus, corpus]))
@@ -98,78 +75,136 @@ class TestListing:
         assert joined["seconds"].isna().tolist() == [False, True]
 
 
-class TestMarks:
-    def test_the_export_holds_what_is_marked_where_it_was_seen_and_the_facts(self, corpus, tmp_path):
-        marks = Marks()
-        for place in (3, 1, 2):
-            marks.toggle(corpus.iloc[place], "a cell", {"bert": "sad"})
-        marks.toggle(corpus.iloc[1], "a cell", {})
-        path = marks.export(tmp_path / "marked", "confusions", now=lambda: datetime(2026, 1, 2, 3, 4, 5))
-        assert path.name == "confusions-2026-01-02T03-04-05.csv"
-        table = pd.read_csv(path)
-        assert table["utterance"].tolist() == ["u03", "u02"]
-        assert table[["corpus", "transcript", "seen", "bert"]].iloc[0].tolist() == [
-            "c",
-            'a <b>bold</b> "word"',
-            "a cell",
-            "sad",
-        ]
-
-    def test_nothing_marked_is_nothing_to_write(self, tmp_path):
-        with pytest.raises(ValueError, match="no utterance is marked"):
-            Marks().export(tmp_path, "confusions")
-
-
 class TestWidget:
-    def test_a_page_has_a_button_a_row(self, shown):
-        visible = [row for row in shown.rows if row.layout.display != "none"]
-        assert len(visible) == PAGE
-        assert visible[0].description.split() == ["1.00", "u44"]
-        shown.turn(2)
-        assert [row.layout.display for row in shown.rows].count(None) == 5
-        assert shown.place.value == "41 to 45 of 45"
-        assert shown.on.disabled
+    def test_the_table_has_every_row_in_its_order_with_numbers_as_numbers(self, shown):
+        table = shown.table.df
+        assert table["utterance"].tolist() == [f"u{n:02d}" for n in range(45)]
+        assert table["conf."].tolist() == np.linspace(1, 0, 45).round(2).tolist()
+
+    def test_what_is_not_known_is_blank(self, corpus, shown):
+        rows = pd.DataFrame({"corpus": "c", "utterance": ["u01", "stranger"], "confidence": [np.nan, 0.5]})
+        shown.show(rows, "two", COLUMNS)
+        assert shown.table.df["transcript"].tolist() == [corpus["transcript"][1], ""]
+        assert shown.table.df["conf."].isna().tolist() == [True, False]
+
+    def test_the_page_is_given_every_row_as_text_and_not_as_markup(self, shown):
+        """DataTables puts what it is given into the page as HTML."""
+        sent = json.loads(shown.table._dt_args["data_json"])
+        assert len(sent) == 45
+        assert sent[0][-1] == 'a &lt;b&gt;bold&lt;/b&gt; "word"'
 
     def test_a_sound_is_held_only_while_its_utterance_is_open(self, shown):
-        assert not shown.sound.children
-        shown.rows[1].click()
-        (player,) = shown.sound.children
-        assert bytes(player.value).startswith(b"RIFF")
-        assert bytes(shown.picture.value).startswith(b"\x89PNG")
-        shown.rows[2].click()
-        assert bytes(player.value) == b""
-        shown.show(shown.listing.rows[["corpus", "utterance", "confidence"]], "again", COLUMNS, (SURE,))
-        assert not shown.sound.children
-        assert bytes(shown.picture.value) == b""
+        assert shown.player.layout.display == "none"
+        shown.open_row(1)
+        assert shown.player.sound.startswith(b"RIFF")
+        assert shown.player.picture.startswith(b"\x89PNG")
+        assert shown.player.span == pytest.approx((-0.005, 0.495))  # 50 frames of 10 ms
+        assert shown.player.layout.display is None
+        shown.show(shown.rows[["corpus", "utterance", "confidence"]], "again", COLUMNS)
+        assert shown.player.sound == shown.player.picture == b""
+        assert shown.table.selected_rows == []
 
     def test_without_cached_frames_a_sentence_stands_in_the_place_of_the_picture(self, shown):
-        shown.rows[2].click()  # u42
+        shown.open_row(1)
+        shown.open_row(42)
         assert shown.no_picture.value == "<p>No spectrogram: nothing has been computed.</p>"
-        assert shown.picture.layout.display == "none"
-        assert shown.sound.children
-        shown.rows[1].click()
+        assert shown.player.sound
+        assert shown.player.picture == b""
+        shown.open_row(1)
         assert shown.no_picture.value == ""
 
     def test_a_transcript_is_text_and_not_markup(self, shown):
-        shown.rows[1].click()
+        shown.open_row(1)
         assert "&lt;b&gt;bold" in shown.text.value
         assert "scale 1 to 5" in shown.text.value
         assert "dominance" not in shown.text.value
 
     def test_a_missing_sound_is_reported_and_the_rest_is_shown(self, shown):
-        shown.rows[0].click()
+        shown.open_row(1)
+        shown.open_row(44)
         assert "No sound: no audio file" in shown.text.value
-        assert not shown.sound.children
+        assert shown.player.sound == shown.player.picture == b""
+        assert shown.player.layout.display == "none"
+
+    def test_of_several_rows_the_one_that_was_selected_last_is_open(self, shown):
+        shown.table.selected_rows = [3]
+        shown.table.selected_rows = [1, 3]
+        assert shown.opened["utterance"] == "u01"
+        shown.table.selected_rows = [3]
+        assert shown.opened["utterance"] == "u01", "the other one was only let go"
 
     def test_marking_shows_a_star_and_exports(self, shown, tmp_path):
-        shown.rows[1].click()
+        shown.open_row(1)
         shown.mark.click()
-        assert shown.rows[1].description.startswith("★")
+        assert 'tr[data-row="1"]' in shown.stars.value
+        assert shown.mark.description == "★ marked"
         shown.export.click()
         (written,) = (tmp_path / "marked").iterdir()
-        assert pd.read_csv(written)["utterance"].tolist() == ["u43"]
+        assert pd.read_csv(written)["utterance"].tolist() == ["u01"]
         assert written.name in shown.status.value
 
-    def test_another_order_is_chosen_from_the_list(self, shown):
-        shown.order.value = utterances.BY_UTTERANCE
-        assert shown.rows[0].tooltip == "open u00"
+    def test_all_selected_rows_are_marked_and_let_go_together(self, shown):
+        shown.open_row(1)
+        shown.mark.click()
+        shown.table.selected_rows = [0, 1, 2]
+        assert shown.mark.description == "☆ mark (3)"
+        shown.mark.click()
+        assert [key for _, key in shown.marks.keys] == ["u01", "u00", "u02"]
+        shown.mark.click()
+        assert (len(shown.marks), shown.stars.value, shown.status.value) == (0, "", "nothing marked")
+
+
+class TestNotes:
+    def test_a_note_marks_what_is_selected_and_keeps_the_others(self, shown):
+        shown.open_row(1)
+        assert not shown.notes["comment"].disabled
+        assert shown.notes["corrected"].options == ("sad",)
+        shown.notes["comment"].value = "=clipped"
+        shown.table.selected_rows = [1, 2]
+        assert shown.notes["comment"].value == "", "of the open utterance"
+        assert shown.marks.notes(shown.rows.iloc[1])["comment"] == "=clipped"
+        shown.notes["corrected"].value = "angry"
+        table = shown.marks.table().set_index("utterance")
+        assert table["corrected"].to_dict() == {"u01": "angry", "u02": "angry"}
+        assert table["comment"].to_dict() == {"u01": "=clipped", "u02": ""}
+
+    def test_marks_come_back_from_their_csv(self, shown, corpus, tmp_path):
+        shown.open_row(1)
+        shown.notes["comment"].value = "=clipped"
+        shown.export.click()
+        (written,) = (tmp_path / "marked").iterdir()
+        again = utterances.UtteranceList(corpus, shown.audio, tmp_path, "again")
+        again.imported.value = [upload(written.name, written.read_bytes())]
+        assert again.marks.table().iloc[0][["utterance", "comment", "seen"]].tolist() == [
+            "u01",
+            "=clipped",
+            "forty-five",
+        ]
+        assert again.status.value == "1 marked"
+
+    def test_another_s_marks_are_compared_and_those_with_another_label_listed(self, shown):
+        for number, label in enumerate(["sad", "angry", "sad"]):
+            shown.open_row(number)
+            shown.notes["corrected"].value = label
+        others = b"corpus,utterance,corrected\nc,u00,sad\nc,u01,sad\nc,u40,\n"
+        shown.compared.value = [upload("theirs.csv", others)]
+        assert shown.rows[["utterance", "one", "other"]].to_numpy().tolist() == [["u01", "angry", "sad"]]
+        assert "2 marked by both, 1 only here, 1 only there; the same label for 1 of the 2" in shown.heading.value
+        shown.open_row(0)
+        assert "u01" in shown.text.value
+
+    def test_what_is_wrong_with_a_file_is_said_and_nothing_is_marked(self, shown):
+        shown.imported.value = [upload("<b>.csv", b"corpus,utterance\nc,stranger\n")]
+        assert "&lt;b&gt;.csv: 1 utterances are in no corpus of this study, stranger (line 2)" in shown.status.value
+        assert len(shown.marks) == 0
+        assert shown.imported.value == ()
+
+
+def upload(name, content):
+    return {
+        "name": name,
+        "type": "text/csv",
+        "size": len(content),
+        "content": memoryview(content),
+        "last_modified": datetime.now(UTC),
+    }

@@ -58,7 +58,7 @@ class TestBins:
         counts = state.counts(choice, "cnn14")
         assert counts.loc[-0.5].max() > 1
         truth = counts.loc[-0.5].idxmax()
-        rows = state.bin(choice, "cnn14", truth, -0.5)
+        rows = state.bins(choice, "cnn14", [(-0.5, truth)])
         table = errors(multitask, "cnn14", 0, "valence")
         expected = table[
             table["truth"].between(truth, truth + 1, "left") & table["residual"].between(-0.5, 0.5, "left")
@@ -66,6 +66,12 @@ class TestBins:
         assert len(rows) == len(expected) == counts.loc[-0.5, truth]
         assert set(rows["utterance"]) == set(expected["utterance"])
         assert rows["size"].is_monotonic_decreasing
+
+    def test_all_bins_hold_every_error(self, state):
+        choice = state.selection.start().but(target="valence", seed=0)
+        counts = state.counts(choice, "cnn14")
+        rows = state.bins(choice, "cnn14", [(error, truth) for error in counts.index for truth in counts.columns])
+        assert len(rows) == len(state.errors(choice, "cnn14"))
 
     def test_the_last_bin_is_closed(self):
         assert bin_of(np.array([1.0, 1.5, 2.0, 3.0, 3.1, 0.9]), (1.0, 2.0, 3.0)).tolist() == [0, 0, 1, 1, -1, -1]
@@ -76,10 +82,10 @@ class TestBins:
         choice = state.selection.start()
         counts = state.counts(choice, "cnn14")
         assert counts.loc[2.5].sum() == counts.to_numpy().sum() == len(state.errors(choice, "cnn14"))
-        assert describe_bin(2.0, 2.5, 1) == "truth 2 to 3, error +2.5 and above: 1 utterance"
+        assert describe_bin(2.5, 2.0, 1) == "truth 2 to 3, error +2.5 and above: 1 utterance"
 
     def test_a_bin_is_described_in_words(self):
-        assert describe_bin(2.0, -1.5, 3) == "truth 2 to 3, error −1.5 to −0.5: 3 utterances"
+        assert describe_bin(-1.5, 2.0, 3) == "truth 2 to 3, error −1.5 to −0.5: 3 utterances"
 
     def test_predictions_across_corpora_alone_are_refused(self, multitask):
         with pytest.raises(ValueError, match="no predictions of dimensions within a corpus"):
@@ -116,19 +122,31 @@ class TestWidget:
             multitask.predictions, utterances, multitask.best, lambda _, name: Path("nowhere") / name, tmp_path
         )
 
-    def test_a_button_opens_its_bin(self, browser):
-        place = max(browser.cells, key=lambda place: int(browser.cells[place].description.replace("·", "0")))
-        browser.cells[place].click()
-        assert len(browser.list.listing.rows) == int(browser.cells[place].description)
-        browser.list.rows[0].click()
+    def test_bins_open_their_utterances(self, browser):
+        counts = browser.state.counts(browser.controls.choice, browser.controls.choice.model)
+        place = counts.stack().idxmax()
+        browser.grid.choose([place])
+        assert len(browser.list.rows) == int(browser.grid.text(place)) == counts.max().max()
+        browser.list.open_row(0)
         assert browser.list.predictions.value.count("<tr") == 2 + len(PAPER_MODELS)
+        browser.grid.choose([(place[0], truth) for truth in counts.columns])
+        assert len(browser.list.rows) == counts.loc[place[0]].sum()
+        assert f"{counts.shape[1]} bins" in browser.list.heading.value
 
     def test_another_dimension_and_a_filter_change_picture_and_counts(self, browser):
+        def shown():
+            return sum(int(text.replace("·", "0")) for line in browser.grid.cells for text, *_ in line)
+
         before = bytes(browser.picture.value)
         browser.controls.lists["target"].value = "valence"
         assert bytes(browser.picture.value) != before
         assert bytes(browser.picture.value).startswith(b"\x89PNG")
-        everyone = sum(int(cell.description.replace("·", "0")) for cell in browser.cells.values())
+        everyone = shown()
         browser.controls.lists["gender"].value = "female"
-        female = sum(int(cell.description.replace("·", "0")) for cell in browser.cells.values())
-        assert 0 < female < everyone
+        assert 0 < shown() < everyone
+
+    def test_bins_stay_chosen_when_a_filter_changes(self, browser):
+        browser.grid.choose([(-0.5, 3.0)])
+        browser.controls.lists["gender"].value = "female"
+        assert "female" in browser.list.heading.value
+        assert set(browser.list.rows["gender"]) == {"female"}
