@@ -5,12 +5,13 @@ They are made from the study itself, so that they are true of the numbers above 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from sercore import settings
-from sercore.analysis import published
+from sercore import files, settings
+from sercore.analysis import baseline, published
 from sercore.analysis.results import LATE_FUSION, OFFICIAL, Results
 from sercore.corpora.splits import MADE_HERE
 from sercore.registry import CORPORA, MODELS, SECTIONS, ModelSpec
@@ -44,7 +45,15 @@ KINDS: dict[str, "type[DataclassInstance]"] = {
 
 def notes(results: Results, shown: pd.DataFrame) -> tuple[str, ...]:
     """The notes that every table of `results` carries; `shown` are its numbers, with the corpora's columns."""
-    return (*caveats(results), *missing(results), *protocol(results, shown), best(results), *departures(results))
+    return (
+        *caveats(results),
+        *missing(results),
+        *short_of_baseline(results),
+        *protocol(results, shown),
+        best(results),
+        *departures(results),
+        *recipes(results),
+    )
 
 
 def simulated(results: Results) -> tuple[str, ...]:
@@ -74,6 +83,46 @@ def missing(results: Results) -> tuple[str, ...]:
         return ()
     names = first((run.name for run in results.missing), most=8)
     return (f"Incomplete: {count_of_missing(results)} ({names}); the scores are of the others.",)
+
+
+def short_of_baseline(results: Results) -> tuple[str, ...]:
+    """Which runs are not better than the regression on mel statistics that stands beside them, if any."""
+    short = [
+        f"{run.name} ({gain})"
+        for run in results.study.section(results.section)
+        if run.complete
+        for gain in baseline.gains(run.folder)
+        if not gain.better
+    ]
+    if not short:
+        return ()
+    return (f"WARNING: not better than mel statistics, {baseline.WHAT}: {first(short, most=8)}.",)
+
+
+def recipes(results: Results) -> tuple[str, ...]:
+    """What recipes chose for the runs, if any asked for one, and by what."""
+    runs = results.study.section(results.section)
+    asked = [run.folder for run in runs if run.complete and settings.recipe_of(run.parameters)]
+    return tuple(dict.fromkeys(map(recipe_of, asked)))
+
+
+def recipe_of(folder: Path) -> str:
+    """What the recipe of the complete run in `folder`, which asked for one, chose, in a sentence."""
+    record = (files.find_json(folder / files.PROVENANCE) or {}).get("recipe")
+    return recipe_text(record) if record else f"What the recipe of {folder.name} chose was not recorded."
+
+
+def recipe_text(record: Mapping[str, Any]) -> str:
+    """`record`, of a run's provenance, as a sentence: recipe, size, and every setting that it chose."""
+    size, chose = record["size"], []
+    for kind, values in record["chose"].items():
+        for name, value in values.items():
+            parts = value.items() if isinstance(value, Mapping) else ()
+            chose += [f"{kind}.{name}.{part} {of_part}" for part, of_part in parts] or [f"{kind}.{name} {value}"]
+    return (
+        f"Recipe {record['name']}, for {size['utterances']} training utterances of {size['speakers']} known speakers, "
+        f"chose {', '.join(chose) or 'nothing: all is given'}."
+    )
 
 
 def count_of_missing(results: Results) -> str:

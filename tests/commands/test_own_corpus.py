@@ -420,6 +420,7 @@ def test_a_parameters_file_names_the_models_that_the_table_serves(recordings, tm
     assert f"`sercore run {parameters}` trains" in capsys.readouterr().out
     (block,) = yaml.safe_load(parameters.read_text())["sections"]["categories"]["blocks"]
     assert set(block["grid"]["model"]) == set(models)
+    assert block["fixed"]["training"] == {"recipe": "by_size"}
     (recordings / "utterances.csv").unlink()
     assert cli.main(command) == 2
     assert "mine.yaml is there already; --overwrite replaces it" in capsys.readouterr().err
