@@ -555,6 +555,10 @@ def by_size(size: Size) -> dict[str, dict[str, Any]]:
     }
 
 
+EXCLUDED = {"stop_when_worse": (True, "patience"), "batch_norm": ("running", "averaged_epochs")}
+"""Setting of training -> its value with which a choice of another one does not go together, and that one."""
+
+
 def recipe_of(parameters: Mapping[str, Any]) -> str | None:
     """The recipe that a run of `parameters` asks for, if any."""
     return values_of(parameters, "training").get("recipe")
@@ -564,18 +568,21 @@ def chosen(parameters: Mapping[str, Any], size: Size) -> dict[str, dict[str, Any
     """Kind of settings -> what the recipe of a run of `parameters` chooses of it: what is not given there.
 
     Of augmentation and normalisation, each of their own settings is given or chosen by itself; one that is given as
-    None is wholly given.
+    None is wholly given. What does not go with a given value, as EXCLUDED says, is not chosen either.
     """
     if recipe_of(parameters) is None:
         return {}
     choices = {}
+    excluded = {
+        other for name, (value, other) in EXCLUDED.items() if values_of(parameters, "training").get(name) == value
+    }
     for kind, values in by_size(size).items():
         given = values_of(parameters, kind)
         free = {name: value for name, value in values.items() if name not in given}
         for name in values.keys() & given.keys():
             if isinstance(values[name], Mapping) and isinstance(given[name], Mapping):
                 free[name] = {key: value for key, value in values[name].items() if key not in given[name]}
-        choices[kind] = {name: value for name, value in free.items() if value != {}}
+        choices[kind] = {name: value for name, value in free.items() if value != {} and name not in excluded}
     return choices
 
 

@@ -363,6 +363,9 @@ def test_what_is_given_wins_over_the_recipe():
     assert settings.of_run(none, "training", FEW).augmentation is None
     assert "augmentation" not in settings.chosen(none, FEW)["training"]
     assert settings.chosen({"model": "cnn14"}, FEW) == {}
+    other = {"model": "cnn14", "training": {"recipe": "by_size", "stop_when_worse": True, "batch_norm": "running"}}
+    training = settings.of_run(other, "training", FEW)  # the recipe's patience and averaging do not go with these
+    assert (training.patience, training.averaged_epochs, training.epochs) == (None, 1, 60)
 
 
 def test_a_recipe_is_one_that_is_known_for_a_model_that_takes_it():
