@@ -505,7 +505,7 @@ class Size(NamedTuple):
     """How much a run has to train on: the least of its splits, after the split."""
 
     utterances: int
-    speakers: int  # known ones
+    speakers: int  # known ones; 0 where a tenth of the utterances or more have none
 
 
 FEW = 2_000  # training utterances, below which a network learns them by heart within some epochs
@@ -632,14 +632,15 @@ def check_network(model: str, network: NetworkSettings) -> None:
         raise ValueError(f"{model} takes no network.encoder and no network.frozen; {_takers('waveform')} do")
 
 
-def normalised_over(parameters: Mapping[str, Any]) -> str | None:
-    """What a run of `parameters` normalises log-mels over where that takes recordings of test speakers, else None."""
+def normalised_over(parameters: Mapping[str, Any], size: Size | None = None) -> str | None:
+    """What a run of `parameters` normalises log-mels over where that takes recordings of test speakers, else None.
+
+    With the `size` that a recipe goes by, what that chooses counts too.
+    """
     model = parameters.get("model", "")
     if model not in MODELS or MODELS[model].features != "log_mel":
         return None
-    change = (parameters.get("changes") or {}).get(parameters.get("change"), {})
-    values = {**parameters.get("network", {}), **change.get("network", {})}
-    normalisation = build(NetworkSettings, values).normalisation
+    normalisation = of_run(parameters, "network", size).normalisation
     return normalisation.over if normalisation is not None and normalisation.unlabelled else None
 
 

@@ -16,6 +16,7 @@ from sercore.analysis.results import LATE_FUSION, OFFICIAL, Results
 from sercore.corpora.splits import MADE_HERE
 from sercore.registry import CORPORA, MODELS, SECTIONS, ModelSpec
 from sercore.schema import first
+from sercore.study.config import Run
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -65,7 +66,7 @@ def simulated(results: Results) -> tuple[str, ...]:
 def caveats(results: Results) -> tuple[str, ...]:
     """What every score of `results` must be read with: that speech is synthesised, that test recordings were used."""
     runs = results.study.section(results.section)
-    over = {over for run in runs if (over := settings.normalised_over(run.parameters))}
+    over = {over for run in runs if (over := settings.normalised_over(run.parameters, size_of(run)))}
     return (*simulated(results), *(unlabelled_text(name) for name in ("speaker", "corpus") if name in over))
 
 
@@ -110,6 +111,14 @@ def recipe_of(folder: Path) -> str:
     """What the recipe of the complete run in `folder`, which asked for one, chose, in a sentence."""
     record = (files.find_json(folder / files.PROVENANCE) or {}).get("recipe")
     return recipe_text(record) if record else f"What the recipe of {folder.name} chose was not recorded."
+
+
+def size_of(run: Run) -> settings.Size | None:
+    """What the recipe of `run` went by; None where it asks for none, or what it went by is not recorded."""
+    if settings.recipe_of(run.parameters) is None:
+        return None
+    record = (files.find_json(run.folder / files.PROVENANCE) or {}).get("recipe")
+    return settings.Size(**record["size"]) if record else None
 
 
 def recipe_text(record: Mapping[str, Any]) -> str:
@@ -189,7 +198,7 @@ def departures(results: Results) -> tuple[str, ...]:
         model = run.parameters["model"]
         if not MODELS[model].in_paper:
             continue
-        for name, value, paper, doubt in compared(model, run.parameters):
+        for name, value, paper, doubt in compared(model, run.parameters, size_of(run)):
             if value != paper:
                 differ.append(
                     (MODELS.label(model), f"{name} {value}", f"the paper{f', {doubt}' if doubt else ''}: {paper}")
@@ -224,12 +233,20 @@ def choices(models: Iterable[str]) -> list[Choice]:
     return rows
 
 
-def compared(model: str, parameters: Mapping[str, Any]) -> list[tuple[str, Any, Any, str]]:
-    """Name, value, the paper's value and the doubt about that, of every setting that `model` uses."""
+def compared(
+    model: str, parameters: Mapping[str, Any], size: settings.Size | None = None
+) -> list[tuple[str, Any, Any, str]]:
+    """Name, value, the paper's value and the doubt about that, of every setting that `model` uses.
+
+    `size` is what a recipe goes by, see `size_of`: with it, what that chooses is among them.
+    """
     spec = MODELS[model]
     used = [kind for kind in KINDS if (spec.uses_text if kind == "text" else spec.uses_audio)]
     pairs = [(settings.build(KINDS[kind], parameters.get(kind, {})), KINDS[kind]()) for kind in used]
     ours, paper = settings.training(model, parameters.get("training", {})), settings.training(model, {})
+    if size is not None:
+        pairs = [(settings.of_run(parameters, kind, size), KINDS[kind]()) for kind in used]
+        ours = settings.of_run(parameters, "training", size)
     unused = UNUSED[ours.optimiser]
     return [
         (f.name, getattr(mine, f.name), getattr(theirs, f.name), settings.doubts(mine).get(f.name, ""))

@@ -485,7 +485,7 @@ def settings_table(study: Study) -> Table:
         model = run.parameters.get("model")
         if run.needs or model is None:  # trains nothing, or the notebook alone knows what
             continue
-        for name, value, paper, doubt in captions.compared(model, run.parameters):
+        for name, value, paper, doubt in captions.compared(model, run.parameters, captions.size_of(run)):
             group = used.setdefault(name, {}).setdefault((_text(value), _text(paper), doubt), set())
             group.add((run.section, model))
     records = []

@@ -53,6 +53,7 @@ from sercore.models.cnn14 import Cnn14
 from sercore.settings import FeatureSettings, NetworkSettings, TextSettings, TrainingSettings
 from sercore.training import baseline, loop, resume
 
+UNKNOWN = 0.1  # share of training utterances without a speaker, from which nothing is done by speaker
 VOTES = "votes"  # the objective of losses.OBJECTIVES whose target is the raters' votes
 IDENTITY = "identity"  # in a fold's provenance: what its numbers follow from
 log = logging.getLogger(__name__)
@@ -241,7 +242,7 @@ def _with_choices(experiment: Experiment, parameters: Mapping[str, Any]) -> Expe
     speakers = corpus.utterances.set_index("utterance")["speaker"]
     size = settings.Size(
         utterances=min(len(split.train) for split in made),
-        speakers=min(speakers[list(split.train)].nunique() for split in made),
+        speakers=min(_known(speakers[list(split.train)]) for split in made),
     )
     return replace(
         experiment,
@@ -249,6 +250,11 @@ def _with_choices(experiment: Experiment, parameters: Mapping[str, Any]) -> Expe
         training=settings.of_run(parameters, "training", size),
         chosen=Chosen(recipe=str(experiment.training.recipe), size=size, choices=settings.chosen(parameters, size)),
     )
+
+
+def _known(speakers: pd.Series) -> int:
+    """How many there are of the `speakers` of utterances, as settings.Size has it."""
+    return int(speakers.nunique()) if speakers.isna().mean() < UNKNOWN else 0
 
 
 def _record_parameters(folder: Path, parameters: Mapping[str, Any]) -> None:

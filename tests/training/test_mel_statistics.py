@@ -179,6 +179,20 @@ def test_a_recipe_chooses_by_the_training_utterances_and_is_written_into_the_run
     assert list(verify._settings(record, record["parameters"])) == [("training.patience was 7, now 30", verify.INPUT)]
 
 
+def test_a_corpus_whose_speakers_are_not_known_is_not_normalised_by_speaker(define, corpus, tmp_path):
+    rows = pd.concat([pd.read_csv(f"{corpus}/utterances.csv")] * 5)
+    rows["utterance"] = range(len(rows))
+    rows["file"] = corpus + "/" + rows["file"]
+    rows["speaker"] = rows["speaker"].where(np.arange(len(rows)) % 5 > 0)
+    rows.assign(partition=np.resize(["train", "train", "development", "test"], len(rows))).to_csv(
+        tmp_path / "mine.csv", index=False
+    )
+    own = {"mine": {"reader": "table", "root": str(tmp_path / "mine.csv"), "scale": [0, 5]}}
+    run = define(corpora=own, folds=[], allow_speaker_leakage=True, training={"recipe": "by_size"})
+    assert run.chosen.size == Size(utterances=60, speakers=0)
+    assert run.network.normalisation.over == "utterance"
+
+
 def test_what_a_recipe_chose_is_part_of_what_a_fold_follows_from(define):
     plain, recipe = define(), define(training={"epochs": 1, "recipe": "by_size"}, network={"width": 2})
     data = experiment.load(plain)
