@@ -214,10 +214,8 @@ def emodb_recipe_table(path: Path) -> str:
     """
     plan = config.load(path)
     without = config.load(plan.outputs / "emodb-where" / "emodb-where.yaml")
-    of = [
-        where.sums(where.read(study, "categories", "show", text_dropout=0.0), "emodb", schema.EMOTION, "uar")
-        for study in (plan, without)
-    ]
+    runs = [where.read(study, "categories", "show", text_dropout=0.0) for study in (plan, without)]
+    of = [where.sums(part, "emodb", schema.EMOTION, "uar") for part in runs]
     seeds = sorted(set.intersection(*(set(one.seeds) for part in of for one in part.values())))
     with_recipe, as_today = ({key: _of_seeds(one, seeds) for key, one in part.items()} for part in of)
     recorded, normalised = (_every_seed(mel_statistics(study), seeds) for study in (without, plan))
@@ -246,7 +244,7 @@ def emodb_recipe_table(path: Path) -> str:
             f"in brackets: 95 %, speakers{' and seeds' if len(seeds) > 1 else ''} resampled, a seed of all models at "
             "once; chance is 25; mel statistics train on nine speakers, the models on eight",
             *verdicts,
-            *captions.recipes(results.read(plan, "categories", "show")),
+            *captions.recipes(runs[0].any),
         ]
     )
 

@@ -28,7 +28,7 @@ def corpus(tmp_path_factory):
             for take in range(3):
                 name, loud = f"{speaker}-{emotion}-{take}", level if take else 0.05
                 soundfile.write(root / f"{name}.wav", random.normal(0, loud * (1 + place), 6400).clip(-1, 1), 16_000)
-                rated = {"arousal": 4 * level + take / 10, "valence": place, "dominance": take}
+                rated = {"arousal": 4 * level + take / 10, "valence": place + take / 10, "dominance": take}
                 rows.append({"utterance": name, "file": f"{name}.wav", "speaker": speaker, "emotion": emotion, **rated})
     pd.DataFrame(rows).to_csv(root / "utterances.csv", index=False)
     return str(root)
