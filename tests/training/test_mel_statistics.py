@@ -147,10 +147,10 @@ def test_a_run_on_an_own_corpus_is_scored_beside_its_baseline_and_warned_of(defi
     assert beside.gains(run.folder) == []
 
 
-def test_the_setting_decides_on_the_baseline_before_the_corpus_does(define, embedded):
+def test_the_setting_decides_on_the_baseline_before_the_corpus_does(define):
     assert define().has_baseline
     assert not define(training={"mel_statistics": False}).has_baseline
-    paper = {"corpus": "msp-podcast", "corpora": embedded, "folds": [], "classes": schema.FOUR_CLASSES}
+    paper = {"corpus": "msp-podcast", "corpora": {"msp-podcast": {"root": "elsewhere"}}, "folds": []}
     assert not define(**paper).has_baseline
     assert define(**paper, training={"mel_statistics": True}).has_baseline
 
