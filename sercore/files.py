@@ -40,6 +40,7 @@ if sys.platform != "win32":
 
 PARAMETERS = "parameters.yaml"
 PREDICTIONS = "predictions.parquet"  # written last: its presence means that the run is complete
+MEL_STATISTICS = "mel_statistics.parquet"  # predictions of a regression on mel statistics, beside the run's own
 RESIDUALS = "residuals.parquet"  # of a run that reads others: also written last
 STAGES = "stages.parquet"  # predictions of a run's models where a stage is told something else
 TRANSCRIPT_SHIFT = "transcript_shift.parquet"  # predictions of a run's models with other transcripts than in training

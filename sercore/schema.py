@@ -77,6 +77,7 @@ VOTE_COLUMNS = {
 }
 """Of a votes table, which a corpus may have beside its utterances; see corpora.votes."""
 
+MEL_STATISTICS = "mel statistics"  # the model of a baseline's predictions: training.baseline
 RUN_KEYS = ("section", "model", "train_corpus", "test_corpus", "fold", "seed")
 PREDICTION_COLUMNS = {
     "section": "categories, dimensions, multitask",

@@ -273,6 +273,9 @@ class TrainingSettings:
     stop_when_worse: bool = _setting(
         False, "stop at the first epoch that is worse on the development set than the one before"
     )
+    patience: Annotated[int, Field(ge=1)] | None = _setting(
+        None, "epochs without a better score on the development set after which training ends; None: all are trained"
+    )
     augmentation: Annotated[AugmentationSettings | None, _group(AugmentationSettings)] = _setting(
         None, "how utterances are changed by chance in training, never in evaluation; None: they are not"
     )
@@ -280,6 +283,12 @@ class TrainingSettings:
         "section",
         "section: what the section minimises; of categories also smoothed: labels; focal: hard utterances count more; "
         "votes: the distribution of the raters' votes is learnt",
+    )
+    recipe: Literal["by_size"] | None = _setting(
+        None, "by_size: what is not given is chosen by how much there is to train on, see settings.by_size"
+    )
+    mel_statistics: bool | None = _setting(
+        None, "whether a regression on mel statistics is scored beside the model; None: for a corpus of one's own"
     )
 
     def __post_init__(self) -> None:
@@ -306,6 +315,11 @@ class TrainingSettings:
             raise ValueError(
                 f"averaged_epochs is {self.averaged_epochs}; expected at least 1, and more than 1 only with batch_norm "
                 "'estimated': averaged weights have no running statistics"
+            )
+        if self.patience is not None and self.stop_when_worse:
+            raise ValueError(
+                f"patience is {self.patience}, and stop_when_worse ends training sooner: leave patience out, or say "
+                "stop_when_worse: false"
             )
         if self.kernels == "fused" and (self.compiled or self.layout == "contiguous"):
             raise ValueError(
@@ -504,9 +518,99 @@ def values_of(parameters: Mapping[str, Any], kind: str) -> dict[str, Any]:
     return {**(parameters.get(kind) or {}), **condition, **change.get(kind, {})}
 
 
-def of_run(parameters: Mapping[str, Any], kind: str) -> Any:
-    """The settings of `kind`, a name of SETTINGS, of a run with these `parameters`; raises as `build` does."""
+class Size(NamedTuple):
+    """How much a run has to train on: the least of its splits, after the split."""
+
+    utterances: int
+    speakers: int  # known ones; 0 where a tenth of the utterances or more have none
+
+
+FEW = 2_000  # training utterances, below which a network learns them by heart within some epochs
+FEW_VOICES = 50  # training speakers, below which it learns their voices
+OF_A_SPEAKER = 10  # utterances from which their mean tells more of voice and microphone than of what was felt
+
+
+def by_size(size: Size) -> dict[str, dict[str, Any]]:
+    """What the recipe "by_size" chooses of network and training for a corpus of `size`.
+
+    - normalisation: each speaker's mean of every band goes (Busso et al. 2013), where there are on average OF_A_SPEAKER
+      utterances of each; else each utterance's level
+    - augmentation: SpecAugment (Park et al. 2019) and gain; changes of vocal tract (Jaitly and Hinton 2013) and of rate
+      (Ko et al. 2015), half as wide where there are FEW_VOICES speakers or more
+    - epochs: at a rate that falls as half a cosine, and an end where half of them have brought nothing better
+    - averaged weights of the last epochs (Izmailov et al. 2018), with estimated statistics of batch normalisation
+    - batches and crops: below FEW utterances half the paper's batch and two seconds, else its batch and four
+
+    Dropout is the paper's, and so is the learning rate, which is not chosen: a squared error needs a lower one. A model
+    of ratings starts at their mean.
+    """
+    few, few_voices = size.utterances < FEW, size.speakers < FEW_VOICES
+    speakers = size.speakers > 1 and size.utterances >= OF_A_SPEAKER * size.speakers
+    epochs = 60 if few else 40
+    return {
+        "network": {
+            "dropout": 0.2,
+            "normalisation": {"over": "speaker", "of": "channel"} if speakers else {"over": "utterance", "of": "level"},
+        },
+        "training": {
+            "epochs": epochs,
+            "patience": epochs // 2,
+            "schedule": "cosine",
+            "averaged_epochs": 10 if few else 5,
+            "batch_norm": "estimated",
+            "output_bias": "mean",
+            "batch": 16 if few else 32,
+            "crop_seconds": 1.92 if few else 3.84,
+            "augmentation": {
+                "time_masks": 2,
+                "frequency_masks": 2,
+                "gain_decibels": 10.0,
+                "mel_shift": 1.5 if few_voices else 0.75,
+                "rate": 0.1 if few_voices else 0.05,
+            },
+        },
+    }
+
+
+EXCLUDED = {"stop_when_worse": (True, "patience"), "batch_norm": ("running", "averaged_epochs")}
+"""Setting of training -> its value with which a choice of another one does not go together, and that one."""
+
+
+def recipe_of(parameters: Mapping[str, Any]) -> str | None:
+    """The recipe that a run of `parameters` asks for, if any."""
+    return values_of(parameters, "training").get("recipe")
+
+
+def chosen(parameters: Mapping[str, Any], size: Size) -> dict[str, dict[str, Any]]:
+    """Kind of settings -> what the recipe of a run of `parameters` chooses of it: what is not given there.
+
+    Of augmentation and normalisation, each of their own settings is given or chosen by itself; one that is given as
+    None is wholly given. What does not go with a given value, as EXCLUDED says, is not chosen either.
+    """
+    if recipe_of(parameters) is None:
+        return {}
+    choices = {}
+    excluded = {
+        other for name, (value, other) in EXCLUDED.items() if values_of(parameters, "training").get(name) == value
+    }
+    for kind, values in by_size(size).items():
+        given = values_of(parameters, kind)
+        free = {name: value for name, value in values.items() if name not in given}
+        for name in values.keys() & given.keys():
+            if isinstance(values[name], Mapping) and isinstance(given[name], Mapping):
+                free[name] = {key: value for key, value in values[name].items() if key not in given[name]}
+        choices[kind] = {name: value for name, value in free.items() if value != {} and name not in excluded}
+    return choices
+
+
+def of_run(parameters: Mapping[str, Any], kind: str, size: Size | None = None) -> Any:
+    """The settings of `kind`, a name of SETTINGS, of a run with these `parameters`; raises as `build` does.
+
+    What a recipe chooses is among them where `size` says how much there is to train on.
+    """
     values = values_of(parameters, kind)
+    for name, value in (chosen(parameters, size) if size else {}).get(kind, {}).items():
+        values[name] = {**value, **values[name]} if isinstance(values.get(name), Mapping) else value
     return training(str(parameters["model"]), values) if kind == "training" else build(SETTINGS[kind], values)
 
 
@@ -547,22 +651,25 @@ def check_network(model: str, network: NetworkSettings) -> None:
         raise ValueError(f"{model} takes no network.encoder and no network.frozen; {_takers('waveform')} do")
 
 
-def normalised_over(parameters: Mapping[str, Any]) -> str | None:
-    """What a run of `parameters` normalises log-mels over where that takes recordings of test speakers, else None."""
+def normalised_over(parameters: Mapping[str, Any], size: Size | None = None) -> str | None:
+    """What a run of `parameters` normalises log-mels over where that takes recordings of test speakers, else None.
+
+    With the `size` that a recipe goes by, what that chooses counts too.
+    """
     model = parameters.get("model", "")
     if model not in MODELS or MODELS[model].features != "log_mel":
         return None
-    normalisation = build(NetworkSettings, values_of(parameters, "network")).normalisation
+    normalisation = of_run(parameters, "network", size).normalisation
     return normalisation.over if normalisation is not None and normalisation.unlabelled else None
 
 
-def check_augmentation(model: str, training: TrainingSettings, targets: Sequence[str] = ()) -> None:
-    """Raise ValueError where `training` augments what `model` does not take, or mixes up ratings of `targets`."""
-    if training.augmentation is None:
-        return
-    if trained_model(model).features != "log_mel":
-        raise ValueError(f"{model} takes no training.augmentation, which is of log-mels: {_takers('log_mel')} take it")
-    if training.augmentation.mixup and set(targets) - {schema.EMOTION}:
+def check_training(model: str, training: TrainingSettings, targets: Sequence[str] = ()) -> None:
+    """Raise ValueError where `training` asks for what `model` does not take, or mixes up ratings of `targets`."""
+    asked = {"augmentation": "which is of log-mels", "recipe": "which is for models that are trained on log-mels"}
+    for name, why in asked.items():
+        if getattr(training, name) is not None and trained_model(model).features != "log_mel":
+            raise ValueError(f"{model} takes no training.{name}, {why}: {_takers('log_mel')} take it")
+    if training.augmentation is not None and training.augmentation.mixup and set(targets) - {schema.EMOTION}:
         raise ValueError(
             f"training.augmentation.mixup is for categories, and {', '.join(targets)} "
             f"{schema.are(len(targets))} trained here: leave it out"
@@ -674,7 +781,7 @@ def _setting_problems(parameters: Mapping[str, Any], kinds: tuple[str, ...]) -> 
         problems += _problem(("network",), check_network, parameters["model"], built["network"])
     if built.get("training") is not None:
         target = [parameters["target"]] if parameters.get("target") else []
-        problems += _problem(("training",), check_augmentation, parameters["model"], built["training"], target)
+        problems += _problem(("training",), check_training, parameters["model"], built["training"], target)
     if built.get("text") is not None:
         for place, values in enumerate(parameters.get("tested", ())):
             wrong = try_build(TextSettings, values, built["text"])[1]

@@ -13,6 +13,7 @@ from sercore.settings import (
     FeatureSettings,
     NetworkSettings,
     NormalisationSettings,
+    Size,
     TextSettings,
     TrainingSettings,
 )
@@ -150,10 +151,10 @@ def test_what_a_model_cannot_take_is_named_by_its_place(wrong, path, complaint):
 
 def test_mixup_is_for_categories_and_gains_for_ratings_too():
     mixed, louder = ({"augmentation": values} for values in ({"mixup": 0.4}, {"gain_decibels": 6}))
-    settings.check_augmentation("cnn14", settings.training("cnn14", mixed), ("emotion",))
-    settings.check_augmentation("cnn14", settings.training("cnn14", louder), ("arousal", "valence"))
+    settings.check_training("cnn14", settings.training("cnn14", mixed), ("emotion",))
+    settings.check_training("cnn14", settings.training("cnn14", louder), ("arousal", "valence"))
     with pytest.raises(ValueError, match="and arousal, valence are trained here: leave it out"):
-        settings.check_augmentation("cnn14", settings.training("cnn14", mixed), ("arousal", "valence"))
+        settings.check_training("cnn14", settings.training("cnn14", mixed), ("arousal", "valence"))
 
 
 def test_what_the_paper_does_not_say_is_not_confirmed():
@@ -309,3 +310,70 @@ def test_the_settings_of_a_run_are_its_own_with_its_condition_and_then_its_chang
     assert settings.of_run(parameters, "training") == settings.TrainingSettings(epochs=2, data_share=0.5)
     assert settings.of_run({**parameters, "change": None}, "training").data_share == 1
     assert settings.of_run(parameters, "network") == NetworkSettings()
+
+
+def test_patience_and_an_end_at_the_first_worse_epoch_are_one_too_many():
+    assert settings.training("cnn14", {"patience": 5}).patience == 5
+    with pytest.raises(ValueError, match="patience is 5, and stop_when_worse ends training sooner"):
+        settings.training("bert", {"patience": 5})
+    assert settings.training("bert", {"patience": 5, "stop_when_worse": False}).patience == 5
+    with pytest.raises(ValueError, match="patience: expected 1 or more, found 0"):
+        settings.training("cnn14", {"patience": 0})
+
+
+FEW, MORE, MANY = Size(300, 8), Size(5_000, 20), Size(30_000, 400)
+
+
+@pytest.mark.parametrize(
+    ("size", "batch", "over", "mel_shift"),
+    [
+        (FEW, 16, "speaker", 1.5),
+        (Size(79, 8), 16, "utterance", 1.5),
+        (Size(300, 1), 16, "utterance", 1.5),  # a speaker's mean is the corpus's
+        (Size(300, 0), 16, "utterance", 1.5),
+        (Size(1_999, 50), 16, "speaker", 0.75),
+        (MORE, 32, "speaker", 1.5),
+        (MANY, 32, "speaker", 0.75),
+    ],
+)
+def test_the_recipe_chooses_by_utterances_and_speakers(size, batch, over, mel_shift):
+    parameters = {"model": "cnn14", "training": {"recipe": "by_size"}}
+    training, network = (settings.of_run(parameters, kind, size) for kind in ("training", "network"))
+    assert (training.batch, training.patience * 2) == (batch, training.epochs)
+    assert network.normalisation.over == over
+    assert training.augmentation.mel_shift == mel_shift
+    assert training.averaged_epochs > 1
+    assert settings.of_run(parameters, "features", size) == settings.FeatureSettings()
+    assert settings.of_run(parameters, "training") == settings.training("cnn14", {"recipe": "by_size"})
+
+
+def test_what_is_given_wins_over_the_recipe():
+    parameters = {
+        "model": "cnn14",
+        "network": {"normalisation": None},
+        "training": {"recipe": "by_size", "batch": 8, "augmentation": {"mixup": 0.2, "rate": 0.3}},
+        "change": "short",
+        "changes": {"short": {"training": {"epochs": 3}}, "none": {"training": {"augmentation": None}}},
+    }
+    training = settings.of_run(parameters, "training", FEW)
+    assert (training.batch, training.epochs, training.patience) == (8, 3, 30)
+    assert (training.augmentation.mixup, training.augmentation.rate, training.augmentation.time_masks) == (0.2, 0.3, 2)
+    assert settings.of_run(parameters, "network", FEW).normalisation is None
+    choices = settings.chosen(parameters, FEW)
+    assert choices["network"] == {"dropout": 0.2}
+    assert not {"batch", "epochs"} & choices["training"].keys()
+    assert "rate" not in choices["training"]["augmentation"]
+    none = {**parameters, "change": "none"}
+    assert settings.of_run(none, "training", FEW).augmentation is None
+    assert "augmentation" not in settings.chosen(none, FEW)["training"]
+    assert settings.chosen({"model": "cnn14"}, FEW) == {}
+    other = {"model": "cnn14", "training": {"recipe": "by_size", "stop_when_worse": True, "batch_norm": "running"}}
+    training = settings.of_run(other, "training", FEW)  # the recipe's patience and averaging do not go with these
+    assert (training.patience, training.averaged_epochs, training.epochs) == (None, 1, 60)
+
+
+def test_a_recipe_is_one_that_is_known_for_a_model_that_takes_it():
+    with pytest.raises(ValueError, match="recipe: expected 'by_size'"):
+        settings.training("cnn14", {"recipe": "by_heart"})
+    with pytest.raises(ValueError, match=r"bert takes no training\.recipe, which is for models .* log-mels: cnn14"):
+        settings.check_training("bert", settings.training("bert", {"recipe": "by_size"}))

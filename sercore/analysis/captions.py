@@ -5,16 +5,18 @@ They are made from the study itself, so that they are true of the numbers above 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from sercore import settings
-from sercore.analysis import published
+from sercore import files, settings
+from sercore.analysis import baseline, published
 from sercore.analysis.results import LATE_FUSION, OFFICIAL, Results
 from sercore.corpora.splits import MADE_HERE
 from sercore.registry import CORPORA, MODELS, SECTIONS, ModelSpec
 from sercore.schema import first
+from sercore.study.config import Run
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -44,7 +46,15 @@ KINDS: dict[str, "type[DataclassInstance]"] = {
 
 def notes(results: Results, shown: pd.DataFrame) -> tuple[str, ...]:
     """The notes that every table of `results` carries; `shown` are its numbers, with the corpora's columns."""
-    return (*caveats(results), *missing(results), *protocol(results, shown), best(results), *departures(results))
+    return (
+        *caveats(results),
+        *missing(results),
+        *short_of_baseline(results),
+        *protocol(results, shown),
+        best(results),
+        *departures(results),
+        *recipes(results),
+    )
 
 
 def simulated(results: Results) -> tuple[str, ...]:
@@ -56,7 +66,7 @@ def simulated(results: Results) -> tuple[str, ...]:
 def caveats(results: Results) -> tuple[str, ...]:
     """What every score of `results` must be read with: that speech is synthesised, that test recordings were used."""
     runs = results.study.section(results.section)
-    over = {over for run in runs if (over := settings.normalised_over(run.parameters))}
+    over = {over for run in runs if (over := settings.normalised_over(run.parameters, size_of(run)))}
     return (*simulated(results), *(unlabelled_text(name) for name in ("speaker", "corpus") if name in over))
 
 
@@ -74,6 +84,54 @@ def missing(results: Results) -> tuple[str, ...]:
         return ()
     names = first((run.name for run in results.missing), most=8)
     return (f"Incomplete: {count_of_missing(results)} ({names}); the scores are of the others.",)
+
+
+def short_of_baseline(results: Results) -> tuple[str, ...]:
+    """Which runs are not better than the regression on mel statistics that stands beside them, if any."""
+    short = [
+        f"{run.name} ({gain})"
+        for run in results.study.section(results.section)
+        if run.complete
+        for gain in baseline.gains(run.folder)
+        if not gain.better
+    ]
+    if not short:
+        return ()
+    return (f"WARNING: not better than mel statistics, {baseline.WHAT}: {first(short, most=8)}.",)
+
+
+def recipes(results: Results) -> tuple[str, ...]:
+    """What recipes chose for the runs, if any asked for one, and by what."""
+    runs = results.study.section(results.section)
+    asked = [run.folder for run in runs if run.complete and settings.recipe_of(run.parameters)]
+    return tuple(dict.fromkeys(map(recipe_of, asked)))
+
+
+def recipe_of(folder: Path) -> str:
+    """What the recipe of the complete run in `folder`, which asked for one, chose, in a sentence."""
+    record = (files.find_json(folder / files.PROVENANCE) or {}).get("recipe")
+    return recipe_text(record) if record else f"What the recipe of {folder.name} chose was not recorded."
+
+
+def size_of(run: Run) -> settings.Size | None:
+    """What the recipe of `run` went by; None where it asks for none, or what it went by is not recorded."""
+    if settings.recipe_of(run.parameters) is None:
+        return None
+    record = (files.find_json(run.folder / files.PROVENANCE) or {}).get("recipe")
+    return settings.Size(**record["size"]) if record else None
+
+
+def recipe_text(record: Mapping[str, Any]) -> str:
+    """`record`, of a run's provenance, as a sentence: recipe, size, and every setting that it chose."""
+    size, chose = record["size"], []
+    for kind, values in record["chose"].items():
+        for name, value in values.items():
+            parts = value.items() if isinstance(value, Mapping) else ()
+            chose += [f"{kind}.{name}.{part} {of_part}" for part, of_part in parts] or [f"{kind}.{name} {value}"]
+    return (
+        f"Recipe {record['name']}, for {size['utterances']} training utterances of {size['speakers']} known speakers, "
+        f"chose {', '.join(chose) or 'nothing: all is given'}."
+    )
 
 
 def count_of_missing(results: Results) -> str:
@@ -140,7 +198,7 @@ def departures(results: Results) -> tuple[str, ...]:
         model = run.parameters["model"]
         if not MODELS[model].in_paper:
             continue
-        for _, name, value, paper, doubt in compared(model, run.parameters):
+        for _, name, value, paper, doubt in compared(model, run.parameters, size_of(run)):
             if value != paper:
                 differ.append(
                     (MODELS.label(model), f"{name} {value}", f"the paper{f', {doubt}' if doubt else ''}: {paper}")
@@ -185,13 +243,16 @@ class Compared(NamedTuple):
     doubt: str  # about the paper's value; empty: its text confirms it
 
 
-def compared(model: str, parameters: Mapping[str, Any]) -> list[Compared]:
-    """Every setting that `model` uses, beside the paper's."""
+def compared(model: str, parameters: Mapping[str, Any], size: settings.Size | None = None) -> list[Compared]:
+    """Every setting that `model` uses, beside the paper's.
+
+    `size` is what a recipe goes by, see `size_of`: with it, what that chooses is among them.
+    """
     spec = MODELS[model]
     used = [kind for kind in KINDS if (spec.uses_text if kind == "text" else spec.uses_audio)]
     run = {**parameters, "model": model}
-    pairs = [(kind, settings.of_run(run, kind), KINDS[kind]()) for kind in used]
-    ours, paper = settings.of_run(run, "training"), settings.training(model, {})
+    pairs = [(kind, settings.of_run(run, kind, size), KINDS[kind]()) for kind in used]
+    ours, paper = settings.of_run(run, "training", size), settings.training(model, {})
     unused = UNUSED[ours.optimiser]
     return [
         Compared(kind, f.name, getattr(mine, f.name), getattr(theirs, f.name), settings.doubts(mine).get(f.name, ""))

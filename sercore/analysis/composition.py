@@ -67,7 +67,7 @@ def used_settings(study: Study) -> Used:
         model = run.parameters.get("model")
         if run.needs or model is None:  # trains nothing, or the notebook alone knows what
             continue
-        for kind, name, value, paper, doubt in captions.compared(model, run.parameters):
+        for kind, name, value, paper, doubt in captions.compared(model, run.parameters, captions.size_of(run)):
             group = used.setdefault((kind, name), {}).setdefault((in_print(value), in_print(paper), doubt), set())
             group.add((run.section, model))
     return used

@@ -4,16 +4,16 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 
 import pandas as pd
 from tqdm import tqdm
 
-from sercore import files
+from sercore import files, settings
 from sercore.commands import MOST_WORKERS, YEAR, log, number, path, seconds, unescaped
 from sercore.study import attempt, check, config, integrity, progress, verify, workers
-from sercore.study.plan import CACHES, PATIENCE, analyse, execute, pending, select
+from sercore.study.plan import CACHES, PATIENCE, analyse, execute, label, pending, select
 from sercore.study.workers import Cluster, Where
 
 SHOWN = ("ground_truth_*.md", "claims_*.md", "table_?.md", "intervals.md", "raters.md")
@@ -121,6 +121,7 @@ def perform(study: config.Study, only: Collection[tuple[str, str]], args: argpar
             print("analysis notebooks wait until every run of the study is complete")
         if outcomes["failed"]:
             print(f"why: {study.folder}/*/*/{files.FAILURE}; once that is mended, the same command executes them again")
+    _print_beside([run for run in chosen if run.complete])
     executed = outcomes["complete"] + outcomes["failed"] + analysed["complete"] + analysed["failed"]
     stale = _print_changes(study, changes)
     if not executed and stale:
@@ -154,6 +155,24 @@ def _print_results(study: config.Study) -> None:
             print(f"\n{table.read_text(encoding='utf-8')}")
     for figure in sorted((study.folder / "figures").glob("*.png")):
         print(f"figure: {figure}")
+
+
+def _print_beside(runs: Sequence[config.Run]) -> None:
+    """Print what recipes chose for the complete `runs`, and the scores of those that have a baseline beside its."""
+    scored = [run for run in runs if (run.folder / files.MEL_STATISTICS).exists()]
+    chosen = [run for run in runs if settings.recipe_of(run.parameters)]
+    if not scored and not chosen:
+        return
+    from sercore.analysis import baseline, captions
+
+    print()
+    for text in dict.fromkeys(captions.recipe_of(run.folder) for run in chosen):
+        print(text)
+    for run in scored:
+        for gain in baseline.gains(run.folder):
+            print(f"{label(run)}: {gain}")
+            if not gain.better:
+                print(f"WARNING: {label(run)} is {baseline.short(gain)}")
 
 
 def _print_outcome(outcome: attempt.Outcome, count: str) -> None:

@@ -117,10 +117,7 @@ def read(
     spec = registry.MODELS[model]
     if spec.uses_text:
         corpus = transcripts.apply_transcripts(corpus, text)
-    rows = corpus.utterances
-    if targets == CATEGORIES:
-        rows = rows.assign(emotion=schema.map_emotions(rows[schema.EMOTION], classes))
-    rows = rows.dropna(subset=list(targets)).reset_index(drop=True)
+    rows = with_targets(corpus, targets, classes)
     if rows.empty and trained_on:
         raise ValueError(f"{corpus.root}: no utterance has {', '.join(targets)}: nothing to train or test on")
     if rows.empty:
@@ -157,6 +154,16 @@ def read(
         sounds=heard_in,
         shares=shares,
     )
+
+
+def with_targets(
+    corpus: corpora.Corpus, targets: tuple[str, ...], classes: Mapping[str, tuple[str, ...]]
+) -> pd.DataFrame:
+    """The utterances of `corpus` that have every target; for categories `emotion` holds the class."""
+    rows = corpus.utterances
+    if targets == CATEGORIES:
+        rows = rows.assign(emotion=schema.map_emotions(rows[schema.EMOTION], classes))
+    return rows.dropna(subset=list(targets)).reset_index(drop=True)
 
 
 def _shares(corpus: corpora.Corpus, rows: pd.DataFrame, classes: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:

@@ -4,7 +4,7 @@ A README in Markdown with the YAML header that the Hugging Face hub reads, the r
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ import pandas as pd
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from sercore import settings
-from sercore.analysis import captions, confidence, statistics
+from sercore.analysis import baseline, captions, confidence, statistics
+from sercore.analysis.baseline import Gain
 from sercore.analysis.checklist import PROHIBITED
 from sercore.analysis.comparisons import DRAWS, FEWEST_SPEAKERS, SEED, group_gaps, interval, signed, speaker_spread
 from sercore.analysis.confidence import Confidence
@@ -33,7 +34,11 @@ SIMULATED = (
 
 
 def card(
-    trained: Trained, predictions: pd.DataFrame, provenance: Mapping[str, Any], onnx: Mapping[str, Any] | None
+    trained: Trained,
+    predictions: pd.DataFrame,
+    provenance: Mapping[str, Any],
+    onnx: Mapping[str, Any] | None,
+    gains: Sequence[Gain] = (),
 ) -> ModelCard:
     """The card of a model.
 
@@ -42,6 +47,7 @@ def card(
         predictions: The predictions table of its run.
         provenance: The run's provenance.json.
         onnx: What export recorded of the ONNX files; None where there are none.
+        gains: Of the run over its baseline, where it has one.
     """
     title = f"{MODELS.label(trained.model)} of {CORPORA.label(trained.corpus)}: {', '.join(trained.names)}"
     results = _results(trained, predictions)
@@ -55,7 +61,7 @@ def card(
         "## Answers\n\n" + _answers(trained),
         "## Use\n\n" + _use(trained, onnx),
         "## Data and protocol\n\n" + _protocol(trained, provenance),
-        "## Scores\n\n" + _scores(trained, predictions, results),
+        "## Scores\n\n" + _scores(trained, predictions, results) + _beside(gains),
         *([f"## {title}\n\n{text}" for title, text in _certainty(trained, predictions)]),
         "## Groups\n\n" + _groups(trained, predictions),
         "## Limits\n\n" + _limits(trained),
@@ -237,7 +243,10 @@ def _protocol(trained: Trained, provenance: Mapping[str, Any]) -> str:
     training = provenance["settings"]["training"]
     share = training.get("data_share", 1)
     part = f"{share:.0%} of the training utterances, drawn by the seed; " if share < 1 else ""
-    steps = [f"{training['epochs']} epochs at most", f"batches of {training['batch']}", f"seed {trained.seed}"]
+    patience = training.get("patience")
+    end = f", fewer where {patience} of them bring no better score" if patience else ""
+    recipe = f" {captions.recipe_text(provenance['recipe'])}" if "recipe" in provenance else ""
+    steps = [f"{training['epochs']} epochs at most{end}", f"batches of {training['batch']}", f"seed {trained.seed}"]
     return (
         f"{CORPORA.label(trained.corpus)}: {kind}, {data['utterances']} utterances, of which "
         f"{data['with_target']} have the targets. Trained on {part}{how}, by {selected_by}. "
@@ -245,8 +254,18 @@ def _protocol(trained: Trained, provenance: Mapping[str, Any]) -> str:
         f"{', '.join(steps)}; "
         f"{_augmented(training)}"
         f"made with commit {provenance.get('commit')}{' with changes' if provenance.get('dirty') else ''}. "
-        "Settings and versions: `settings.json`."
+        f"Settings and versions: `settings.json`.{recipe}"
     )
+
+
+def _beside(gains: Sequence[Gain]) -> str:
+    """A paragraph about the run beside its baseline; nothing where it has none."""
+    if not gains:
+        return ""
+    scored = "; ".join(str(gain) for gain in gains)
+    short = [gain.target for gain in gains if not gain.better]
+    warning = f" **For {first(short)} the model is not better than that.**" if short else ""
+    return f"\n\nBeside {baseline.WHAT}: {scored}.{warning}"
 
 
 def _augmented(training: Mapping[str, Any]) -> str:

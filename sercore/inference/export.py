@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sercore import files
+from sercore.analysis import baseline
 from sercore.datasets import normalisation
 from sercore.features import hub
 from sercore.features.audio import FLOOR
@@ -83,7 +84,8 @@ def export(run: str | Path, folder: str | Path, onnx: bool = False) -> Path:
         if onnx:
             content["onnx"] = _write_all(exported, temporary)
         provenance = files.read_json(home / files.PROVENANCE)
-        text = card(exported, artifact.predictions(run), provenance, content.get("onnx"))
+        gains = baseline.gains(home) if home == artifact.place(run) else []  # of all folds, as the model is
+        text = card(exported, artifact.predictions(run), provenance, content.get("onnx"), gains)
         content["made"] = {key: provenance.get(key) for key in ("commit", "versions", "settings")}
         files.write_json(temporary / DESCRIPTION, content)
         files.write_text(temporary / CARD, str(text))

@@ -83,12 +83,16 @@ def _changes(study: Study, run: Run, here: Mapping[str, Any], present: "_Present
 
 
 def _settings(recorded: Mapping[str, Any], parameters: Mapping[str, Any]) -> Iterable[Change]:
-    """Settings whose defaults have changed: those that were used, against those that follow from the parameters now."""
+    """Settings whose defaults have changed: those that were used, against those that follow from the parameters now.
+
+    A recipe is taken to have as much to train on as it had then: a corpus that has changed is named by itself.
+    """
+    size = recorded.get("recipe", {}).get("size")
     for kind, held in recorded.get("settings", {}).items():
         if kind not in settings.SETTINGS or kind not in parameters:
             continue
         try:
-            now = json.loads(json.dumps(asdict(settings.of_run(parameters, kind))))  # lists, as they are recorded
+            now = json.loads(json.dumps(asdict(settings.of_run(parameters, kind, size and settings.Size(**size)))))
         except ValueError as error:
             yield f"its {kind} are refused now: {error}", INPUT
             continue

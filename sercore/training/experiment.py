@@ -12,6 +12,7 @@ The run's provenance.json records what it was made from, and each session, which
 | `python`, `platform`, `versions` | the software |
 | `parameters`, `settings` | the notebook's parameters, and all settings that follow from them with the defaults |
 | `not_confirmed_by_the_paper` | those that hold a value of the paper that its text does not confirm |
+| `recipe` | where one was asked for: its name, the `size` that it went by, and by kind the settings that it `chose` |
 | `corpora` | of each: size, scale, `fingerprint` (see corpora.Corpus), keys of its cached features |
 | `sessions` | of each: when it started, commit, device, processor, threads, `seconds` |
 | `folds` | of each: `device`, `seconds`, `utterances`, `sessions` (`from` which epoch, on what), mean gate `openings` |
@@ -41,17 +42,19 @@ from typing import Any
 import pandas as pd
 import torch
 
-from sercore import files, losses, registry, schema, settings
+from sercore import corpora, files, losses, registry, schema, settings
 from sercore.corpora import audit, splits
 from sercore.corpora.corpus import located
 from sercore.datasets import sounds
 from sercore.datasets.batches import Dataset
-from sercore.datasets.source import BY_HAND, CACHE, CATEGORIES, EMBEDDED_CORPORA, Source, read
+from sercore.datasets.source import BY_HAND, CACHE, CATEGORIES, EMBEDDED_CORPORA, Source, read, with_targets
+from sercore.features import cache
 from sercore.models import checkpoint, published
 from sercore.models.cnn14 import Cnn14
 from sercore.settings import FeatureSettings, NetworkSettings, TextSettings, TrainingSettings
-from sercore.training import loop, resume
+from sercore.training import baseline, loop, resume
 
+UNKNOWN = 0.1  # share of training utterances without a speaker, from which nothing is done by speaker
 VOTES = "votes"  # the objective of losses.OBJECTIVES whose target is the raters' votes
 IDENTITY = "identity"  # in a fold's provenance: what its numbers follow from
 log = logging.getLogger(__name__)
@@ -104,6 +107,19 @@ def _processor(device: torch.device) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """What the recipe of a run chose, and by what."""
+
+    recipe: str
+    size: settings.Size
+    choices: dict[str, dict[str, Any]]  # kind of settings -> name -> value
+
+    def record(self) -> dict[str, Any]:
+        """As the run's provenance has it."""
+        return {"name": self.recipe, "size": self.size._asdict(), "chose": self.choices}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Experiment:
     """What a run is: everything that its result depends on but the corpora, and where things lie."""
 
@@ -122,6 +138,7 @@ class Experiment:
     corpora: dict[str, dict[str, Any]]
     folder: Path
     cache: Path
+    chosen: Chosen | None = None
 
     @property
     def outputs(self) -> int:
@@ -150,6 +167,13 @@ class Experiment:
         return self.spec.uses_text and self.network.stages != ()
 
     @property
+    def has_baseline(self) -> bool:
+        """Whether mel statistics are scored beside the model: where the settings say so, or the corpus is one's own."""
+        wanted = self.training.mel_statistics
+        reader = str(self.corpora[self.corpus].get("reader") or self.corpus)
+        return not registry.CORPORA[reader].in_paper if wanted is None else wanted
+
+    @property
     def spec(self) -> registry.ModelSpec:
         """The model's record."""
         return registry.MODELS[self.model]
@@ -172,10 +196,10 @@ def define(section: str, **parameters: Any) -> Experiment:
     wrong = settings.parameter_problems(parameters)
     if wrong:
         raise ValueError("; ".join(f"{'.'.join(map(str, problem.path))}: {problem.text}" for problem in wrong))
-    corpora = places["corpora"] or EMBEDDED_CORPORA
+    known = places["corpora"] or EMBEDDED_CORPORA
     targets = registry.SECTIONS.find(section).targets or (parameters["target"],)
-    if parameters["corpus"] not in corpora:
-        near = schema.did_you_mean(parameters["corpus"], corpora)
+    if parameters["corpus"] not in known:
+        near = schema.did_you_mean(parameters["corpus"], known)
         raise ValueError(f"no corpus '{parameters['corpus']}' among the corpora{near}")
     grid = ("target", "model", "change", "corpus", "seed")
     name = ",".join(f"{key}={parameters[key]}" for key in grid if key in parameters)
@@ -192,19 +216,46 @@ def define(section: str, **parameters: Any) -> Experiment:
         text=settings.of_run(parameters, "text"),
         network=settings.of_run(parameters, "network"),
         training=settings.of_run(parameters, "training"),
-        corpora={key: located(values, f"corpus '{key}'") for key, values in corpora.items()},
+        corpora={key: located(values, f"corpus '{key}'") for key, values in known.items()},
         folder=files.resolve(places["folder"] or f"{BY_HAND}/{section}/{files.folder_name(name)}"),
         cache=files.resolve(places["cache"] or CACHE),
     )
     settings.check_network(experiment.model, experiment.network)
-    settings.check_augmentation(experiment.model, experiment.training, experiment.targets)
+    settings.check_training(experiment.model, experiment.training, experiment.targets)
     if experiment.training.objective != "section" and targets != CATEGORIES:
         raise ValueError(
             f"training: objective is '{experiment.training.objective}', which is of categories; section '{section}' is "
             f"trained for ratings of {', '.join(targets)}: leave it out"
         )
+    if experiment.training.recipe is not None:
+        experiment = _with_choices(experiment, parameters)
     _record_parameters(experiment.folder, parameters)
     return experiment
+
+
+def _with_choices(experiment: Experiment, parameters: Mapping[str, Any]) -> Experiment:
+    """`experiment` with what its recipe chooses for the size of its corpus, which is read for that."""
+    options = dict(experiment.corpora[experiment.corpus])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of corpus and splits: `load` and `folds` give them
+        corpus = corpora.read(experiment.corpus, options.pop("root"), **options)
+        made = _splits(experiment, with_targets(corpus, experiment.targets, experiment.classes))
+    speakers = corpus.utterances.set_index("utterance")["speaker"]
+    size = settings.Size(
+        utterances=min(len(split.train) for split in made),
+        speakers=min(_known(speakers[list(split.train)]) for split in made),
+    )
+    return replace(
+        experiment,
+        network=settings.of_run(parameters, "network", size),
+        training=settings.of_run(parameters, "training", size),
+        chosen=Chosen(recipe=str(experiment.training.recipe), size=size, choices=settings.chosen(parameters, size)),
+    )
+
+
+def _known(speakers: pd.Series) -> int:
+    """How many there are of the `speakers` of utterances, as settings.Size has it."""
+    return int(speakers.nunique()) if speakers.isna().mean() < UNKNOWN else 0
 
 
 def _record_parameters(folder: Path, parameters: Mapping[str, Any]) -> None:
@@ -218,7 +269,10 @@ def _record_parameters(folder: Path, parameters: Mapping[str, Any]) -> None:
 
 
 def describe(experiment: Experiment) -> pd.DataFrame:
-    """Every setting of `experiment` that its model uses: value, meaning, and what confirms the paper's value."""
+    """Every setting of `experiment` that its model uses: value, meaning, and what confirms the paper's value.
+
+    With a recipe, also which of them that chose.
+    """
     kinds = ["training"]
     if experiment.spec.uses_audio:
         kinds += ["network", "features"]
@@ -237,7 +291,12 @@ def describe(experiment: Experiment) -> pd.DataFrame:
             }
             for field in fields(values)
         ]
-    return pd.DataFrame(rows).set_index("setting")
+    table = pd.DataFrame(rows).set_index("setting")
+    if experiment.chosen is None:
+        return table
+    chose = {f"{kind}.{name}" for kind, values in experiment.chosen.choices.items() for name in values}
+    of_recipe = ["chose it" if name in chose else "" for name in table.index]
+    return table.assign(**{f"recipe {experiment.chosen.recipe}": of_recipe})
 
 
 def load(experiment: Experiment, progress: Callable[[int, int, str], None] | None = None) -> dict[str, Source]:
@@ -292,7 +351,11 @@ def folds(experiment: Experiment, data: Mapping[str, Source]) -> list[splits.Spl
     partitions of its own, which are what it is split by, and, before any is trained, for those that cannot be: they
     are too small, or lack a class.
     """
-    rows = data[experiment.corpus].rows
+    return _splits(experiment, data[experiment.corpus].rows)
+
+
+def _splits(experiment: Experiment, rows: pd.DataFrame) -> list[splits.Split]:
+    """As `folds`, of a corpus whose utterances with targets are `rows`."""
     if rows["partition"].notna().any():
         named = sorted(set(experiment.folds) & set(rows["speaker"].dropna()))
         if named:
@@ -544,6 +607,7 @@ def keys(experiment: Experiment, *, test_corpus: str, fold: str, partition: str,
 def finish(experiment: Experiment, data: Mapping[str, Source]) -> pd.DataFrame:
     """The run's predictions, of all its folds; writes its history, provenance and, last, the predictions.
 
+    Before these, where the run has that baseline, also those of `mel_statistics`, in a file of their own.
     analysis.results.read collects them from the runs of a study.
 
     Raises ValueError where a fold has not been trained.
@@ -561,6 +625,8 @@ def finish(experiment: Experiment, data: Mapping[str, Source]) -> pd.DataFrame:
     for stage in stages.values():
         stage.pop(IDENTITY, None)  # which is in the run's own provenance
     files.write_table(experiment.folder / files.HISTORY, history)
+    if experiment.has_baseline:
+        files.write_table(experiment.folder / files.MEL_STATISTICS, mel_statistics(experiment, data))
     end_session(experiment.folder, _origin(experiment, data), stages)
     result = experiment.folder / files.PREDICTIONS
     if not result.exists() or files.damage(result) or not pd.read_parquet(result).equals(predictions):
@@ -568,11 +634,43 @@ def finish(experiment: Experiment, data: Mapping[str, Source]) -> pd.DataFrame:
     return predictions
 
 
+def mel_statistics(experiment: Experiment, data: Mapping[str, Source], with_development: bool = False) -> pd.DataFrame:
+    """The predictions table of training.baseline for the development and test utterances of every split of the run.
+
+    With `with_development`, which nothing is chosen by here, it also trains on these, and predicts the test alone. The
+    model is called schema.MEL_STATISTICS. Log-mels that the run's own model does not take are computed into the cache.
+    """
+    source = data[experiment.corpus]
+    frames = source.frames or cache.log_mels(source.corpus, experiment.features, experiment.cache)
+    parts = []
+    for split in folds(experiment, data):
+        asked = {"test": split.test} if with_development else {"development": split.development, "test": split.test}
+        train = split.train + (split.development if with_development else ())
+        logits = baseline.answers(source, frames, train, [name for part in asked.values() for name in part])
+        for partition, part in asked.items():
+            shared = keys(
+                experiment,
+                test_corpus=experiment.corpus,
+                fold=split.name,
+                partition=partition,
+                simulated=source.corpus.simulated,
+            )
+            own, logits = logits[: len(part)], logits[len(part) :]
+            parts.append(
+                loop.predictions_table(
+                    own, source.dataset(part), {**shared, "model": schema.MEL_STATISTICS}, experiment.answers
+                )
+            )
+    return pd.concat(parts, ignore_index=True)
+
+
 def _origin(experiment: Experiment, data: Mapping[str, Source]) -> dict[str, Any]:
     """What a run is made from, as its provenance has it."""
     kinds = {kind: getattr(experiment, kind) for kind in ("features", "text", "network", "training")}
+    recipe = {} if experiment.chosen is None else {"recipe": experiment.chosen.record()}
     return {
         "parameters": files.read_yaml(experiment.folder / files.PARAMETERS),
+        **recipe,
         "settings": {kind: asdict(values) for kind, values in kinds.items()},
         "not_confirmed_by_the_paper": {kind: settings.unconfirmed(values) for kind, values in kinds.items()},
         "corpora": {name: source.fingerprint() for name, source in data.items()},

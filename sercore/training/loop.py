@@ -144,9 +144,11 @@ class TrainLoop:
 
     @property
     def is_over(self) -> bool:
-        """Whether all epochs or steps are done, or the last epoch was worse than the best where that is to end it."""
+        """Whether all epochs or steps are done, or the settings end it since the last epochs were no better."""
         worse = bool(self.epochs) and self.epochs[-1].development < self.best_score
         stopped = self.settings.stop_when_worse and worse
+        waited = len(self.epochs) - max((epoch.epoch for epoch in self.epochs if epoch.best), default=0)
+        stopped = stopped or waited == self.settings.patience
         return len(self.epochs) == self.settings.epochs or stopped or self.step == self.total
 
     @property

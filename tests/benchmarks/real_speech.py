@@ -7,6 +7,9 @@ chance, and fusion must not lose to CNN14 by using it.
 EmoBank (10,062 sentences with human ratings), synthesised with prosody that follows the human ratings of
 arousal and dominance: section 6.2. Its labels are the human ones as five simulated raters repeat them.
 
+With --recipe, in place of these: what the recipe for own corpora gains on EMO-DB, over the models of --where and over
+mel statistics; with --embedded, between the project's embedded corpora of simulated speech.
+
 With --where, in place of these: what fusion costs, and where text should enter. EMO-DB with text at no stage of CNN14,
 the last or all six, with and without text dropout; EmoBank, of which three turns of ten have words that tell nothing,
 with text at 16 sets of stages.
@@ -26,12 +29,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from sercore import files, metrics, schema
-from sercore.analysis import hypotheses, preregistration, results, statistics, where
+from sercore.analysis import captions, hypotheses, preregistration, results, statistics, where
 from sercore.commands import cli
-from sercore.corpora import splits, synthetic
+from sercore.corpora import synthetic
 from sercore.registry import MODELS
 from sercore.study import config
 from sercore.training import experiment
@@ -39,7 +41,6 @@ from sercore.training import experiment
 DRAWS = 2000  # resamples of the test speakers
 SHUFFLES = 500  # of the emotions, for what chance gives
 PUBLISHED = 75.0  # UAR of such a baseline that comes with the recordings [%]
-DECAY = 1.0  # L2 penalty of the baseline's weights, on standardised features, as a sum over utterances
 SIZE = 1.5  # of EmoBank's synthesised corpus: about 750 turns to train on; its short sentences last no longer
 WHERE_SIZE = 1.0  # of the one for where text should enter, which is trained on 54 times
 COMMON = 0.3  # of its turns, whose words tell nothing, as in parameters/where.yaml
@@ -52,20 +53,25 @@ PARTITIONS = {"train": "train", "dev": "development", "test": "test"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was given a path, print a table of each; returns the exit status."""
     args = _parser().parse_args(arguments)
-    if not args.emodb and not args.emobank:
-        print("nothing to do: give --emodb and --emobank, the folders where they lie")
+    if not args.emodb and not args.emobank and not args.embedded:
+        print("nothing to do: give --emodb and --emobank, the folders where they lie, or --embedded")
         return 2
     outputs = files.resolve(args.outputs)
     status = 0
     if args.emodb:
         root = {"root": str(files.resolve(args.emodb))}
         name, table = ("emodb-where", emodb_where_table) if args.where else ("emodb", emodb_table)
+        if args.recipe:
+            _point(args.parameters / "emodb-where.yaml", outputs, root)
+            name, table = "emodb-recipe", emodb_recipe_table
         status |= _run(_point(args.parameters / f"{name}.yaml", outputs, root, args.epochs), args, table)
     if args.emobank:
         name, table = ("emobank-where", emobank_where_table) if args.where else ("emobank", emobank_table)
         size, common = (WHERE_SIZE, COMMON) if args.where else (SIZE, 0.0)
         corpus = speak_emobank(args.emobank, outputs / name, size if args.size is None else args.size, common)
         status |= _run(_point(args.parameters / f"{name}.yaml", outputs, corpus), args, table)
+    if args.embedded:
+        status |= _run(args.parameters / "cross-recipe.yaml", args, embedded_table)
     return status
 
 
@@ -80,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--epochs", type=int, help="of EMO-DB's models that use audio, in a study emodb-EPOCHS")
     parser.add_argument("--where", action="store_true", help="where text should enter, in place of these, see above")
+    parser.add_argument("--recipe", action="store_true", help="of EMO-DB the recipe for own corpora, see above")
+    parser.add_argument("--embedded", action="store_true", help="that recipe on the embedded corpora, see above")
     parser.add_argument("--show", action="store_true", help="run nothing; the tables of what is complete")
     parser.add_argument("--outputs", default="outputs")
     parser.add_argument(
@@ -171,7 +179,7 @@ def emodb_where_table(path: Path) -> str:
         for stages, of in where.sums(runs, "emodb", schema.EMOTION, "uar").items():
             found[stages, dropout if stages else 0.0] = of
     seeds = sorted(set.intersection(*(set(of.seeds) for of in found.values())))
-    found = {key: of.at(runs=of.runs[of.runs.get_level_values("seed").isin(seeds)]) for key, of in found.items()}
+    found = {key: _of_seeds(of, seeds) for key, of in found.items()}
     none, verdicts = found[(), 0.0], []
     lines = [_row("mel statistics, logistic", statistics.sums(mel_statistics(plan), "uar"))]
     for (stages, dropout), of in found.items():
@@ -198,14 +206,96 @@ def emodb_where_table(path: Path) -> str:
     )
 
 
-def _row(name: str, of: statistics.Sums, *others: statistics.Sums) -> str:
-    """A line of the table: the UAR of one model, and its differences from others."""
+def emodb_recipe_table(path: Path) -> str:
+    """UAR of CNN14 with text at no stage, the last and all six, with the recipe and without, and mel statistics.
+
+    In Markdown, of what is complete; those without the recipe are runs of emodb-where.yaml beside it.
+    """
+    plan = config.load(path)
+    without = config.load(plan.outputs / "emodb-where" / "emodb-where.yaml")
+    runs = [where.read(study, "categories", "show", text_dropout=0.0) for study in (plan, without)]
+    of = [where.sums(part, "emodb", schema.EMOTION, "uar") for part in runs]
+    seeds = sorted(set.intersection(*(set(one.seeds) for part in of for one in part.values())))
+    with_recipe, as_today = ({key: _of_seeds(one, seeds) for key, one in part.items()} for part in of)
+    recorded, normalised = (_every_seed(mel_statistics(study), seeds) for study in (without, plan))
+    lines, verdicts = [], []
+    for stages, one in with_recipe.items():
+        name = f"text at {', '.join(map(str, stages))}" if stages else "CNN14"
+        other = as_today[stages]
+        lines.append(_row(f"{name}, recipe", one, other, recorded, normalised))
+        lines.append(_row(f"{name}, without", other, None, recorded, normalised))
+        verdicts.append(f"- {name}: with the recipe {_verdict(one, other)} without")
+    of_baseline = [
+        _row(f"mel statistics, {how}", one, None, None, None)
+        for how, one in (("as recorded", recorded), ("as the recipe normalises", normalised))
+    ]
+    count = int(recorded.values[:, 0, : len(schema.CLASSES)].sum())
+    return "\n".join(
+        [
+            f"EMO-DB, {count} utterances of {len(recorded.clusters)} actors, leave one speaker out, "
+            f"seeds {schema.first(seeds)}",
+            "",
+            "| | UAR [%] | − without the recipe | − mel statistics as recorded | − as the recipe normalises |",
+            "|---|---:|---:|---:|---:|",
+            *of_baseline,
+            *lines,
+            "",
+            f"in brackets: 95 %, speakers{' and seeds' if len(seeds) > 1 else ''} resampled, a seed of all models at "
+            "once; chance is 25; mel statistics train on nine speakers, the models on eight",
+            *verdicts,
+            *captions.recipes(runs[0].any),
+        ]
+    )
+
+
+def _of_seeds(of: statistics.Sums, seeds: Sequence[int]) -> statistics.Sums:
+    """Those of the runs of these `seeds` alone."""
+    return of.at(runs=of.runs[of.runs.get_level_values("seed").isin(seeds)])
+
+
+def _every_seed(predictions: pd.DataFrame, seeds: Sequence[int]) -> statistics.Sums:
+    """The sums of a baseline's `predictions`, which know no chance, as those of every seed."""
+    return statistics.sums(pd.concat([predictions.assign(seed=seed) for seed in seeds]), "uar")
+
+
+def embedded_table(path: Path) -> str:
+    """UAR of CNN14 on its own embedded corpus and on the other one, with the recipe and without, in Markdown."""
+    plan = config.load(path)
+    of = {change: part.predictions for change, part in results.by_change(plan, "categories", "show").items()}
+    pairs = [(train, other) for train in plan.corpora for other in plan.corpora]
+    lines = []
+    for train, other in pairs:
+        runs = ("seed",) if train == other else ("seed", "fold")
+        sums = []
+        for change in ("recipe", "without"):
+            rows = of[change][of[change]["partition"] == "test"]
+            rows = rows[(rows["train_corpus"] == train) & (rows["test_corpus"] == other)]
+            sums.append(statistics.sums(rows, "uar", runs=runs))
+        scores = [statistics.crossed_interval(one, np.random.default_rng(0), DRAWS) for one in sums]
+        cells = [*(interval(one, 100, ".1f") for one in scores), interval(_apart(*sums, 0.95), 100, "+.1f")]
+        lines.append(f"| {train} → {other} | {' | '.join(cells)} |")
+    return "\n".join(
+        [
+            "Embedded corpora, SIMULATED speech; CNN14 trained on one, tested on both",
+            "",
+            "| UAR [%] | recipe | without | difference |",
+            "|---|---:|---:|---:|",
+            *lines,
+            "",
+            "in brackets: 95 %, speakers and seeds resampled, a seed of both at once; chance is 25",
+            *captions.recipes(results.by_change(plan, "categories", "show")["recipe"]),
+        ]
+    )
+
+
+def _row(name: str, of: statistics.Sums, *others: statistics.Sums | None) -> str:
+    """A line of the table: the UAR of one model, and its differences from others; of None an empty cell."""
     generator = np.random.default_rng(0)
     if len(of.seeds) > 1:
         score = statistics.crossed_interval(of, generator, DRAWS)
     else:
         score = statistics.resample(of.resampled, [len(of.clusters)], generator, DRAWS, 0.95)
-    cells = [interval(_apart(of, other, 0.95), 100, "+.1f") for other in others]
+    cells = ["" if other is None else interval(_apart(of, other, 0.95), 100, "+.1f") for other in others]
     return f"| {' | '.join([name, interval(score, 100, '.1f'), *cells, *[''] * (2 - len(cells))])} |"
 
 
@@ -252,7 +342,7 @@ def by_chance(predictions: pd.DataFrame, labels: list[str]) -> tuple[float, floa
 
 
 def mel_statistics(plan: config.Study) -> pd.DataFrame:
-    """Predictions of logistic regression on mean and deviation of each mel band, leave one speaker out.
+    """Predictions of the package's baseline, leave one speaker out, for log-mels as the study's first run has them.
 
     What CNN14's development speaker is for, it does not need: it trains on the nine others.
     """
@@ -265,56 +355,7 @@ def mel_statistics(plan: config.Study) -> pd.DataFrame:
         cache=str(plan.outputs / "cache"),
         folder=str(plan.folder / "baseline"),
     )
-    source = experiment.load(defined)[defined.corpus]
-    rows = source.rows.set_index("utterance")
-    frames = {
-        name: source.frames.rows(place)
-        for name, place in zip(rows.index, source.frames.positions(rows.index), strict=True)
-    }
-    features = {
-        name: np.concatenate([f.mean(0, dtype="float64"), f.std(0, dtype="float64")]) for name, f in frames.items()
-    }
-    parts = []
-    for split in splits.leave_one_speaker_out(source.rows):
-        train, test = [*split.train, *split.development], list(split.test)
-        fitted = _logistic(
-            np.stack([features[name] for name in train]),
-            rows.loc[train, "emotion"],
-            np.stack([features[name] for name in test]),
-            list(defined.classes),
-        )
-        parts.append(
-            pd.DataFrame(
-                {
-                    "utterance": test,
-                    "speaker": split.name,
-                    "seed": 0,
-                    "prediction": fitted,
-                    "truth": rows.loc[test, "emotion"].tolist(),
-                }
-            )
-        )
-    return pd.concat(parts, ignore_index=True)
-
-
-def _logistic(train: np.ndarray, labels: pd.Series, test: np.ndarray, classes: list[str]) -> list[str]:
-    """The classes of `test` (utterances, features) by multinomial logistic regression fitted on `train`."""
-    mean, spread = train.mean(0), train.std(0) + 1e-9
-    x, y = (torch.tensor((part - mean) / spread) for part in (train, test))
-    truth = torch.tensor(metrics.class_codes(labels, classes, "truth"))
-    weights = torch.zeros(x.shape[1], len(classes), dtype=x.dtype, requires_grad=True)
-    bias = torch.zeros(len(classes), dtype=x.dtype, requires_grad=True)
-    optimiser = torch.optim.LBFGS([weights, bias], max_iter=200, line_search_fn="strong_wolfe")
-
-    def loss() -> torch.Tensor:
-        optimiser.zero_grad()
-        error = torch.nn.functional.cross_entropy(x @ weights + bias, truth, reduction="sum")
-        total = error + DECAY / 2 * weights.square().sum()
-        total.backward()
-        return total
-
-    optimiser.step(loss)
-    return [classes[code] for code in (y @ weights + bias).argmax(1).tolist()]
+    return experiment.mel_statistics(defined, experiment.load(defined), with_development=True).assign(seed=0)
 
 
 def speak_emobank(source: str | Path, folder: Path, size: float, common: float = 0.0) -> dict[str, str]:

@@ -116,6 +116,66 @@ def test_what_text_costs_is_said_with_and_without_dropout(recordings, tmp_path, 
     assert "left out" not in real_speech.emodb_where_table(path)
 
 
+def test_the_recipe_is_compared_with_the_same_models_without_and_with_mel_statistics(
+    recordings, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(real_speech, "DRAWS", 100)
+
+    def predict(run, rows):
+        wrong = run.study == "emodb-where" and run.parameters["change"] == "all"
+        return rows["emotion"].mask(rows["utterance"].str.endswith("-0") & wrong, "sad")
+
+    for name in ("emodb-where", "emodb-recipe"):
+        path = _studied(name, recordings, tmp_path, predict)
+    size = {"utterances": 12, "speakers": 1}
+    for run in config.load(path).runs:
+        recipe = {"name": "by_size", "size": size, "chose": {"network": {"dropout": 0.2}}}
+        files.write_record(run.folder / files.PROVENANCE, {"recipe": recipe})
+    show = ["--recipe", "--show", "--outputs", str(tmp_path / "outputs")]
+    assert real_speech.main(["--emodb", str(tmp_path), *show]) == 0
+    table = capsys.readouterr().out
+    same = "100.0 (100.0 to 100.0)"
+    none = "+0.0 (+0.0 to +0.0)"
+    assert "EMO-DB, 36 utterances of 3 actors, leave one speaker out, seeds 0, 1, 2" in table
+    assert f"| mel statistics, as recorded | {same} |  |  |  |" in table
+    assert "| mel statistics, as the recipe normalises |" in table
+    assert f"| CNN14, recipe | {same} | {none} | {none} |" in table
+    worse = "75.0 (75.0 to 75.0)"
+    assert f"| text at 1, 2, 3, 4, 5, 6, without | {worse} |  | -25.0 (-25.0 to -25.0) |" in table
+    assert f"| text at 1, 2, 3, 4, 5, 6, recipe | {same} | +25.0 (+25.0 to +25.0) |" in table
+    assert "- CNN14: with the recipe within 2 points of without" in table
+    said = "Recipe by_size, for 12 training utterances of 1 known speakers, chose network.dropout 0.2."
+    assert table.count(said) == 1
+
+
+def test_the_recipe_between_the_embedded_corpora_is_printed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(real_speech, "DRAWS", 100)
+    content = files.read_yaml(config.load("parameters/cross-recipe.yaml").path)
+    files.write_yaml(tmp_path / "cross-recipe.yaml", {**content, "outputs": str(tmp_path)})
+    for run in config.load(tmp_path / "cross-recipe.yaml").runs:
+        train, change = run.parameters["corpus"], run.parameters["change"]
+        folds = ["official"] if train == "msp-podcast" else ["Ses01F", "Ses03M"]
+        rows = pd.DataFrame({"utterance": range(24), "speaker": np.repeat(list("abcdef"), 4), "truth": CLASSES * 6})
+        parts = []
+        for other in content["corpora"]:
+            wrong = other != train and change == "without"
+            prediction = rows["truth"].mask(rows["truth"].eq("angry") & wrong, "sad")
+            keys = {"section": "categories", "model": "cnn14", "train_corpus": train, "test_corpus": other}
+            keys |= {"gender": None, "style": None, "target": "emotion", "partition": "test", "simulated": True}
+            shares = {f"p_{name}": (prediction == name).astype(float) for name in CLASSES}
+            of = rows.assign(seed=run.parameters["seed"], prediction=prediction, **keys, **shares)
+            parts += [of.assign(fold=fold) for fold in folds[: len(folds) if other != train else 1]]
+        files.write_table(run.folder / files.PREDICTIONS, pd.concat(parts))
+        record = {"name": "by_size", "size": {"utterances": 9, "speakers": 2}, "chose": {}}
+        files.write_record(run.folder / files.PROVENANCE, {"recipe": record})
+    assert real_speech.main(["--embedded", "--show", "--parameters", str(tmp_path)]) == 0
+    table = capsys.readouterr().out
+    same, worse = "100.0 (100.0 to 100.0)", "75.0 (75.0 to 75.0)"
+    assert f"| iemocap → iemocap | {same} | {same} | +0.0 (+0.0 to +0.0) |" in table
+    assert f"| iemocap → msp-podcast | {same} | {worse} | +25.0 (+25.0 to +25.0) |" in table
+    assert "Recipe by_size, for 9 training utterances of 2 known speakers, chose nothing: all is given." in table
+
+
 def test_chance_is_what_shuffled_emotions_give():
     random = np.random.default_rng(0)
     rows = pd.DataFrame(

@@ -54,7 +54,9 @@ def test_three_commands_from_a_folder_of_wavs_to_a_prediction(recordings, tmp_pa
     (run,) = config.load(plan).runs
     unheard = tmp_path / "unheard.wav"
     tone(unheard, NOISE["anger"])
-    capsys.readouterr()
+    printed = capsys.readouterr().out
+    assert "Recipe by_size, for 12 training utterances of 1 known speakers, chose network.dropout 0.2" in printed
+    assert f"categories/{run.name}: CNN14 " in printed
     assert cli.main(["predict", str(run.folder), str(unheard)]) == 0
     assert "angry" in capsys.readouterr().out
     assert "the split was made here: by_speaker_0" in tables.table_1(results.read(plan, "categories")).markdown()
@@ -69,7 +71,7 @@ def _make_quick(plan, outputs) -> None:
     content = yaml.safe_load(plan.read_text()) | {"outputs": str(outputs)}
     (block,) = content["sections"]["categories"]["blocks"]
     block["fixed"] |= {"folds": ["by_speaker_0"], "features": {"mels": 32, "hop": 512}, "network": {"width": 4}}
-    block["fixed"]["training"] |= {"epochs": 16, "batch": 4}
+    block["fixed"]["training"] |= {"epochs": 16, "batch": 4, "averaged_epochs": 2}
     plan.write_text(yaml.safe_dump(content))
 
 
@@ -420,6 +422,7 @@ def test_a_parameters_file_names_the_models_that_the_table_serves(recordings, tm
     assert f"`sercore run {parameters}` trains" in capsys.readouterr().out
     (block,) = yaml.safe_load(parameters.read_text())["sections"]["categories"]["blocks"]
     assert set(block["grid"]["model"]) == set(models)
+    assert block["fixed"]["training"] == {"recipe": "by_size"}
     (recordings / "utterances.csv").unlink()
     assert cli.main(command) == 2
     assert "mine.yaml is there already; --overwrite replaces it" in capsys.readouterr().err

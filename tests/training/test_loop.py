@@ -172,6 +172,16 @@ def test_training_stops_when_it_gets_worse_if_the_settings_say_so():
     assert len(follow(scores, TrainingSettings(epochs=4, batch=8))[0]) == 4
 
 
+def test_training_ends_when_patience_does_and_keeps_its_best():
+    scores = [0.5, 0.7, 0.6, 0.7, 0.65, 0.9]
+    epochs, states, final, _ = follow(scores, TrainingSettings(epochs=6, batch=8, patience=3))
+    assert [epoch.best for epoch in epochs] == [True, True, False, False, False]  # three in a row, an equal one too
+    assert same(final, states[1])
+    epochs, states, final, _ = follow(scores, TrainingSettings(epochs=6, batch=8, patience=4))
+    assert len(epochs) == 6
+    assert same(final, states[5])
+
+
 def test_training_ends_where_the_rate_reaches_zero():
     settings = TrainingSettings(epochs=9, batch=8, learning_rate=1.0, schedule="steps", total_steps=5, warmup_steps=1)
     epochs, *_ = follow([0.5, 0.6, 0.7], settings)  # three batches an epoch

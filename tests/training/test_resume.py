@@ -196,6 +196,25 @@ def test_a_training_that_stopped_early_stays_stopped_and_keeps_its_best(tmp_path
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in stopped.state_dict().items())
 
 
+def test_patience_counts_on_after_an_interruption(tmp_path):
+    patient, data = dataclasses.replace(SGD, epochs=6, patience=2), speech(text=False)
+
+    def train(scores, path, stop_after=None):
+        model = acoustic_model()
+        state = resume.TrainingState(path, {})
+        epochs = fit(model, scripted(scores), data, data, patient, seed=0, state=state)
+        rows = list(itertools.islice(epochs, stop_after))
+        epochs.close()
+        return [row[:5] for row in rows], {name: value.clone() for name, value in model.state_dict().items()}
+
+    scores = [0.4, 0.5, 0.3, 0.5]  # the second stays the best
+    undisturbed = train(scores, tmp_path / "a")
+    assert len(undisturbed[0]) == 4
+    assert same(train(scores, tmp_path / "b", stop_after=3), (undisturbed[0][:3], undisturbed[1]))
+    assert same(train(scores[3:], tmp_path / "b"), undisturbed)
+    assert same(train([], tmp_path / "b"), undisturbed)  # it stays over: no score is computed
+
+
 def test_the_best_epoch_survives_an_interruption_in_a_worse_one(tmp_path):
     data = speech(text=False)
     model, final = acoustic_model(), acoustic_model()
