@@ -8,9 +8,9 @@ from importlib.metadata import version
 import pyarrow as pa
 
 from sercore import files
-from sercore.commands import corpora, escaped, models, plan, report, run, status, transcripts
+from sercore.commands import corpora, escaped, models, new, plan, report, run, status, transcripts
 
-COMMANDS = (corpora, transcripts, plan, run, status, models, report)
+COMMANDS = (new, corpora, transcripts, plan, run, status, models, report)
 
 
 def main(arguments: list[str] | None = None) -> int:
