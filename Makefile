@@ -12,7 +12,7 @@ RESOLVE := $(UV) pip compile --quiet pyproject.toml --all-extras --no-annotate -
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: install study smoke where test test-long test-browser test-versions lint update-lock lab browse bench bench-gpu bench-peer bench-real bench-pretrained clean
+.PHONY: install study smoke where test test-long test-browser test-versions lint update-lock docs lab browse bench bench-gpu bench-peer bench-real bench-pretrained clean
 
 install: $(INSTALLED)  ## the environment .venv, which every other target makes where it is absent
 
@@ -65,6 +65,9 @@ $(UV):
 browse: $(INSTALLED)  ## the browsers of notebooks/browse as a local web app, at the address that is printed; settings: voila.json
 	$(BIN)/voila notebooks/browse
 
+docs: $(INSTALLED)  ## the documentation as a site, outputs/docs/index.html: to be opened as it is, without a server or network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 lab: $(INSTALLED)  ## JupyterLab, opened on the list of notebooks
 	@mkdir -p .venv/share/jupyter/lab/settings
 	@echo '{"@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}}}' > .venv/share/jupyter/lab/settings/overrides.json
@@ -96,7 +99,7 @@ bench-pretrained: $(INSTALLED)  ## CNN14 from pretrained weights against CNN14 f
 	$(BIN)/python -m tests.benchmarks.pretrained $(if $(EMODB),--emodb $(EMODB)) $(if $(EMOBANK),--emobank $(EMOBANK))
 
 clean:  ## remove what `make study` made, and the environment
-	rm -rf outputs/demo outputs/smoke outputs/cache outputs/corpora outputs/transcripts outputs/by-hand outputs/where* outputs/common outputs/bench outputs/asr-quality outputs/own outputs/emodb* outputs/emobank* outputs/pretrained* outputs/scratch* outputs/precision-* outputs/browser .venv .venv-*
+	rm -rf outputs/demo outputs/smoke outputs/cache outputs/corpora outputs/transcripts outputs/by-hand outputs/where* outputs/common outputs/bench outputs/asr-quality outputs/own outputs/emodb* outputs/emobank* outputs/pretrained* outputs/scratch* outputs/precision-* outputs/browser outputs/docs .venv .venv-*
 
 $(INSTALLED): pyproject.toml requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"sercore needs Python 3.11 or newer, {sys.executable} is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11")'
