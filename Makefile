@@ -2,11 +2,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+# requirements.txt has the versions that the tests ran with, and the checksums of their files; pyproject.toml has the ranges
+# make study CPU=WHERE: without CUDA, 3 GB instead of 7; WHERE is the folder or page with PyTorch's CPU builds (docs/install.md)
+TORCH = $(shell sed -n 's/^\(torch\(audio\)\{0,1\}==[^ ]*\).*/\1/p' requirements.txt)
+WITHOUT_CUDA := awk '/^[a-z0-9]/ { kept = !/^(torch|torchaudio|triton|nvidia-[a-z0-9-]*|cuda-[a-z]*)==/ } kept' requirements.txt
+UV := .venv-uv/bin/uv
+RESOLVE := $(UV) pip compile --quiet pyproject.toml --all-extras --no-annotate --no-emit-index-url --no-emit-find-links
 # one thread a process: the study and the tests run one process a core
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: study smoke where test test-long test-browser lint lab browse bench bench-gpu bench-peer bench-real bench-pretrained clean
+.PHONY: install study smoke where test test-long test-browser test-versions lint update-lock docs lab browse bench bench-gpu bench-peer bench-real bench-pretrained clean
+
+install: $(INSTALLED)  ## the environment .venv, which every other target makes where it is absent
 
 study: $(INSTALLED)  ## speak the embedded corpora, run the whole study on them, print its tables
 	$(BIN)/sercore speak
@@ -30,13 +38,35 @@ test-long: $(INSTALLED)  ## the tests that take minutes
 test-browser: $(INSTALLED)  ## drives Chromium against JupyterLab and Voila, on the study that was run: 5 minutes
 	$(BIN)/pytest -m browser tests/browser
 
+# make test-versions VERSIONS=lowest-direct: one of the two; each takes 7 GB and as long as `make test`
+VERSIONS ?= lowest-direct highest
+test-versions: $(UV)  ## the tests with the lowest versions that pyproject.toml allows, and with the newest
+	set -e; for versions in $(VERSIONS); do \
+		place=.venv-$$versions; \
+		$(UV) venv --quiet --clear --python $(PYTHON) $$place; \
+		$(RESOLVE) --no-header --python $$place --resolution $$versions --output-file $$place/requirements.txt; \
+		$(UV) pip sync --quiet --python $$place $$place/requirements.txt; \
+		$(UV) pip install --quiet --python $$place --no-deps --no-build-isolation --editable .; \
+		$$place/bin/pytest --numprocesses 2 --dist loadfile; \
+	done
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+update-lock: $(UV)  ## the newest versions that pyproject.toml allows, into requirements.txt: run the tests with them before it is committed
+	$(RESOLVE) --custom-compile-command 'make update-lock' --universal --python-version 3.11 --generate-hashes --upgrade --output-file requirements.txt
+
+$(UV):
+	$(PYTHON) -m venv .venv-uv
+	.venv-uv/bin/pip install --quiet uv
+
 browse: $(INSTALLED)  ## the browsers of notebooks/browse as a local web app, at the address that is printed; settings: voila.json
 	$(BIN)/voila notebooks/browse
+
+docs: $(INSTALLED)  ## the documentation as a site, outputs/docs/index.html: to be opened as it is, without a server or network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 lab: $(INSTALLED)  ## JupyterLab, opened on the list of notebooks
 	@mkdir -p .venv/share/jupyter/lab/settings
@@ -69,10 +99,14 @@ bench-pretrained: $(INSTALLED)  ## CNN14 from pretrained weights against CNN14 f
 	$(BIN)/python -m tests.benchmarks.pretrained $(if $(EMODB),--emodb $(EMODB)) $(if $(EMOBANK),--emobank $(EMOBANK))
 
 clean:  ## remove what `make study` made, and the environment
-	rm -rf outputs/demo outputs/smoke outputs/cache outputs/corpora outputs/transcripts outputs/by-hand outputs/where* outputs/common outputs/bench outputs/asr-quality outputs/own outputs/emodb* outputs/emobank* outputs/pretrained* outputs/scratch* outputs/precision-* outputs/browser .venv .venv-peer
+	rm -rf outputs/demo outputs/smoke outputs/cache outputs/corpora outputs/transcripts outputs/by-hand outputs/where* outputs/common outputs/bench outputs/asr-quality outputs/own outputs/emodb* outputs/emobank* outputs/pretrained* outputs/scratch* outputs/precision-* outputs/browser outputs/docs .venv .venv-*
 
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"sercore needs Python 3.11 or newer, {sys.executable} is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable '.[offline,browse,cluster,onnx,mlflow,tensorboard,audformat,test]'
+	$(if $(CPU),$(BIN)/pip install --quiet --no-deps --no-index --find-links '$(CPU)' $(TORCH))
+	$(if $(CPU),$(WITHOUT_CUDA),cat requirements.txt) > .venv/requirements.txt
+	$(BIN)/pip install --quiet --no-deps --requirement .venv/requirements.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/pip check
 	@touch $@

@@ -100,6 +100,35 @@ def resolve(path: str | Path) -> Path:
     return path if path.is_absolute() else project() / path
 
 
+PROJECT = ("notebooks", "parameters", "voila.json")  # what a project's folder holds; pyproject.toml has it travel too
+NEW_PROJECT = "`sercore new FOLDER` writes a project's notebooks and parameters there"
+
+
+def shipped() -> Path:
+    """The folder with the PROJECT of this version: `sercore/project` of an installed package, else the checkout."""
+    package = Path(__file__).parent
+    return package / "project" if (package / "project").is_dir() else package.parent
+
+
+def new_project(folder: Path) -> list[Path]:
+    """Write the PROJECT of this version into `folder`, and return the files; hidden ones stay behind.
+
+    Raises FileExistsError where something of that name is there, before anything is written.
+    """
+    present = [name for name in PROJECT if (folder / name).exists()]
+    if present:
+        raise FileExistsError(f"{folder} has {' and '.join(present)} already; name an empty folder, or a new one")
+    written = []
+    for name in PROJECT:
+        top = shipped() / name
+        for path in sorted(top.rglob("*") if top.is_dir() else (top,)):
+            place = path.relative_to(shipped())
+            if path.is_file() and not any(part.startswith(".") for part in place.parts):
+                write_bytes(folder / place, path.read_bytes())
+                written.append(folder / place)
+    return written
+
+
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends without an error.
@@ -448,7 +477,10 @@ def read_yaml_places(path: Path) -> tuple[dict, dict[Keys, Place]]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        near = ", ".join(sorted(str(other) for other in path.parent.glob("*.yaml"))) or "no .yaml file there"
+        near = (
+            ", ".join(sorted(str(other) for other in path.parent.glob("*.yaml")))
+            or f"no .yaml file there; {NEW_PROJECT}"
+        )
         raise FileNotFoundError(f"no parameters file {path}; found: {near}") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not text in UTF-8: {error}; save it as UTF-8") from None
@@ -779,6 +811,8 @@ def source() -> str:
 
 def commit() -> str | None:
     """The checkout's commit, with `-dirty` where files differ from it; None outside a checkout or without git."""
+    if shipped() != Path(__file__).parents[1]:
+        return None  # installed from a wheel: a repository around that is somebody else's
     describe = ["describe", "--always", f"--dirty={DIRTY}", "--abbrev=40", "--exclude=*"]
     command = ["git", "-C", str(Path(__file__).parent), *describe]
     try:

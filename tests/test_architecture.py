@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "sercore"
+# --8<-- [start:rooms] what docs/house.md shows
 FOUNDATION = {"schema", "files", "settings", "metrics", "registry"}
 MAY_IMPORT = {
     "schema": set(),
@@ -29,6 +30,7 @@ MAY_IMPORT = {
     "commands": {*FOUNDATION, "corpora", "features", "study", "analysis", "inference"},
 }
 """Room of the house -> the rooms that it may import, anywhere in its files."""
+# --8<-- [end:rooms]
 WITHOUT_TORCH = ("analysis", "study", "widgets")
 MODULES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path

@@ -1,12 +1,18 @@
 """The project's files about itself agree with each other."""
 
 import itertools
+import json
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from sercore import settings
 from sercore.analysis import where
@@ -31,6 +37,80 @@ def test_conda_installs_what_pip_installs(project):
 
 def test_requirements_are_ranges_but_for_what_carries_weights(project):
     assert all(re.fullmatch(r"[a-z0-9-]+>=[\d.]+", package) for package in project["dependencies"])
+
+
+def locked():
+    """Name of a package -> its versions in requirements.txt, one for each range of Pythons that has its own."""
+    versions: dict[str, list[str]] = {}
+    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        if found := re.match(r"([a-z0-9.-]+)==(\S+)", line):
+            versions.setdefault(found[1], []).append(found[2])
+    return versions
+
+
+def test_the_lock_has_a_version_in_range_of_every_requirement(project):
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = [requirement for extra in project["optional-dependencies"].values() for requirement in extra]
+    versions = locked()
+    for text in (*content["build-system"]["requires"], *project["dependencies"], *extras):
+        requirement = Requirement(text)
+        name = canonicalize_name(requirement.name)
+        assert name in versions, f"{text} of pyproject.toml is not in requirements.txt: make update-lock"
+        assert all(requirement.specifier.contains(version) for version in versions[name]), text
+
+
+def test_the_lock_has_checksums_and_names_no_registry():
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    packages = [number for number, line in enumerate(lines) if re.match(r"[a-z0-9]", line)]
+    assert len(packages) > 200
+    assert all(lines[number + 1].strip().startswith("--hash=sha256:") for number in packages)
+    assert not [line for line in lines if "://" in line or line.startswith("--")]
+
+
+def test_what_is_installed_without_cuda_lacks_what_only_cuda_needs_and_nothing_else():
+    shown = subprocess.run(
+        ["make", "--dry-run", "--always-make", "install", "CPU=/builds"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    (program,) = re.findall(r"^(awk .*) > ", shown, re.MULTILINE)
+    kept = subprocess.run(program, cwd=ROOT, shell=True, capture_output=True, text=True, check=True).stdout
+    names = set(re.findall(r"^([a-z0-9.-]+)==", kept, re.MULTILINE))
+    gone = locked().keys() - names
+    assert {"torch", "torchaudio", "triton", "nvidia-cublas", "cuda-toolkit"} <= gone
+    assert all(name in ("torch", "torchaudio", "triton") or re.match("(cuda|nvidia)-", name) for name in gone)
+    assert kept.count("--hash") > len(names)
+    ours, theirs = locked()["torch"][0], locked()["torchaudio"][0]
+    assert f"--find-links '/builds' torch=={ours} torchaudio=={theirs}\n" in shown
+
+
+def test_the_container_has_what_its_commands_need(project, tmp_path):
+    content = (ROOT / "Containerfile").read_text(encoding="utf-8")
+    steps = re.findall(r"^(FROM|RUN|COPY|CMD) (.*)", content, re.MULTILINE)
+    (image,) = [what for kind, what in steps if kind == "FROM"]
+    assert SpecifierSet(project["requires-python"]).contains(re.search(r"python:([\d.]+)", image)[1])
+    everything = [what for kind, what in steps if kind == "COPY"].pop()
+    assert everything == ". ."
+    for kind, what in steps:
+        if kind == "COPY" and what != everything:
+            *sources, place = what.split()
+            for name in sources:
+                source, target = ROOT / name, tmp_path / place / ("" if place == "./" else ".")
+                if source.is_dir():
+                    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+                else:
+                    target.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(source, target)
+        elif kind == "RUN" and what.startswith("make"):  # before the rest is copied
+            subprocess.run([*what.split(), "--dry-run"], cwd=tmp_path, check=True, capture_output=True)
+            content = tomllib.loads((tmp_path / "pyproject.toml").read_text(encoding="utf-8"))
+            wheel = content["tool"]["hatch"]["build"]["targets"]["wheel"]
+            needed = (*wheel["packages"], *wheel["force-include"], project["readme"], *project["license-files"])
+            assert all((tmp_path / name).exists() for name in needed)
+    (command,) = [json.loads(what) for kind, what in steps if kind == "CMD"]
+    assert command == ["make", "study", "test"]
 
 
 STUDIES = sorted(path for path in (ROOT / "parameters").glob("*.yaml") if path.stem != "preregistration")
@@ -108,20 +188,15 @@ def test_the_readme_maps_every_room():
     assert len(readme.splitlines()) <= 150
 
 
-@pytest.mark.parametrize(
-    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
-)
-def test_what_a_page_links_to_is_there(page):
-    for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-        assert (page.parent / link).exists(), f"{page.name} links to {link}"
-
-
 def test_citation_and_changelog_are_of_this_version():
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    hatch = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]
+    version = hatch["version"]["fallback-version"]
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert cited["version"] == version
     assert cited["references"][0]["title"] in (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert (
+        re.findall(r"^## \[(\d.*?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)[0] == version
+    )
 
 
 def test_pre_commit_runs_the_checks_of_the_makefile():

@@ -12,6 +12,7 @@ from sercore.training import experiment
 from sercore.widgets import residuals, runs
 from sercore.widgets.selection import Selection
 
+# --8<-- [start:records] what docs/adding.md shows
 RECORDS = (
     (
         MODELS,
@@ -46,6 +47,7 @@ RECORDS = (
     (SECTIONS, Section(name="toy-section", objective="mse", targets=("arousal",), selected_by="CCC", paper="ours")),
     (CORPORA, CorpusSpec(name="toy", reader="toy_parts:read", label="Toy corpus", scale=toy_parts.SCALE)),
 )
+# --8<-- [end:records]
 
 
 @pytest.fixture(scope="module")

@@ -204,7 +204,7 @@ def _write_parameters(
     emotions = sorted(utterances["emotion"].dropna().unique()) if "emotion" in utterances else []
     if len(emotions) < 2:
         raise ValueError(f"{table} has {len(emotions)} emotions; expected at least two: name {{emotion}} or its column")
-    content = files.read_yaml(files.resolve(EXAMPLE))
+    content = files.read_yaml(files.shipped() / EXAMPLE)
     name, (example,) = path.stem, content["corpora"]
     content |= {
         "study": name,

@@ -7,6 +7,7 @@ from typing import Any
 
 import papermill
 
+from sercore import files
 from sercore.schema import first
 
 PLACES = ("study", "corpora", "folder", "cache")  # parameters that are paths: they do not make a run another one
@@ -24,7 +25,10 @@ def defaults(notebook: Path) -> dict[str, Any]:
     """
     if not notebook.exists():
         near = first(sorted(other.name for other in notebook.parent.glob("*.ipynb")))
-        raise FileNotFoundError(f"no notebook {notebook}; that folder has {near}")
+        raise FileNotFoundError(
+            f"no notebook {notebook}; "
+            + (f"that folder has {near}" if near else f"no notebook there; {files.NEW_PROJECT}")
+        )
     return dict(_declared((notebook, notebook.stat().st_mtime_ns)))
 
 
