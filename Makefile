@@ -12,7 +12,7 @@ RESOLVE := $(UV) pip compile --quiet pyproject.toml --all-extras --no-annotate -
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: install study smoke where test test-long test-browser test-versions lint update-lock docs lab browse bench bench-gpu bench-peer bench-real bench-pretrained clean
+.PHONY: install study smoke where test test-long test-browser test-versions lint lock update-lock docs lab browse bench bench-gpu bench-peer bench-real bench-pretrained clean
 
 install: $(INSTALLED)  ## the environment .venv, which every other target makes where it is absent
 
@@ -55,8 +55,11 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-update-lock: $(UV)  ## the newest versions that pyproject.toml allows, into requirements.txt: run the tests with them before it is committed
-	$(RESOLVE) --custom-compile-command 'make update-lock' --universal --python-version 3.11 --generate-hashes --upgrade --output-file requirements.txt
+update-lock: UPGRADE := --upgrade
+update-lock: lock  ## the newest versions that pyproject.toml allows, into requirements.txt: run the tests with them before it is committed
+
+lock: $(UV)  ## into requirements.txt what pyproject.toml asks for by now; all other versions stay
+	$(RESOLVE) --custom-compile-command 'make lock' --universal --python-version 3.11 --generate-hashes $(UPGRADE) --output-file requirements.txt
 
 $(UV):
 	$(PYTHON) -m venv .venv-uv

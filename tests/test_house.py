@@ -55,7 +55,7 @@ def test_the_lock_has_a_version_in_range_of_every_requirement(project):
     for text in (*content["build-system"]["requires"], *project["dependencies"], *extras):
         requirement = Requirement(text)
         name = canonicalize_name(requirement.name)
-        assert name in versions, f"{text} of pyproject.toml is not in requirements.txt: make update-lock"
+        assert name in versions, f"{text} of pyproject.toml is not in requirements.txt: make lock"
         assert all(requirement.specifier.contains(version) for version in versions[name]), text
 
 
