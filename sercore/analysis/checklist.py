@@ -123,14 +123,17 @@ def make(study: Study, results_of: Callable[[str], Mapping[str, Results]], watts
         watts: Power that a run draws while it trains [W], for devices without a documented one.
     """
     evidence = Evidence(study, watts)
+    validation = _validation_table(study, results_of)
     tables = [
-        _validation_table(study, results_of),
+        validation,
         evidence.budget,
         _hyperparameters_table(study),
         evidence.data,
         evidence.artefacts,
     ]
-    return Checklist(study.name, tuple(evidence.items()), tuple(table for table in tables if len(table.frame)))
+    return Checklist(
+        study.name, tuple(evidence.items(validation)), tuple(table for table in tables if len(table.frame))
+    )
 
 
 class Evidence:
@@ -142,8 +145,8 @@ class Evidence:
         self.origins = {run.key: composition.provenance(run) or {} for run in self.trained}
         self.simulated = composition.simulated(study)
 
-    def items(self) -> Iterator[Item]:
-        """Every item, in the order of the checklists."""
+    def items(self, validation: Table) -> Iterator[Item]:
+        """Every item, in the order of the checklists; `validation` is the table of scores on the development set."""
         yield Item("A1", "Limitations", *self._limitations())
         yield Item("A2", "Risks, intended use and misuse", f"{INTENDED} {PROHIBITED}")
         yield Item("A3", "Claims in abstract and introduction", "", "the paper: say it in abstract and introduction")
@@ -159,7 +162,7 @@ class Evidence:
         yield Item("C4", "Packages and their settings", *self._packages())
         yield Item("D1", "Raters: instructions, pay, consent", *self._raters())
         yield Item("E1", "Use of AI assistants", "", "a sentence of the authors: whether and for what they were used")
-        yield Item("R1", "Validation score beside each test score", *self._validation())
+        yield Item("R1", "Validation score beside each test score", _points_to(validation), _unscored(validation))
         yield Item("R2", "Code and how to run it", *self._code())
         yield Item("R3", "Number of trials", *self._trials())
         yield Item("R4", "Metrics", self._metrics())
@@ -314,11 +317,6 @@ class Evidence:
             "No people were asked for this study.",
             "instructions, pay and consent of the corpora's raters: their papers",
         )
-
-    def _validation(self) -> tuple[str, str]:
-        if self.trained:
-            return f"See the table '{VALIDATION}'.", ""
-        return "", "scores: complete runs"
 
     def _code(self) -> tuple[str, str]:
         commits = {(record.get("commit") or "") for record in self.origins.values()} - {""}
@@ -500,6 +498,11 @@ def _validation_table(study: Study, results_of: Callable[[str], Mapping[str, Res
     return records_table("checklist_validation", VALIDATION, records, below)
 
 
+def _unscored(validation: Table) -> str:
+    """What is missing of the table of scores."""
+    return " ".join(validation.notes[1:]) or ("" if len(validation.frame) else "scores: complete runs")
+
+
 def _validation_rows(section: str, change: str, of_change: Results) -> list[dict[str, str]]:
     scored = of_change.scores
     keys, rows = ["model", "train_corpus", "target"], []
@@ -544,12 +547,12 @@ def _hyperparameters_table(study: Study) -> Table:
             records.append(_hyperparameter(key, f"grid: {first(values, most=12)}", how, section))
     same = 0
     for (kind, name), groups in composition.used_settings(study).items():
-        values: dict[tuple[str, str], set[tuple[str, str]]] = {}
+        held: dict[tuple[str, str], set[tuple[str, str]]] = {}
         for (here, paper, _), of in groups.items():
-            values.setdefault((here, paper), set()).update(of)
-        users, everywhere = Counter(user for of in values.values() for user in of), set().union(*values.values())
-        same += all(here == paper for here, paper in values)
-        for (here, paper), of in values.items():
+            held.setdefault((here, paper), set()).update(of)
+        users, everywhere = Counter(user for of in held.held() for user in of), set().union(*held.held())
+        same += all(here == paper for here, paper in held)
+        for (here, paper), of in held.items():
             searched = any(users[user] > 1 for user in of)
             how = (
                 "searched: each value is reported" if searched else f"fixed in {study.path.name}; the paper's: {paper}"
