@@ -57,9 +57,10 @@ INTENDED = (
 PROHIBITED = (
     "Not for decisions about people. In the European Union, placing on the market, putting into service or using AI "
     "systems that infer emotions of people at the workplace or in education institutions is prohibited, except for "
-    "medical or safety reasons (AI Act, Regulation (EU) 2024/1689, article 5(1)(f), in force since 2 February 2025); "
-    "elsewhere emotion recognition by voice or other biometric data is high-risk (annex III, 1(c)), and those who are "
-    "exposed to it must be informed (article 50(3))."
+    "medical or safety reasons (AI Act, Regulation (EU) 2024/1689, article 5(1)(f), since 2 February 2025); elsewhere "
+    "emotion recognition by voice or other biometric data is high-risk (annex III, 1(c)), and those who are exposed to "
+    "it must be informed (article 50(3)). What is made and used for scientific research alone is outside the Act "
+    "(article 2(6))."
 )
 """Which use of emotion recognition the law forbids, in our words."""
 
@@ -143,7 +144,8 @@ class Evidence:
         self.study, self.watts = study, watts
         self.trained = [run for run in study.runs if run.complete and not run.needs]
         self.origins = {run.key: composition.provenance(run) or {} for run in self.trained}
-        self.simulated = composition.simulated(study)
+        corpora = [held for record in self.origins.values() for held in record.get("corpora", {}).values()]
+        self.simulated = bool(composition.simulated(study)) and all(held["simulated"] for held in corpora)
 
     def items(self, validation: Table) -> Iterator[Item]:
         """Every item, in the order of the checklists; `validation` is the table of scores on the development set."""
@@ -183,7 +185,7 @@ class Evidence:
         return " ".join(filter(None, parts)), lacking
 
     def _citations(self) -> str:
-        names = [name for name, _ in self._used_artefacts() if not (self.simulated and name in self._corpora)]
+        names = [name for name, licence in self._used_artefacts() if licence != SYNTHESISED]
         return f"citations of {', '.join(names)}: those that their owners ask for" if names else ""
 
     def _licences(self) -> tuple[str, str]:
@@ -237,8 +239,8 @@ class Evidence:
                 text = settings.of_run(run.parameters, "text")
                 wrong = f", {text.corruption:.0%} of the words made wrong" if text.corruption else ""
                 texts.add(f"transcripts '{text.transcripts}'{wrong}, cut at {text.tokens} tokens")
-        told = {"Sound": features, "Text": texts}
-        return " ".join(f"{name}: {'; or '.join(sorted(values))}." for name, values in told.items() if values)
+        kinds = {"Sound": features, "Text": texts}
+        return " ".join(f"{name}: {'; or '.join(sorted(values))}." for name, values in kinds.items() if values)
 
     def _costs(self) -> tuple[str, str]:
         devices = Counter(device for record in self.origins.values() for device in _processors(record))
@@ -385,7 +387,7 @@ class Evidence:
         for (section, model), runs in groups.items():
             sizes = sorted({size for run in runs if (size := count_parameters(run)) is not None})
             folds = [fold for run in runs for fold in self.origins[run.key].get("folds", {}).values()]
-            spent = [sum(fold["seconds"].values()) for fold in folds]
+            spent = [sum(fold.get("seconds", {}).values()) for fold in folds]
             records.append(
                 {
                     "section": section,
