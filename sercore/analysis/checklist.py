@@ -57,9 +57,10 @@ INTENDED = (
 PROHIBITED = (
     "Not for decisions about people. In the European Union, placing on the market, putting into service or using AI "
     "systems that infer emotions of people at the workplace or in education institutions is prohibited, except for "
-    "medical or safety reasons (AI Act, Regulation (EU) 2024/1689, article 5(1)(f), in force since 2 February 2025); "
-    "elsewhere emotion recognition by voice or other biometric data is high-risk (annex III, 1(c)), and those who are "
-    "exposed to it must be informed (article 50(3))."
+    "medical or safety reasons (AI Act, Regulation (EU) 2024/1689, article 5(1)(f), since 2 February 2025); elsewhere "
+    "emotion recognition by voice or other biometric data is high-risk (annex III, 1(c)), and those who are exposed to "
+    "it must be informed (article 50(3)). What is made and used for scientific research alone is outside the Act "
+    "(article 2(6))."
 )
 """Which use of emotion recognition the law forbids, in our words."""
 
@@ -123,14 +124,17 @@ def make(study: Study, results_of: Callable[[str], Mapping[str, Results]], watts
         watts: Power that a run draws while it trains [W], for devices without a documented one.
     """
     evidence = Evidence(study, watts)
+    validation = _validation_table(study, results_of)
     tables = [
-        _validation_table(study, results_of),
+        validation,
         evidence.budget,
         _hyperparameters_table(study),
         evidence.data,
         evidence.artefacts,
     ]
-    return Checklist(study.name, tuple(evidence.items()), tuple(table for table in tables if len(table.frame)))
+    return Checklist(
+        study.name, tuple(evidence.items(validation)), tuple(table for table in tables if len(table.frame))
+    )
 
 
 class Evidence:
@@ -140,10 +144,11 @@ class Evidence:
         self.study, self.watts = study, watts
         self.trained = [run for run in study.runs if run.complete and not run.needs]
         self.origins = {run.key: composition.provenance(run) or {} for run in self.trained}
-        self.simulated = composition.simulated(study)
+        corpora = [held for record in self.origins.values() for held in record.get("corpora", {}).values()]
+        self.simulated = bool(composition.simulated(study)) and all(held["simulated"] for held in corpora)
 
-    def items(self) -> Iterator[Item]:
-        """Every item, in the order of the checklists."""
+    def items(self, validation: Table) -> Iterator[Item]:
+        """Every item, in the order of the checklists; `validation` is the table of scores on the development set."""
         yield Item("A1", "Limitations", *self._limitations())
         yield Item("A2", "Risks, intended use and misuse", f"{INTENDED} {PROHIBITED}")
         yield Item("A3", "Claims in abstract and introduction", "", "the paper: say it in abstract and introduction")
@@ -159,7 +164,7 @@ class Evidence:
         yield Item("C4", "Packages and their settings", *self._packages())
         yield Item("D1", "Raters: instructions, pay, consent", *self._raters())
         yield Item("E1", "Use of AI assistants", "", "a sentence of the authors: whether and for what they were used")
-        yield Item("R1", "Validation score beside each test score", *self._validation())
+        yield Item("R1", "Validation score beside each test score", _points_to(validation), _unscored(validation))
         yield Item("R2", "Code and how to run it", *self._code())
         yield Item("R3", "Number of trials", *self._trials())
         yield Item("R4", "Metrics", self._metrics())
@@ -180,7 +185,7 @@ class Evidence:
         return " ".join(filter(None, parts)), lacking
 
     def _citations(self) -> str:
-        names = [name for name, _ in self._used_artefacts() if not (self.simulated and name in self._corpora)]
+        names = [name for name, licence in self._used_artefacts() if licence != SYNTHESISED]
         return f"citations of {', '.join(names)}: those that their owners ask for" if names else ""
 
     def _licences(self) -> tuple[str, str]:
@@ -234,8 +239,8 @@ class Evidence:
                 text = settings.of_run(run.parameters, "text")
                 wrong = f", {text.corruption:.0%} of the words made wrong" if text.corruption else ""
                 texts.add(f"transcripts '{text.transcripts}'{wrong}, cut at {text.tokens} tokens")
-        told = {"Sound": features, "Text": texts}
-        return " ".join(f"{name}: {'; or '.join(sorted(values))}." for name, values in told.items() if values)
+        kinds = {"Sound": features, "Text": texts}
+        return " ".join(f"{name}: {'; or '.join(sorted(values))}." for name, values in kinds.items() if values)
 
     def _costs(self) -> tuple[str, str]:
         devices = Counter(device for record in self.origins.values() for device in _processors(record))
@@ -315,11 +320,6 @@ class Evidence:
             "instructions, pay and consent of the corpora's raters: their papers",
         )
 
-    def _validation(self) -> tuple[str, str]:
-        if self.trained:
-            return f"See the table '{VALIDATION}'.", ""
-        return "", "scores: complete runs"
-
     def _code(self) -> tuple[str, str]:
         commits = {(record.get("commit") or "") for record in self.origins.values()} - {""}
         answer = f"`sercore run {self.study.path.name}` executes all of it."
@@ -387,7 +387,7 @@ class Evidence:
         for (section, model), runs in groups.items():
             sizes = sorted({size for run in runs if (size := count_parameters(run)) is not None})
             folds = [fold for run in runs for fold in self.origins[run.key].get("folds", {}).values()]
-            spent = [sum(fold["seconds"].values()) for fold in folds]
+            spent = [sum(fold.get("seconds", {}).values()) for fold in folds]
             records.append(
                 {
                     "section": section,
@@ -500,6 +500,11 @@ def _validation_table(study: Study, results_of: Callable[[str], Mapping[str, Res
     return records_table("checklist_validation", VALIDATION, records, below)
 
 
+def _unscored(validation: Table) -> str:
+    """What is missing of the table of scores."""
+    return " ".join(validation.notes[1:]) or ("" if len(validation.frame) else "scores: complete runs")
+
+
 def _validation_rows(section: str, change: str, of_change: Results) -> list[dict[str, str]]:
     scored = of_change.scores
     keys, rows = ["model", "train_corpus", "target"], []
@@ -544,12 +549,12 @@ def _hyperparameters_table(study: Study) -> Table:
             records.append(_hyperparameter(key, f"grid: {first(values, most=12)}", how, section))
     same = 0
     for (kind, name), groups in composition.used_settings(study).items():
-        values: dict[tuple[str, str], set[tuple[str, str]]] = {}
+        held: dict[tuple[str, str], set[tuple[str, str]]] = {}
         for (here, paper, _), of in groups.items():
-            values.setdefault((here, paper), set()).update(of)
-        users, everywhere = Counter(user for of in values.values() for user in of), set().union(*values.values())
-        same += all(here == paper for here, paper in values)
-        for (here, paper), of in values.items():
+            held.setdefault((here, paper), set()).update(of)
+        users, everywhere = Counter(user for of in held.held() for user in of), set().union(*held.held())
+        same += all(here == paper for here, paper in held)
+        for (here, paper), of in held.items():
             searched = any(users[user] > 1 for user in of)
             how = (
                 "searched: each value is reported" if searched else f"fixed in {study.path.name}; the paper's: {paper}"

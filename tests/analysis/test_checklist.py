@@ -14,6 +14,7 @@ from sercore.models.cnn14 import Cnn14
 from sercore.study import config
 
 CODES = [*(f"A{n}" for n in (1, 2, 3)), *(f"B{n}" for n in range(1, 7)), *(f"C{n}" for n in range(1, 5)), "D1", "E1"]
+NO_SCORES = composition.records_table("scores", "Scores", [])
 
 
 def write(folder, seeds=1):
@@ -66,7 +67,7 @@ def recorded(tmp_path_factory):
 
 def answers(study, watts=None):
     """The items alone, without tables of scores."""
-    return {item.code: item for item in checklist.Evidence(study, watts).items()}
+    return {item.code: item for item in checklist.Evidence(study, watts).items(NO_SCORES)}
 
 
 def test_every_item_is_answered_or_missing(bare, recorded):
@@ -101,12 +102,14 @@ def test_each_test_score_has_its_score_on_the_development_set_beside_it(study, b
 
 
 def test_a_section_that_cannot_be_scored_is_named_and_the_others_are_shown(study):
-    def results_of(_):
-        raise ValueError("a prediction is there twice")
+    def results_of(section):
+        raise ValueError(f"{section} has a prediction twice")
 
-    table = checklist._validation_table(study, results_of)
-    assert table.frame.empty
-    assert table.notes[1:] == ("Section 'categories' cannot be scored: a prediction is there twice.",)
+    asked = checklist.make(study, results_of)
+    (scores,) = (item for item in asked.items if item.code == "R1")
+    assert scores.missing == "Section 'categories' cannot be scored: categories has a prediction twice."
+    assert "checklist_validation" not in {table.name for table in asked.tables}
+    assert answers(study)["R1"].missing == "scores: complete runs"
 
 
 def test_energy_is_the_design_power_of_a_known_device_times_the_hours(recorded):
@@ -131,7 +134,7 @@ def test_sizes_splits_and_exclusions_have_a_row_a_pair_of_corpora(recorded):
     assert (own["development"], own["test"]) == ("8", "8")  # of each fold
     assert own["why"] == "an emotion of none of the classes, or raters do not agree"
     assert (other["training"], other["development"], other["test"]) == ("", "", str(8 * 8))
-    items = {item.code: item for item in evidence.items()}
+    items = {item.code: item for item in evidence.items(NO_SCORES)}
     assert "trained on" not in items["B6"].missing
     assert "Sound: mono, 16000 Hz, log-mels in 32 bands" in items["B6"].answer
 
@@ -187,7 +190,7 @@ def test_licences_are_known_or_missing(recorded, tmp_path):
         "MSP-Podcast": checklist.registry.CORPORA["msp-podcast"].licence,
         "someone/else": "not known",
     }
-    real = {item.code: item for item in other.items()}
+    real = {item.code: item for item in other.items(NO_SCORES)}
     assert real["B2"].missing == "the licence of IEMOCAP, someone/else: where it was obtained"
     assert "their texts" in real["B3"].missing
     assert "their papers" in real["B4"].missing
