@@ -172,7 +172,10 @@ class NetworkSettings:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AugmentationSettings:
-    """How training utterances are changed by chance, each on its own; 0 is not at all. See datasets.augmentation."""
+    """How training utterances are changed by chance, each on its own; 0 or no folder: not at all.
+
+    See datasets.augmentation and datasets.sounds.
+    """
 
     time_masks: Annotated[int, Field(ge=0)] = _setting(0, "SpecAugment's spans of frames that are hidden")
     time_mask: Share = _setting(0.1, "widest of them, as a share of the utterance's frames")
