@@ -141,7 +141,7 @@ class TestABareStudy:
         nothing = residuals.browse(emotions.predictions, *arguments)
         assert str(nothing).startswith("Nothing to show: no predictions of dimensions within a corpus")
         browser = confusions.browse(emotions.predictions, *arguments)
-        browser.open_cell(browser.one, "sad", "sad")
+        browser.one.grid.choose([("sad", "sad")])
         browser.list.open_row(0)
         assert "<i>no transcript</i>" in browser.list.text.value
         table, epochs = runs.read(bare)
