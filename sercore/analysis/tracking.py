@@ -84,13 +84,13 @@ def trainings(run: Run) -> Iterator[Training]:
         history = files.find_history(run.folder / files.HISTORY, "fold", "loss", "development")
     if history is None:
         return
-    written = max(files.modified(path) for path in _sources(run))
     predictions = (
         files.read_table(run.folder / files.PREDICTIONS) if complete and run.result == files.PREDICTIONS else None
     )
     folders = files.fold_folders(run.folder, [str(fold) for fold in history["fold"].unique()])
     for name, rows in history.groupby("fold", sort=False):
         fold = str(name)
+        written = files.modified(folders[fold] / files.HISTORY) or files.modified(run.folder / files.HISTORY)
         after = rows["seconds"][::-1].cumsum()[::-1] - rows["seconds"] if "seconds" in rows else 0.0 * rows["epoch"]
         times = written - after
         metrics = {
@@ -101,7 +101,7 @@ def trainings(run: Run) -> Iterator[Training]:
         if predictions is not None:
             own = predictions[predictions["fold"] == fold]
             last = Point(int(rows["epoch"].iloc[-1]), written, math.nan)
-            metrics |= {metric: [last._replace(value=value)] for metric, value in test_scores(own).items()}
+            metrics |= {metric: [last._replace(value=value)] for metric, value in scores_of_fold(own).items()}
         finite = {metric: [point for point in points if np.isfinite(point.value)] for metric, points in metrics.items()}
         yield Training(
             name=f"{run.section}/{run.name}/{fold}",
@@ -112,7 +112,7 @@ def trainings(run: Run) -> Iterator[Training]:
         )
 
 
-def test_scores(predictions: pd.DataFrame) -> dict[str, float]:
+def scores_of_fold(predictions: pd.DataFrame) -> dict[str, float]:
     """Metric -> score on the test sets of a fold's predictions: `test/<corpus>/<target>_<metric>`."""
     table = scores(predictions[predictions["partition"] == "test"])
     table = table[(table["pooling"] != "folds") | (table["test_corpus"] != table["train_corpus"])]
