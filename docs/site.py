@@ -78,7 +78,7 @@ def _linked(obj: Object, text: str) -> str:
         top, _, rest = found[1].partition(".")
         beside = (Path(str(module.filepath)).parent / f"{top}.py").exists()
         home = module.path if not rest else module.path.rpartition(".")[0] if beside else "sercore"
-        return f'<autoref identifier="{home}.{found[1]}" optional><code>{found[1]}</code></autoref>'
+        return f'<code><autoref identifier="{home}.{found[1]}" optional>{found[1]}</autoref></code>'
 
     return NAME.sub(link, text)
 

@@ -102,14 +102,12 @@ def elsewhere(tmp_path_factory):
     (wheel,) = folder.glob("*.whl")
     venv.create(folder / "environment", with_pip=False)
     python = folder / "environment" / "bin" / "python"
+    install = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps")
+    run(*install, wheel, cwd=folder)
     (site,) = (folder / "environment" / "lib").glob("*/site-packages")
-    run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel, cwd=folder)
     others = [path for path in sys.path if path.endswith("-packages")]
     (site / "others.pth").write_text("\n".join(others) + "\n")  # after the wheel's own
-    command = folder / "environment" / "bin" / "sercore"
-    command.write_text(f"#!{python}\nimport sys\nfrom sercore.commands.cli import main\nsys.exit(main())\n")
-    command.chmod(0o755)
-    return command, wheel
+    return python.with_name("sercore"), wheel
 
 
 @pytest.mark.long

@@ -25,10 +25,8 @@ def defaults(notebook: Path) -> dict[str, Any]:
     """
     if not notebook.exists():
         near = first(sorted(other.name for other in notebook.parent.glob("*.ipynb")))
-        raise FileNotFoundError(
-            f"no notebook {notebook}; "
-            + (f"that folder has {near}" if near else f"no notebook there; {files.NEW_PROJECT}")
-        )
+        there = f"that folder has {near}" if near else f"no notebook there; {files.NEW_PROJECT}"
+        raise FileNotFoundError(f"no notebook {notebook}; {there}")
     return dict(_declared((notebook, notebook.stat().st_mtime_ns)))
 
 
