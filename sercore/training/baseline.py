@@ -40,7 +40,9 @@ def answers(source: Source, frames: Frames, train: Sequence[str], asked: Sequenc
     fitted = make_pipeline(StandardScaler(), model)
     fitted.fit(statistics(source, frames, train), source.dataset(train).target.numpy())
     features = statistics(source, frames, asked)
-    return fitted.predict_log_proba(features) if source.targets == CATEGORIES else fitted.predict(features)
+    if source.targets == CATEGORIES:
+        return fitted.predict_log_proba(features)
+    return fitted.predict(features).reshape(len(features), -1)  # of one dimension it has no axis
 
 
 def statistics(source: Source, frames: Frames, utterances: Sequence[str]) -> np.ndarray:

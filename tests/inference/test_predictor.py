@@ -258,15 +258,15 @@ def test_the_command_writes_and_draws_segments(acoustic, paused, tmp_path, capsy
     assert "expected the longest to be more than twice the shortest" in capsys.readouterr().err
 
 
-def test_the_command_says_where_no_text_is_known(capsys):
+def test_the_command_says_where_no_text_is_known(dimensions, capsys):
     rows = {"file": ["a.wav"] * 2, "start": [0, 3], "end": [2, 5], "windows": [1, 1], "text": [None, "It is late."]}
     about = {"emotion": ["sad"] * 2, "trained_on": ["mine"] * 2, "error": [None] * 2, "detector": ["energy"] * 2}
     table = pd.DataFrame(rows | about)
-    models._print_predictions(table, simulated=False)
+    models._print_predictions(table, dimensions.trained)
     printed = capsys.readouterr().out
     assert "2 segments with speech, 4.0 s, by energy" in printed
     assert "text that is not known counts as the mean one of training" in printed
-    models._print_predictions(table[1:], simulated=False)
+    models._print_predictions(table[1:], dimensions.trained)
     assert "the mean one" not in capsys.readouterr().out
 
 
