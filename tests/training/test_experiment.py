@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -78,28 +77,25 @@ def test_the_predictions_are_written_last(define, tmp_path):
 
 
 def test_a_run_in_noise_and_rooms_records_them_and_hears_no_speech_of_the_corpora_as_noise(define, embedded, tmp_path):
+    own = shutil.copytree(embedded["iemocap"]["root"], tmp_path / "iemocap")  # tests share the other one
+    noise, rooms = own / "noise", tmp_path / "rooms"
     chance = np.random.default_rng(0)
-    for name, content in (("noise", chance.normal(0, 0.1, 32_000)), ("rooms", np.eye(1, 16_000, 100)[0])):
-        (tmp_path / name).mkdir()
-        soundfile.write(tmp_path / name / "a.wav", content, 16_000)
-    folders = {"noise": str(tmp_path / "noise"), "rooms": str(tmp_path / "rooms"), "snr": [0, 10]}
-    run = define(training={**SMALL["training"], "epochs": 1, "augmentation": folders})
-    execute(run)
+    for folder, content in ((noise, chance.normal(0, 0.1, 32_000)), (rooms, np.eye(1, 16_000, 100)[0])):
+        folder.mkdir()
+        soundfile.write(folder / "a.wav", content, 16_000)
+    heard_in = {"noise": str(noise), "rooms": str(rooms), "snr": [0, 10]}
+    run = define(
+        training={**SMALL["training"], "epochs": 1, "augmentation": heard_in},
+        corpora={**embedded, "iemocap": {"root": str(own)}},
+    )
+    with pytest.warns(UserWarning, match="lies within the corpus 'iemocap'"):
+        experiment.run(run, experiment.load(run))
     recorded = files.read_json(run.folder / files.PROVENANCE)["corpora"]
     assert {"noise", "rooms"} <= recorded["msp-podcast"].keys()
     assert {"noise", "rooms"}.isdisjoint(recorded["iemocap"])
-    shutil.copy(next(Path(embedded["iemocap"]["root"]).rglob("*.wav")), tmp_path / "noise" / "street.wav")
+    shutil.copy(next(path for path in own.rglob("*.wav") if path.parent != noise), noise / "street.wav")
     with pytest.raises(ValueError, match=r"1 recordings of .*noise are of the corpus 'iemocap', street\.wav"):
         experiment.load(run)
-    (tmp_path / "noise" / "street.wav").unlink()
-    inside = Path(embedded["iemocap"]["root"]) / "noise"
-    shutil.copytree(tmp_path / "noise", inside)
-    try:
-        run = define(training={**SMALL["training"], "augmentation": {"noise": str(inside)}}, folder=str(tmp_path / "b"))
-        with pytest.warns(UserWarning, match="lies within the corpus 'iemocap'"):
-            experiment.load(run)
-    finally:
-        shutil.rmtree(inside)
 
 
 def test_folds_that_cannot_be_trained_are_named_before_any_is():
