@@ -112,6 +112,7 @@ def test_what_is_packed_comes_out_byte_for_byte(study, packed, tmp_path):
     assert digests(again.folder) == after
 
 
+@pytest.mark.long
 def test_the_same_contents_give_the_same_archive(study, packed, tmp_path):
     assert cli.main(["pack", str(study.path), str(tmp_path / "a.tgz")]) == 0
     assert digests(tmp_path)["a.tgz"] == digests(packed.parent)[packed.name]
