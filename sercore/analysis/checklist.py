@@ -552,7 +552,7 @@ def _hyperparameters_table(study: Study) -> Table:
         held: dict[tuple[str, str], set[tuple[str, str]]] = {}
         for (here, paper, _), of in groups.items():
             held.setdefault((here, paper), set()).update(of)
-        users, everywhere = Counter(user for of in held.held() for user in of), set().union(*held.held())
+        users, everywhere = Counter(user for of in held.values() for user in of), set().union(*held.values())
         same += all(here == paper for here, paper in held)
         for (here, paper), of in held.items():
             searched = any(users[user] > 1 for user in of)
