@@ -1,6 +1,7 @@
 """The pages of docs/ and notebooks/: their links, their code, and the site that is made of them."""
 
 import ast
+import base64
 import doctest
 import html
 import importlib.util
@@ -10,10 +11,14 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import unquote, urldefrag
 
+import nbformat
 import pytest
 import yaml
+from mkdocs.config import load_config
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from sercore import settings
 from sercore.commands import cli
@@ -115,10 +120,56 @@ def test_the_site_leads_to_every_page():
     assert pages == {page_id(page) for page in PAGES}
 
 
-def test_the_reference_has_every_module():
+@pytest.fixture(scope="module")
+def hook():
+    """The module that MkDocs calls."""
     spec = importlib.util.spec_from_file_location("site_hook", ROOT / "docs" / "site.py")
-    hook = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hook)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_notebook_that_a_study_has_executed_is_shown_with_its_results(hook, tmp_path, monkeypatch):
+    picture = new_output("display_data", {"image/png": base64.b64encode(b"a picture").decode()})
+    executed = new_notebook(cells=[new_code_cell("tables.table_1(categories)", outputs=[picture])])
+    nbformat.write(executed, tmp_path / "table_1.ipynb")
+    monkeypatch.setattr(hook, "EXECUTED", tmp_path)
+    site = load_config(str(ROOT / "mkdocs.yml"))
+    monkeypatch.setattr(site.plugins, "_current_plugin", "site", raising=False)  # as it is while MkDocs builds
+    page, shown = hook._notebook(ROOT / "notebooks" / "analysis" / "table_1.ipynb", site)
+    assert page.src_uri == "notebooks/analysis/table_1.md"
+    assert "*With the results of the embedded study" in page.content_string
+    assert f"]({Path(shown.src_uri).relative_to('notebooks/analysis')})" in page.content_string
+    assert shown.content_bytes == b"a picture"
+    (page,) = hook._notebook(ROOT / "notebooks" / "analysis" / "table_2.ipynb", site)
+    assert "*With the results" not in page.content_string
+    assert "# Table 2" in page.content_string
+
+
+def test_links_to_notebooks_and_modules_lead_to_their_pages(hook):
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="docs/where.md"))
+    text = "[a](../notebooks/analysis/where.ipynb), [b](../sercore/analysis/where.py), [c](speed.md#x), [d](where.png)"
+    assert hook.on_page_markdown(text, page, None, None) == (
+        "[a](../notebooks/analysis/where.md), [b](../reference/analysis.md#sercore.analysis.where), "
+        "[c](speed.md#x), [d](where.png)"
+    )
+
+
+def test_docstrings_link_names_and_mark_examples(hook):
+    text = "As `share` of `files.complete` and `judge`.\n\n>>> share(1)\n0.5\n\nMore `x y`."
+    module = SimpleNamespace(path="sercore.analysis.words", filepath=ROOT / "sercore" / "analysis" / "words.py")
+    shown = SimpleNamespace(docstring=SimpleNamespace(value=text), is_module=False, module=module)
+    hook.Docstrings().on_object(obj=shown)
+    value = shown.docstring.value
+    assert '<autoref identifier="sercore.analysis.words.share" optional>share</autoref>' in value
+    assert '<autoref identifier="sercore.files.complete" optional>' in value
+    assert "```python\n>>> share(1)\n0.5\n```\n\nMore `x y`." in value
+    beside = SimpleNamespace(docstring=SimpleNamespace(value="`statistics.holm`"), is_module=False, module=module)
+    hook.Docstrings().on_object(obj=beside)
+    assert "sercore.analysis.statistics.holm" in beside.docstring.value
+
+
+def test_the_reference_has_every_module(hook):
     modules = {name for names in hook.rooms().values() for name in names}
     for path in (ROOT / "sercore").rglob("*.py"):
         parts = [part for part in path.relative_to(ROOT).with_suffix("").parts if part != "__init__"]
