@@ -35,8 +35,8 @@ class Grid(anywidget.AnyWidget):
     label = traitlets.Unicode().tag(sync=True)  # what a screen reader calls the table
     low = traitlets.Bool(default_value=False).tag(sync=True)  # buttons of one line
     sets = traitlets.Dict().tag(sync=True)  # name -> places, as numbers of row and column
-    cells = traitlets.List().tag(sync=True)  # of each row: text, words, background and colour of each cell
-    chosen = traitlets.List().tag(sync=True)  # places, as numbers of row and column
+    cells: traitlets.List[Any] = traitlets.List().tag(sync=True)  # of each row: text, words, background and colour of each cell
+    chosen: traitlets.List[Any] = traitlets.List().tag(sync=True)  # places, as numbers of row and column
 
     def __init__(self, label: str, corner: str, choose: Callable[["Grid"], None], *, low: bool = False) -> None:
         """Make a grid without rows; `choose(grid)` is called after every change of what is chosen."""
