@@ -35,7 +35,7 @@ class Grid(anywidget.AnyWidget):
     label = traitlets.Unicode().tag(sync=True)  # what a screen reader calls the table
     low = traitlets.Bool(default_value=False).tag(sync=True)  # buttons of one line
     sets = traitlets.Dict().tag(sync=True)  # name -> places, as numbers of row and column
-    cells: traitlets.List[Any] = traitlets.List().tag(sync=True)  # of each row: text, words, background and colour of each cell
+    cells: traitlets.List[Any] = traitlets.List().tag(sync=True)  # by row: text, words, background, colour
     chosen: traitlets.List[Any] = traitlets.List().tag(sync=True)  # places, as numbers of row and column
 
     def __init__(self, label: str, corner: str, choose: Callable[["Grid"], None], *, low: bool = False) -> None:
