@@ -30,7 +30,7 @@ def _main(arguments: list[str] | None) -> int:
     args = _parser().parse_args(arguments)
     try:
         return args.do(args)
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
         print(f"sercore {args.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

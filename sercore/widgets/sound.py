@@ -7,7 +7,6 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import anywidget
 import numpy as np
@@ -193,7 +192,7 @@ class Player(anywidget.AnyWidget):
     sound = traitlets.Bytes().tag(sync=True)  # WAV; it is played when it comes
     picture = traitlets.Bytes().tag(sync=True)  # PNG
     span = traitlets.Tuple((0.0, 0.0)).tag(sync=True)  # of the picture [s]
-    ticks: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    ticks: traitlets.List[tuple[float, str]] = traitlets.List().tag(sync=True)
     label = traitlets.Unicode().tag(sync=True)  # what the picture shows, for whoever does not see it
 
     def play(self, samples: Float[np.ndarray, " samples"], rate: int) -> None:
