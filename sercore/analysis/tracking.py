@@ -184,7 +184,7 @@ class Tracker:
 def _begins(points: list[Point], values: list[float]) -> bool:
     """Whether `values` are the first ones of `points`, to the digits of float32, which TensorBoard holds."""
     first = [point.value for point in points[: len(values)]]
-    return np.array_equal(np.asarray(first, "float32"), np.asarray(values, "float32"))
+    return np.array_equal(np.asarray(first, np.float32), np.asarray(values, np.float32))
 
 
 def open_store(kind: str, study: Study) -> Store:
