@@ -606,14 +606,20 @@ def chosen(parameters: Mapping[str, Any], size: Size) -> dict[str, dict[str, Any
     return choices
 
 
+def _with_choices(parameters: Mapping[str, Any], kind: str, size: Size | None = None) -> dict[str, Any]:
+    """What `parameters` say of their settings of `kind`, and below it what a recipe chooses, as `of_run` has it."""
+    values = values_of(parameters, kind)
+    for name, value in chosen(parameters, size or Size(0, 0)).get(kind, {}).items():
+        values[name] = {**value, **values[name]} if isinstance(values.get(name), Mapping) else value
+    return values
+
+
 def of_run(parameters: Mapping[str, Any], kind: str, size: Size | None = None) -> Any:
     """The settings of `kind`, a name of SETTINGS, of a run with these `parameters`; raises as `build` does.
 
-    What a recipe chooses is among them where `size` says how much there is to train on.
+    What a recipe chooses is among them, by `size`; where it is not known yet, as for the smallest corpus.
     """
-    values = values_of(parameters, kind)
-    for name, value in (chosen(parameters, size) if size else {}).get(kind, {}).items():
-        values[name] = {**value, **values[name]} if isinstance(values.get(name), Mapping) else value
+    values = _with_choices(parameters, kind, size)
     return training(str(parameters["model"]), values) if kind == "training" else build(SETTINGS[kind], values)
 
 
@@ -772,7 +778,7 @@ def _setting_problems(parameters: Mapping[str, Any], kinds: tuple[str, ...]) -> 
     built: dict[str, Any] = {}
     for kind in kinds:
         base = _papers(parameters["model"]) if kind == "training" else None
-        built[kind], wrong = try_build(SETTINGS[kind], values_of(parameters, kind), base)
+        built[kind], wrong = try_build(SETTINGS[kind], _with_choices(parameters, kind), base)
         for problem in wrong:
             if problem.path and problem.path[0] in changed.get(kind, {}):
                 problems.append(problem.within("changes", str(change), kind))

@@ -344,7 +344,9 @@ def test_the_recipe_chooses_by_utterances_and_speakers(size, batch, over, mel_sh
     assert training.augmentation.mel_shift == mel_shift
     assert training.averaged_epochs > 1
     assert settings.of_run(parameters, "features", size) == settings.FeatureSettings()
-    assert settings.of_run(parameters, "training") == settings.training("cnn14", {"recipe": "by_size"})
+    assert settings.of_run(parameters, "training") == settings.of_run(parameters, "training", Size(0, 0))
+    averaged = {"model": "cnn14", "training": {"recipe": "by_size", "averaged_epochs": 3}}
+    assert settings.parameter_problems(averaged) == []  # it goes with the statistics that the recipe chooses
 
 
 def test_what_is_given_wins_over_the_recipe():
