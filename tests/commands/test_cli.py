@@ -231,6 +231,15 @@ def test_an_interrupted_command_says_that_it_can_go_on(make, capsys, monkeypatch
     assert "interrupted; what is complete is kept" in capsys.readouterr().err
 
 
+def test_answers_that_are_not_finite_are_an_error_without_a_traceback(make, capsys, monkeypatch):
+    def answer(_):
+        raise FloatingPointError("1 of 1 answers are not finite")
+
+    monkeypatch.setattr(config, "load", answer)
+    assert cli.main(["run", str(make([0]).path)]) == 2
+    assert capsys.readouterr().err == "sercore run: 1 of 1 answers are not finite\n"
+
+
 def test_the_report_is_written_to_the_outputs_and_names_what_is_missing(make, capsys):
     study = make([0], model="cnn14")
     assert cli.main(["report", str(study.path)]) == 0
