@@ -470,9 +470,11 @@ def _processors(record: Mapping[str, Any]) -> list[str]:
 
 
 def count_parameters(run: Run) -> int | None:
-    """The learnt numbers in the first checkpoint of `run`; None where it has none."""
+    """The learnt numbers in the first checkpoint of `run`; None where it has none, or holds differences alone."""
+    from sercore.models import checkpoint  # torch takes seconds to import
+
     path = next(iter(sorted(run.folder.glob(f"{files.FOLD}*/{files.CHECKPOINT}"))), None)
-    if path is None or files.damage(path):
+    if path is None or files.damage(path) or checkpoint.kept_as(path) not in (None, "whole"):
         return None
     with safe_open(path, "np") as content:
         names = [name for name in content.keys() if not name.endswith(BUFFERS)]  # noqa: SIM118 -- safe_open cannot be iterated

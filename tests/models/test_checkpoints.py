@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import made_up
 import pytest
@@ -9,6 +10,7 @@ import small_runs
 import torch
 
 from sercore import files, settings
+from sercore.analysis import checklist
 from sercore.commands import cli
 from sercore.inference import artifact, predictor
 from sercore.inference.export import export
@@ -68,6 +70,15 @@ def test_what_differs_is_kept_to_the_last_bit(tuned, arguments, tmp_path):
     assert weight in state
     assert not any(".layer.1.attention" in name for name in state), "what was not trained is left out"
     assert small.stat().st_size < whole.stat().st_size / 10
+
+
+def test_the_parameters_of_differences_are_not_counted_as_the_model_s(tuned, arguments, tmp_path):
+    run, counts = SimpleNamespace(folder=tmp_path), []
+    (tmp_path / f"{files.FOLD}official").mkdir()
+    for kept in ("whole", "difference"):
+        checkpoint.save(tuned, arguments, tmp_path / f"{files.FOLD}official" / files.CHECKPOINT, kept)
+        counts.append(checklist.count_parameters(run))
+    assert counts == [sum(parameter.numel() for parameter in tuned.parameters()), None]
 
 
 def test_half_precision_is_of_the_differences(tuned, arguments, tmp_path):
