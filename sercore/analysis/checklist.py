@@ -5,6 +5,7 @@ aclrollingreview.org/responsibleNLPresearch), and of the reproducibility checkli
 EMNLP 2019 (R1 to R4), in our words. What the project does not know is said to be missing, with what would fill it.
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from sercore.study.config import Run, Study
 
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked", "text_mean", "text_deviation")
 """Ends of the names of what a checkpoint holds beside parameters: measured on data, not learnt."""
+DIFFERENCES = "base"  # in a checkpoint's settings where it holds what differs from an encoder, see models.checkpoint
 JOULES_OF_A_KILOWATT_HOUR = 3.6e6
 DESIGN_WATTS = {
     "NVIDIA A100 80GB PCIe": 300,
@@ -471,12 +473,12 @@ def _processors(record: Mapping[str, Any]) -> list[str]:
 
 def count_parameters(run: Run) -> int | None:
     """The learnt numbers in the first checkpoint of `run`; None where it has none, or holds differences alone."""
-    from sercore.models import checkpoint  # torch takes seconds to import
-
     path = next(iter(sorted(run.folder.glob(f"{files.FOLD}*/{files.CHECKPOINT}"))), None)
-    if path is None or files.damage(path) or checkpoint.kept_as(path) not in (None, "whole"):
+    if path is None or files.damage(path):
         return None
     with safe_open(path, "np") as content:
+        if DIFFERENCES in json.loads(content.metadata()["settings"]):
+            return None
         names = [name for name in content.keys() if not name.endswith(BUFFERS)]  # noqa: SIM118 -- safe_open cannot be iterated
         return sum(_product(content.get_slice(name).get_shape()) for name in names)
 
