@@ -278,7 +278,14 @@ def test_make_passes_on_what_it_is_given():
         ("EMODB=/a EPOCHS=60", "--emodb /a --epochs 60"),
         ("EMOBANK=/b WHERE=yes", "--emobank /b --where"),
     ):
-        command = ["make", "--dry-run", "--assume-old=.venv/installed", "bench-real", *given.split()]
+        command = [
+            "make",
+            "--dry-run",
+            "--no-print-directory",
+            "--assume-old=.venv/installed",
+            "bench-real",
+            *given.split(),
+        ]
         said = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True).stdout
         assert " ".join(said.split()).endswith(passed)
 
