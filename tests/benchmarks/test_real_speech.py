@@ -286,7 +286,9 @@ def test_make_passes_on_what_it_is_given():
             "bench-real",
             *given.split(),
         ]
-        said = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True).stdout
+        said = subprocess.run(
+            [*command, *given.split()], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
+        ).stdout
         assert " ".join(said.split()).endswith(passed)
 
 
