@@ -274,22 +274,14 @@ def test_emobank_is_synthesised_from_the_rated_sentences_and_its_stages_are_show
 
 
 def test_make_passes_on_what_it_is_given():
+    command = ["make", "--dry-run", "--no-print-directory", "--assume-old=.venv/installed", "bench-real"]
+    project = Path(__file__).parents[2]
     for given, passed in (
         ("EMODB=/a EPOCHS=60", "--emodb /a --epochs 60"),
         ("EMOBANK=/b WHERE=yes", "--emobank /b --where"),
     ):
-        command = [
-            "make",
-            "--dry-run",
-            "--no-print-directory",
-            "--assume-old=.venv/installed",
-            "bench-real",
-            *given.split(),
-        ]
-        said = subprocess.run(
-            [*command, *given.split()], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
-        ).stdout
-        assert " ".join(said.split()).endswith(passed)
+        said = subprocess.run([*command, *given.split()], cwd=project, capture_output=True, text=True, check=True)
+        assert " ".join(said.stdout.split()).endswith(passed)
 
 
 def _rate(run, right: bool) -> None:
