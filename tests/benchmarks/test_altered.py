@@ -58,6 +58,7 @@ def study(tmp_path_factory):
     return path
 
 
+@pytest.mark.long
 def test_every_fold_is_answered_by_its_own_network(study, tmp_path, capsys):
     plan = config.load(study)
     rows = altered.answers(plan, tmp_path / "altered")

@@ -166,6 +166,7 @@ def test_plan_counts_the_trainings_of_the_papers_grid(capsys):
     assert "study paper: 175 runs, 735 trainings" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_an_incomplete_study_is_not_analysed(make, capsys, tmp_path):
     study = make([13])
     content = yaml.safe_load(study.path.read_text()) | {"analysis": [str(tmp_path / "n.ipynb")]}
@@ -235,8 +236,9 @@ def test_answers_that_are_not_finite_are_an_error_without_a_traceback(make, caps
     def answer(_):
         raise FloatingPointError("1 of 1 answers are not finite")
 
+    path = make([0]).path
     monkeypatch.setattr(config, "load", answer)
-    assert cli.main(["run", str(make([0]).path)]) == 2
+    assert cli.main(["run", str(path)]) == 2
     assert capsys.readouterr().err == "sercore run: 1 of 1 answers are not finite\n"
 
 

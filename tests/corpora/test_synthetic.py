@@ -203,6 +203,7 @@ def test_a_seed_gives_the_same_bytes_whatever_the_number_of_processes(tmp_path):
     assert files != tree(tmp_path / "other")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", synthetic.LAYOUTS.values(), ids=synthetic.LAYOUTS)
 def test_an_utterance_sounds_the_same_whatever_was_synthesised_before_it(layout, tmp_path):
     requests = layout.script(0, 0.01, None).requests[::5]

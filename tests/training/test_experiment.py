@@ -503,6 +503,7 @@ def test_a_changed_run_is_trained_as_the_change_says(define):
     assert abs(model.output.bias.mean().item() - 4) < 1
 
 
+@pytest.mark.long
 def test_the_notebook_of_changes_records_the_parameters_of_the_batch(embedded, tmp_path, tmp_path_factory):
     study = config.load("parameters/seed_spread.yaml")
     assert len(study.runs) == 330

@@ -396,6 +396,7 @@ def executed(embedded, tmp_path_factory):
 
 
 class TestNotebook:
+    @pytest.mark.long
     def test_an_executed_copy_shows_the_figure_and_the_browser(self, executed):
         outputs = [o.data for cell in nbformat.read(executed, 4).cells for o in cell.get("outputs", []) if "data" in o]
         assert any("image/png" in data for data in outputs)
