@@ -103,7 +103,7 @@ def test_what_is_shown_played_filtered_and_exported_is_what_the_table_says(brows
     assert [count(page, t, p) for t in others.index for p in others.columns] == others.to_numpy().ravel().tolist()
 
     speaker = str(other["speaker"].value_counts().idxmax())
-    page.get_by_label("speaker").select_option(speaker)
+    page.get_by_label("speaker", exact=True).select_option(speaker)
     wait_for_list(page, f"speaker {speaker}")
     mine = of_model(categories, "bert", speaker=speaker)
     own = metrics.confusion(mine["truth"], mine["prediction"], list(expected.index))
@@ -143,9 +143,11 @@ def test_several_cells_are_searched_filtered_sorted_and_walked_through(browsed, 
     page.wait_for_function(ROWS, arg=len(found))
     search.fill("")
     speaker = max(wrong["speaker"], key=len)  # of digits, which are filtered as a number, else as a part of the text
-    page.get_by_label("filter speaker").fill(speaker)
+    listed = page.get_by_role("group", name="utterances; arrows open the")
+    field = listed.get_by_role("textbox", name="filter speaker")
+    field.fill(speaker)
     page.wait_for_function(ROWS, arg=int((wrong["speaker"] == speaker).sum()))
-    page.get_by_label("filter speaker").fill("")
+    field.fill("")
     page.wait_for_function(ROWS, arg=len(wrong))
 
     page.locator(".sercore-rows th", has_text="utterance").locator("button").first.click()
