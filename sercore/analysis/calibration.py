@@ -320,12 +320,10 @@ def plot_class_reliability(results: Results, draws: int = DRAWS, seed: int = 0) 
     generator = np.random.default_rng(seed)
     test = _in_domain(with_temperature(results.predictions))
     errors = _in_domain(class_calibration(results.predictions, seed))
-    models = figures.in_order(test["model"])
-    corpora = sorted(test["train_corpus"].unique(), key=CORPORA.position)
+    models, corpora = _models_and_corpora(test)
     with figures.drawing(len(models), len(corpora), PANEL, results.simulated) as (figure, axes):
         for row, corpus in zip(axes, corpora, strict=True):
-            for axis, model in zip(row, models, strict=True):
-                runs = test[(test["train_corpus"] == corpus) & (test["model"] == model)]
+            for axis, model, runs in _panels(row, models, test[test["train_corpus"] == corpus]):
                 error = errors[(errors["train_corpus"] == corpus) & (errors["model"] == model)]
                 before, after = (f"{PERCENT * error[name].mean():.1f}" for name in ("ece", "tempered_ece"))
                 axis.set(title=f"{MODELS.label(model)}\nECE {before} → {after} %", xlabel="confidence")
@@ -356,12 +354,10 @@ def plot_rejection(results: Results) -> Figure:
     Titles give the mean area under the lines of the seeds (Geifman et al. 2019).
     """
     test = _in_domain(with_temperature(results.predictions))
-    models = figures.in_order(test["model"])
-    corpora = sorted(test["train_corpus"].unique(), key=CORPORA.position)
+    models, corpora = _models_and_corpora(test)
     with figures.drawing(len(models), len(corpora), PANEL, results.simulated) as (figure, axes):
         for row, corpus in zip(axes, corpora, strict=True):
-            for axis, model in zip(row, models, strict=True):
-                runs = test[(test["train_corpus"] == corpus) & (test["model"] == model)]
+            for axis, model, runs in _panels(row, models, test[test["train_corpus"] == corpus]):
                 axis.set(title=MODELS.label(model), xlabel="answered (%)")
                 if runs.empty:
                     axis.set_axis_off()
@@ -381,6 +377,19 @@ def plot_rejection(results: Results) -> Figure:
         ]
         figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
     return figure
+
+
+def _models_and_corpora(test: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """What a figure of panels has columns and rows of, each in the registry's order."""
+    return figures.in_order(test["model"]), sorted(test["train_corpus"].unique(), key=CORPORA.position)
+
+
+def _panels(
+    row: Sequence[Axes], models: Sequence[str], of_corpus: pd.DataFrame
+) -> Iterator[tuple[Axes, str, pd.DataFrame]]:
+    """The panels of a row, each with its model and that model's predictions, of which there may be none."""
+    for axis, model in zip(row, models, strict=True):
+        yield axis, model, of_corpus[of_corpus["model"] == model]
 
 
 def _plot_rejection(axis: Axes, curves: Sequence[pd.DataFrame], model: str) -> None:

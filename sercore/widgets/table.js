@@ -5,6 +5,7 @@ function () {
   table.rows({ page: "current" }).every(function () {
     this.node().dataset.row = this.index();
   });
+  scrolled.querySelector("thead")?.setAttribute("inert", ""); // an unseen copy of the titles, with fields of its own
   if (scrolled.dataset.keys) return;
   Object.assign(scrolled.dataset, { keys: "true", lmSuppressShortcuts: "true" });
   scrolled.tabIndex = 0;
