@@ -286,8 +286,7 @@ def plot_rating_reliability(results: Results, draws: int = DRAWS, seed: int = 0)
     ]
     with figures.drawing(len(models), len(rows), PANEL, results.simulated) as (figure, axes):
         for row, (corpus, target, of_row) in zip(axes, rows, strict=True):
-            for axis, model in zip(row, models, strict=True):
-                runs = of_row[of_row["model"] == model]
+            for axis, model, runs in _panels(row, models, of_row):
                 axis.set(title=MODELS.label(model), xlabel=f"predicted {target}")
                 if runs.empty:
                     axis.set_axis_off()

@@ -61,7 +61,7 @@ KEY_BYTES = 32
 LARGEST_MANIFEST = 1 << 26  # bytes
 BLOCK = 1 << 20  # bytes that are copied at a time
 DAMAGED = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, NotImplementedError)
-"""What reading a damaged archive raises; the last where a flipped bit names a compression that zipfile does not know."""
+"""What reading a damaged archive raises; the last where a bit names a compression that zipfile does not know."""
 ABOUT = """# {study}: results
 
 Results of `{name}`, packed by sercore {version} ({commit}). {content}
