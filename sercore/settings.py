@@ -251,6 +251,10 @@ class TrainingSettings:
         "running",
         "its statistics in evaluation: running averages; or estimated, on whole training utterances, after each epoch",
     )
+    batch_norm_utterances: Annotated[int, Field(ge=2)] | None = _setting(
+        None,
+        "of how many they are estimated, about, to find the best epoch, of which they are of all; None: always all",
+    )
     averaged_epochs: int = _setting(
         1, "last epochs whose mean weights are evaluated and kept; 1: those of the last one"
     )
@@ -313,6 +317,11 @@ class TrainingSettings:
             raise ValueError(
                 f"epochs {self.epochs}, batch {self.batch}, learning_rate {self.learning_rate}: "
                 "expected at least 1 epoch, at least 2 utterances a step (batch norm), a rate above 0"
+            )
+        if self.batch_norm_utterances is not None and self.batch_norm != "estimated":
+            raise ValueError(
+                f"batch_norm_utterances is {self.batch_norm_utterances}, batch_norm '{self.batch_norm}'; expected "
+                "it only with 'estimated'"
             )
         if self.averaged_epochs < 1 or (self.averaged_epochs > 1 and self.batch_norm != "estimated"):
             raise ValueError(
@@ -541,7 +550,8 @@ def by_size(size: Size) -> dict[str, dict[str, Any]]:
     - augmentation: SpecAugment (Park et al. 2019) and gain; changes of vocal tract (Jaitly and Hinton 2013) and of rate
       (Ko et al. 2015), half as wide where there are FEW_VOICES speakers or more
     - epochs: at a rate that falls as half a cosine, and an end where half of them have brought nothing better
-    - averaged weights of the last epochs (Izmailov et al. 2018), with estimated statistics of batch normalisation
+    - averaged weights of the last epochs (Izmailov et al. 2018), with estimated statistics of batch normalisation, of a
+      part of the utterances until the best epoch is known
     - batches and crops: below FEW utterances half the paper's batch and two seconds, else its batch and four
 
     Dropout is the paper's, and so is the learning rate, which is not chosen: a squared error needs a lower one. A model
@@ -561,6 +571,7 @@ def by_size(size: Size) -> dict[str, dict[str, Any]]:
             "schedule": "cosine",
             "averaged_epochs": 10 if few else 5,
             "batch_norm": "estimated",
+            "batch_norm_utterances": 128 if few else 1_024,
             "output_bias": "mean",
             "batch": 16 if few else 32,
             "crop_seconds": 1.92 if few else 3.84,
@@ -575,8 +586,11 @@ def by_size(size: Size) -> dict[str, dict[str, Any]]:
     }
 
 
-EXCLUDED = {"stop_when_worse": (True, "patience"), "batch_norm": ("running", "averaged_epochs")}
-"""Setting of training -> its value with which a choice of another one does not go together, and that one."""
+EXCLUDED = {
+    "stop_when_worse": (True, ("patience",)),
+    "batch_norm": ("running", ("averaged_epochs", "batch_norm_utterances")),
+}
+"""Setting of training -> its value with which choices of others do not go together, and those."""
 
 
 def recipe_of(parameters: Mapping[str, Any]) -> str | None:
@@ -593,9 +607,8 @@ def chosen(parameters: Mapping[str, Any], size: Size) -> dict[str, dict[str, Any
     if recipe_of(parameters) is None:
         return {}
     choices = {}
-    excluded = {
-        other for name, (value, other) in EXCLUDED.items() if values_of(parameters, "training").get(name) == value
-    }
+    asked = values_of(parameters, "training")
+    excluded = {other for name, (value, others) in EXCLUDED.items() if asked.get(name) == value for other in others}
     for kind, values in by_size(size).items():
         given = values_of(parameters, kind)
         free = {name: value for name, value in values.items() if name not in given}

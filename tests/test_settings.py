@@ -53,6 +53,7 @@ def test_a_value_of_another_type_is_refused():
         ({"output_bias": "median"}, "output_bias is 'median'; known: zero, mean"),
         ({"batch_norm": "exact"}, "batch_norm is 'exact'; known: running, estimated"),
         ({"averaged_epochs": 0, "batch_norm": "estimated"}, "averaged_epochs is 0; expected at least 1"),
+        ({"batch_norm_utterances": 64}, "batch_norm_utterances is 64, batch_norm 'running'; expected it only with"),
         ({"averaged_epochs": 2}, "more than 1 only with batch_norm 'estimated'"),
     ],
 )

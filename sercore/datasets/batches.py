@@ -7,7 +7,7 @@ true lengths and masks the rest.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Self
 from weakref import WeakKeyDictionary
@@ -99,7 +99,11 @@ class Dataset(ABC):
         self, size: int, generator: torch.Generator | None, crop_frames: int | None = None, sort: bool = True
     ) -> Iterator[Batch]:
         """Every utterance once, in batches of `size`; each of the two ways as `plan` describes it."""
-        for plan in self.plan(size, generator, crop_frames, sort):
+        return self.read(self.plan(size, generator, crop_frames, sort))
+
+    def read(self, plans: Iterable[BatchIndex]) -> Iterator[Batch]:
+        """The batches that `plans`, some of those of `plan`, describe."""
+        for plan in plans:
             rows = torch.from_numpy(plan.rows)
             there = self._there(rows)
             yield Batch(self._inputs(plan), self.target[there], rows, offsets=self._offsets_of(there))

@@ -166,7 +166,8 @@ class TrainLoop:
         trained = time.perf_counter()
         with self._weights_averaged():
             if self.settings.batch_norm == "estimated":
-                estimate_statistics(self.model, self.train, self.device, self.settings)
+                some = self.settings.batch_norm_utterances
+                estimate_statistics(self.model, self.train, self.device, self.settings, some)
             score = self._evaluate()
             best = score > self.best_score
             if best:
@@ -200,6 +201,8 @@ class TrainLoop:
         """Put the weights of the best epoch, if there is one, into the model, in evaluation mode."""
         if self.best is not None:
             self.model.load_state_dict(self.best)
+            if self.settings.batch_norm_utterances is not None:  # its statistics are of some of the utterances
+                estimate_statistics(self.model, self.train, self.device, self.settings)
         self.model.eval()
 
     def _train(self, number: int) -> tuple[float, int]:
@@ -273,8 +276,16 @@ class TrainLoop:
             )
 
 
-def estimate_statistics(model: nn.Module, dataset: Dataset, device: torch.device, settings: TrainingSettings) -> None:
+def estimate_statistics(
+    model: nn.Module,
+    dataset: Dataset,
+    device: torch.device,
+    settings: TrainingSettings,
+    utterances: int | None = None,
+) -> None:
     """Set the means and variances of batch normalisation to those of `dataset` under the weights that `model` has.
+
+    They are of all its utterances, or of about `utterances` of them: batches of all durations, the same at every call.
 
     The running averages of a training lag behind its weights, and are of crops, under dropout and augmentation. These
     are of whole utterances as they are, as in evaluation: the mean over its batches, but for a last one of a single
@@ -290,12 +301,15 @@ def estimate_statistics(model: nn.Module, dataset: Dataset, device: torch.device
         layer.reset_running_stats()
         layer.train().momentum = None  # the mean over all batches
     precision = settings.evaluation_precision
+    plans = dataset.plan(settings.batch, None)
+    if len(plans[-1].rows) == 1:
+        del plans[-1]
+    if utterances is not None:
+        every = max(1, len(dataset) // utterances)
+        plans = plans[min(every // 2, len(plans) - 1) :: every]
     with torch.inference_mode(), autocast(device, precision), memory_kept(device):
-        left = len(dataset)
-        for batch in dataset.batches(settings.batch, None):
-            left -= len(batch.rows)
-            if left or len(batch.rows) > 1:
-                model(*batch.inputs)
+        for batch in dataset.read(plans):
+            model(*batch.inputs)
     for layer, value in zip(layers, momentum, strict=True):
         layer.eval().momentum = value
 

@@ -248,6 +248,28 @@ def test_estimated_statistics_are_those_of_whole_utterances_by_hand(utterances, 
         torch.testing.assert_close(model.bn0.running_var, sum(part.var(0) for part in frames) / len(frames))
 
 
+def test_statistics_may_be_estimated_from_a_part_of_the_utterances_of_all_durations():
+    data, model = made_up(80), network(stages=(6,))
+    batches = list(data.batches(QUICK.batch, None))
+    estimate_statistics(model, data, torch.device("cpu"), QUICK, 20)  # every fourth of ten batches of eight
+    expected = by_hand(network(stages=(6,)), batches[2::4])
+    torch.testing.assert_close(model.bn0.running_mean, expected["bn0"][0])
+    for few in (made_up(1), made_up(9)):  # no more than there are
+        estimate_statistics(model, few, torch.device("cpu"), QUICK, 2)
+
+
+def test_the_best_epoch_is_found_with_statistics_of_a_part_and_kept_with_those_of_all():
+    settings = dataclasses.replace(QUICK, batch_norm="estimated", batch_norm_utterances=16)
+    data, model = made_up(80), network(stages=(6,))
+    loop = TrainLoop(model, objective("categories", data.target, 3), data, made_up(12, seed=1), settings, seed=0)
+    loop.run_epoch()
+    loop.load_best()
+    plans = data.plan(settings.batch, None)
+    for kept, seen in ((loop.best, plans[2::5]), (model.state_dict(), plans)):
+        torch.testing.assert_close(kept["bn0.running_mean"], by_hand(model, list(data.read(seen)))["bn0"][0])
+    assert not torch.equal(loop.best["bn0.running_mean"], model.bn0.running_mean)
+
+
 class Plain(torch.nn.Module):
     """A model without batch normalisation, which cannot be asked."""
 
