@@ -25,7 +25,7 @@ smoke: $(INSTALLED)  ## one seed of everything, and whether it scores what it sh
 	$(BIN)/sercore run parameters/smoke.yaml
 	$(BIN)/python -m tests.smoke
 
-where: $(INSTALLED)  ## where language should enter: 171 runs at sets of stages, where three turns of ten have words that tell nothing
+where: $(INSTALLED)  ## where language should enter: 168 runs at sets of stages, where three turns of ten have words that tell nothing
 	$(BIN)/sercore speak --common 0.3 --no-recognition --folder outputs/common
 	$(BIN)/sercore run parameters/where.yaml
 

@@ -727,6 +727,7 @@ class Parameters(BaseModel):
     corruption: Share = 0.0
     shuffled: bool = False
     tested: Sequence[dict[str, Any]] = ()
+    cross_corpus: bool = True
     change: str | None = None
     changes: dict[str, dict[str, dict[str, Any]]] = {}
 

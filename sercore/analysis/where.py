@@ -90,8 +90,12 @@ def read(
     study = study if isinstance(study, config.Study) else config.load(study)
     asked = Kind(shuffled, text_dropout, mechanism, encoder or "", data_share)
     members: dict[Stages, list[config.Run]] = {}
-    for stages, kind, run in kinds(study, section, incomplete):
-        wanted = asked if stages else Kind(shuffled=shuffled, data_share=data_share)
+    runs = list(kinds(study, section, incomplete))
+    own = Kind(shuffled=shuffled, data_share=data_share)  # without any stage
+    if not any(kind == own for stages, kind, _ in runs if not stages):
+        own = Kind(data_share=data_share)  # which is the same: no text is read
+    for stages, kind, run in runs:
+        wanted = asked if stages else own
         if wanted == (kind._replace(encoder="") if encoder is None else kind):
             members.setdefault(stages, []).append(run)
     if not any(members):  # the set without any stage is everybody's

@@ -139,6 +139,7 @@ class Experiment:
     folder: Path
     cache: Path
     chosen: Chosen | None = None
+    cross_corpus: bool = True  # whether the other corpora are tested on
 
     @property
     def outputs(self) -> int:
@@ -219,6 +220,7 @@ def define(section: str, **parameters: Any) -> Experiment:
         corpora={key: located(values, f"corpus '{key}'") for key, values in known.items()},
         folder=files.resolve(places["folder"] or f"{BY_HAND}/{section}/{files.folder_name(name)}"),
         cache=files.resolve(places["cache"] or CACHE),
+        cross_corpus=parameters.get("cross_corpus", True),
     )
     settings.check_network(experiment.model, experiment.network)
     settings.check_training(experiment.model, experiment.training, experiment.targets)
@@ -302,13 +304,16 @@ def describe(experiment: Experiment) -> pd.DataFrame:
 def load(experiment: Experiment, progress: Callable[[int, int, str], None] | None = None) -> dict[str, Source]:
     """Name -> corpus with the features that the experiment's model takes of it; the training corpus comes first.
 
+    The others follow where they are tested on.
+
     What the cache lacks is computed and kept there. What the run is made from is recorded in its provenance. Of another
     corpus that cannot be tested on, as one without ratings, there is a warning.
     """
     start = time.monotonic()
     published.find_start(experiment.model, experiment.network, experiment.features.sample_rate)
     progress = files.Heartbeat(experiment.folder).beside(progress)
-    names = [experiment.corpus, *(name for name in experiment.corpora if name != experiment.corpus)]
+    others = (name for name in experiment.corpora if name != experiment.corpus)
+    names = [experiment.corpus, *(others if experiment.cross_corpus else ())]
     data = {
         name: read(
             name,

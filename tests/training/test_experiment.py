@@ -65,6 +65,13 @@ def test_a_run_predicts_its_own_development_and_test_set_and_the_other_corpus(de
     assert predictions[schema.probability_columns(predictions)].sum(axis=1).round(6).eq(1).all()
 
 
+def test_a_run_may_be_tested_on_its_own_corpus_alone(define):
+    run = define(cross_corpus=False)
+    data = experiment.load(run)
+    assert list(data) == ["msp-podcast"]
+    assert set(experiment.run(run, data)["test_corpus"]) == {"msp-podcast"}
+
+
 def test_the_predictions_are_written_last(define, tmp_path):
     run = define()
     data = experiment.load(run)
