@@ -74,7 +74,7 @@ docs: $(INSTALLED)  ## the documentation as a site, outputs/docs/index.html: to 
 lab: $(INSTALLED)  ## JupyterLab, opened on the list of notebooks
 	@mkdir -p .venv/share/jupyter/lab/settings
 	@echo '{"@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}}}' > .venv/share/jupyter/lab/settings/overrides.json
-	$(BIN)/jupyter lab notebooks --LabApp.default_url=/lab/tree/README.md
+	$(BIN)/jupyter lab notebooks --LabApp.default_url=/lab/tree/README.md --ServerApp.kernel_spec_manager_class=sercore.study.kernels.ThisPython
 
 bench: $(INSTALLED)  ## speed of training, evaluation and reading, against a plain loop and the machine's limits
 	$(BIN)/sercore speak

@@ -15,7 +15,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import soundfile
 
-AUDIO = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff")  # suffixes of the audio in a folder of recordings
+AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au", ".caf", ".w64", ".rf64", ".sph")
+"""What counts as a recording in a folder; a file that is named itself may be anything that libsndfile reads."""
 BEGINNING = 512  # bytes read at once; the sound of nearly every file begins within them
 PLAIN_FORMATS = (1, 3)  # integer and float samples
 STREAMED = 0x7FFF_0000  # programs that do not know the length of a chunk write at least this [bytes]

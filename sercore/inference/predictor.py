@@ -22,6 +22,7 @@ from torch import Tensor
 
 from sercore.analysis import confidence
 from sercore.corpora import cells
+from sercore.corpora.sound import AUDIO
 from sercore.datasets import normalisation
 from sercore.datasets.batches import Dataset, SpeechDataset, TextDataset, WaveformDataset
 from sercore.features import audio, hub
@@ -36,8 +37,6 @@ from sercore.schema import EMOTION, PROBABILITY, first, printable
 from sercore.settings import build
 from sercore.training import loop, stages
 
-SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au", ".caf", ".w64", ".rf64", ".sph")
-"""What counts as a recording in a folder; a file that is named itself may be anything that libsndfile reads."""
 SPEECH_RATE = 16_000  # of a speech recogniser [Hz]
 TABLES = (".csv", ".parquet")
 FILE, TRANSCRIPT, SPEAKER = "file", "transcript", "speaker"  # columns of a table of recordings, as in a corpus's
@@ -61,7 +60,7 @@ def find(given: Iterable[str | Path]) -> list[Recording]:
     """The recordings that `given` names, in its order and each once.
 
     Args:
-        given: Files, folders (all files below them that end in SUFFIXES, hidden ones left out), and tables: .csv or
+        given: Files, folders (all files below them that end in AUDIO, hidden ones left out), and tables: .csv or
             .parquet with a column `file`, relative to the table's folder, and perhaps `transcript` and `speaker`, where
             an empty cell is not known.
 
@@ -105,10 +104,10 @@ def _of_folder(folder: Path) -> list[Recording]:
     paths = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in AUDIO and not path.name.startswith(".") and path.is_file()
     )
     if not paths:
-        raise FileNotFoundError(f"no recording in {folder} or below it; expected files that end in {first(SUFFIXES)}")
+        raise FileNotFoundError(f"no recording in {folder} or below it; expected files that end in {first(AUDIO)}")
     return [Recording(path, None) for path in paths]
 
 

@@ -60,6 +60,25 @@ def convolutions_flop(width: int, mels: int, frames: int) -> float:
     return float(total)
 
 
+def maps_bytes(width: int, mels: int, frames: int, size: int, *, training: bool) -> float:
+    """Bytes of feature maps that CNN14 reads and writes for one utterance, if nothing stays in a cache.
+
+    As few passes as there can be, with numbers of `size` bytes. Forward: a convolution reads its input and writes its
+    output, which is read for its statistics (in training), and for what follows, whose result is written. Backward: the
+    output and the slope of the result are read for two sums and again for the output's slope, which is written, and
+    read for both products; the input is read for the one and its slope written for the other.
+    """
+    total, inputs = 0, mels * frames
+    for block in range(BLOCKS):
+        maps = width * 2**block * (frames >> block) * (mels >> block)
+        for result in (maps, maps // 4 if block < BLOCKS - 1 else maps):
+            total += inputs + 2 * maps + result
+            if training:
+                total += maps + 2 * (maps + result) + 3 * maps + 2 * inputs
+            inputs = result
+    return float(total * size)
+
+
 def encoder_flop(encoder: torch.nn.Module, tokens: int) -> float:
     """Floating-point operations of a BERT-type encoder's linear layers on one text, forward."""
     return 2.0 * tokens * sum(part.weight.numel() for part in encoder.modules() if isinstance(part, torch.nn.Linear))

@@ -148,6 +148,13 @@ class Ours:
             return 3 * limits.encoder_flop(self._model.encoder, float(lengths.mean()))
         return 3 * float(np.mean([limits.convolutions_flop(size.width, size.features.mels, n) for n in lengths]))
 
+    def traffic(self, size: Size, number: int, *, training: bool) -> float:
+        """Bytes of feature maps of an utterance with numbers of `number` bytes, see limits.maps_bytes; 0 for text."""
+        if isinstance(self._model, TextModel):
+            return 0.0
+        shape = size.width, size.features.mels
+        return float(np.mean([limits.maps_bytes(*shape, n, number, training=training) for n in self.lengths()]))
+
     def close(self) -> None:
         """End the training."""
         self._epochs.close()

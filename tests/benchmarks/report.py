@@ -30,6 +30,7 @@ def size(width: int, measured: dict[str, Any]) -> str:
         cells = {
             f"{part}, times the plain loop": lambda row: _ratio(row["ratio"]),
             f"{part}, share of the matmul peak": lambda row: f"{row['share_of_peak']:.0%}",
+            f"{part}, maps at a copy's speed": lambda row: f"{row['share_of_copy']:.0%}",
             f"{part}, utterances/s": lambda row: f"{row['ours']:,.1f}",
             f"{part}, plain loop, utterances/s": lambda row: f"{row['plain']:,.1f}",
             f"{part}, times real time": lambda row: f"{3600 * row['audio_hours_per_second']:,.0f}",
@@ -38,6 +39,11 @@ def size(width: int, measured: dict[str, Any]) -> str:
     rows.append(_row("precision (the plain loop: float32)", [row["precision"] for row in measured["models"].values()]))
     rows.append(_row("peak memory, MB", [f"{row['peak_bytes'] / 1e6:,.0f}" for row in measured["models"].values()]))
     path = measured["data_path"]
+    rows.append(
+        "The two shares are what a step would take of the time measured if it were matrix products alone, and if its "
+        "feature maps went through memory alone, as few times as there can be. No step is shorter than the longer one, "
+        "unless maps stay in a cache."
+    )
     if measured["mfcnn14_by_cnn14"]:
         rows.append(f"MFCNN14 trains at {_ratio(measured['mfcnn14_by_cnn14'])} of CNN14's speed, batch by batch.")
     rows.append(

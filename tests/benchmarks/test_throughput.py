@@ -61,10 +61,12 @@ def test_the_benchmark_measures_both_loops(release, capsys):
     numbers = throughput.main(arguments)
     assert json.loads(output.read_text()) == json.loads(json.dumps(numbers))
     (measured,) = numbers["sizes"].values()
+    limit = measured["limits"]
     for part in ("training", "evaluation"):
         row = measured["models"]["cnn14"][part]
         pairs = list(zip(row["repeats"]["ours"], row["repeats"]["plain"], strict=True))
         assert len(pairs) == 2
+        assert 0 < row["share_of_copy"] == row["ours"] * row["bytes"] / (2 * limit["copy_bytes_per_second"])
         assert row["ratio"]["low"] == min(mine / other for mine, other in pairs) > 0
     assert 0 <= measured["data_path"]["padding_share"] < measured["data_path"]["plain_padding_share"] < 0.5
     assert numbers["width"] == 2
@@ -87,6 +89,15 @@ def test_every_mechanism_is_measured_beside_cnn14(release, capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert "| mechanism | share |" in printed
     assert all(f"\n| {name} | " in printed for name in measured)
+
+
+def test_passes_over_the_maps_are_counted_by_hand(monkeypatch):
+    monkeypatch.setattr(limits, "BLOCKS", 1)  # which is not pooled
+    given, maps = 64 * 32, 4 * 64 * 32
+    forward = (given + 2 * maps + maps) + (maps + 2 * maps + maps)
+    assert limits.maps_bytes(4, 32, 64, 2, training=False) == 2 * forward
+    backward = (maps + 4 * maps + 3 * maps + 2 * given) + (maps + 4 * maps + 3 * maps + 2 * maps)
+    assert limits.maps_bytes(4, 32, 64, 4, training=True) == 4 * (forward + backward)
 
 
 def test_operations_are_counted_as_pytorch_counts_them():

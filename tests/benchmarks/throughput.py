@@ -198,6 +198,7 @@ def _measure(
         seconds = float(source.rows["seconds"].mean())
         ours[name].take(size.ours)
         flop, peak = ours[name].flop(size), limit[f"{precision[name]}_flop_per_second"]
+        number = torch.empty(0, dtype=getattr(torch, precision[name])).element_size()
         rows[name] = {"precision": precision[name], "flop": flop, "peak_bytes": peaks[name]}
         for part, passes in (("training", 3), ("evaluation", 1)):
             rows[name][part] = compared = _compare(
@@ -205,6 +206,9 @@ def _measure(
             )
             compared["audio_hours_per_second"] = compared["ours"] * seconds / 3600
             compared["share_of_peak"] = compared["ours"] * flop * passes / 3 / peak
+            moved = ours[name].traffic(size, number, training=part == "training")
+            compared["bytes"] = moved
+            compared["share_of_copy"] = compared["ours"] * moved / (2 * limit["copy_bytes_per_second"])
         ours[name].close()
     with_audio = next(source for name, source in corpus.items() if source.frames is not None)
     fastest = max(row["training"]["ours"] for name, row in rows.items() if name != TEXT_MODEL)
