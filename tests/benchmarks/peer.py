@@ -1,8 +1,10 @@
-"""CNN14 in autrainer's training loop and in ours: same corpus, width 64, batch 32, taking turns.
+"""CNN14 in our training loop, in autrainer's and in one written with care: same corpus, width 64, batch 32, by turns.
 
 autrainer (the toolkit for computer audition on PyTorch) lives in an environment of its own, `.venv-peer`. It trains its
 own Cnn14, 64 wide, on log-mels that it computed before, in float32 (it knows no other precision), in random batches
-that are padded to the longest. Ours trains in whichever precision is faster here. The first step of each warms up.
+that are padded to the longest. Ours trains in whichever precision is faster here, and in float32 as well, so that the
+ratio is not of precision alone. The careful loop (loops.Careful) is plain PyTorch: bfloat16, channels_last, compiled,
+worker processes, our network. The first step of each warms up.
 
     make bench-peer
 """
@@ -28,10 +30,11 @@ from sercore.training import loop
 from sercore.training.device import memory_kept
 
 from . import limits, speech, throughput
-from .loops import Ours, Size
+from .loops import Careful, Ours, Size
 
 PYTHON = ".venv-peer/bin/python"
 TURN = "turn:"
+CAREFUL, AUTRAINER = "careful loop, bfloat16", "autrainer, float32"
 DEVELOPMENT = 4  # utterances, so that it has something to evaluate
 TEXT = TextSettings(encoder="all-minilm-l6-v2")
 DATASET = {
@@ -79,8 +82,14 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         limit = limits.measure(device)
         size = Size(width=64, features=FeatureSettings(), batch=args.batch, ours=2, plain=1, slow=True)
         precision = throughput._faster(source, size, "cnn14", TEXT, device, limit)
-        ours, theirs = Ours(source, size, "cnn14", TEXT, precision), _steps(python, project, environment, log)
-        turns = [(_steady(ours, device), next(theirs)) for _ in range(1 + args.turns)][1:]
+        ours = {name: Ours(source, size, "cnn14", TEXT, name) for name in dict.fromkeys((precision, "float32"))}
+        careful = Careful(source, size, compiled=args.compiled)
+        theirs = _steps(python, project, environment, log)
+        turns = [
+            {f"ours, {name}": _steady(one, device) for name, one in ours.items()}
+            | {CAREFUL: careful.train(), AUTRAINER: next(theirs)}
+            for _ in range(1 + args.turns)
+        ][1:]
         theirs.close()
     numbers = {
         "device": str(device),
@@ -88,21 +97,28 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         "threads": threads,
         "batch": args.batch,
         "utterances": len(source.rows),
-        "precision": {"ours": precision, "autrainer": "float32"},
-        "ours": statistics.median(mine for mine, _ in turns),
-        "autrainer": statistics.median(own for _, own in turns),
-        "ratio": throughput._spread([mine / own for mine, own in turns]),
+        "precision": precision,
+        "utterances_per_second": {name: statistics.median(turn[name] for turn in turns) for name in turns[0]},
+        "ratios": {
+            f"{one} / {other}": throughput._spread([turn[one] / turn[other] for turn in turns])
+            for one in turns[0]
+            for other in (CAREFUL, AUTRAINER)
+            if one != other
+        },
         "turns": turns,
         "limits": limit,
         "seconds": time.perf_counter() - began,
     }
     files.write_json(files.resolve(args.output), numbers)
-    ratio = numbers["ratio"]
+    print(f"CNN14, width 64, batch {args.batch}, {len(source.rows)} utterances, {args.turns} turns\n")
+    print("| loop | utterances/s |\n|---|---:|")
+    for name, rate in numbers["utterances_per_second"].items():
+        print(f"| {name} | {rate:.2f} |")
+    print("\n| ratio of speeds | median (lowest-highest) |\n|---|---:|")
+    for name, of in numbers["ratios"].items():
+        print(f"| {name} | {of['median']:.2f} ({of['low']:.2f}-{of['high']:.2f}) |")
     print(
-        f"CNN14, width 64, batch {args.batch}, {len(source.rows)} utterances: ours trains {ratio['median']:.2f} times "
-        f"as fast as autrainer's loop ({ratio['low']:.2f}-{ratio['high']:.2f}, {args.turns} turns): "
-        f"{numbers['ours']:.2f} utterances/s in {precision}, {numbers['autrainer']:.2f} in float32.\n"
-        f"{numbers['processor']}, {threads} threads, {numbers['seconds'] / 60:.1f} minutes; written to {args.output}"
+        f"\n{numbers['processor']}, {threads} threads, {numbers['seconds'] / 60:.1f} minutes; written to {args.output}"
     )
     return numbers
 
@@ -119,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--hours", type=float, default=0.75, help="of speech")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--turns", type=int, default=4)
+    parser.add_argument("--not-compiled", dest="compiled", action="store_false", help="the careful loop")
     parser.add_argument("--folder", default="outputs/bench")
     parser.add_argument("--output", default="outputs/bench/peer.json")
     return parser

@@ -12,6 +12,9 @@ from small_runs import tiny_encoder
 from torch.utils.flop_counter import FlopCounterMode
 
 from sercore import schema, settings
+from sercore.corpora import corpus
+from sercore.datasets.source import read
+from sercore.features import audio
 from sercore.models import cnn14
 
 
@@ -89,6 +92,27 @@ def test_every_mechanism_is_measured_beside_cnn14(release, capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert "| mechanism | share |" in printed
     assert all(f"\n| {name} | " in printed for name in measured)
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.long)])
+def test_the_careful_loop_trains_on_the_same_log_mels(release, monkeypatch, workers):
+    monkeypatch.setenv("SERCORE_DEVICE", "cpu")
+    features = settings.FeatureSettings(mels=32, hop=320)
+    place = corpus.located({"root": release}, "speech")
+    known = {"targets": (schema.EMOTION,), "classes": schema.FOUR_CLASSES, "text": settings.TextSettings()}
+    source = read("table", place, model="cnn14", features=features, cache_folder=release / "cache", **known)
+    size = loops.Size(width=2, features=features, batch=4, ours=4, plain=1)
+    careful = loops.Careful(source, size, "float32", workers=workers, compiled=False)
+    before = careful.model.output.weight.detach().clone()
+    assert careful.train() > 0  # four steps of three batches: another epoch begins
+    assert not torch.equal(before, careful.model.output.weight)
+    logmels, frames, codes = careful.next_batch()
+    assert logmels.shape == (4, int(frames.max()), 32)
+    shortest = int(frames.argmin())
+    assert (logmels[shortest, frames[shortest] :] == audio.FLOOR).all()
+    emotions = source.rows[schema.EMOTION].map({name: code for code, name in enumerate(schema.FOUR_CLASSES)})
+    held = dict(zip(source.frames.count, emotions, strict=True))  # each utterance has a length of its own
+    assert [held[int(count)] for count in frames] == codes.tolist()
 
 
 def test_passes_over_the_maps_are_counted_by_hand(monkeypatch):
