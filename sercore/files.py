@@ -101,7 +101,7 @@ def resolve(path: str | Path) -> Path:
 
 
 PROJECT = ("notebooks", "parameters", "voila.json")  # what a project's folder holds; pyproject.toml has it travel too
-NEW_PROJECT = "`sercore new FOLDER` writes a project's notebooks and parameters there"
+NEW_PROJECT = "run sercore in a project's folder, or let `sercore new FOLDER` write one's notebooks and parameters"
 
 
 def shipped() -> Path:

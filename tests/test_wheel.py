@@ -68,11 +68,11 @@ def test_an_installed_package_is_of_no_commit(tmp_path):
 def test_outside_a_project_errors_name_the_command_that_writes_one(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["run", "parameters/smoke.yaml"]) == 2
-    assert "`sercore new FOLDER` writes a project's notebooks" in capsys.readouterr().err
+    assert "run sercore in a project's folder, or let `sercore new FOLDER`" in capsys.readouterr().err
     shutil.copy(ROOT / "parameters" / "own.yaml", tmp_path)
     (tmp_path / "labels.csv").write_text("file,speaker,emotion\n")
     assert cli.main(["run", "own.yaml"]) == 2
-    assert "no notebook there; `sercore new FOLDER`" in capsys.readouterr().err
+    assert "no notebook there; run sercore in a project's folder" in capsys.readouterr().err
 
 
 def test_the_wheel_holds_the_package_and_the_project(of_a_project):
