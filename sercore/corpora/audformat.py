@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from sercore import schema
+from sercore import files, schema
 from sercore.corpora import corpus
 from sercore.corpora.corpus import Corpus, Finding, assemble, contents, locate, out_of_scale
 from sercore.corpora.headers import read_headers, unusual
@@ -44,6 +44,8 @@ def read(
     emotions: Mapping[str, str | None] | None = None,
     partitions: Mapping[str, str | None] | None = None,
     scale: Sequence[float] = (1.0, 5.0),
+    database: str | None = None,
+    version: str | None = None,
     name: str = "audformat",
 ) -> Corpus:
     """The corpus that the audformat database in the folder `root` describes.
@@ -55,26 +57,32 @@ def read(
         emotions: the database's label -> emotion (boredom -> None: missing)
         partitions: split or table -> partition (dev: development; None: in none); default: the type of a table's split
         scale: lowest and highest rating
+        database: name of a database that audb loads into `root` where nothing is there yet
+        version: of that database
         name: of the corpus
 
-    Raises ModuleNotFoundError without the package audformat, FileNotFoundError where there is no database, ValueError
-    for names that the database lacks, for labels that differ between tables, for segments of longer files, and as
-    the table reader does.
+    Raises ModuleNotFoundError without the package audformat, or audb where that is to load, FileNotFoundError where
+    there is no database, ValueError for one that audb does not load, for names that the database lacks, for labels that
+    differ between tables, for segments of longer files, and as the table reader does.
     """
+    if database is not None or version is not None:
+        _fetch(files.resolve(root), database, version)
     folder = locate(root, EXPECTED)
     if not (folder / HEADER).is_file():
         holds = contents(folder) if folder.is_dir() else "nothing, it is a file"
         raise FileNotFoundError(f"no {HEADER} in {folder}; expected {EXPECTED}\n  it holds {holds}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the package's own calls of pandas
-        database = _load(folder)
-        wanted = _check_tables(database, tables, folder)
-        values = _columns(database, wanted, dict(columns or {}), folder)
-        homes = _partitions(database, wanted, partitions, folder)
+        loaded = _load(folder)
+        if database not in (None, loaded.name):
+            raise ValueError(f"{folder} holds database '{loaded.name}', not '{database}': name another folder as root")
+        wanted = _check_tables(loaded, tables, folder)
+        values = _columns(loaded, wanted, dict(columns or {}), folder)
+        homes = _partitions(loaded, wanted, partitions, folder)
     labelled = [values[column] for column in LABELLED if column in values]
     if not labelled:
         raise ValueError(
-            f"{folder}: no emotion or rating was found; the schemes are {schema.first(database.schemes, 12)}: "
+            f"{folder}: no emotion or rating was found; the schemes are {schema.first(loaded.schemes, 12)}: "
             "say which is which with the option columns, as {arousal: activation}"
         )
     index = labelled[0].index
@@ -92,6 +100,24 @@ def read(
     table["file"] = index
     table["utterance"] = [corpus.id_of(file) for file in index]
     return _corpus(table, folder, (float(scale[0]), float(scale[1])), name, idle)
+
+
+def _fetch(folder: Path, database: str | None, version: str | None) -> None:
+    """Let audb load a version of a database into `folder`, unless that is there; a load that was cut goes on."""
+    if database is None or version is None:
+        raise ValueError(f"database {database}, version {version}: expected both, as database: emodb, version: 1.4.1")
+    if folder.exists():
+        return
+    try:
+        import audb
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(f"database '{database}' is loaded by the package audb: pip install audb") from None
+    partial = folder.with_name(f"{folder.name}.partial")
+    try:
+        audb.load_to(str(partial), database, version=version, verbose=False)
+    except Exception as error:  # of audb's own, of its storage's and of the network's kinds
+        raise ValueError(f"audb does not load database '{database}', version {version}: {error}") from error
+    partial.rename(folder)
 
 
 def _load(folder: Path) -> "audformat.Database":

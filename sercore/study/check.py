@@ -119,7 +119,8 @@ def _corpora(study: Study) -> Iterable[Problem]:
 def _data(study: Study, runs: Iterable[Run], needed: bool) -> Iterable[Problem]:
     """Corpora that `runs` need and that are not there or cannot be read, and folds that they do not have."""
     reading = [run for run in runs if "corpora" in notebooks.defaults(run.notebook)]
-    absent = {name for name, values in study.corpora.items() if not Path(values["root"]).exists()}
+    loaded = {name for name, values in study.corpora.items() if values.get("database")}  # where it is not there yet
+    absent = {name for name, values in study.corpora.items() if not Path(values["root"]).exists()} - loaded
     if needed and reading:
         for name in sorted(absent):
             yield Problem(("corpora", name, "root"), f"{study.corpora[name]['root']} does not exist")

@@ -1,5 +1,10 @@
 """A database in audformat is read, its schemes as columns; what does not fit says what would."""
 
+import sys
+from pathlib import Path
+
+import audb
+import audbackend
 import audformat
 import pandas as pd
 import pytest
@@ -123,6 +128,56 @@ def test_media_that_are_not_there_are_named(make):
     (root / FILES[0]).unlink()
     with pytest.raises(ValueError, match=r"1 of 5 media files are not there, audio/a1\.wav"):
         read(root)
+
+
+@pytest.fixture
+def repository(make, tmp_path, monkeypatch):
+    """The database, published by audb in a folder as version 1.0.0."""
+    (tmp_path / "host").mkdir()
+    audbackend.backend.FileSystem.create(str(tmp_path / "host"), "data")
+    place = audb.Repository("data", str(tmp_path / "host"), "file-system")
+    monkeypatch.setattr(audb.config, "REPOSITORIES", [place])
+    monkeypatch.setattr(audb.config, "CACHE_ROOT", str(tmp_path / "cache"))
+    audb.publish(str(make()), "1.0.0", place, verbose=False)
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_database_is_loaded_by_its_name_and_version_once(tmp_path, monkeypatch):
+    folder, named = tmp_path / "loaded", {"database": "small", "version": "1.0.0"}
+    assert len(read(folder, **named).utterances) == 5
+    monkeypatch.setattr(audb, "load_to", None)
+    assert len(read(folder, **named).utterances) == 5
+    with pytest.raises(ValueError, match="holds database 'small', not 'large': name another folder"):
+        read(folder, database="large", version="1.0.0")
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_database_that_audb_does_not_load_is_named(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match=r"audb does not load database 'small', version 9\.0\.0: .*9\.0\.0"):
+        read(tmp_path / "loaded", database="small", version="9.0.0")
+    with pytest.raises(ValueError, match="database small, version None: expected both"):
+        read(tmp_path / "loaded", database="small")
+    monkeypatch.setitem(sys.modules, "audb", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install audb"):
+        read(tmp_path / "loaded", database="small", version="1.0.0")
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_load_that_was_cut_goes_on(tmp_path, monkeypatch):
+    folder, named = tmp_path / "loaded", {"database": "small", "version": "1.0.0"}
+    whole = audb.load_to
+
+    def cut(root, *args, **options):
+        whole(root, *args, **options)
+        (Path(root) / FILES[0]).unlink()
+        raise ConnectionError("the network is gone")
+
+    monkeypatch.setattr(audb, "load_to", cut)
+    with pytest.raises(ValueError, match="the network is gone"):
+        read(folder, **named)
+    assert not folder.exists()
+    monkeypatch.setattr(audb, "load_to", whole)
+    assert len(read(folder, **named).utterances) == 5
 
 
 def test_a_folder_without_a_database_says_what_was_expected(tmp_path):
