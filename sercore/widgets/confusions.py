@@ -102,6 +102,12 @@ def shares(counts: pd.DataFrame) -> pd.DataFrame:
     return counts.div(counts.sum(axis=1).replace(0, np.nan), axis=0)
 
 
+def describe_score(counts: pd.DataFrame) -> str:
+    """The mean recall of the classes in words; empty where one of them has no utterances."""
+    uar, metric = float(np.diag(shares(counts)).mean()), METRICS["uar"]
+    return "" if uar != uar else f"{metric.label} {metric.scale * uar:.{metric.digits}f} {metric.unit}"
+
+
 def errors(labels: Sequence[str]) -> list[Place]:
     """The cells beside the diagonal."""
     return [(truth, predicted) for truth in labels for predicted in labels if truth != predicted]
@@ -280,12 +286,9 @@ class ConfusionBrowser(ipywidgets.VBox):
         )
 
     def _title(self, shown: Confusion, model: str, counts: pd.DataFrame) -> None:
-        of_row = shares(counts)
-        recalls = [of_row.loc[label, label] for label in self.state.labels]
-        uar = sum(recalls) / len(recalls)
-        metric = METRICS["uar"]
-        score = f", {metric.label} {metric.scale * uar:.{metric.digits}f} {metric.unit}" if uar == uar else ""
-        shown.title.value = model_name(model, self.state.selection.seed(self.controls.choice, model)) + score
+        score = describe_score(counts)
+        name = model_name(model, self.state.selection.seed(self.controls.choice, model))
+        shown.title.value = name + (f", {score}" if score else "")
 
     def _name(self, model: str) -> str:
         return f"{MODELS.label(model)} ({seed_name(self.state.selection.seed(self.controls.choice, model))})"
