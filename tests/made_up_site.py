@@ -18,21 +18,32 @@ TROUBLE = '</script><b onmouseover="x">& “quoted”\u2028</b>'  # the transcri
 
 
 def write(folder: Path, *, simulated: tuple[str, ...] = tuple(made_up.SCALES), own: str | None = None) -> config.Study:
-    """A study of emotions and of ratings. Corpora that are not `simulated` are licensed, but for the one called `own`."""
+    """A study of emotions and of ratings; `own` is what IEMOCAP is called instead, as a corpus of one's own."""
     path = made_up.write_study(folder, seeds=2, sections=("categories", "multitask"), utterances=EACH)
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     del content["sections"]["dimensions"]
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    before = config.load(path)
+    names = {name: own if own and name == "iemocap" else name for name in made_up.SCALES}
+    content["corpora"] = {}
     for name, scale in made_up.SCALES.items():
-        home = folder / name
-        _write_corpus(home, name)
+        _write_corpus(folder / name, name)
         if name in simulated:
-            files.write_text(home / corpora.SIMULATED, "made up")
-        content["corpora"][name] = {"reader": "table", "root": str(home / "table.csv"), "scale": list(scale)}
+            files.write_text(folder / name / corpora.SIMULATED, "made up")
+        root = str(folder / name / "table.csv")
+        content["corpora"][names[name]] = {"reader": "table", "root": root, "scale": list(scale)}
+    for section in content["sections"].values():
+        grid = section["blocks"][0]["grid"]
+        grid["corpus"] = [names[name] for name in grid["corpus"]]
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     study = config.load(path)
-    for run in study.runs:
-        counts = {"utterances": 120, "with_target": 100}
-        held = {name: counts | {"simulated": name in simulated, "scale": scale} for name, scale in made_up.SCALES.items()}
+    counts = {"utterances": 120, "with_target": 100}
+    held = {names[name]: counts | {"simulated": name in simulated, "scale": made_up.SCALES[name]} for name in names}
+    for old, run in zip(before.runs, study.runs, strict=True):
+        if own:
+            old.folder.rename(run.folder)
+            table = files.read_table(run.folder / files.PREDICTIONS).replace({"train_corpus": names, "test_corpus": names})
+            files.write_table(run.folder / files.PREDICTIONS, table)
         files.write_record(run.folder / files.PROVENANCE, {"corpora": held, "parameters": run.parameters})
         files.write_yaml(run.folder / files.PARAMETERS, run.parameters)
     files.write_text(study.folder / "report.html", "<h1>the report</h1>")  # a new one takes minutes

@@ -17,6 +17,8 @@ from sercore.analysis.results import classes, seed_name
 from sercore.corpora import wording
 from sercore.registry import METRICS, MODELS
 from sercore.schema import EMOTION, PROBABILITY
+from sercore.study.config import Study
+from sercore.widgets import links
 from sercore.widgets.appearance import change_colours, model_name, share_colours, table
 from sercore.widgets.grid import Cell, Grid, Place
 from sercore.widgets.selection import Choice, Controls, Selection, describe_choice
@@ -30,6 +32,7 @@ from sercore.widgets.utterances import (
     Details,
     UtteranceList,
 )
+from sercore.widgets.what_if import Question, WhatIf
 
 PERCENT = 100
 
@@ -146,6 +149,7 @@ def points(change: float) -> str:
 
 
 FIELDS = ("train_corpus", "test_corpus", "model", "other", "seed", "fold", "speaker", "gender", "style", "words")
+SHOWN = ("matrix", "cells", "utterance")  # of the state of the browser, beside the study and the FIELDS
 OTHER_WORDS = "The models were given the transcript of an utterance of the opposite valence, not the one that is shown."
 MOVED = Column(name="moved")
 SEVERAL = (Column(name="truth"), Column(name="prediction", title="predicted"))  # with more than one cell
@@ -167,6 +171,8 @@ def browse(
     audio: AudioSource,
     marked: Path,
     frames: FrameSource = no_frames,
+    study: Study | None = None,
+    state: str = "",
 ) -> ipywidgets.VBox:
     """The confusion browser as a widget.
 
@@ -177,9 +183,14 @@ def browse(
         audio: finds the sound of an utterance.
         marked: the folder that marked utterances are exported to.
         frames: finds the log-mel frames of an utterance, as sound.CachedFrames does.
+        study: whose finished runs are asked what they answer to other words; None: they are not.
+        state: what is shown first, as the line "to show this again" has it, or the address of the page in Voila.
     """
     listed = UtteranceList(utterances, audio, marked, "confusions", frames)
-    return ConfusionBrowser(Confusions(predictions, best), listed)
+    browser = ConfusionBrowser(Confusions(predictions, best), listed, study)
+    if state:
+        browser.restore(state)
+    return browser
 
 
 class Confusion(ipywidgets.VBox):
@@ -220,16 +231,54 @@ class Confusion(ipywidgets.VBox):
 class ConfusionBrowser(ipywidgets.VBox):
     """Drop-down lists, the grids of one or two models and of their difference, and the utterances of a cell."""
 
-    def __init__(self, state: Confusions, listed: UtteranceList) -> None:
+    def __init__(self, state: Confusions, listed: UtteranceList, study: Study | None = None) -> None:
         self.state, self.list = state, listed
+        self.study = study.name if study else ""
         self.controls = Controls(state.selection, FIELDS, self._changed)
         self.one, self.two, self.difference = (Confusion(state.labels, self.list_chosen) for _ in range(3))
-        self.about = ipywidgets.HTML()
+        self.matrices = {"one": self.one, "two": self.two, "difference": self.difference}
+        self.about, self.problem = ipywidgets.HTML(), ipywidgets.HTML()
         self.confusions = ipywidgets.HBox([self.one])
         self.confusions.add_class("sercore-grids")
-        self._open = self.one
-        super().__init__([self.controls, self.about, self.confusions, self.list])
+        self._open, self._restoring = self.one, False
+        self.link = links.Link("browser.restore(…)", ("study", *FIELDS, *SHOWN), self.restore)
+        self.what_if = WhatIf(study, listed.utterances, listed.audio) if study else None
+        if self.what_if is not None:
+            listed.detail.children += (self.what_if,)
+        listed.opening = self._opened
+        super().__init__([self.controls, self.problem, self.about, self.confusions, self.list, self.link])
         self._draw()
+        self._tell()
+
+    def restore(self, text: str) -> None:
+        """Show what the link `text` says; what is not here any more is named, and the rest is shown."""
+        given = links.read(text)
+        choice, lost = self.state.selection.restored(given)
+        if self.study and given.get("study", self.study) != self.study:
+            lost.insert(0, f"study {given['study']} (this is {self.study})")
+        matrix = given.get("matrix", "one")
+        if matrix not in self.matrices or (matrix != "one" and choice.other is None):
+            lost.append(f"matrix {matrix}")
+            matrix = "one"
+        places = links.read_places(given.get("cells", ""))
+        cells = [place for place in places if set(place) <= set(self.state.labels)]
+        lost += [f"cell {truth}:{prediction}" for truth, prediction in places if (truth, prediction) not in cells]
+        self._restoring = True
+        try:
+            self._open.grid.chosen = []
+            self._open = self.matrices[matrix]
+            self.controls.choose(choice)
+            self._open.grid.choose(cells)
+            if "utterance" in given:
+                numbers = np.flatnonzero(self.list.rows["utterance"].astype("str") == given["utterance"])
+                if len(numbers):
+                    self.list.open_row(int(numbers[0]))
+                else:
+                    lost.append(f"utterance {given['utterance']}")
+        finally:
+            self._restoring = False
+        self.problem.value = links.problems(lost)
+        self._tell()
 
     def list_chosen(self, chosen: Confusion) -> None:
         """List the utterances of the cells that are chosen in `chosen`, and choose none in the others."""
@@ -237,6 +286,7 @@ class ConfusionBrowser(ipywidgets.VBox):
         if not cells:
             if chosen is self._open:
                 self.list.show_nothing()
+                self._tell()
             return
         self._open = chosen
         for other in (self.one, self.two, self.difference):
@@ -253,6 +303,41 @@ class ConfusionBrowser(ipywidgets.VBox):
             rows = self.state.cells(choice, model, cells)
             seen = f"{self._name(model)}: {words}: {len(rows):,} utterance{'s' * (len(rows) != 1)}"
         self.list.show(rows, seen, columns, self._details)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Have the link say what is shown."""
+        if self._restoring:
+            return
+        fields = {name: getattr(self.controls.choice, name) for name in self.controls.lists}
+        matrix = next(name for name, one in self.matrices.items() if one is self._open)
+        opened = self.list.opened
+        self.link.query = links.write(
+            {
+                "study": self.study,
+                **fields,
+                "matrix": "" if matrix == "one" else matrix,
+                "cells": links.write_places(self._open.grid.places()),
+                "utterance": "" if opened is None else opened["utterance"],
+            }
+        )
+
+    def _opened(self, row: pd.Series | None) -> None:
+        """Ask what would be with other words, of the utterance that is open, or of none."""
+        if self.what_if is not None:
+            self.what_if.show(None if row is None else self._question(row), self.list.rows["utterance"].astype("str"))
+        self._tell()
+
+    def _question(self, row: pd.Series) -> Question:
+        choice, selection = self.controls.choice, self.state.selection
+        return Question(
+            section=selection.section,
+            corpus=choice.train_corpus,
+            target=choice.target,
+            fold=row["fold"],
+            seeds={model: selection.seed(choice, model) for model in selection.models(choice)},
+            utterance=row,
+        )
 
     def _changed(self) -> None:
         self._draw()
@@ -261,6 +346,7 @@ class ConfusionBrowser(ipywidgets.VBox):
             self.one.grid.choose(cells)
         elif cells:
             self.list_chosen(self._open)
+        self._tell()
 
     def _draw(self) -> None:
         choice = self.controls.choice

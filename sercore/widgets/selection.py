@@ -66,6 +66,7 @@ class Selection:
         sections = predictions["section"].unique() if "section" in predictions else []
         if len(sections) > 1:
             raise ValueError(f"predictions of {len(sections)} sections, {first(sections)}; a browser shows one")
+        self.section = str(sections[0]) if len(sections) else ""
         check_predictions(predictions.iloc[:1].drop(columns=WORDS, errors="ignore"), "predictions")
         test = predictions[predictions["partition"] == "test"].reset_index(drop=True)
         if test.empty:
