@@ -42,7 +42,9 @@ def write(folder: Path, *, simulated: tuple[str, ...] = tuple(made_up.SCALES), o
     for old, run in zip(before.runs, study.runs, strict=True):
         if own:
             old.folder.rename(run.folder)
-            table = files.read_table(run.folder / files.PREDICTIONS).replace({"train_corpus": names, "test_corpus": names})
+            table = files.read_table(run.folder / files.PREDICTIONS).replace(
+                {"train_corpus": names, "test_corpus": names}
+            )
             files.write_table(run.folder / files.PREDICTIONS, table)
         files.write_record(run.folder / files.PROVENANCE, {"corpora": held, "parameters": run.parameters})
         files.write_yaml(run.folder / files.PARAMETERS, run.parameters)

@@ -124,8 +124,9 @@ OPTIONS: dict[str, Any] = {
 class UtteranceList(ipywidgets.VBox):
     """A table of utterances; a selected row opens its utterance: sound, log-mel, transcript, ratings, predictions.
 
-    `show` fills it; `opening` is called with each row that is opened, and with None when it is closed; `detail` is the
-    part beside the table, which others may add to. Sound and picture are made when an utterance is opened, and only those of the open one are held.
+    `show` fills it. `opening` is called with each row that is opened, and with None when it is closed; `detail` is the
+    part beside the table, which others may add to. Sound and picture are made when an utterance is opened, and only
+    those of the open one are held.
     """
 
     def __init__(

@@ -116,7 +116,7 @@ def ask(predictor: Any, path: Path, words: str, other: str, decibels: float = 0.
 
 
 def _at_stages(predictor: Any, copies: Sequence[Path], texts: Sequence[str]) -> pd.DataFrame:
-    """The answers to the first of two copies of a sound where one stage alone, or all of them, read the other's text."""
+    """The answers to the first of two copies of a sound where one stage, or all of them, read the other's text."""
     effects, _ = predictor.intervene(copies, texts=texts)
     rows = effects[(effects["told"] == ANOTHER) & (effects["utterance"] == effects["utterance"].iloc[0])]
     names = list(predictor.trained.names)

@@ -81,12 +81,16 @@ def test_the_matrices_and_predictions_are_the_tables(study, written):
         _, listed = taken(written, f"{content['corpora'][test]}.js")
         ids = [listed["utterance"][place] for place in data["utterance"]]
         assert [shown["label"] for shown in section["shown"]] == ["BERT", "CNN14", "LF", "SFCNN14", "MFCNN14"]
-        for model, shown, kept in zip(("bert", "cnn14", "lf", "sfcnn14", "mfcnn14"), section["shown"], data["sections"][0]["models"], strict=True):
+        for model, shown, kept in zip(
+            ("bert", "cnn14", "lf", "sfcnn14", "mfcnn14"), section["shown"], data["sections"][0]["models"], strict=True
+        ):
             rows = best[(best["model"] == model) & (best["train_corpus"] == train) & (best["test_corpus"] == test)]
             counts = pd.crosstab(rows["truth"], rows["prediction"]).reindex(
                 index=section["classes"], columns=section["classes"], fill_value=0
             )
-            assert [[int(cell[0].split()[0]) for cell in line] for line in shown["grid"]["cells"]] == counts.to_numpy().tolist()
+            assert [
+                [int(cell[0].split()[0]) for cell in line] for line in shown["grid"]["cells"]
+            ] == counts.to_numpy().tolist()
             rows = rows.set_index(["fold", "utterance"]).loc[list(zip(data["fold"], ids, strict=True))]
             assert [section["classes"][code] for code in kept["prediction"]] == rows["prediction"].tolist()
             assert [section["classes"][code] for code in data["sections"][0]["truth"]] == rows["truth"].tolist()
@@ -98,7 +102,9 @@ def test_ratings_of_every_model_are_there(study, written):
     outcome = results.read(study, "multitask")
     best = results.of_best(outcome.predictions, outcome.best)
     rows = best[(best["partition"] == "test") & (best["test_corpus"] == "msp-podcast") & (best["model"] == "mfcnn14")]
-    known = rows[rows["target"] == "valence"].astype({"utterance": str}).set_index("utterance")["prediction"].astype(float)
+    known = (
+        rows[rows["target"] == "valence"].astype({"utterance": str}).set_index("utterance")["prediction"].astype(float)
+    )
     _, data = taken(written, "pair-0.js")
     _, listed = taken(written, f"{page_content(written)['corpora']['msp-podcast']}.js")
     (kept,) = [one for one in data["ratings"] if one["label"] == "MFCNN14"]
@@ -215,7 +221,9 @@ def test_a_corpus_that_is_simulated_no_longer_is_licensed(study, tmp_path, capsy
 def test_a_corpus_of_ones_own_is_whole_with_a_warning(tmp_path, capsys):
     own = made_up_site.write(tmp_path, simulated=("msp-podcast",), own="voices")
     assert made(own, tmp_path / "site") == 0
-    assert "WARNING: it holds sounds and transcripts of voices, which is no synthesised speech" in capsys.readouterr().out
+    assert (
+        "WARNING: it holds sounds and transcripts of voices, which is no synthesised speech" in capsys.readouterr().out
+    )
     file = page_content(tmp_path / "site")["corpora"]["voices"]
     assert (tmp_path / "site" / "sounds" / file / "0.flac").exists()
 
@@ -240,7 +248,7 @@ def test_an_empty_folder_is_filled(study, tmp_path):
 
 
 def test_an_interrupted_export_leaves_nothing(study, tmp_path):
-    def interrupt(done, total):
+    def interrupt(done, _):
         if done == 5:
             raise KeyboardInterrupt
 

@@ -220,7 +220,9 @@ class TestPanel:
         run = run_of(trained, "categories", "mfcnn14")
         shutil.copytree(run.folder, tmp_path / "run")
         (tmp_path / "run" / "fold=official" / files.CHECKPOINT).unlink()
-        without = WhatIf(replace(trained, runs=(replace(run, folder=tmp_path / "run"),)), known, sound.audio_of([corpus]))
+        without = WhatIf(
+            replace(trained, runs=(replace(run, folder=tmp_path / "run"),)), known, sound.audio_of([corpus])
+        )
         without.show(question(row))
         without.ask()
         assert "has lost its networks" in without.answer.value
@@ -233,7 +235,10 @@ class TestPanel:
 
     def test_of_models_of_one_dimension_each_the_targets_own_is_asked(self, trained, row):
         run = run_of(trained, "categories", "mfcnn14")
-        single = [replace(run, section="dimensions", parameters={**run.parameters, "target": t}) for t in ("arousal", "valence")]
+        single = [
+            replace(run, section="dimensions", parameters={**run.parameters, "target": t})
+            for t in ("arousal", "valence")
+        ]
         study = replace(trained, runs=(single[0], replace(single[1], folder=run.folder.parent / "other")))
         asked = question(row, section="dimensions", target="arousal")
         assert what_if.folder(study, asked, "mfcnn14") == run.folder / "fold=official"
