@@ -310,14 +310,14 @@ class ConfusionBrowser(ipywidgets.VBox):
         if self._restoring:
             return
         fields = {name: getattr(self.controls.choice, name) for name in self.controls.lists}
+        cells, opened = self._open.grid.places(), self.list.opened
         matrix = next(name for name, one in self.matrices.items() if one is self._open)
-        opened = self.list.opened
         self.link.query = links.write(
             {
                 "study": self.study,
                 **fields,
-                "matrix": "" if matrix == "one" else matrix,
-                "cells": links.write_places(self._open.grid.places()),
+                "matrix": matrix if cells and matrix != "one" else "",
+                "cells": links.write_places(cells),
                 "utterance": "" if opened is None else opened["utterance"],
             }
         )

@@ -18,7 +18,7 @@ function render({ model, el }) {
   if (own) {
     model.on("change:query", write);
     const given = new URLSearchParams(location.search);
-    if (model.get("names").some((name) => given.has(name))) {
+    if (!model.get("address") && model.get("names").some((name) => given.has(name))) {
       model.set("address", location.search);
       model.save_changes();
     }

@@ -24,6 +24,9 @@ class Model {
   on(event, tell) {
     this.listeners.push([event, tell]);
   }
+  off(event, tell) {
+    this.listeners = this.listeners.filter(([name, other]) => name !== event || other !== tell);
+  }
   save_changes() {}
 }
 
@@ -43,14 +46,15 @@ async function load(name, file) {
   if (!taken.has(name)) {
     const script = made("script", "", { src: pathOf("data", file) });
     await new Promise((done, failed) => {
-      Object.assign(script, { onload: done, onerror: () => failed(new Error(`data/${file} is not beside this page: copy the whole folder`)) });
+      const lacking = new Error(`data/${file} is not beside this page: copy the whole folder`);
+      Object.assign(script, { onload: done, onerror: () => failed(lacking) });
       document.head.append(script);
     });
   }
   return taken.get(name);
 }
 
-const shown = { pair: 0, section: 0, model: 0 };
+const shown = { pair: 0, section: 0, model: 0, cells: [] };
 let [pair, rows, corpus, media] = [null, null, null, null]; // content of the page; of the scripts
 
 const section = () => pair.sections[shown.section];
@@ -58,11 +62,13 @@ const has = (name) => Boolean(corpus[name]);
 
 /** A drop-down list of `labels` under the name `label`. */
 function list(label, name, labels) {
-  const select = made("select", labels.map((text, value) => made("option", text, { value })), { disabled: labels.length < 2 });
+  const options = labels.map((text, value) => made("option", text, { value }));
+  const select = made("select", options, { disabled: labels.length < 2 });
   select.value = shown[name];
   select.addEventListener("change", () => {
     shown[name] = Number(select.value);
-    if (name === "pair") Object.assign(shown, { section: 0 });
+    if (name !== "model") shown.cells = []; // those of other classes
+    if (name === "pair") shown.section = 0;
     open().then(() => find(`[name=${name}]`).focus());
   });
   select.name = name;
@@ -87,11 +93,14 @@ function drawGrid() {
   if (!section()) return;
   const model = section().shown[shown.model];
   const title = made("div", [...nameOf(model), model.score ? `, ${model.score}` : ""], { className: "sercore-title" });
-  const matrix = new Model({ ...model.grid, chosen: [] });
+  const matrix = new Model({ ...model.grid, chosen: shown.cells });
   const el = made("div", "");
   all.append(made("div", [title, el]));
   grid.render({ model: matrix, el });
-  matrix.on("change:chosen", () => listUtterances(matrix.get("chosen")));
+  matrix.on("change:chosen", () => {
+    shown.cells = matrix.get("chosen");
+    listUtterances();
+  });
 }
 
 /** What the cells `chosen` are called. */
@@ -104,35 +113,50 @@ function describe(chosen) {
 
 const sounding = new Model({ sound: "", picture: "", span: [0, 0], ticks: [], label: "" });
 
+function closeRow() {
+  find("#about").replaceChildren(made("p", "Select an utterance to play it."));
+  find("#predictions").replaceChildren();
+  find("#player").hidden = true;
+  sounding.set("picture", "");
+  sounding.set("sound", "");
+}
+
 function openRow(row) {
   const number = rows.utterance[row];
   const of = (name) => corpus[name]?.[number] ?? null;
   const known = ["speaker", "gender", "style"].filter((name) => of(name) !== null).map((name) => `${name} ${of(name)}`);
+  if (new Set(rows.fold).size > 1) known.push(`fold ${rows.fold[row]}`);
   if (of("seconds") !== null) known.push(`${of("seconds").toFixed(2)} s`);
   const rated = DIMENSIONS.filter((name) => of(name) !== null).map((name) => `${name} ${of(name).toFixed(2)}`);
   const [low, high] = content.scales[pair.corpus];
-  const said = has("transcript") ? made("p", of("transcript") ? `“${of("transcript")}”` : "no transcript", { className: "sercore-transcript" }) : "";
+  const emotion = of("emotion") === null ? "no rated category" : `rated ${of("emotion")}`;
+  const scale = rated.length ? ` (scale ${low} to ${high})` : "";
+  const words = of("transcript") ? `“${of("transcript")}”` : "no transcript";
   find("#about").replaceChildren(
     made("h3", of("utterance")),
     made("p", [content.labels[pair.corpus], ...known].join(" · ")),
-    said,
-    made("p", [of("emotion") === null ? "no rated category" : `rated ${of("emotion")}`, ...rated].join(" · ") + (rated.length ? ` (scale ${low} to ${high})` : "")),
+    has("transcript") ? made("p", words, { className: "sercore-transcript" }) : "",
+    made("p", [emotion, ...rated].join(" · ") + scale),
     media.sounds[number] ? "" : made("p", "Its sound is not here."),
   );
   drawPredictions(row);
-  const place = [`${content.corpora[pair.corpus]}`, `${number}`];
+  const file = content.corpora[pair.corpus];
   find("#player").hidden = !media.sounds[number];
   const span = media.spans[number];
-  for (const [name, value] of Object.entries({ span: span ?? [0, 0], ticks: media.ticks, label: media.label })) sounding.set(name, value);
-  sounding.set("picture", span ? pathOf("spectrograms", place[0], `${place[1]}.png`) : "");
-  sounding.set("sound", media.sounds[number] ? pathOf("sounds", place[0], `${place[1]}.flac`) : "");
+  sounding.set("span", span ?? [0, 0]);
+  sounding.set("ticks", media.ticks);
+  sounding.set("label", media.label);
+  sounding.set("picture", span ? pathOf("spectrograms", file, `${number}.png`) : "");
+  sounding.set("sound", media.sounds[number] ? pathOf("sounds", file, `${number}.flac`) : "");
 }
 
-/** A table of `cells`, each a text or [text, class]; the first of a line is its header. */
+/** A table: of each line its header, and cells of a text and a class. */
 function tableOf(head, lines) {
-  const row = (cells, kind) => made("tr", cells.map((cell, n) => (n && kind === "td" ? made("td", cell[0], { className: cell[1] }) : made("th", cell))));
-  const whole = made("table", [row(head, "th"), ...lines.map((line) => row(line, "td"))], { className: "sercore-predictions" });
-  return made("div", whole, { className: "scroll" });
+  const first = made("tr", head.map((cell) => made("th", cell)));
+  const others = lines.map(([name, ...cells]) =>
+    made("tr", [made("th", name), ...cells.map(([text, className]) => made("td", text, { className }))]),
+  );
+  return made("div", made("table", [first, ...others], { className: "sercore-predictions" }), { className: "scroll" });
 }
 
 function drawPredictions(row) {
@@ -143,14 +167,17 @@ function drawPredictions(row) {
     const lines = one.shown.flatMap((model, m) => {
       const chances = models[m].chances[row];
       if (chances === null) return [];
-      const kinds = one.classes.map((_, c) => [...(c === truth[row] ? ["truth"] : []), ...(c === models[m].prediction[row] ? ["predicted"] : [])]);
-      return [[nameOf(model), ...chances.map((chance, c) => [(chance * LEAST).toFixed(2), kinds[c].join(" ")])]];
+      const kind = (c) => `${c === truth[row] ? "truth" : ""} ${c === models[m].prediction[row] ? "predicted" : ""}`;
+      return [[nameOf(model), ...chances.map((chance, c) => [(chance * LEAST).toFixed(2), kind(c)])]];
     });
     parts.push(made("h3", `${one.label}: truth ${one.classes[truth[row]]}`), tableOf(["", ...one.classes], lines));
   });
   const ratings = rows.ratings.filter((model) => Object.values(model.values).some((of) => of[row] !== null));
   for (const name of new Set(ratings.map((model) => model.section))) {
-    const lines = ratings.filter((model) => model.section === name).map((model) => [nameOf(model), ...DIMENSIONS.map((target) => [model.values[target]?.[row]?.toFixed(2) ?? "–", ""])]);
+    const of = (model, target) => model.values[target]?.[row]?.toFixed(2) ?? "–";
+    const lines = ratings
+      .filter((model) => model.section === name)
+      .map((model) => [nameOf(model), ...DIMENSIONS.map((target) => [of(model, target), ""])]);
     parts.push(made("h3", name), tableOf(["", ...DIMENSIONS], lines));
   }
   find("#predictions").replaceChildren(...parts);
@@ -173,10 +200,73 @@ async function open() {
   }
   drawChoices();
   drawGrid();
-  listUtterances([]);
+  listUtterances();
 }
 
-//TABLE//
+let numbers = []; // of the rows that are listed
+const listed = new Model({
+  columns: [],
+  selected_rows: [],
+  marked: [],
+  search: "",
+  filters: {},
+  order: [],
+  label: "utterances",
+  noun: "utterances",
+});
 
+/** A column as table.js takes it: with `digits` of numbers, else of texts, "choice" if it is filtered by its values. */
+function columnOf(title, values, { digits, kind = "text" } = {}) {
+  if (digits === undefined) {
+    const texts = JSON.stringify(values.map((value) => value ?? ""));
+    return { title, kind, digits: 0, values: new TextEncoder().encode(texts) };
+  }
+  const { buffer } = Float64Array.from(values, (value) => value ?? NaN);
+  return { title, kind: "number", digits, values: new Uint8Array(buffer) };
+}
+
+/** List the rows in the chosen cells of the matrix, or all rows, the most confident first. */
+function listUtterances() {
+  const chosen = shown.cells;
+  numbers = rows.utterance.map((_, row) => row);
+  const columns = [];
+  let [what, confident] = ["all", null];
+  if (section()) {
+    const { truth, models } = rows.sections[shown.section];
+    const { prediction, chances } = models[shown.model];
+    const inside = new Set(chosen.map((cell) => cell.join()));
+    confident = (row) => chances[row][prediction[row]] * LEAST;
+    const isInside = (row) => !chosen.length || inside.has(`${truth[row]},${prediction[row]}`);
+    numbers = numbers.filter((row) => prediction[row] !== null && isInside(row));
+    numbers.sort((one, other) => confident(other) - confident(one));
+    if (chosen.length) what = describe(chosen);
+    const { classes } = section();
+    if (chosen.length !== 1) {
+      columns.push(columnOf("truth", numbers.map((row) => classes[truth[row]]), { kind: "choice" }));
+      columns.push(columnOf("predicted", numbers.map((row) => classes[prediction[row]]), { kind: "choice" }));
+    }
+    columns.push(columnOf("conf.", numbers.map(confident), { digits: 3 }));
+    columns.push(columnOf("p(truth)", numbers.map((row) => chances[row][truth[row]] * LEAST), { digits: 3 }));
+  }
+  const of = (name) => numbers.map((row) => corpus[name][rows.utterance[row]]);
+  const facts = { transcript: {}, utterance: {}, speaker: {}, gender: { kind: "choice" }, seconds: { digits: 2 } };
+  for (const [name, as] of Object.entries(facts)) if (has(name)) columns.push(columnOf(name, of(name), as));
+  const model = section() ? `${section().shown[shown.model].label}: ` : "";
+  const count = `${numbers.length.toLocaleString("en")} utterance${numbers.length === 1 ? "" : "s"}`;
+  find(".sercore-heading").textContent = `${model}${what}, ${pair.label}: ${count}`;
+  closeRow();
+  listed.set("selected_rows", []);
+  listed.set("columns", columns);
+}
+
+let before = [];
+listed.on("change:selected_rows", () => {
+  const selected = listed.get("selected_rows");
+  const [opened] = selected.filter((number) => !before.includes(number));
+  before = selected;
+  if (opened !== undefined) openRow(numbers[opened]);
+});
+
+table.render({ model: listed, el: find("#table") });
 player.render({ model: sounding, el: find("#player") });
 open();

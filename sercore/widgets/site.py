@@ -270,39 +270,46 @@ def _plain(column: pd.Series, digits: int) -> list:
     """The values of `column` as JSON has them: numbers rounded, None for what is missing."""
     if pd.api.types.is_numeric_dtype(column):
         return [None if value != value else round(value, digits) for value in column.astype("float64").tolist()]
-    return column.astype("str").where(column.notna(), None).tolist()
+    return [None if missing else str(value) for value, missing in zip(column, column.isna(), strict=True)]
 
 
 def _pairs(study: Study) -> tuple[list[dict[str, Any]], dict[str, dict[str, int]]]:
     """Each pair of training and test corpus; and corpus -> id -> number of the utterances that are in any of them."""
     numbers: dict[str, dict[str, int]] = {}
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    sections = list(_sections(study))
-    pairs = {key for _, outcome in sections for key in _tested(outcome.predictions)}
-    for train, test in sorted(pairs, key=lambda pair: (pair[0] != pair[1], *map(CORPORA.position, pair), pair)):
-        rows = _Rows(numbers.setdefault(test, {}))
-        emotions, ratings = [], []
-        for label, outcome in sections:
-            emotional = outcome.predictions["target"] == EMOTION
-            if (train, test) in _tested(outcome.predictions[emotional]):
-                emotions.append(_categories(label, Confusions(outcome.predictions, outcome.best), train, test, rows))
-            if (train, test) in _tested(outcome.predictions[~emotional]):
-                selection = Selection(outcome.predictions[~emotional], outcome.best)
-                ratings += _ratings(label, selection, train, test, rows)
+    parts = [part for label, outcome in _sections(study) for part in _parts(label, outcome)]
+    everything = {pair for part in parts for pair in part.pairs}
+    found = []
+    for pair in sorted(everything, key=lambda pair: (pair[0] != pair[1], *map(CORPORA.position, pair), pair)):
+        rows = _Rows(numbers.setdefault(pair[1], {}))
+        here = [part for part in parts if pair in part.pairs]
+        emotions = [_categories(part, part.state, pair, rows) for part in here if part.state is not None]
+        ratings = [one for part in here if part.state is None for one in _ratings(part, pair, rows)]
         content = {
             "utterance": rows.utterances,
             "fold": rows.folds,
-            "sections": [{"truth": rows.filled(one.pop("truth")), "models": one.pop("models")} for one in emotions],
+            "sections": [
+                {
+                    "truth": rows.filled(one.pop("truth")),
+                    "models": [{name: rows.filled(of) for name, of in model.items()} for model in one.pop("models")],
+                }
+                for one in emotions
+            ],
             "ratings": [
-                {**one, "values": {name: rows.filled(of) for name, of in one["values"].items()}} for one in ratings
+                {**one, "values": {target: rows.filled(of) for target, of in one["values"].items()}} for one in ratings
             ],
         }
-        for section in content["sections"]:
-            for model in section["models"]:
-                model |= {name: rows.filled(model[name]) for name in ("prediction", "chances")}
-        label = f"{CORPORA.label(train)} → {CORPORA.label(test)}"
-        found[train, test] = {"label": label, "corpus": test, "sections": emotions, "content": content}
-    return list(found.values()), numbers
+        label = f"{CORPORA.label(pair[0])} → {CORPORA.label(pair[1])}"
+        found.append({"label": label, "corpus": pair[1], "sections": emotions, "content": content})
+    return found, numbers
+
+
+class _Part(NamedTuple):
+    """The predictions of emotions, or of ratings, of a section."""
+
+    label: str
+    selection: Selection
+    state: Confusions | None  # of ratings: None
+    pairs: set[tuple[str, str]]  # of corpora, trained and tested on
 
 
 def _sections(study: Study) -> Iterator[tuple[str, Results]]:
@@ -312,9 +319,14 @@ def _sections(study: Study) -> Iterator[tuple[str, Results]]:
             yield section if change == "None" else f"{section}, {change}", outcome
 
 
-def _tested(predictions: pd.DataFrame) -> set[tuple[str, str]]:
-    test = predictions[predictions["partition"] == "test"][["train_corpus", "test_corpus"]].astype("str")
-    return set(test.drop_duplicates().itertuples(index=False, name=None))
+def _parts(label: str, outcome: Results) -> Iterator[_Part]:
+    emotional = outcome.predictions["target"] == EMOTION
+    for rows in (outcome.predictions[emotional], outcome.predictions[~emotional]):
+        test = rows.loc[rows["partition"] == "test", ["train_corpus", "test_corpus"]].astype("str").drop_duplicates()
+        if len(test):
+            state = Confusions(rows, outcome.best) if rows["target"].iloc[0] == EMOTION else None
+            selection = Selection(rows, outcome.best) if state is None else state.selection
+            yield _Part(label, selection, state, set(test.itertuples(index=False, name=None)))
 
 
 class _Rows:
@@ -341,8 +353,8 @@ class _Rows:
         return self.places[pair]
 
 
-def _choice(selection: Selection, train: str, test: str) -> Choice:
-    return selection.valid(selection.start().but(train_corpus=train, test_corpus=test))
+def _choice(selection: Selection, pair: tuple[str, str]) -> Choice:
+    return selection.valid(selection.start().but(train_corpus=pair[0], test_corpus=pair[1]))
 
 
 def _about(selection: Selection, choice: Choice, model: str) -> dict[str, Any]:
@@ -350,9 +362,9 @@ def _about(selection: Selection, choice: Choice, model: str) -> dict[str, Any]:
     return {"label": MODELS.label(model), "seed": name, "colour": model_colour(model)}
 
 
-def _categories(label: str, state: Confusions, train: str, test: str, rows: _Rows) -> dict[str, Any]:
+def _categories(part: _Part, state: Confusions, pair: tuple[str, str], rows: _Rows) -> dict[str, Any]:
     """The confusion matrices of a section, and of each row its truth and what the models predicted."""
-    choice = _choice(state.selection, train, test)
+    choice = _choice(state.selection, pair)
     shown, truth, models = [], dict[int, int](), []
     for model in state.selection.models(choice):
         matrix = Confusion(state.labels, lambda _: None)
@@ -373,18 +385,19 @@ def _categories(label: str, state: Confusions, train: str, test: str, rows: _Row
                 "chances": dict(zip(places, kept, strict=True)),
             }
         )
-    return {"label": label, "classes": state.labels, "shown": shown, "truth": truth, "models": models}
+    return {"label": part.label, "classes": state.labels, "shown": shown, "truth": truth, "models": models}
 
 
-def _ratings(label: str, selection: Selection, train: str, test: str, rows: _Rows) -> list[dict[str, Any]]:
+def _ratings(part: _Part, pair: tuple[str, str], rows: _Rows) -> list[dict[str, Any]]:
     """What each model of a section predicted of each dimension, of each row."""
-    choice = _choice(selection, train, test)
+    selection = part.selection
+    choice = _choice(selection, pair)
     found: dict[str, dict[str, Any]] = {}
     for target in selection.options(choice)["target"]:
         of_target = choice.but(target=target)
         for model in selection.models(of_target):
             predictions = selection.predictions(of_target, model)
-            one = found.setdefault(model, {"section": label, **_about(selection, of_target, model), "values": {}})
+            one = found.setdefault(model, {"section": part.label, **_about(selection, of_target, model), "values": {}})
             values = predictions["prediction"].astype("float64").round(2).tolist()
             one["values"][target] = dict(zip(rows.of(predictions), values, strict=True))
     return list(found.values())
