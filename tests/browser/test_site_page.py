@@ -1,4 +1,4 @@
-"""The site of a study in Chromium, opened as a file with networking off: it shows what the predictions say, and plays."""
+"""The site of a study in Chromium, opened as a file with networking off: what it shows is what the predictions say."""
 
 import re
 
@@ -58,7 +58,11 @@ def cell(page, truth, predicted):
 
 
 def listed(page):
-    return int(re.match(r"([\d,]+) utterance", page.locator(".sercore-heading").inner_text().split(": ")[-1])[1].replace(",", ""))
+    return int(
+        re.match(r"([\d,]+) utterance", page.locator(".sercore-heading").inner_text().split(": ")[-1])[1].replace(
+            ",", ""
+        )
+    )
 
 
 def test_every_cell_of_every_matrix_is_what_the_predictions_say(opened, best, categories):
@@ -110,8 +114,49 @@ def test_several_cells_are_listed_and_a_row_plays(opened, best, held, written):
     assert written.sounds == written.utterances
 
 
+def found(page):
+    return int(page.locator(".sercore-rows .found").inner_text().split()[0].replace(",", "").replace("no", "0"))
+
+
+def column(page, title):
+    titles = page.locator(".sercore-rows [role=columnheader]").evaluate_all("all => all.map(one => one.ariaLabel)")
+    lines = page.locator(".sercore-rows .lines [role=row]")
+    return [
+        text[titles.index(title)]
+        for text in lines.evaluate_all("all => all.map(one => [...one.children].map(cell => cell.textContent))")
+    ]
+
+
 def test_rows_are_searched_sorted_and_walked_through_with_the_keyboard(opened, best, held):
-    pass
+    page, rows = opened, of(best, "cnn14")
+    page.get_by_label("model").select_option("CNN14")
+    words = held["msp-podcast"].utterances.set_index("utterance")["transcript"]
+    words = words.loc[rows["utterance"]]
+    word = max(words.iloc[0].split(), key=len)
+    page.get_by_label("search in all texts").fill(word.upper())
+    assert found(page) == words.str.lower().str.contains(word.lower(), regex=False).sum()
+    page.get_by_label("search in all texts").fill("")
+    page.get_by_label("filter truth").select_option("sad")
+    assert found(page) == (rows["truth"] == "sad").sum()
+    page.get_by_role("button", name="seconds", exact=True).click()
+    shown = [float(text) for text in column(page, "seconds")]
+    assert shown == sorted(shown)
+    assert shown[0] == pytest.approx(
+        held["msp-podcast"]
+        .utterances.set_index("utterance")
+        .loc[rows.loc[rows["truth"] == "sad", "utterance"], "seconds"]
+        .min(),
+        abs=0.006,
+    )
+
+    page.locator(".sercore-rows [role=grid]").focus()
+    names = column(page, "utterance")
+    for number in range(3):
+        page.keyboard.press("ArrowDown")
+        page.locator("#about h3", has_text=names[number]).wait_for()
+        page.wait_for_function("() => !document.querySelector('audio').paused")
+    page.keyboard.press(" ")
+    page.wait_for_function("() => document.querySelector('audio').paused")
 
 
 @pytest.mark.parametrize(
@@ -124,11 +169,11 @@ def test_rows_are_searched_sorted_and_walked_through_with_the_keyboard(opened, b
     indirect=True,
     ids=lambda one: f"{one['viewport']['width']}-{one['color_scheme']}",
 )
-def test_it_fits_the_screen(opened, best, request):
+def test_it_fits_the_screen(opened, request):
     page = opened
     width = page.viewport_size["width"]
     page.get_by_role("button", name="all errors").click()
-    page.locator(".sercore-rows").focus()
+    page.locator(".sercore-rows [role=grid]").focus()
     page.keyboard.press("ArrowDown")
     page.wait_for_function("() => document.querySelector('.sercore-player img').naturalWidth > 0")
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import yaml
 
-from sercore import files
+from sercore import corpora, files
 from sercore.analysis import results
 from sercore.commands import cli
 from sercore.study import config
@@ -213,7 +213,7 @@ def test_a_corpus_that_is_simulated_no_longer_is_licensed(study, tmp_path, capsy
     shutil.copytree(study.path.parent, tmp_path / "moved")
     path = tmp_path / "moved" / study.path.name
     path.write_text(path.read_text(encoding="utf-8").replace(str(study.path.parent), str(tmp_path / "moved")))
-    (tmp_path / "moved" / "iemocap" / "SIMULATED").unlink()
+    (tmp_path / "moved" / "iemocap" / corpora.SIMULATED).unlink()
     assert made(config.load(path), tmp_path / "site") == 2
     assert "iemocap is licensed" in capsys.readouterr().err
 
