@@ -32,7 +32,7 @@ from sercore.widgets.utterances import (
     Details,
     UtteranceList,
 )
-from sercore.widgets.what_if import Question, WhatIf
+from sercore.widgets.what_if import WhatIf, question
 
 PERCENT = 100
 
@@ -325,19 +325,9 @@ class ConfusionBrowser(ipywidgets.VBox):
     def _opened(self, row: pd.Series | None) -> None:
         """Ask what would be with other words, of the utterance that is open, or of none."""
         if self.what_if is not None:
-            self.what_if.show(None if row is None else self._question(row), self.list.rows["utterance"].astype("str"))
+            asked = None if row is None else question(self.state.selection, self.controls.choice, row)
+            self.what_if.show(asked, self.list.rows["utterance"].astype("str").tolist())
         self._tell()
-
-    def _question(self, row: pd.Series) -> Question:
-        choice, selection = self.controls.choice, self.state.selection
-        return Question(
-            section=selection.section,
-            corpus=choice.train_corpus,
-            target=choice.target,
-            fold=row["fold"],
-            seeds={model: selection.seed(choice, model) for model in selection.models(choice)},
-            utterance=row,
-        )
 
     def _changed(self) -> None:
         self._draw()

@@ -26,6 +26,7 @@ from sercore.schema import PROBABILITY
 from sercore.study.config import Run, Study
 from sercore.widgets import sound
 from sercore.widgets.appearance import button, set_shown, table
+from sercore.widgets.selection import Choice, Selection
 
 LOADER = "sercore.inference.predictor:load"  # of the networks in a folder; torch, and so imported when it is needed
 ANOTHER = "another's text"  # what training.stages calls it: of two utterances, the other one's
@@ -51,6 +52,18 @@ class Question:
         return [name for name in self.seeds if name in MODELS and MODELS[name].trained and MODELS[name].uses_text]
 
 
+def question(selection: Selection, choice: Choice, row: pd.Series) -> Question:
+    """The question about the open `row` of the predictions that `choice` selects."""
+    return Question(
+        section=selection.section,
+        corpus=choice.train_corpus,
+        target=choice.target,
+        fold=str(row["fold"]),
+        seeds={model: selection.seed(choice, model) for model in selection.models(choice)},
+        utterance=row,
+    )
+
+
 class Answer(NamedTuple):
     """What a model answers; columns: its classes' probabilities, or its ratings."""
 
@@ -60,20 +73,21 @@ class Answer(NamedTuple):
     ratings: bool
 
 
-def folder(study: Study, question: Question, model: str) -> Path:
+def folder(study: Study, asked: Question, model: str) -> Path:
     """Where the networks of `model` are that predicted the utterance. Raises LookupError where no run is the one."""
-    wanted = {"model": model, "corpus": question.corpus, "seed": question.seeds[model]}
+    wanted = {"model": model, "corpus": asked.corpus, "seed": asked.seeds[model]}
 
     def is_it(run: Run) -> bool:
-        given = {"target": question.target} | run.parameters
-        return run.section == question.section and {**wanted, "target": question.target}.items() <= given.items()
+        given = {"target": asked.target} | run.parameters
+        known = {name: given.get(name) for name in (*wanted, "target")}
+        return run.section == asked.section and known == {**wanted, "target": asked.target}
 
     runs = [run for run in study.runs if run.complete and is_it(run)]
     if len(runs) != 1:
         named = ", ".join(f"{key} {value}" for key, value in wanted.items())
-        raise LookupError(f"{len(runs)} complete runs of section {question.section} have {named}; expected one")
+        raise LookupError(f"{len(runs)} complete runs of section {asked.section} have {named}; expected one")
     folds = files.read_table(runs[0].folder / files.PREDICTIONS, ["fold"])["fold"].unique()
-    return files.fold_folders(runs[0].folder, folds)[question.fold]
+    return files.fold_folders(runs[0].folder, folds)[asked.fold]
 
 
 def ask(predictor: Any, path: Path, words: str, other: str, decibels: float = 0.0) -> Answer:
@@ -149,7 +163,7 @@ class WhatIf(ipywidgets.VBox):
     def __init__(self, study: Study, utterances: pd.DataFrame, audio: sound.AudioSource) -> None:
         """Make an empty panel; `utterances` are by corpus and id."""
         self.study, self.utterances, self.audio = study, utterances, audio
-        self.question: Question | None = None
+        self.question: Question | None = None  # about the open utterance
         self._loaded: tuple[Path, Any] | None = None
         self._filling = False
         wide = {"style": {"description_width": "initial"}, "continuous_update": False}
@@ -176,14 +190,14 @@ class WhatIf(ipywidgets.VBox):
         self.button.on_click(lambda _: self.ask())
         self.show(None)
 
-    def show(self, question: Question | None, others: Sequence[str] = ()) -> None:
-        """Offer the utterance of `question`; None: show nothing. `others` are ids whose words are offered."""
-        self.question = question
-        set_shown(self, question is not None)
+    def show(self, asked: Question | None, others: Sequence[str] = ()) -> None:
+        """Offer the utterance of `asked`; None: show nothing. `others` are ids whose words are offered."""
+        self.question = asked
+        set_shown(self, asked is not None)
         self.answer.value = ""
-        if question is None:
+        if asked is None:
             return
-        readers = question.readers
+        readers = asked.readers
         set_shown(self.fields, bool(readers))
         if not readers:
             self._say("None of these models reads words, so there are none to change.")
@@ -192,24 +206,24 @@ class WhatIf(ipywidgets.VBox):
         before = self.model.value
         self.model.options = [(MODELS.label(name), name) for name in readers]
         self.model.value = before if before in readers else readers[-1]
-        self.words.value, self.level.value, self.other.value = _transcript(question.utterance), 0.0, ""
+        self.words.value, self.level.value, self.other.value = _transcript(asked.utterance), 0.0, ""
         self.other.options = tuple(dict.fromkeys(others))[:OFFERED]
         self.level.disabled = not MODELS[self.model.value].uses_audio
         self._filling = False
 
     def ask(self) -> None:
         """Show what the model answers; where it cannot be asked, why."""
-        question = self.question
-        if question is None or not question.readers:
+        asked = self.question
+        if asked is None or not asked.readers:
             return
-        model, row = self.model.value, question.utterance
+        model, row = self.model.value, asked.utterance
         self.button.disabled = True
         self._say("The model is asked …")
         try:
             path = self.audio(row["corpus"], row["utterance"])
             if not path.is_file():
                 raise FileNotFoundError(f"no audio file {path}")
-            predictor = self._predictor(folder(self.study, question, model))
+            predictor = self._predictor(folder(self.study, asked, model))
             decibels = self.level.value if MODELS[model].uses_audio else 0.0
             answer = ask(predictor, path, _transcript(row), self.words.value, decibels)
         except (LookupError, OSError, ValueError) as error:
