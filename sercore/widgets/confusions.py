@@ -141,8 +141,11 @@ def points(change: float) -> str:
 
 FIELDS = ("train_corpus", "test_corpus", "model", "other", "seed", "fold", "speaker", "gender", "style", "words")
 OTHER_WORDS = "The models were given the transcript of an utterance of the opposite valence, not the one that is shown."
-MOVED = Column(name="moved")
-SEVERAL = (Column(name="truth"), Column(name="prediction", title="predicted"))  # with more than one cell
+MOVED = Column(name="moved", choices=True)
+SEVERAL = (  # with more than one cell
+    Column(name="truth", choices=True),
+    Column(name="prediction", title="predicted", choices=True),
+)
 COLUMNS = (
     Column(name="confidence", title="conf.", digits=3),
     TRANSCRIPT,
