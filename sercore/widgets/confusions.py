@@ -151,8 +151,11 @@ def points(change: float) -> str:
 FIELDS = ("train_corpus", "test_corpus", "model", "other", "seed", "fold", "speaker", "gender", "style", "words")
 SHOWN = ("matrix", "cells", "utterance")  # of the state of the browser, beside the study and the FIELDS
 OTHER_WORDS = "The models were given the transcript of an utterance of the opposite valence, not the one that is shown."
-MOVED = Column(name="moved")
-SEVERAL = (Column(name="truth"), Column(name="prediction", title="predicted"))  # with more than one cell
+MOVED = Column(name="moved", choices=True)
+SEVERAL = (  # with more than one cell
+    Column(name="truth", choices=True),
+    Column(name="prediction", title="predicted", choices=True),
+)
 COLUMNS = (
     Column(name="confidence", title="conf.", digits=3),
     TRANSCRIPT,

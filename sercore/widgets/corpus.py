@@ -14,7 +14,7 @@ from sercore.schema import DIMENSIONS
 from sercore.widgets import sound
 from sercore.widgets.appearance import image, style_sheet
 from sercore.widgets.sound import AudioSource
-from sercore.widgets.utterances import SECONDS, SPEAKER, TRANSCRIPT, UTTERANCE, Column, UtteranceList
+from sercore.widgets.utterances import EMOTION, SECONDS, SPEAKER, TRANSCRIPT, UTTERANCE, Column, UtteranceList
 
 NAMED = ("corpus", "partition", "emotion", "gender", "style", "speaker")  # columns that are filtered by a value
 MEASURED = ("seconds", *DIMENSIONS)  # columns that are filtered by a range
@@ -28,7 +28,7 @@ COLUMNS = (
     UTTERANCE,
     TRANSCRIPT,
     SPEAKER,
-    Column(name="emotion"),
+    EMOTION,
     SECONDS,
     *(Column(name=name, digits=2) for name in DIMENSIONS),
 )
