@@ -11,7 +11,6 @@ from sercore.commands import path as given
 
 PAGE = "notebooks/browse/browse.ipynb"
 TEMPLATES = Path(__file__).parents[1] / "widgets" / "jupyter"  # a folder as Jupyter's data folders are
-EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "anywidget"]  # that the page loads
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -53,6 +52,5 @@ def settings(page: Path) -> dict[str, dict[str, object]]:
             "show_tracebacks": False,
             "kernel_spec_manager_class": "sercore.study.kernels.ThisPython",
             "preheat_kernel": page.is_file(),
-            "extension_allowlist": EXTENSIONS,
         },
     }
