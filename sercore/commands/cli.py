@@ -10,6 +10,7 @@ import pyarrow as pa
 from sercore import files
 from sercore.commands import (
     archive,
+    browse,
     corpora,
     escaped,
     log,
@@ -24,7 +25,7 @@ from sercore.commands import (
     transcripts,
 )
 
-COMMANDS = (new, corpora, transcripts, plan, run, status, models, report, site, log, archive, tidy)
+COMMANDS = (new, corpora, transcripts, plan, run, status, models, report, browse, site, log, archive, tidy)
 
 
 def main(arguments: list[str] | None = None) -> int:

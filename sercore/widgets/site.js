@@ -230,12 +230,13 @@ function listUtterances() {
   const chosen = shown.cells;
   numbers = rows.utterance.map((_, row) => row);
   const columns = [];
-  let [what, confident] = ["all", null];
+  let [what, likely] = ["all", null];
   if (section()) {
     const { truth, models } = rows.sections[shown.section];
     const { prediction, chances } = models[shown.model];
     const inside = new Set(chosen.map((cell) => cell.join()));
-    confident = (row) => chances[row][prediction[row]] * LEAST;
+    const confident = (row) => chances[row][prediction[row]] * LEAST;
+    likely = (row) => chances[row][truth[row]] * LEAST;
     const isInside = (row) => !chosen.length || inside.has(`${truth[row]},${prediction[row]}`);
     numbers = numbers.filter((row) => prediction[row] !== null && isInside(row));
     numbers.sort((one, other) => confident(other) - confident(one));
@@ -246,11 +247,11 @@ function listUtterances() {
       columns.push(columnOf("predicted", numbers.map((row) => classes[prediction[row]]), { kind: "choice" }));
     }
     columns.push(columnOf("conf.", numbers.map(confident), { digits: 3 }));
-    columns.push(columnOf("p(truth)", numbers.map((row) => chances[row][truth[row]] * LEAST), { digits: 3 }));
   }
   const of = (name) => numbers.map((row) => corpus[name][rows.utterance[row]]);
   const facts = { transcript: {}, utterance: {}, speaker: {}, gender: { kind: "choice" }, seconds: { digits: 2 } };
   for (const [name, as] of Object.entries(facts)) if (has(name)) columns.push(columnOf(name, of(name), as));
+  if (section()) columns.push(columnOf("p(truth)", numbers.map(likely), { digits: 3 }));
   const model = section() ? `${section().shown[shown.model].label}: ` : "";
   const count = `${numbers.length.toLocaleString("en")} utterance${numbers.length === 1 ? "" : "s"}`;
   find(".sercore-heading").textContent = `${model}${what}, ${pair.label}: ${count}`;

@@ -419,7 +419,7 @@ def _page(study: Study, held: dict[str, Held], content: dict[str, Any]) -> str:
         sheet=SHEET,
         own_sheet=_own("site.css"),
         modules=json.dumps({"imports": modules}),
-        script=_module(_own("site.js")),
+        script=_own("site.js"),
         content=_in_page({**content, "labels": labels, "scales": scales}),
         version=files.provenance()["versions"].get("sercore", ""),
     )

@@ -44,8 +44,8 @@ def test_what_is_shown_is_shown_again(browse):
     one.controls.lists["model"].value = "bert"
     one.controls.lists["seed"].value = 1
     one.controls.lists["gender"].value = "female"
-    one.one.grid.choose([("happy", "sad"), ("sad", "happy")])
-    one.list.open_row(2)
+    one.one.grid.choose([("sad", "sad"), ("happy", "neutral")])
+    one.list.open_row(0)
     query = one.link.query
     assert links.read(query) == {
         "study": "made-up",
@@ -54,8 +54,8 @@ def test_what_is_shown_is_shown_again(browse):
         "model": "bert",
         "seed": "1",
         "gender": "female",
-        "cells": "happy:sad,sad:happy",
-        "utterance": one.list.rows["utterance"][2],
+        "cells": "happy:neutral,sad:sad",
+        "utterance": one.list.rows["utterance"][0],
     }
     again = browse(query)
     assert again.problem.value == ""

@@ -1,6 +1,7 @@
 """A study as a folder of plain files: what is in it, what is kept out of it, and that it is whole or not there."""
 
 import base64
+import io
 import json
 import re
 import shutil
@@ -266,19 +267,21 @@ def test_a_study_that_is_not_finished_is_refused(tmp_path, capsys):
 
 def test_a_sound_that_cannot_be_read_is_named_and_the_rest_is_there(tmp_path, capsys):
     broken = made_up_site.write(tmp_path)
-    (tmp_path / "iemocap" / "0.wav").write_text("no sound")
-    (tmp_path / "iemocap" / "1.wav").unlink()
+    first = tmp_path / "iemocap" / "0.wav"
+    whole = io.BytesIO()
+    soundfile.write(whole, soundfile.read(first)[0], 16_000, format="FLAC")
+    first.write_bytes(whole.getvalue()[:150])  # its beginning says that it is sound
     assert made(broken, tmp_path / "site") == 0
     printed = capsys.readouterr().out
-    assert "2 sounds cannot be read: " in printed
-    assert "iemocap-0000" in printed
+    assert "  without the sounds of iemocap-00000, which cannot be read: " in printed
+    assert "0.wav cannot be read as audio" in printed
 
 
 def test_a_study_of_ratings_alone_has_no_matrices(tmp_path):
     ratings = made_up_site.write(tmp_path)
     content = yaml.safe_load(ratings.path.read_text(encoding="utf-8"))
     del content["sections"]["categories"]
-    ratings.path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    ratings.path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     assert made(config.load(ratings.path), tmp_path / "site", "--no-sound") == 0
     pairs = page_content(tmp_path / "site")["pairs"]
     assert [pair["sections"] for pair in pairs] == [[]] * len(pairs)
@@ -292,7 +295,7 @@ def test_runs_that_differ_in_a_change_are_sections_of_their_own(tmp_path):
     (block,) = content["sections"]["categories"]["blocks"]
     del content["sections"]["multitask"]
     block["grid"] = {"model": ["cnn14"], "corpus": ["msp-podcast"], "seed": [0], "change": ["none", "wide"]}
-    changed.path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    changed.path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     study = config.load(changed.path)
     tables = {name: made_up.made_up_corpus(name, made_up_site.EACH) for name in made_up.SCALES}
     for run in study.runs:
