@@ -149,7 +149,12 @@ def points(change: float) -> str:
 
 
 FIELDS = ("train_corpus", "test_corpus", "model", "other", "seed", "fold", "speaker", "gender", "style", "words")
-SHOWN = ("matrix", "cells", "utterance")  # of the state of the browser, beside the study and the FIELDS
+SHOWN = (
+    "matrix",
+    "cells",
+    *links.OF_TABLE,
+    "utterance",
+)  # of the state of the browser, beside the study and the FIELDS
 OTHER_WORDS = "The models were given the transcript of an utterance of the opposite valence, not the one that is shown."
 MOVED = Column(name="moved", choices=True)
 SEVERAL = (  # with more than one cell
@@ -249,6 +254,7 @@ class ConfusionBrowser(ipywidgets.VBox):
         if self.what_if is not None:
             listed.detail.children += (self.what_if,)
         listed.opening = self._opened
+        listed.table.observe(lambda _: self._tell(), ["search", "filters", "order"])
         super().__init__([self.controls, self.problem, self.about, self.confusions, self.list, self.link])
         self._draw()
         self._tell()
@@ -272,6 +278,7 @@ class ConfusionBrowser(ipywidgets.VBox):
             self._open = self.matrices[matrix]
             self.controls.choose(choice)
             self._open.grid.choose(cells)
+            links.restore_table(self.list.table, given)
             if "utterance" in given:
                 numbers = np.flatnonzero(self.list.rows["utterance"].astype("str") == given["utterance"])
                 if len(numbers):
@@ -321,6 +328,7 @@ class ConfusionBrowser(ipywidgets.VBox):
                 **fields,
                 "matrix": matrix if cells and matrix != "one" else "",
                 "cells": links.write_places(cells),
+                **links.of_table(self.list.table),
                 "utterance": "" if opened is None else opened["utterance"],
             }
         )

@@ -12,6 +12,7 @@ import anywidget
 import traitlets
 
 from sercore.analysis.markup import markup
+from sercore.widgets.table import Table
 
 
 def write(state: Mapping[str, object]) -> str:
@@ -34,6 +35,28 @@ def read_places(value: str) -> list[tuple[str, str]]:
     """The rows and columns in a value of `write_places`; what is no pair is passed on as one with an empty column."""
     pairs = (part.partition(":") for part in value.split(",") if part)
     return [(unquote(row), unquote(column)) for row, _, column in pairs]
+
+
+OF_TABLE = ("search", "filters", "order")
+"""Names of a table's state."""
+
+
+def of_table(table: Table) -> dict[str, str]:
+    """What `table` searches for, its filters and its order."""
+    filters = write_places(table.filters.items())
+    return {
+        "search": table.search,
+        "filters": filters,
+        "order": write_places([tuple(table.order)] if table.order else []),
+    }
+
+
+def restore_table(table: Table, given: Mapping[str, str]) -> None:
+    """Have `table` search, filter and sort as `given` says; titles that it does not have are no condition."""
+    table.search = given.get("search", "")
+    table.filters = dict(read_places(given.get("filters", "")))
+    orders = [place for place in read_places(given.get("order", "")) if place[1] in ("ascending", "descending")]
+    table.order = list(orders[0]) if orders else []
 
 
 class Link(anywidget.AnyWidget):

@@ -45,6 +45,8 @@ def test_what_is_shown_is_shown_again(browse):
     one.controls.lists["seed"].value = 1
     one.controls.lists["gender"].value = "female"
     one.one.grid.choose([("sad", "sad"), ("happy", "neutral")])
+    one.list.table.search, one.list.table.filters = "the keys", {"conf.": ">0.5", "truth": "sad"}
+    one.list.table.order = ["conf.", "ascending"]
     one.list.open_row(0)
     query = one.link.query
     assert links.read(query) == {
@@ -55,6 +57,9 @@ def test_what_is_shown_is_shown_again(browse):
         "seed": "1",
         "gender": "female",
         "cells": "happy:neutral,sad:sad",
+        "search": "the keys",
+        "filters": "conf.:%3E0.5,truth:sad",
+        "order": "conf.:ascending",
         "utterance": one.list.rows["utterance"][0],
     }
     again = browse(query)
@@ -62,6 +67,8 @@ def test_what_is_shown_is_shown_again(browse):
     assert again.link.query == query
     assert again.controls.choice == one.controls.choice
     assert again.list.heading.value == one.list.heading.value
+    for name in ("search", "filters", "order"):
+        assert getattr(again.list.table, name) == getattr(one.list.table, name)
     assert again.list.opened["utterance"] == one.list.opened["utterance"]
 
 
@@ -87,6 +94,10 @@ def test_what_is_gone_is_named_and_the_rest_is_shown(browse):
     assert shown.controls.choice.gender == "female"
     assert shown.one.grid.places() == [("sad", "sad")]
     assert links.read(shown.link.query)["cells"] == "sad:sad"
+
+
+def test_an_order_that_is_none_is_no_order(browse):
+    assert browse("cells=sad:sad&order=conf.:sideways").list.table.order == []
 
 
 def test_a_name_in_a_link_is_no_html(browse):
