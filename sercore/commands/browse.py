@@ -11,6 +11,7 @@ from sercore.commands import path as given
 
 PAGE = "notebooks/browse/browse.ipynb"
 TEMPLATES = Path(__file__).parents[1] / "widgets" / "jupyter"  # a folder as Jupyter's data folders are
+SECONDS_TO_REFILL = 4.0  # after a page has been opened: its own work comes first
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -53,4 +54,5 @@ def settings(page: Path) -> dict[str, dict[str, object]]:
             "kernel_spec_manager_class": "sercore.study.kernels.ThisPython",
             "preheat_kernel": page.is_file(),
         },
+        "VoilaKernelManager": {"fill_delay": SECONDS_TO_REFILL},
     }

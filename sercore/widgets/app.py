@@ -27,7 +27,7 @@ from sercore.widgets.microphone import Recorder
 from sercore.widgets.table import Table
 
 Load = Callable[[Path], Any]
-"""The folder of a run -> its model, as inference.predictor.load gives it."""
+"""The folder of a run -> its model, as inference.load gives it."""
 RATINGS = ("multitask", "dimensions")  # sections of the residual browser; the first that a study has
 
 
