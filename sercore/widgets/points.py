@@ -20,10 +20,12 @@ from sercore.widgets.appearance import set_shown
 
 HEIGHT = 440  # [pixels]
 SIZE, SMALL, MANY = 7, 4, 3000  # diameter of a point, and from how many points on it is small [pixels]
+OPACITY, UNCHOSEN = 0.75, 0.35  # of points, and how much of that is left of those that are not chosen while others are
+MARGIN = 0.06  # beside the outermost points, a share of how far they are apart
+KEYS = {"lasso": "shift", "merge": "ctrl", "remove": "alt"}  # held with the mouse: draw a lasso, add to what is chosen
 AXES = (0.46, 0.46, 0.46, 1.0)  # a grey that is legible on white and on black
 NAMED = 12  # names that a legend has at most
 STEPS = 64  # shades of a scale
-PLACE = ("across", "up", "colour")  # columns of the table that is drawn; the others are shown while hovering
 BUTTONS = ["pan_zoom", "lasso", "lasso_type", "full_screen", "download", "reset"]
 HELP = (
     "Wheel: zoom · drag: move · shift and drag: lasso, which lists what is inside · click: open an utterance · "
@@ -84,6 +86,13 @@ def _text(value: Any) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
+def _ends(values: pd.Series) -> tuple[float, float]:
+    """The ends of the axis of `values`, beyond the outermost of them."""
+    low, high = float(values.min()), float(values.max())
+    beside = MARGIN * (high - low) or 1.0
+    return low - beside, high + beside
+
+
 class Points(ipywidgets.VBox):
     """A plane of points; `choose(numbers)` is called when a lasso or a click chooses other points than before."""
 
@@ -91,6 +100,7 @@ class Points(ipywidgets.VBox):
         self.choose = choose
         self.chosen: list[int] = []
         self.scatter: jscatter.Scatter | None = None
+        self.places = pd.DataFrame()
         self.legend, self.help = ipywidgets.HTML(), ipywidgets.HTML(markup("<small>{}</small>", HELP))
         super().__init__([self.legend, self.help])
         self.add_class("sercore-points")
@@ -104,25 +114,29 @@ class Points(ipywidgets.VBox):
         labels: tuple[str, str] = ("", ""),
         lines: Sequence[jscatter.Line | jscatter.HLine] = (),
     ) -> None:
-        """Draw a point for each of `places` (across, up), none of them chosen, and `lines`; without points, nothing.
+        """Draw a point for each of `places` (across, up), and `lines`; where points have moved, none is chosen any more.
 
         `hover` has a row for each point, of the text that it shows while the mouse is over it; always the same columns.
         """
-        self.select([])
+        moved = not places.equals(self.places)
+        self.places = places
+        if moved:
+            self.select([])
         set_shown(self, len(places) > 0)
         if places.empty:
             return
-        across, up = (places.iloc[:, column].to_numpy("float64") for column in (0, 1))
-        table = hover.reset_index(drop=True).assign(
-            **dict(zip(PLACE, (across, up, colours.values.to_numpy()), strict=True))
-        )
-        table["colour"] = colours.values.reset_index(drop=True)
+        places, hover, shades = (part.reset_index(drop=True) for part in (places, hover, colours.values))
+        table = hover.assign(across=places.iloc[:, 0], up=places.iloc[:, 1], colour=shades)
         coloured = {"by": "colour", "map": colours.palette, "norm": colours.ends}
         size = SIZE if len(table) < MANY else SMALL
         if self.scatter is None:
             self.scatter = self._made(table, list(hover), coloured, size)
         else:
-            self.scatter.data(table, reset_scales=True, zoom_view=True)
+            self.scatter.data(table)
+            if moved:
+                self.scatter.x("across", scale=_ends(table["across"]))
+                self.scatter.y("up", scale=_ends(table["up"]))
+                self.scatter.widget.reset_view()
             self.scatter.color(**coloured)
             self.scatter.size(size)
         self.scatter.axes(labels=list(labels))
@@ -140,16 +154,21 @@ class Points(ipywidgets.VBox):
         made = jscatter.Scatter(
             data=table,
             x="across",
+            x_scale=_ends(table["across"]),
             y="up",
+            y_scale=_ends(table["up"]),
             color_by=coloured["by"],
             color_map=coloured["map"],
             color_norm=coloured["norm"],
             size=size,
+            opacity=OPACITY,
+            opacity_unselected=UNCHOSEN,
             height=HEIGHT,
             background_color=(1.0, 1.0, 1.0, 0.0),  # that of the page
             tooltip=True,
             tooltip_properties=hover,
             tooltip_histograms=False,
+            options={"actionKeyMap": KEYS},
         )
         made.widget.axes_color = list(AXES)
         made.widget.show(buttons=BUTTONS)
