@@ -114,33 +114,26 @@ class Points(ipywidgets.VBox):
         labels: tuple[str, str] = ("", ""),
         lines: Sequence[jscatter.Line | jscatter.HLine] = (),
     ) -> None:
-        """Draw a point for each of `places` (across, up), and `lines`; where points have moved, none is chosen any more.
+        """Draw a point for each of `places` (across, up), and `lines`.
 
-        `hover` has a row for each point, of the text that it shows while the mouse is over it; always the same columns.
+        What is chosen, and the view, stay where the points do. `hover` has a row for each point, of the text that it
+        shows while the mouse is over it.
         """
-        moved = not places.equals(self.places)
-        self.places = places
-        if moved:
-            self.select([])
-        set_shown(self, len(places) > 0)
-        if places.empty:
-            return
-        places, hover, shades = (part.reset_index(drop=True) for part in (places, hover, colours.values))
-        table = hover.assign(across=places.iloc[:, 0], up=places.iloc[:, 1], colour=shades)
-        coloured = {"by": "colour", "map": colours.palette, "norm": colours.ends}
-        size = SIZE if len(table) < MANY else SMALL
-        if self.scatter is None:
-            self.scatter = self._made(table, list(hover), coloured, size)
-        else:
-            self.scatter.data(table)
-            if moved:
-                self.scatter.x("across", scale=_ends(table["across"]))
-                self.scatter.y("up", scale=_ends(table["up"]))
-                self.scatter.widget.reset_view()
-            self.scatter.color(**coloured)
-            self.scatter.size(size)
-        self.scatter.axes(labels=list(labels))
-        self.scatter.annotations(list(lines))
+        same = places.equals(self.places)
+        before = self.scatter
+        self.places, self.chosen = places, self.chosen if same else []
+        self.scatter = None if places.empty else self._made(places, hover, colours)
+        self.children = [*([self.scatter.widget] if self.scatter else []), self.legend, self.help]
+        set_shown(self, self.scatter is not None)
+        if self.scatter:
+            self.scatter.axes(labels=list(labels))
+            self.scatter.annotations(list(lines))
+            self.scatter.selection(self.chosen)
+            if same and before:
+                self.scatter.widget.camera_view = before.widget.camera_view
+            self.scatter.widget.observe(self._selected, "selection")
+        if before:
+            before.widget.close()
         self.legend.value = colours.legend
 
     def select(self, numbers: Sequence[int]) -> None:
@@ -149,31 +142,31 @@ class Points(ipywidgets.VBox):
         if self.scatter is not None:
             self.scatter.selection(self.chosen)
 
-    def _made(self, table: pd.DataFrame, hover: list[str], coloured: dict[str, Any], size: int) -> jscatter.Scatter:
-        """The plot of `table`, put above the legend."""
+    def _made(self, places: pd.DataFrame, hover: pd.DataFrame, colours: Colours) -> jscatter.Scatter:
+        """A new plot: jupyter-scatter mixes up the places of before and those of now where it is given others."""
+        places, shown, shades = (part.reset_index(drop=True) for part in (places, hover, colours.values))
+        table = shown.assign(across=places.iloc[:, 0], up=places.iloc[:, 1], colour=shades)
         made = jscatter.Scatter(
             data=table,
             x="across",
             x_scale=_ends(table["across"]),
             y="up",
             y_scale=_ends(table["up"]),
-            color_by=coloured["by"],
-            color_map=coloured["map"],
-            color_norm=coloured["norm"],
-            size=size,
+            color_by="colour",
+            color_map=colours.palette,
+            color_norm=colours.ends,
+            size=SIZE if len(table) < MANY else SMALL,
             opacity=OPACITY,
             opacity_unselected=UNCHOSEN,
             height=HEIGHT,
             background_color=(1.0, 1.0, 1.0, 0.0),  # that of the page
             tooltip=True,
-            tooltip_properties=hover,
+            tooltip_properties=list(hover),
             tooltip_histograms=False,
             options={"actionKeyMap": KEYS},
         )
         made.widget.axes_color = list(AXES)
         made.widget.show(buttons=BUTTONS)
-        made.widget.observe(self._selected, "selection")
-        self.children = [made.widget, self.legend, self.help]
         return made
 
     def _selected(self, change: dict[str, Any]) -> None:
