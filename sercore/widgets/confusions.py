@@ -32,7 +32,7 @@ from sercore.widgets.utterances import (
     Details,
     UtteranceList,
 )
-from sercore.widgets.what_if import WhatIf, question
+from sercore.widgets.what_if import WhatIf
 
 PERCENT = 100
 
@@ -155,6 +155,7 @@ SHOWN = (
     *links.OF_TABLE,
     "utterance",
 )  # of the state of the browser, beside the study and the FIELDS
+NAMES = ("study", *FIELDS, *SHOWN)
 OTHER_WORDS = "The models were given the transcript of an utterance of the opposite valence, not the one that is shown."
 MOVED = Column(name="moved", choices=True)
 SEVERAL = (  # with more than one cell
@@ -181,6 +182,7 @@ def browse(
     frames: FrameSource = no_frames,
     study: Study | None = None,
     state: str = "",
+    link: links.Link | None = None,
 ) -> ipywidgets.VBox:
     """The confusion browser as a widget.
 
@@ -193,9 +195,10 @@ def browse(
         frames: finds the log-mel frames of an utterance, as sound.CachedFrames does.
         study: whose finished runs are asked what they answer to other words; None: they are not.
         state: what is shown first, as the line "to show this again" has it, or the address of the page in Voila.
+        link: of the page that the browser is a part of; None: it has its own.
     """
     listed = UtteranceList(utterances, audio, marked, "confusions", frames)
-    browser = ConfusionBrowser(Confusions(predictions, best), listed, study)
+    browser = ConfusionBrowser(Confusions(predictions, best), listed, study, link)
     if state:
         browser.restore(state)
     return browser
@@ -239,7 +242,13 @@ class Confusion(ipywidgets.VBox):
 class ConfusionBrowser(ipywidgets.VBox):
     """Drop-down lists, the grids of one or two models and of their difference, and the utterances of a cell."""
 
-    def __init__(self, state: Confusions, listed: UtteranceList, study: Study | None = None) -> None:
+    def __init__(
+        self,
+        state: Confusions,
+        listed: UtteranceList,
+        study: Study | None = None,
+        link: links.Link | None = None,
+    ) -> None:
         self.state, self.list = state, listed
         self.study = study.name if study else ""
         self.controls = Controls(state.selection, FIELDS, self._changed)
@@ -249,15 +258,14 @@ class ConfusionBrowser(ipywidgets.VBox):
         self.confusions = ipywidgets.HBox([self.one])
         self.confusions.add_class("sercore-grids")
         self._open, self._restoring = self.one, False
-        self.link = links.Link("browser.restore(…)", ("study", *FIELDS, *SHOWN), self.restore)
-        self.what_if = WhatIf(study, listed.utterances, listed.audio) if study else None
-        if self.what_if is not None:
-            listed.detail.children += (self.what_if,)
+        own = () if link else (links.Link("browser.restore(…)", NAMES, self.restore),)
+        self.link = link or own[0]
+        self.what_if = WhatIf(study, listed) if study else None
         listed.opening = self._opened
-        listed.table.observe(lambda _: self._tell(), ["search", "filters", "order"])
-        super().__init__([self.controls, self.problem, self.about, self.confusions, self.list, self.link])
+        listed.table.observe(lambda _: self.tell(), ["search", "filters", "order"])
+        super().__init__([self.controls, self.problem, self.about, self.confusions, self.list, *own])
         self._draw()
-        self._tell()
+        self.tell()
 
     def restore(self, text: str) -> None:
         """Show what the link `text` says; what is not here any more is named, and the rest is shown."""
@@ -288,7 +296,7 @@ class ConfusionBrowser(ipywidgets.VBox):
         finally:
             self._restoring = False
         self.problem.value = links.problems(lost)
-        self._tell()
+        self.tell()
 
     def list_chosen(self, chosen: Confusion) -> None:
         """List the utterances of the cells that are chosen in `chosen`, and choose none in the others."""
@@ -296,7 +304,7 @@ class ConfusionBrowser(ipywidgets.VBox):
         if not cells:
             if chosen is self._open:
                 self.list.show_nothing()
-                self._tell()
+                self.tell()
             return
         self._open = chosen
         for other in (self.one, self.two, self.difference):
@@ -313,9 +321,9 @@ class ConfusionBrowser(ipywidgets.VBox):
             rows = self.state.cells(choice, model, cells)
             seen = f"{self._name(model)}: {words}: {len(rows):,} utterance{'s' * (len(rows) != 1)}"
         self.list.show(rows, seen, columns, self._details)
-        self._tell()
+        self.tell()
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
         """Have the link say what is shown."""
         if self._restoring:
             return
@@ -336,9 +344,8 @@ class ConfusionBrowser(ipywidgets.VBox):
     def _opened(self, row: pd.Series | None) -> None:
         """Ask what would be with other words, of the utterance that is open, or of none."""
         if self.what_if is not None:
-            asked = None if row is None else question(self.state.selection, self.controls.choice, row)
-            self.what_if.show(asked, self.list.rows["utterance"].astype("str").tolist())
-        self._tell()
+            self.what_if.offer(self.state.selection, self.controls.choice, row)
+        self.tell()
 
     def _changed(self) -> None:
         self._draw()
@@ -347,7 +354,7 @@ class ConfusionBrowser(ipywidgets.VBox):
             self.one.grid.choose(cells)
         elif cells:
             self.list_chosen(self._open)
-        self._tell()
+        self.tell()
 
     def _draw(self) -> None:
         choice = self.controls.choice

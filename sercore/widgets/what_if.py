@@ -27,6 +27,7 @@ from sercore.study.config import Run, Study
 from sercore.widgets import sound
 from sercore.widgets.appearance import button, set_shown, table
 from sercore.widgets.selection import Choice, Selection
+from sercore.widgets.utterances import UtteranceList
 
 LOADER = "sercore.inference.predictor:load"  # of the networks in a folder; torch, and so imported when it is needed
 ANOTHER = "another's text"  # what training.stages calls it: of two utterances, the other one's
@@ -160,9 +161,9 @@ def _float_wav(samples: np.ndarray, rate: int) -> bytes:
 class WhatIf(ipywidgets.VBox):
     """Fields for a model, words and a level, and the answers; `show` gives it an utterance."""
 
-    def __init__(self, study: Study, utterances: pd.DataFrame, audio: sound.AudioSource) -> None:
-        """Make an empty panel; `utterances` are by corpus and id."""
-        self.study, self.utterances, self.audio = study, utterances, audio
+    def __init__(self, study: Study, listed: UtteranceList) -> None:
+        """Make an empty panel, below what the list shows of an open utterance."""
+        self.study, self.listed = study, listed
         self.question: Question | None = None  # about the open utterance
         self._loaded: tuple[Path, Any] | None = None
         self._filling = False
@@ -182,6 +183,7 @@ class WhatIf(ipywidgets.VBox):
             [self.model, self.words, self.other, self.level, self.button], layout={"max_width": "46em"}
         )
         super().__init__([self.title, self.fields, self.answer])
+        listed.detail.children += (self,)
         self.add_class("sercore-what-if")
         self.model.observe(lambda _: self._changed(), "value")
         self.words.observe(lambda _: self._changed(), "value")
@@ -190,8 +192,12 @@ class WhatIf(ipywidgets.VBox):
         self.button.on_click(lambda _: self.ask())
         self.show(None)
 
-    def show(self, asked: Question | None, others: Sequence[str] = ()) -> None:
-        """Offer the utterance of `asked`; None: show nothing. `others` are ids whose words are offered."""
+    def offer(self, selection: Selection, choice: Choice, row: pd.Series | None) -> None:
+        """Offer the open `row` of the predictions that `choice` selects; None: show nothing."""
+        self.show(None if row is None else question(selection, choice, row))
+
+    def show(self, asked: Question | None) -> None:
+        """Offer the utterance of `asked`, and words of others in the list; None: show nothing."""
         self.question = asked
         set_shown(self, asked is not None)
         self.answer.value = ""
@@ -207,7 +213,8 @@ class WhatIf(ipywidgets.VBox):
         self.model.options = [(MODELS.label(name), name) for name in readers]
         self.model.value = before if before in readers else readers[-1]
         self.words.value, self.level.value, self.other.value = _transcript(asked.utterance), 0.0, ""
-        self.other.options = tuple(dict.fromkeys(others))[:OFFERED]
+        others = self.listed.rows["utterance"].iloc[:OFFERED] if len(self.listed.rows) else []
+        self.other.options = tuple(dict.fromkeys(map(str, others)))
         self.level.disabled = not MODELS[self.model.value].uses_audio
         self._filling = False
 
@@ -220,7 +227,7 @@ class WhatIf(ipywidgets.VBox):
         self.button.disabled = True
         self._say("The model is asked …")
         try:
-            path = self.audio(row["corpus"], row["utterance"])
+            path = self.listed.audio(row["corpus"], row["utterance"])
             if not path.is_file():
                 raise FileNotFoundError(f"no audio file {path}")
             predictor = self._predictor(folder(self.study, asked, model))
@@ -246,10 +253,10 @@ class WhatIf(ipywidgets.VBox):
         if self._filling or not utterance or self.question is None:
             return
         key = (str(self.question.utterance["corpus"]), utterance)
-        if key not in self.utterances.index:
+        if key not in self.listed.utterances.index:
             self.answer.value = markup('<p class="sercore-problem" role="status">no utterance {}</p>', utterance)
             return
-        self.words.value = _transcript(self.utterances.loc[key])
+        self.words.value = _transcript(self.listed.utterances.loc[key])
 
     def _predictor(self, place: Path) -> Any:
         if self._loaded is None or self._loaded[0] != place:

@@ -150,13 +150,18 @@ def test_rows_are_searched_sorted_and_walked_through_with_the_keyboard(opened, b
     )
 
     page.locator(".sercore-rows [role=grid]").focus()
+    page.evaluate("""() => {
+        window.events = [];
+        for (const kind of ["play", "pause"]) document.addEventListener(kind, () => window.events.push(kind), true);
+    }""")
     names = column(page, "utterance")
     for number in range(3):
         page.keyboard.press("ArrowDown")
         page.locator("#about h3", has_text=names[number]).wait_for()
-        page.wait_for_function("() => !document.querySelector('audio').paused")
+        page.wait_for_function("n => window.events.filter(kind => kind == 'play').length > n", arg=number)
+    before = page.evaluate("window.events.length")
     page.keyboard.press(" ")
-    page.wait_for_function("() => document.querySelector('audio').paused")
+    page.wait_for_function("n => window.events.length > n", arg=before)
 
 
 @pytest.mark.parametrize(

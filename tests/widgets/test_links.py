@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import made_up
+import made_up_site
 import pandas as pd
 import pytest
 
 from sercore.study import config
 from sercore.widgets import confusions, links
+from sercore.widgets.app import App
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +134,52 @@ def test_an_open_utterance_can_be_asked_about_other_words(browse):
     assert "no audio file" in browser.what_if.answer.value
     browser.one.grid.choose([])
     assert browser.what_if.question is None
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    """The app on two studies, of which the second is called "other"."""
+    one = made_up_site.write(tmp_path_factory.mktemp("one"))
+    other = made_up_site.write(tmp_path_factory.mktemp("other"))
+    renamed = other.folder.with_name("other")
+    other.folder.rename(renamed)
+    other.path.write_text(other.path.read_text(encoding="utf-8").replace("study: made-up", "study: other"))
+    return App(lambda: [one, config.load(other.path)], None)
+
+
+def test_the_apps_link_names_study_and_tab(app):
+    app.restore("study=other&model=bert&cells=sad:sad")
+    assert app.problem.value == ""
+    assert app.opened.study.name == "other"
+    browser = app.tabs.children[0].children[0]
+    assert browser.controls.choice.model == "bert"
+    assert browser.one.grid.places() == [("sad", "sad")]
+    query = app.link.query
+    assert links.read(query)["study"] == "other"
+    assert links.read(query)["cells"] == "sad:sad"
+    app.show("residuals")
+    assert links.read(app.link.query) == {"study": "other", "tab": "residuals"}
+    app.show("confusions")
+    assert app.link.query == query
+    app.restore("study=made-up&tab=residuals")
+    assert links.read(app.link.query) == {"study": "made-up", "tab": "residuals"}
+    app.link.address = f"?{query}"
+    assert app.link.query == query, "the address of the page when it opens"
+
+
+def test_a_study_or_tab_that_is_gone_is_named_by_the_app(app):
+    app.restore("study=elsewhere&tab=attic&model=bert&speaker=nobody")
+    assert "study elsewhere; tab attic" in app.problem.value
+    browser = app.tabs.children[0].children[0]
+    assert "speaker nobody" in browser.problem.value
+    assert browser.controls.choice.model == "bert"
+
+
+def test_residuals_can_be_asked_about_other_words_too(app):
+    app.restore("study=made-up&tab=residuals")
+    browser = app.tabs.children[1].children[0]
+    browser.list_points([0])
+    assert browser.what_if.question.section == "multitask"
+    assert browser.what_if.question.readers == ["bert", "sfcnn14", "mfcnn14"]
+    browser.what_if.ask()
+    assert "no folder" in browser.what_if.answer.value, "nothing was trained"

@@ -15,7 +15,7 @@ from sercore.inference.predictor import load
 from sercore.settings import NormalisationSettings
 from sercore.study import config
 from sercore.widgets import sound, what_if
-from sercore.widgets.utterances import indexed
+from sercore.widgets.utterances import UtteranceList
 from sercore.widgets.what_if import Question, WhatIf
 
 OTHER = "the keys are on the table"
@@ -84,9 +84,13 @@ def fusion(trained):
     return load(run_of(trained, "categories", "mfcnn14").folder / "fold=official")
 
 
+def listed_of(corpus, folder):
+    return UtteranceList(sound.gather([corpus]), sound.audio_of([corpus]), folder, "x")
+
+
 @pytest.fixture
-def panel(trained, corpus):
-    return WhatIf(trained, indexed(sound.gather([corpus])), sound.audio_of([corpus]))
+def panel(trained, corpus, tmp_path):
+    return WhatIf(trained, listed_of(corpus, tmp_path))
 
 
 class TestAnswers:
@@ -193,7 +197,8 @@ class TestPanel:
 
     def test_words_of_another_utterance_are_taken(self, panel, corpus, row):
         others = corpus.utterances["utterance"].tolist()
-        panel.show(question(row), others)
+        panel.listed.rows = corpus.utterances
+        panel.show(question(row))
         assert list(panel.other.options) == others[: what_if.OFFERED]
         other = corpus.utterances.iloc[-1]
         panel.other.value = other["utterance"]
@@ -211,8 +216,8 @@ class TestPanel:
         assert "<table" in panel.answer.value
 
     def test_without_sound_or_weights_or_a_run_it_says_so(self, trained, corpus, row, tmp_path):
-        known = indexed(sound.gather([corpus]))
-        lost = WhatIf(trained, known, lambda *_: tmp_path / "gone.wav")
+        known = listed_of(corpus, tmp_path)
+        lost = WhatIf(trained, UtteranceList(sound.gather([corpus]), lambda *_: tmp_path / "gone.wav", tmp_path, "x"))
         lost.show(question(row))
         lost.ask()
         assert "no audio file" in lost.answer.value
@@ -220,9 +225,7 @@ class TestPanel:
         run = run_of(trained, "categories", "mfcnn14")
         shutil.copytree(run.folder, tmp_path / "run")
         (tmp_path / "run" / "fold=official" / files.CHECKPOINT).unlink()
-        without = WhatIf(
-            replace(trained, runs=(replace(run, folder=tmp_path / "run"),)), known, sound.audio_of([corpus])
-        )
+        without = WhatIf(replace(trained, runs=(replace(run, folder=tmp_path / "run"),)), known)
         without.show(question(row))
         without.ask()
         assert "has lost its networks" in without.answer.value
