@@ -8,7 +8,21 @@ from importlib.metadata import version
 import pyarrow as pa
 
 from sercore import files
-from sercore.commands import archive, browse, corpora, escaped, log, models, new, plan, report, run, status, tidy, transcripts
+from sercore.commands import (
+    archive,
+    browse,
+    corpora,
+    escaped,
+    log,
+    models,
+    new,
+    plan,
+    report,
+    run,
+    status,
+    tidy,
+    transcripts,
+)
 
 COMMANDS = (new, corpora, transcripts, plan, run, status, models, report, browse, log, archive, tidy)
 

@@ -1,5 +1,6 @@
 """The corpus browser: filters on the utterances of the corpora, a picture of those that are left, and their sound."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -104,7 +105,10 @@ class CorpusBrowser(ipywidgets.VBox):
         self.kind = ipywidgets.Dropdown(description="picture", options=list(PICTURES))
         self.kind.observe(lambda _: self._draw(), "value")
         self.picture = ipywidgets.HTML()
-        boxes = [ipywidgets.HBox([*self.lists.values(), self.words]), ipywidgets.HBox([field for pair in self.ranges.values() for field in pair])]
+        boxes = [
+            ipywidgets.HBox([*self.lists.values(), self.words]),
+            ipywidgets.HBox([field for pair in self.ranges.values() for field in pair]),
+        ]
         for box in boxes:
             box.add_class("sercore-choices")
         super().__init__([style_sheet(), *boxes, self.kind, self.picture, self.list])
@@ -122,7 +126,8 @@ class CorpusBrowser(ipywidgets.VBox):
 
     def _range(self, name: str) -> tuple[ipywidgets.BoundedFloatText, ipywidgets.BoundedFloatText]:
         """Fields for the lowest and the highest value of the column `name`."""
-        low, high = round(self.utterances[name].min(), 2), round(self.utterances[name].max(), 2)
+        low = math.floor(100 * self.utterances[name].min()) / 100
+        high = math.ceil(100 * self.utterances[name].max()) / 100
         fields = tuple(
             ipywidgets.BoundedFloatText(
                 value=value,

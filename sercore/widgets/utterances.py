@@ -214,7 +214,12 @@ class UtteranceList(ipywidgets.VBox):
     def compare(self, others: pd.DataFrame) -> None:
         """Say how far the marks agree with `others`, a table of marks.read, and list what has another label there."""
         agreed = marks.agreement(self.marks.table(), others)
-        columns = (Column(name="one", title="here", choices=True), Column(name="other", title="there", choices=True), UTTERANCE, TRANSCRIPT)
+        columns = (
+            Column(name="one", title="here", choices=True),
+            Column(name="other", title="there", choices=True),
+            UTTERANCE,
+            TRANSCRIPT,
+        )
         self.show(agreed.different, f"Marks with another label: {agreed}", columns)
 
     def write(self) -> None:

@@ -28,7 +28,9 @@ PICTURES = ROOT / "outputs" / "browser"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [
     "--no-sandbox",
-    "--disable-gpu",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",  # WebGL without a GPU
+    "--enable-unsafe-swiftshader",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -123,7 +125,7 @@ def notebooks(study):
     folder.mkdir(parents=True)
     fused = next(run for run in study.section("multitask") if run.parameters["model"] == "mfcnn14" and run.complete)
     of_study, of_run = {"study": str(study.path.relative_to(ROOT))}, {"run": str(fused.folder.relative_to(ROOT))}
-    browsers = [(f"browse/{name}", of_study) for name in ("confusions", "residuals", "corpus", "runs")]
+    browsers = [(f"browse/{name}", of_study) for name in ("confusions", "residuals", "map", "corpus", "runs")]
     for path, given in (*browsers, ("predict", of_run)):
         notebook = load_notebook_node(str(ROOT / "notebooks" / f"{path}.ipynb"))
         nbformat.write(parameterize_notebook(notebook, given), folder / f"{Path(path).name}.ipynb")

@@ -80,7 +80,8 @@ def drawn(page, title):
     titles = page.locator("[role=columnheader] .title").all_inner_texts()
     place = [text.rstrip(" ▲▼") for text in titles].index(title)
     return page.evaluate(
-        "place => [...document.querySelectorAll('.lines [role=row]')].map(row => row.children[place].textContent)", place
+        "place => [...document.querySelectorAll('.lines [role=row]')].map(row => row.children[place].textContent)",
+        place,
     )
 
 
@@ -217,7 +218,9 @@ def test_what_python_selects_comes_into_sight_and_marks_are_stars(shown):
     shown.evaluate("() => { model.set('selected_rows', [40000]); model.set('marked', [40000]); }")
     line(shown, 40_000).wait_for()
     assert "marked" in line(shown, 40_000).get_attribute("class")
-    assert "★" in line(shown, 40_000).locator("div").first.evaluate("cell => getComputedStyle(cell, '::before').content")
+    assert "★" in line(shown, 40_000).locator("div").first.evaluate(
+        "cell => getComputedStyle(cell, '::before').content"
+    )
 
 
 def test_62000_rows_answer_within_a_blink(shown):
