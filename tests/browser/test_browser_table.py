@@ -41,7 +41,9 @@ PAGE = """
 @pytest.fixture(scope="module")
 def rows():
     generator = np.random.default_rng(0)
-    words = np.array("once upon a time there was some voice that nobody heard of in the long cold night".split())
+    words = np.array(
+        ["once", "upon", "a", "time", "there", "was", "some", "voice", "of", "the", "long", "cold", "night"]
+    )
     texts = [" ".join(line) for line in words[generator.integers(0, len(words), (ROWS, 9))]]
     table = pd.DataFrame(
         {
