@@ -190,9 +190,9 @@ def _prediction(opened: Opened) -> ipywidgets.Widget | Nothing:
 
 
 LIST = (
-    "A row opens its utterance and plays it, an arrow key the next one. The fields under the titles filter: a part of a "
-    "text, or numbers as <code>&gt;3</code> or <code>1..2</code>; a click on a title sorts. With ctrl or shift, several "
-    "rows are selected.",
+    "A row opens its utterance and plays it, an arrow key the next one. The fields under the titles filter: a part of "
+    "a text, or numbers as <code>&gt;3</code> or <code>1..2</code>; a click on a title sorts. With ctrl or shift, "
+    "several rows are selected.",
     "<i>mark</i> marks the selected rows; a mark carries a comment and a corrected label. <i>export marked</i> writes "
     "a CSV, which <i>import marks</i> takes back.",
     "The spectrogram is the timeline: a click moves to its time, a drag loops; space plays and pauses.",
