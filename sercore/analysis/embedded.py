@@ -58,6 +58,8 @@ class Embedded:
         return found.sort_values(ascending=False, kind="stable").head(count)
 
     def _pca(self) -> np.ndarray:
+        if (self.vectors == self.vectors[0]).all():
+            return np.zeros((len(self.vectors), 2), "float32")
         from sklearn import decomposition  # a second, which only the first map of a network costs
 
         kept = min(2, *self.vectors.shape)

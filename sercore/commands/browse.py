@@ -39,7 +39,7 @@ def _browse(args: argparse.Namespace) -> int:
 
 
 def settings(page: Path) -> dict[str, dict[str, object]]:
-    """Voila's settings: for this machine alone, with a token; of a single notebook a kernel has run when it is asked."""
+    """Voila's settings: for this machine alone, with a token; a single notebook has run before it is asked for."""
     return {
         "Voila": {
             "ip": "127.0.0.1",

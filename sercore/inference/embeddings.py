@@ -16,7 +16,6 @@ from sercore.analysis.embedded import Embedded, NotComputed
 from sercore.features import packed
 from sercore.inference import artifact
 from sercore.schema import first
-from sercore.study.config import Study
 
 VERSION = 1  # to be raised when the same network gives other embeddings
 NAME = "network"  # of an entry of the cache
@@ -100,12 +99,13 @@ def _network(
     return lambda utterances: loop.embed(model, data[run.corpus].dataset(utterances), step=step)[:, None]
 
 
-class StudyEmbeddings:
+class CachedEmbeddings:
     """The embeddings of the runs of a study: a maps.EmbeddingSource."""
 
-    def __init__(self, study: Study) -> None:
-        self.study = study
+    def __init__(self, corpora: Mapping[str, Mapping[str, Any]], cache: str | Path) -> None:
+        """Of the study with `corpora`, by name, and features in the folder `cache`."""
+        self.corpora, self.cache = corpora, cache
 
     def __call__(self, folder: Path, compute: bool, progress: packed.Progress | None = None) -> Embedded:
         """As `embeddings`, of a run or fold of the study."""
-        return embeddings(folder, self.study.corpora, self.study.outputs / "cache", progress, compute=compute)
+        return embeddings(folder, self.corpora, self.cache, progress, compute=compute)

@@ -21,15 +21,19 @@ from sercore.analysis.nothing import Nothing
 from sercore.corpora import Corpus
 from sercore.study import config
 from sercore.study.config import Study
-from sercore.widgets import confusions, corpus, links, residuals, runs, sound
+from sercore.widgets import confusions, corpus, links, maps, residuals, runs, sound
 from sercore.widgets.appearance import button, style_sheet
+from sercore.widgets.maps import EmbeddingSource
 from sercore.widgets.microphone import Recorder
 from sercore.widgets.table import Table
 
 Load = Callable[[Path], Any]
 """The folder of a run -> its model, as inference.load gives it."""
+Embeddings = Callable[[Mapping[str, Mapping[str, Any]], Path], EmbeddingSource]
+"""The corpora of a study, and its cache -> its embeddings, as inference.cached_embeddings gives them."""
 TAB = "tab"  # in a link
 RATINGS = ("multitask", "dimensions")  # sections of the residual browser; the first that a study has
+MAPPED = ("categories", *RATINGS)  # of the map
 
 
 def studies(parameters: Sequence[str | Path] = ()) -> list[Study]:
@@ -77,7 +81,8 @@ class Opened:
 
     study: Study
     link: links.Link
-    load: Load | None = None
+    load: Load
+    embeddings: Embeddings
 
     @cached_property
     def corpora(self) -> list[Corpus]:
@@ -104,6 +109,11 @@ class Opened:
         """Their sounds."""
         return sound.audio_of(self.corpora)
 
+    def first(self, sections: Sequence[str]) -> str:
+        """The first of `sections` that the study has; the first of all where it has none."""
+        there = {run.section for run in self.study.runs}
+        return next((name for name in sections if name in there), sections[0])
+
 
 def _confusions(opened: Opened) -> ipywidgets.Widget | Nothing:
     outcome = results.read(opened.study, "categories", "show")
@@ -113,11 +123,24 @@ def _confusions(opened: Opened) -> ipywidgets.Widget | Nothing:
 
 
 def _residuals(opened: Opened) -> ipywidgets.Widget | Nothing:
-    there = {run.section for run in opened.study.runs}
-    section = next((name for name in RATINGS if name in there), RATINGS[0])
-    outcome = results.read(opened.study, section, "show")
+    outcome = results.read(opened.study, opened.first(RATINGS), "show")
     listed = (opened.audio, opened.marked, opened.frames)
     return residuals.browse(outcome.predictions, opened.utterances, outcome.best, *listed, study=opened.study)
+
+
+def _map(opened: Opened) -> ipywidgets.Widget | Nothing:
+    study, section = opened.study, opened.first(MAPPED)
+    outcome = results.read(study, section, "show")
+    return maps.browse(
+        outcome.predictions,
+        opened.utterances,
+        outcome.best,
+        opened.audio,
+        opened.marked,
+        [run for run in study.runs if run.section == section],
+        opened.embeddings(study.corpora, study.outputs / "cache"),
+        opened.frames,
+    )
 
 
 def _runs(opened: Opened) -> ipywidgets.Widget:
@@ -145,7 +168,7 @@ def _corpus(opened: Opened) -> ipywidgets.Widget:
 
 def _prediction(opened: Opened) -> ipywidgets.Widget | Nothing:
     trained = [run for run in opened.study.runs if run.complete and run.result == files.PREDICTIONS]
-    if not trained or opened.load is None:
+    if not trained:
         return Nothing("the study has no trained model")
     options = [("choose a model", None), *((f"{run.section}: {run.name}", run.folder) for run in trained)]
     chosen = ipywidgets.Dropdown(options=options, description="model", layout={"width": "auto"})
@@ -153,8 +176,8 @@ def _prediction(opened: Opened) -> ipywidgets.Widget | Nothing:
     shown = ipywidgets.Output()
 
     def show(folder: Path | None) -> None:
-        shown.clear_output()
-        if folder is None or opened.load is None:
+        shown.outputs = ()
+        if folder is None:
             return
         try:
             predictor = opened.load(folder)
@@ -170,10 +193,11 @@ def _prediction(opened: Opened) -> ipywidgets.Widget | Nothing:
 
 
 LIST = (
-    "A row opens its utterance and plays it, an arrow key the next one. The fields under the titles filter: a part of a text, or numbers as "
-    "<code>&gt;3</code> or <code>1..2</code>; a click on a title sorts. With ctrl or shift, several rows are selected.",
-    "<i>mark</i> marks the selected rows; a mark carries a comment and a corrected label. <i>export marked</i> writes a "
-    "CSV, which <i>import marks</i> takes back.",
+    "A row opens its utterance and plays it, an arrow key the next one. The fields under the titles filter: a part of "
+    "a text, or numbers as <code>&gt;3</code> or <code>1..2</code>; a click on a title sorts. With ctrl or shift, "
+    "several rows are selected.",
+    "<i>mark</i> marks the selected rows; a mark carries a comment and a corrected label. <i>export marked</i> writes "
+    "a CSV, which <i>import marks</i> takes back.",
     "The spectrogram is the timeline: a click moves to its time, a drag loops; space plays and pauses.",
 )
 
@@ -197,7 +221,20 @@ TABS: Mapping[str, Tab] = {
     ),
     "residuals": Tab(
         build=_residuals,
-        use=("Errors are predictions minus what raters said. A bin lists its utterances, the largest errors first.", *LIST),
+        use=(
+            "Errors are predictions minus what raters said. A bin lists its utterances, the largest errors first.",
+            *LIST,
+        ),
+    ),
+    "map": Tab(
+        build=_map,
+        use=(
+            "Utterances that a network takes for alike lie side by side. The first look at a network takes as long as "
+            "reading its test utterances; then its map is kept.",
+            "A click on a point opens it; shift and a drag draw a lasso, whose points are listed. <i>nearest</i> lists "
+            "those most like the utterance that is open.",
+            *LIST,
+        ),
     ),
     "runs": Tab(
         build=_runs,
@@ -220,16 +257,22 @@ TABS: Mapping[str, Tab] = {
 }
 
 
-def browse(parameters: Sequence[str | Path] = (), load: Load | None = None) -> "App":
-    """The browsers of `studies(parameters)` on one page; `load` gives the models of the tab that predicts."""
-    return App(partial(studies, parameters), load)
+def browse(parameters: Sequence[str | Path], load: Load, embeddings: Embeddings) -> "App":
+    """The browsers of `studies(parameters)` on one page.
+
+    Args:
+        parameters: parameters files; none: those in the project's `parameters` that have outputs.
+        load: gives the models of the tab that predicts.
+        embeddings: gives what the map draws.
+    """
+    return App(partial(studies, parameters), partial(Opened, load=load, embeddings=embeddings))
 
 
 class App(ipywidgets.VBox):
     """A table of studies, and tabs, each of which is built when it is first shown of the study that is selected."""
 
-    def __init__(self, find: Callable[[], list[Study]], load: Load | None) -> None:
-        self.find, self.load = find, load
+    def __init__(self, find: Callable[[], list[Study]], opening: Callable[..., Opened]) -> None:
+        self.find, self.opening = find, opening
         self.found: list[Study] = []
         self.opened: Opened | None = None
         self.table = Table(label="studies", noun="studies")
@@ -293,7 +336,7 @@ class App(ipywidgets.VBox):
 
     def _selected(self, rows: Sequence[int]) -> None:
         if rows and (self.opened is None or self.found[rows[0]] is not self.opened.study):
-            self.opened = Opened(study=self.found[rows[0]], link=self.link, load=self.load)
+            self.opened = self.opening(study=self.found[rows[0]], link=self.link)
             for box in self.tabs.children:
                 box.children = ()
             self._show()
@@ -313,5 +356,8 @@ class App(ipywidgets.VBox):
         if isinstance(made, Nothing):
             made = ipywidgets.HTML(markup("<p>{}</p>", made))
         use = Markup("").join(markup("<li>{}</li>", Markup(text)) for text in tab.use)
-        box.children = [made, ipywidgets.HTML(markup("<details><summary>How to use it</summary><ul>{}</ul></details>", use))]
+        box.children = [
+            made,
+            ipywidgets.HTML(markup("<details><summary>How to use it</summary><ul>{}</ul></details>", use)),
+        ]
         self._tell()

@@ -30,7 +30,7 @@ NEAREST = 10
 
 
 class EmbeddingSource(Protocol):
-    """Gives the embeddings of the network in a folder, as inference.embeddings.StudyEmbeddings does."""
+    """Gives the embeddings of the network in a folder, as inference.embeddings.CachedEmbeddings does."""
 
     def __call__(
         self, folder: Path, compute: bool, progress: Callable[[int, int, str], None] | None = None

@@ -25,15 +25,15 @@ FACTS = ("file", "dialog", "transcript", "seconds", "emotion", "arousal", "valen
 """Columns of the utterances that a list adds to its rows."""
 
 
-def with_utterances(rows: pd.DataFrame, utterances: pd.DataFrame) -> pd.DataFrame:
-    """`rows` with the columns FACTS of `utterances` that they lack; missing values for an unknown utterance.
+def with_utterances(rows: pd.DataFrame, utterances: pd.DataFrame, facts: Sequence[str] = FACTS) -> pd.DataFrame:
+    """`rows` with the columns `facts` of `utterances` that they lack; missing values for an unknown utterance.
 
     `utterances` is indexed by (corpus, utterance), see `indexed`.
     """
-    absent = [column for column in FACTS if column not in rows.columns]
+    absent = [column for column in facts if column not in rows.columns]
     keys = pd.MultiIndex.from_arrays([rows[column].astype("str") for column in KEY])
-    facts = utterances.reindex(columns=absent).reindex(keys)
-    return rows.reset_index(drop=True).join(facts.reset_index(drop=True))
+    known = utterances.reindex(columns=absent).reindex(keys)
+    return rows.reset_index(drop=True).join(known.reset_index(drop=True))
 
 
 def indexed(utterances: pd.DataFrame) -> pd.DataFrame:
@@ -172,7 +172,8 @@ class UtteranceList(ipywidgets.VBox):
 
         `details` gives what is shown of an open row beside its sound.
         """
-        self.rows, self.seen, self.details = with_utterances(rows, self.utterances), seen, details
+        shown = [column.name for column in columns]  # the other facts are read of the rows that are selected
+        self.rows, self.seen, self.details = with_utterances(rows, self.utterances, shown), seen, details
         digits = {column.heading: column.digits for column in columns if column.digits is not None}
         choices = {column.heading for column in columns if column.choices}
         self.table.show(in_print(self.rows, columns), digits, choices)
@@ -199,8 +200,8 @@ class UtteranceList(ipywidgets.VBox):
         self.opening(None)
 
     def selected(self) -> pd.DataFrame:
-        """The selected rows."""
-        return self.rows.iloc[self.table.selected_rows]
+        """The selected rows, with every fact of their utterances."""
+        return with_utterances(self.rows.iloc[self.table.selected_rows], self.utterances)
 
     def toggle_mark(self) -> None:
         """Mark the selected utterances; where all of them are marked, take their marks away."""
@@ -222,7 +223,12 @@ class UtteranceList(ipywidgets.VBox):
     def compare(self, others: pd.DataFrame) -> None:
         """Say how far the marks agree with `others`, a table of marks.read, and list what has another label there."""
         agreed = marks.agreement(self.marks.table(), others)
-        columns = (Column(name="one", title="here", choices=True), Column(name="other", title="there", choices=True), UTTERANCE, TRANSCRIPT)
+        columns = (
+            Column(name="one", title="here", choices=True),
+            Column(name="other", title="there", choices=True),
+            UTTERANCE,
+            TRANSCRIPT,
+        )
         self.show(agreed.different, f"Marks with another label: {agreed}", columns)
 
     def write(self) -> None:
@@ -263,7 +269,7 @@ class UtteranceList(ipywidgets.VBox):
         before = set(change["old"])
         new = [number for number in change["new"] if number not in before]
         if new:
-            self._open(self.rows.iloc[new[0]])
+            self._open(with_utterances(self.rows.iloc[new[:1]], self.utterances).iloc[0])
         else:
             self._draw_marks()
 

@@ -31,6 +31,7 @@ MOST = 300  # [ms] of an answer
 PAINT = "first paint"
 MOST_PAINT = 3000  # [ms]
 TOKEN = "a-token-of-the-benchmark"
+READY = "ready"  # a file that the notebook writes when it has run
 SHOW = """
 import sys; sys.path += {folders}
 from pathlib import Path
@@ -42,7 +43,9 @@ predictions, utterances, best = made.large({utterances})
 def frames(corpus, name, path):
     levels = np.random.default_rng(int(name[-5:])).normal(-40, 20, (301, 64))
     return sound.Spectrogram(levels, FeatureSettings())
-confusions.browse(predictions, utterances, best, lambda corpus, name: Path({tone!r}), Path("nowhere"), frames)
+browser = confusions.browse(predictions, utterances, best, lambda corpus, name: Path({tone!r}), Path("nowhere"), frames)
+Path({ready!r}).touch()
+browser
 """
 TIMED = """async ([selector, place, watched]) => {
   const seen = () => document.querySelector(watched)?.outerHTML;
@@ -80,7 +83,10 @@ def write_notebook(folder: Path, utterances: int) -> Path:
     tone = np.sin(np.cumsum(np.linspace(0.02, 0.4, 48_000))) * np.hanning(48_000)
     soundfile.write(folder / "tone.wav", tone, 16_000)
     folders = [str(ROOT / "tests"), str(ROOT / "tests" / "widgets")]
-    source = SHOW.format(folders=folders, utterances=utterances, tone=str(folder / "tone.wav"))
+    source = SHOW.format(
+        folders=folders, utterances=utterances, tone=str(folder / "tone.wav"), ready=str(folder / READY)
+    )
+    (folder / READY).unlink(missing_ok=True)
     kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
     path = folder / "speed.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell(source)], metadata={"kernelspec": kernel}), path)
@@ -115,7 +121,8 @@ def measure(page, address: str, times: int = TIMES) -> dict[str, list[float]]:
     took["open one of all errors"] = each(CLICKED, rows, numbers, ".sercore-detail h4")
     page.evaluate(CLICKED, [cells, 3, heading])
     model = "#" + page.get_by_label("model", exact=True).get_attribute("id")
-    took["switch the model"] = each(CHOSEN, model, [(n + 1) % 5 for n in numbers], heading)
+    first = page.evaluate("model => document.querySelector(model).selectedIndex", model)
+    took["switch the model"] = each(CHOSEN, model, [(first + 1 + n) % 5 for n in numbers], heading)
     return took
 
 
@@ -177,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 stderr=written,
             )
         try:
-            wait_until_warm(log, server)
+            wait_until_warm(Path(place), log, server)
             with sync_playwright() as playwright:
                 chromium = shutil.which("chromium") or shutil.which("google-chrome")
                 browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
@@ -195,10 +202,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return bool(slow(took))
 
 
-def wait_until_warm(log: Path, server: subprocess.Popen, seconds: float = 120) -> None:
-    """Wait until the app's kernel has run the notebook. Raises RuntimeError, with the log, where it does not."""
+def wait_until_warm(folder: Path, log: Path, server: subprocess.Popen, seconds: float = 120) -> None:
+    """Wait until a kernel has run the notebook in `folder`. Raises RuntimeError, with the log, where it does not."""
     end = time.monotonic() + seconds
-    while "is filled with" not in log.read_text():
+    while not (folder / READY).exists():
         if server.poll() is not None or time.monotonic() > end:
             raise RuntimeError(f"the app does not start:\n{log.read_text()[-3000:]}")
         time.sleep(0.3)

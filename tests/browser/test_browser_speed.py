@@ -15,7 +15,7 @@ def address(serve):
 
 
 def test_a_click_is_repainted_in_under_300_ms(page, address):
-    page.wait_for_timeout(15_000)  # until a kernel has run the notebook
+    page.wait_for_timeout(20_000)  # until a kernel has run the notebook
     took = browsing.measure(page, address)
     browsing.draw(took, browsing.UTTERANCES, PICTURES / "click_to_repaint.png")
     files.write_json(PICTURES / "click_to_repaint.json", took)

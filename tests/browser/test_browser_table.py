@@ -41,7 +41,9 @@ PAGE = """
 @pytest.fixture(scope="module")
 def rows():
     generator = np.random.default_rng(0)
-    words = np.array("once upon a time there was some voice that nobody heard of in the long cold night".split())
+    words = np.array(
+        ["once", "upon", "a", "time", "there", "was", "some", "voice", "of", "the", "long", "cold", "night"]
+    )
     texts = [" ".join(line) for line in words[generator.integers(0, len(words), (ROWS, 9))]]
     table = pd.DataFrame(
         {
@@ -80,7 +82,8 @@ def drawn(page, title):
     titles = page.locator("[role=columnheader] .title").all_inner_texts()
     place = [text.rstrip(" ▲▼") for text in titles].index(title)
     return page.evaluate(
-        "place => [...document.querySelectorAll('.lines [role=row]')].map(row => row.children[place].textContent)", place
+        "place => [...document.querySelectorAll('.lines [role=row]')].map(row => row.children[place].textContent)",
+        place,
     )
 
 
@@ -217,7 +220,9 @@ def test_what_python_selects_comes_into_sight_and_marks_are_stars(shown):
     shown.evaluate("() => { model.set('selected_rows', [40000]); model.set('marked', [40000]); }")
     line(shown, 40_000).wait_for()
     assert "marked" in line(shown, 40_000).get_attribute("class")
-    assert "★" in line(shown, 40_000).locator("div").first.evaluate("cell => getComputedStyle(cell, '::before').content")
+    assert "★" in line(shown, 40_000).locator("div").first.evaluate(
+        "cell => getComputedStyle(cell, '::before').content"
+    )
 
 
 def test_62000_rows_answer_within_a_blink(shown):

@@ -334,7 +334,9 @@ def large(utterances=13_000):
     """Predictions of five models for that many utterances, the utterances, and the table of best seeds."""
     generator = np.random.default_rng(0)
     names = [f"MSP-PODCAST_{n:05d}" for n in range(utterances)]
-    words = np.array("once upon a time there was some voice that nobody heard of in the long cold night".split())
+    words = np.array(
+        ["once", "upon", "a", "time", "there", "was", "some", "voice", "of", "the", "long", "cold", "night"]
+    )
     truth = generator.choice(schema.CLASSES, utterances)
     speaker = generator.integers(0, 60, utterances).astype(str)
     parts = []
