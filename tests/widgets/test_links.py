@@ -1,5 +1,6 @@
 """A link to what a browser shows: what is written is read again, and what is gone is named."""
 
+from functools import partial
 from pathlib import Path
 
 import made_up
@@ -7,9 +8,10 @@ import made_up_site
 import pandas as pd
 import pytest
 
+from sercore import inference
 from sercore.study import config
 from sercore.widgets import confusions, links
-from sercore.widgets.app import App
+from sercore.widgets.app import App, Opened
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +146,8 @@ def app(tmp_path_factory):
     renamed = other.folder.with_name("other")
     other.folder.rename(renamed)
     other.path.write_text(other.path.read_text(encoding="utf-8").replace("study: made-up", "study: other"))
-    return App(lambda: [one, config.load(other.path)], None)
+    opening = partial(Opened, load=inference.load, embeddings=inference.cached_embeddings)
+    return App(lambda: [one, config.load(other.path)], opening)
 
 
 def test_the_apps_link_names_study_and_tab(app):
