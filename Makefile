@@ -65,8 +65,8 @@ $(UV):
 	$(PYTHON) -m venv .venv-uv
 	.venv-uv/bin/pip install --quiet uv
 
-browse: $(INSTALLED)  ## the browsers of notebooks/browse as a local web app, at the address that is printed; settings: voila.json
-	$(BIN)/voila notebooks/browse
+browse: $(INSTALLED)  ## the browsers as a local web app, at the address that is printed
+	$(BIN)/sercore browse
 
 docs: $(INSTALLED)  ## the documentation as a site, outputs/docs/index.html: to be opened as it is, without a server or network
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

@@ -100,7 +100,7 @@ def resolve(path: str | Path) -> Path:
     return path if path.is_absolute() else project() / path
 
 
-PROJECT = ("notebooks", "parameters", "voila.json")  # what a project's folder holds; pyproject.toml has it travel too
+PROJECT = ("notebooks", "parameters")  # what a project's folder holds; pyproject.toml has it travel too
 NEW_PROJECT = "run sercore in a project's folder, or let `sercore new FOLDER` write one's notebooks and parameters"
 
 

@@ -8,9 +8,24 @@ from importlib.metadata import version
 import pyarrow as pa
 
 from sercore import files
-from sercore.commands import archive, corpora, escaped, log, models, new, plan, report, run, status, tidy, transcripts
+from sercore.commands import (
+    archive,
+    browse,
+    corpora,
+    escaped,
+    log,
+    models,
+    new,
+    plan,
+    report,
+    run,
+    site,
+    status,
+    tidy,
+    transcripts,
+)
 
-COMMANDS = (new, corpora, transcripts, plan, run, status, models, report, log, archive, tidy)
+COMMANDS = (new, corpora, transcripts, plan, run, status, models, report, browse, site, log, archive, tidy)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -134,6 +134,11 @@ def fetch(task: CacheEntry[Kind], folder: Path, wait: Callable[[], None]) -> Kin
     return found
 
 
+def find(task: CacheEntry[Kind], folder: Path) -> Kind | None:
+    """The rows of `task` where they are in a folder below `folder` already; nothing is computed or waited for."""
+    return _open(task.kind, folder / task.folder_name(task.digests))
+
+
 def _open(kind: type[Kind], place: Path, set_aside: bool = False) -> Kind | None:
     """The entry in `place`; None where there is none, or not all of it, or of a version without checksums.
 

@@ -74,6 +74,11 @@ def place(path: str | Path) -> Path:
     return path if path.exists() else files.resolve(path)
 
 
+def run_of(folder: Path) -> Path:
+    """The folder of the run that `folder` is, or is a fold of."""
+    return folder.parent if folder.name.startswith(files.FOLD) else folder
+
+
 def read(folder: str | Path) -> Trained:
     """The trained model in `folder`: a complete run, one fold of a run (`fold=<name>`), or what export.export wrote.
 
@@ -102,8 +107,7 @@ def check_conditioned(trained: Trained) -> None:
 
 
 def _complete(folder: Path) -> Trained:
-    one = folder.name.startswith(files.FOLD)
-    run = folder.parent if one else folder
+    one, run = folder.name.startswith(files.FOLD), run_of(folder)
     if (run / files.RESIDUALS).is_file():
         raise ValueError(f"{run} holds residuals of other runs' predictions, and no model; name one of those runs")
     if not (run / files.PREDICTIONS).is_file() or not folder.is_dir():
@@ -134,7 +138,7 @@ def predictions(folder: str | Path) -> pd.DataFrame:
     """The predictions of the run or fold in `folder`: what `read` has the networks of."""
     folder = place(folder)
     one = folder.name.startswith(files.FOLD)
-    table = files.read_table((folder.parent if one else folder) / files.PREDICTIONS)
+    table = files.read_table(run_of(folder) / files.PREDICTIONS)
     folders = files.fold_folders(folder.parent, table["fold"].unique())
     return table[table["fold"].map(folders) == folder] if one else table
 

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from sercore import schema
 from sercore.datasets.augmentation import augment
 from sercore.datasets.batches import Batch, Dataset
 from sercore.losses import Objective
+from sercore.models.cnn14 import Output
 from sercore.settings import TrainingSettings
 from sercore.training import optimisers
 from sercore.training.device import autocast, kernels, memory_kept, prepare
@@ -339,15 +340,45 @@ def predict(
 
     No chance is involved. Raises FloatingPointError for an answer that is not finite.
     """
+    rows, logits = [], []
+    for part, answer in _answers(model, dataset, device, batch, precision):
+        rows.append(part)
+        logits.append(answer.logits.float())
+    return in_order(dataset, rows, logits)
+
+
+def embed(
+    model: nn.Module,
+    dataset: Dataset,
+    device: str | torch.device | None = None,
+    *,
+    batch: int = 64,
+    step: Callable[[int, int], None] = lambda *_: None,
+) -> np.ndarray:
+    """What `model` makes of each utterance before its last layer, (n, width) float32 in the dataset's order.
+
+    `step(done, total)` is called after each batch. Raises as `predict`.
+    """
+    rows, embeddings, done = [], [], 0
+    for part, answer in _answers(model, dataset, device, batch, "float32"):
+        rows.append(part)
+        embeddings.append(answer.embedding)
+        done += len(part)
+        step(done, len(dataset.utterances))
+    return in_order(dataset, rows, embeddings)
+
+
+@torch.inference_mode()
+def _answers(
+    model: nn.Module, dataset: Dataset, device: str | torch.device | None, batch: int, precision: str
+) -> Iterator[tuple[Tensor, Output]]:
+    """The positions of each batch, and what `model`, which stays in evaluation mode, answers."""
     device = pick_device(device)
     model.to(device).eval()
     dataset.to(device)
-    rows, logits = [], []
-    with torch.inference_mode(), autocast(device, precision), memory_kept(device):
+    with autocast(device, precision), memory_kept(device):
         for part in dataset.batches(batch, None):
-            rows.append(part.rows)
-            logits.append(model(*part.inputs).logits.float())
-    return in_order(dataset, rows, logits)
+            yield part.rows, model(*part.inputs)
 
 
 def in_order(dataset: Dataset, rows: Sequence[Tensor], logits: Sequence[Tensor]) -> np.ndarray:

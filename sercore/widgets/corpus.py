@@ -1,5 +1,6 @@
 """The corpus browser: filters on the utterances of the corpora, a picture of those that are left, and their sound."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from sercore.schema import DIMENSIONS
 from sercore.widgets import sound
 from sercore.widgets.appearance import image, style_sheet
 from sercore.widgets.sound import AudioSource
-from sercore.widgets.utterances import SECONDS, SPEAKER, TRANSCRIPT, UTTERANCE, Column, UtteranceList
+from sercore.widgets.utterances import EMOTION, SECONDS, SPEAKER, TRANSCRIPT, UTTERANCE, Column, UtteranceList
 
 NAMED = ("corpus", "partition", "emotion", "gender", "style", "speaker")  # columns that are filtered by a value
 MEASURED = ("seconds", *DIMENSIONS)  # columns that are filtered by a range
@@ -28,7 +29,7 @@ COLUMNS = (
     UTTERANCE,
     TRANSCRIPT,
     SPEAKER,
-    Column(name="emotion"),
+    EMOTION,
     SECONDS,
     *(Column(name=name, digits=2) for name in DIMENSIONS),
 )
@@ -104,7 +105,10 @@ class CorpusBrowser(ipywidgets.VBox):
         self.kind = ipywidgets.Dropdown(description="picture", options=list(PICTURES))
         self.kind.observe(lambda _: self._draw(), "value")
         self.picture = ipywidgets.HTML()
-        boxes = [ipywidgets.HBox([*self.lists.values(), self.words]), ipywidgets.HBox(list(self.ranges.values()))]
+        boxes = [
+            ipywidgets.HBox([*self.lists.values(), self.words]),
+            ipywidgets.HBox([field for pair in self.ranges.values() for field in pair]),
+        ]
         for box in boxes:
             box.add_class("sercore-choices")
         super().__init__([style_sheet(), *boxes, self.kind, self.picture, self.list])
@@ -120,25 +124,31 @@ class CorpusBrowser(ipywidgets.VBox):
         chosen.observe(lambda change: self._filter(self.filters.value(name, change["new"])), "value")
         return chosen
 
-    def _range(self, name: str) -> ipywidgets.FloatRangeSlider:
-        low, high = self.utterances[name].min(), self.utterances[name].max()
-        chosen = ipywidgets.FloatRangeSlider(
-            description=name,
-            min=low,
-            max=max(high, low + 0.01),
-            value=(low, max(high, low + 0.01)),
-            step=0.01,
-            continuous_update=False,
-            readout_format=".2f",
-            layout={"width": "340px"},
+    def _range(self, name: str) -> tuple[ipywidgets.BoundedFloatText, ipywidgets.BoundedFloatText]:
+        """Fields for the lowest and the highest value of the column `name`."""
+        low = math.floor(100 * self.utterances[name].min()) / 100
+        high = math.ceil(100 * self.utterances[name].max()) / 100
+        fields = tuple(
+            ipywidgets.BoundedFloatText(
+                value=value,
+                min=low,
+                max=high,
+                step=0.01,
+                description=f"{name} {end}",
+                layout={"width": "200px"},
+                style={"description_width": "110px"},
+            )
+            for end, value in (("from", low), ("to", high))
         )
-        chosen.observe(lambda change: self._narrow(name, chosen, change["new"]), "value")
-        return chosen
+        for each in fields:
+            each.observe(lambda _: self._narrow(name), "value")
+        return fields
 
-    def _narrow(self, name: str, slider: ipywidgets.FloatRangeSlider, ends: tuple[float, float]) -> None:
-        """Take the range of a slider; the whole of it is no condition, so that unrated utterances stay."""
-        low, high = (None, None) if ends == (slider.min, slider.max) else ends
-        self._filter(self.filters.within(name, low, high))
+    def _narrow(self, name: str) -> None:
+        """Take the range of the fields; the whole of it is no condition, so that unrated utterances stay."""
+        first, last = self.ranges[name]
+        whole = (first.value, last.value) == (first.min, last.max)
+        self._filter(self.filters.within(name, *((None, None) if whole else (first.value, last.value))))
 
     def _filter(self, filters: Filters) -> None:
         self.filters = filters

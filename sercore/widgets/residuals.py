@@ -1,17 +1,16 @@
-"""The residual browser: errors against truth as a picture and a grid of buttons, down to the utterances of a bin.
+"""The residual browser: errors against truth as points and a grid of buttons, down to the utterances.
 
 In order: `Residuals`, which counts and lists what a choice selects; bins in words; the `ResidualBrowser`.
 """
 
-import io
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import ipywidgets
+import jscatter
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from sercore.analysis import residuals
 from sercore.analysis.markup import markup
@@ -19,11 +18,15 @@ from sercore.analysis.nothing import NothingToShow, or_nothing
 from sercore.analysis.results import seed_name
 from sercore.registry import MODELS
 from sercore.schema import DIMENSIONS
+from sercore.study.config import Study
+from sercore.widgets import points
 from sercore.widgets.appearance import model_colour, model_name, share_colours, table
 from sercore.widgets.grid import Cell, Grid, Place
+from sercore.widgets.points import Points
 from sercore.widgets.selection import Choice, Controls, Selection, bin_of, describe_choice
 from sercore.widgets.sound import AudioSource, FrameSource, no_frames
 from sercore.widgets.utterances import SECONDS, SPEAKER, TRANSCRIPT, UTTERANCE, Column, Details, UtteranceList
+from sercore.widgets.what_if import WhatIf
 
 STEP = 1.0  # width of the bins of the truth and of the error, in units of the scale
 BANDS = (-3.5, -2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5)  # borders of the errors' bins; the outermost have no end
@@ -123,10 +126,7 @@ COLUMNS = (
     SECONDS,
     Column(name="size", title="|error|", digits=2),
 )
-WIDTH, LEFT, HEIGHT = 92, 110, 36  # of a cell and of the grid's first column, and of a cell [pixels]
-GAP = 2  # between cells [pixels]
-POINTS = 1500  # drawn of a model
-DPI = 100
+LINE, BAND = 3, 1  # widths of a least-squares line and of the ends of its confidence band [pixels]
 
 
 @or_nothing
@@ -137,6 +137,7 @@ def browse(
     audio: AudioSource,
     marked: Path,
     frames: FrameSource = no_frames,
+    study: Study | None = None,
 ) -> ipywidgets.VBox:
     """The residual browser as a widget.
 
@@ -147,38 +148,66 @@ def browse(
         audio: finds the sound of an utterance.
         marked: the folder that marked utterances are exported to.
         frames: finds the log-mel frames of an utterance, as sound.CachedFrames does.
+        study: whose finished runs are asked what they answer to other words; None: they are not.
     """
     listed = UtteranceList(utterances, audio, marked, "residuals", frames)
-    return ResidualBrowser(Residuals(predictions, best), listed)
+    return ResidualBrowser(Residuals(predictions, best), listed, study)
 
 
 class ResidualBrowser(ipywidgets.VBox):
-    """Drop-down lists, residuals against truth with their line, a button for each bin, and a bin's utterances."""
+    """Drop-down lists, a point for each error with their line, a button for each bin, and the utterances."""
 
-    def __init__(self, state: Residuals, listed: UtteranceList) -> None:
+    def __init__(self, state: Residuals, listed: UtteranceList, study: Study | None = None) -> None:
         self.state, self.list = state, listed
         self.controls = Controls(state.selection, FIELDS, self._changed)
-        self.about, self.picture = (
-            ipywidgets.HTML(),
-            ipywidgets.Image(format="png", layout={"width": "max-content", "align_self": "flex-start"}),
-        )
+        self.about, self.rows, self._by_points = ipywidgets.HTML(), pd.DataFrame(), False
+        self.points = Points(self.list_points)
         self.grid = Grid("bins of error and truth", "error ↓\ntruth →", lambda _: self.list_chosen(), low=True)
         self._edges: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
-        super().__init__([self.controls, self.about, self.picture, self.grid, self.list])
+        self.what_if = WhatIf(study, listed) if study else None
+        listed.opening = self._opened
+        super().__init__([self.controls, self.about, self.points, self.grid, self.list])
         self._draw()
 
     def list_chosen(self) -> None:
-        """List the utterances of the bins that are chosen."""
+        """List the utterances of the bins that are chosen, and mark their points."""
         bins, choice = self.grid.places(), self.controls.choice
         if not bins:
-            self.list.show_nothing()
+            if not self._by_points:
+                self.points.select([])
+                self.list.show_nothing()
             return
         rows = self.state.bins(choice, choice.model, bins)
+        keys = ["fold", "utterance"]
+        inside = pd.MultiIndex.from_frame(self.rows[keys]).isin(pd.MultiIndex.from_frame(rows[keys]))
+        self.points.select(np.flatnonzero(inside).tolist())
+        one = len(bins) == 1
+        self._list(rows, describe_bin(*bins[0], len(rows)) if one else f"{len(bins)} bins: {len(rows):,} utterances")
+
+    def list_points(self, numbers: Sequence[int]) -> None:
+        """List the utterances of the points `numbers`, the largest errors first; a single one is opened."""
+        self._by_points = True
+        self.grid.choose([])
+        self._by_points = False
+        if not numbers:
+            self.list.show_nothing()
+            return
+        rows = self.rows.iloc[list(numbers)].sort_values("size", ascending=False, kind="stable", ignore_index=True)
+        one = len(numbers) == 1
+        self._list(rows, "one point" if one else f"{len(numbers):,} points")
+        if one:
+            self.list.open_row(0)
+
+    def _list(self, rows: pd.DataFrame, what: str) -> None:
+        choice = self.controls.choice
         seed = self.state.selection.seed(choice, choice.model)
         name = f"{MODELS.label(choice.model)} ({seed_name(seed)}), {choice.target}, {describe_choice(choice)}"
-        one = len(bins) == 1
-        words = describe_bin(*bins[0], len(rows)) if one else f"{len(bins)} bins: {len(rows):,} utterances"
-        self.list.show(rows, f"{name}: {words}", COLUMNS, self._details)
+        self.list.show(rows, f"{name}: {what}", COLUMNS, self._details)
+
+    def _opened(self, row: pd.Series | None) -> None:
+        """Offer other words for the utterance that is open."""
+        if self.what_if is not None:
+            self.what_if.offer(self.state.selection, self.controls.choice, row)
 
     def _changed(self) -> None:
         self._draw()
@@ -196,7 +225,7 @@ class ResidualBrowser(ipywidgets.VBox):
             return Cell(text=f"{count:,}" if count else "·", words=words, colours=colours)
 
         self.grid.draw(cell)
-        self.picture.value = self._plot()
+        self._plot()
         line = self.state.line(choice, choice.model)
         slope = "" if line is None or line.slope != line.slope else f", slope {line.slope:+.2f}".replace("-", "−")
         total = int(counts.to_numpy().sum())
@@ -205,57 +234,28 @@ class ResidualBrowser(ipywidgets.VBox):
         self.about.value = markup('<span class="sercore-title">{}</span> {}', name, about)
 
     def _name_bins(self, edges: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
-        """Give the grid its bins, below the picture; only where they have changed, so that what is chosen stays."""
+        """Give the grid its bins, only where they have changed, so that what is chosen stays."""
         if edges != self._edges:
             self._edges = edges
             bands = {residual: describe_band(residual) for residual in edges[1][:-1][::-1]}
             self.grid.name(bands, {truth: f"{truth:g} to {truth + STEP:g}" for truth in edges[0][:-1]})
 
-    def _plot(self) -> bytes:
-        """Residuals against truth with the bins' borders, and the lines of the model and of the one beside it.
-
-        Points beyond the outermost border are drawn on it.
-        """
-        choice, (across, up) = self.controls.choice, self._edges
-        width = LEFT + (len(across) - 1) * (WIDTH + GAP)
-        height = max(260, (len(up) - 1) * HEIGHT) + 60
-        figure = Figure(figsize=((width + 20) / DPI, height / DPI), dpi=DPI)
-        left, share = LEFT / (width + 20), (width - LEFT) / (width + 20)
-        axis = figure.add_axes((left, 50 / height, share, (height - 60) / height))
-        axis.hlines(up, across[0], across[-1], color="#dddddd", linewidth=0.8)
-        axis.vlines(across, up[0], up[-1], color="#dddddd", linewidth=0.8)
-        axis.axhline(0, color="black", linewidth=1)
+    def _plot(self) -> None:
+        """A point for each error, and the lines of the model and of the one beside it."""
+        choice = self.controls.choice
+        self.rows = self.state.errors(choice, choice.model)
+        lines: list[jscatter.Line | jscatter.HLine] = [jscatter.HLine(0, line_color=points.AXES)]
         for model in filter(None, (choice.other, choice.model)):
-            errors, line = self.state.errors(choice, model), self.state.line(choice, model)
-            if line is None:
+            line = self.state.line(choice, model)
+            if line is None or line.slope != line.slope:
                 continue
-            drawn = errors.iloc[np.random.default_rng(0).permutation(len(errors))[:POINTS]]
-            tone = model_colour(model)
-            axis.scatter(
-                drawn["truth"],
-                drawn["residual"].clip(up[0], up[-1]),
-                s=12,
-                color=tone,
-                alpha=0.45,
-                linewidths=0,
-                clip_on=False,
-            )
-            band = line.band
-            label = f"{MODELS.label(model)}, slope {line.slope:+.2f}".replace("-", "−")
-            axis.plot(band["truth"], band["residual"], color=tone, linewidth=2.5, label=label)
-            axis.fill_between(band["truth"], band["lower"], band["upper"], color=tone, alpha=0.3)
-        axis.set(
-            xlim=(across[0], across[-1]),
-            ylim=(up[0], up[-1]),
-            xlabel=f"true {choice.target}",
-            ylabel="prediction − truth",
-        )
-        axis.spines[["top", "right"]].set_visible(False)
-        if axis.get_legend_handles_labels()[1]:
-            axis.legend(frameon=True)
-        content = io.BytesIO()
-        figure.savefig(content, format="png")
-        return content.getvalue()
+            for name, width in (("lower", BAND), ("upper", BAND), ("residual", LINE)):
+                vertices = list(zip(line.band["truth"], line.band[name], strict=True))
+                lines.append(jscatter.Line(vertices, model_colour(model), width))
+        shown = points.in_words(self.rows).assign(error=self.rows["residual"].map("{:+.2f}".format))
+        colours = points.plain(self.rows, model_colour(choice.model))
+        axes = (f"true {choice.target}", "prediction − truth")
+        self.points.draw(self.rows[["truth", "residual"]], shown, colours, axes, lines)
 
     def _details(self, row: pd.Series) -> Details:
         """Every model's prediction of each dimension below the raters' mean."""

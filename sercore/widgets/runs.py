@@ -7,19 +7,20 @@ from typing import Any
 
 import ipywidgets
 import pandas as pd
-from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from sercore import files
 from sercore.analysis import figures
-from sercore.analysis.markup import markup
 from sercore.registry import CORPORA, MODELS, SECTIONS
 from sercore.study import progress
 from sercore.study.config import Run, Study
 from sercore.widgets.appearance import button, image, style_sheet
+from sercore.widgets.table import Table
 
 SECONDS_BETWEEN_READINGS = 5
 KEYS = ("model", "corpus", "seed")  # columns that the curves need, whether or not the runs differ in them
+SCORE = "development score"
+DIGITS = {SCORE: 4, "seconds": 0}  # of the columns that are numbers
 NOT_SET = "not set"  # in a list: the runs that do not have the parameter
 
 
@@ -151,7 +152,8 @@ class RunBrowser(ipywidgets.VBox):
         self, runs: Runs, simulated: bool, reread: Callable[[], tuple[pd.DataFrame, pd.DataFrame]] | None
     ) -> None:
         self.runs, self.simulated, self.reread = runs, simulated, reread
-        self.picture, self.listed, self.count = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
+        self.picture, self.count = ipywidgets.HTML(), ipywidgets.HTML()
+        self.listed = Table(label="runs", noun="runs")
         self.refresh = button("refresh", "read the run folders again", disabled=reread is None)
         self.refresh.on_click(lambda _: self.read_again())
         self.follow = ipywidgets.Play(
@@ -206,9 +208,10 @@ class RunBrowser(ipywidgets.VBox):
         states = ", ".join(f"{counts[state]} {state}" for state in progress.STATES if state in counts)
         self.count.value = f"{len(rows)} runs: {states}"
         shown = [name for name in rows if name != "run" and (name != "cause" or rows[name].any())]
-        text = rows[shown].map(_in_print).rename(columns={"development": "development score"})
-        listed = Markup(text.to_html(index=False, border=0, na_rep="", escape=True))
-        self.listed.value = markup('<div style="overflow:auto;max-height:420px">{}</div>', listed)
+        text = rows[shown].rename(columns={"development": SCORE}).reset_index(drop=True)
+        text = text.assign(**{name: text[name].map(_in_print) for name in text if name not in DIGITS})
+        if not text.equals(self.listed.df):
+            self.listed.show(text, DIGITS, {"state", *self.lists})
 
 
 def _history(run: Run) -> pd.DataFrame | None:

@@ -1,7 +1,6 @@
 """A list of utterances that can be opened, played, marked and exported: what every browser ends in.
 
-In order: rows joined to the utterance tables; columns in print; the `UtteranceList` around a table of itables, which is
-searched, filtered by column and sorted in the page, without asking Python.
+In order: rows joined to the utterance tables; columns in print; the `UtteranceList` around a `Table`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +11,6 @@ from typing import Any
 
 import ipywidgets
 import pandas as pd
-from itables import JavascriptFunction
-from itables.widget import ITable
 
 from sercore import files
 from sercore.analysis.markup import markup
@@ -22,20 +19,21 @@ from sercore.schema import DIMENSIONS, first
 from sercore.widgets import marks, sound
 from sercore.widgets.appearance import button, set_shown, style_sheet
 from sercore.widgets.marks import COMMENT, CORRECTED, KEY, NOTES, Marks
+from sercore.widgets.table import Table
 
 FACTS = ("file", "dialog", "transcript", "seconds", "emotion", "arousal", "valence", "dominance", "low", "high")
 """Columns of the utterances that a list adds to its rows."""
 
 
-def with_utterances(rows: pd.DataFrame, utterances: pd.DataFrame) -> pd.DataFrame:
-    """`rows` with the columns FACTS of `utterances` that they lack; missing values for an unknown utterance.
+def with_utterances(rows: pd.DataFrame, utterances: pd.DataFrame, facts: Sequence[str] = FACTS) -> pd.DataFrame:
+    """`rows` with the columns `facts` of `utterances` that they lack; missing values for an unknown utterance.
 
     `utterances` is indexed by (corpus, utterance), see `indexed`.
     """
-    absent = [column for column in FACTS if column not in rows.columns]
+    absent = [column for column in facts if column not in rows.columns]
     keys = pd.MultiIndex.from_arrays([rows[column].astype("str") for column in KEY])
-    facts = utterances.reindex(columns=absent).reindex(keys)
-    return rows.reset_index(drop=True).join(facts.reset_index(drop=True))
+    known = utterances.reindex(columns=absent).reindex(keys)
+    return rows.reset_index(drop=True).join(known.reset_index(drop=True))
 
 
 def indexed(utterances: pd.DataFrame) -> pd.DataFrame:
@@ -64,6 +62,10 @@ def no_details(_: pd.Series) -> Details:
     return Details()
 
 
+def _nothing_more(_: pd.Series | None) -> None:
+    """Nothing happens when an utterance is opened or closed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Column:
     """A column of the list: of the rows or of the utterance tables."""
@@ -71,16 +73,22 @@ class Column:
     name: str
     title: str | None = None  # None: the name
     digits: int | None = None  # of numbers, after the point
+    choices: bool = False  # whether it is filtered by a list of its values
+
+    @property
+    def heading(self) -> str:
+        """What stands above the column."""
+        return self.title or self.name
 
 
 UTTERANCE, SPEAKER, TRANSCRIPT = Column(name="utterance"), Column(name="speaker"), Column(name="transcript")
-SECONDS = Column(name="seconds", digits=2)
+SECONDS, EMOTION = Column(name="seconds", digits=2), Column(name="emotion", choices=True)
 
 
 def in_print(rows: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
     """The `columns` of `rows` under their titles: numbers rounded, text where it is known, nothing where it is not."""
     shown = {
-        column.title or column.name: rows[column.name].astype("str").where(rows[column.name].notna(), "")
+        column.heading: rows[column.name].astype("str").where(rows[column.name].notna(), "")
         if column.digits is None
         else rows[column.name].astype("float64").round(column.digits)
         for column in columns
@@ -88,39 +96,12 @@ def in_print(rows: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
     return pd.DataFrame(shown, index=rows.index)
 
 
-OPTIONS: dict[str, Any] = {
-    "select": {"style": "os"},  # a click opens a row; with ctrl or shift, rows are selected besides it
-    "drawCallback": JavascriptFunction((Path(__file__).parent / "table.js").read_text(encoding="utf-8")),
-    "scroller": True,  # only the rows that are in sight are drawn
-    "deferRender": True,
-    "scrollX": True,
-    "scrollY": "430px",
-    "scrollCollapse": True,
-    "ordering": {"indicators": False, "handler": False},
-    "columnControl": [{"target": 0, "content": ["order"]}, {"target": 1, "content": ["search"]}],
-    "buttons": [
-        {"extend": "selectAll", "text": "select all that are found", "selectorModifier": {"search": "applied"}},
-        {"extend": "selectNone", "text": "select none"},
-    ],
-    "layout": {"topStart": "buttons", "topEnd": "search", "bottomStart": "info", "bottomEnd": None},
-    "language": {
-        "search": "search",
-        "info": "_TOTAL_ utterances",
-        "infoEmpty": "no utterances",
-        "infoFiltered": "of _MAX_",
-    },
-    "maxBytes": 0,  # no limit
-    "showIndex": False,
-    "classes": "display nowrap compact",
-    "style": "width:100%",
-}
-"""Of the table: see https://itables.org/options/options.html and https://datatables.net/reference/option."""
-
-
 class UtteranceList(ipywidgets.VBox):
     """A table of utterances; a selected row opens its utterance: sound, log-mel, transcript, ratings, predictions.
 
-    `show` fills it. Sound and picture are made when an utterance is opened, and only those of the open one are held.
+    `show` fills it. `opening` is called with each row that is opened, and with None when it is closed; `detail` is the
+    part beside the table, which others may add to. Sound and picture are made when an utterance is opened, and only
+    those of the open one are held.
     """
 
     def __init__(
@@ -143,10 +124,11 @@ class UtteranceList(ipywidgets.VBox):
         self.utterances, self.audio, self.folder, self.name = indexed(utterances), audio, folder, name
         self.frames, self.marks, self._filling = frames, Marks(), False
         self.details: Callable[[pd.Series], Details] = no_details
+        self.opening: Callable[[pd.Series | None], None] = _nothing_more
         self.rows, self.seen = pd.DataFrame(), ""
         self.opened: pd.Series | None = None
-        self.heading, self.stars = ipywidgets.HTML(), ipywidgets.HTML(layout={"height": "0", "margin": "0"})
-        self.table = ITable()
+        self.heading = ipywidgets.HTML()
+        self.table = Table(label="utterances", noun="utterances")
         self.table.observe(self._selected, "selected_rows")
         self.text, self.predictions, self.no_picture = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         self.player = sound.Player()
@@ -167,13 +149,13 @@ class UtteranceList(ipywidgets.VBox):
         self.imported = self._upload("import marks", lambda table: self.marks.add(table))
         self.compared = self._upload("compare with another's marks", self.compare)
         self.status = ipywidgets.HTML("nothing marked")
-        rows = ipywidgets.VBox([self.heading, self.stars, self.table])
+        rows = ipywidgets.VBox([self.heading, self.table])
         marking = ipywidgets.HBox(
             [self.mark, *self.notes.values(), self.export, self.imported, self.compared, self.status]
         )
-        detail = ipywidgets.VBox([self.text, self.player, self.no_picture, self.predictions])
-        both = ipywidgets.HBox([rows, detail])
-        kinds = ((rows, "list"), (detail, "detail"), (both, "both"), (marking, "marking"))
+        self.detail = ipywidgets.VBox([self.text, self.player, self.no_picture, self.predictions])
+        both = ipywidgets.HBox([rows, self.detail])
+        kinds = ((rows, "list"), (self.detail, "detail"), (both, "both"), (marking, "marking"))
         for widget, kind in (*kinds, (self.heading, "heading"), (self.table, "rows")):
             widget.add_class(f"sercore-{kind}")
         super().__init__([style_sheet(), marking, both])
@@ -190,12 +172,13 @@ class UtteranceList(ipywidgets.VBox):
 
         `details` gives what is shown of an open row beside its sound.
         """
-        self.rows, self.seen, self.details = with_utterances(rows, self.utterances), seen, details
-        self.table.selected_rows = []
+        shown = [column.name for column in columns]  # the other facts are read of the rows that are selected
+        self.rows, self.seen, self.details = with_utterances(rows, self.utterances, shown), seen, details
+        digits = {column.heading: column.digits for column in columns if column.digits is not None}
+        choices = {column.heading for column in columns if column.choices}
+        self.table.show(in_print(self.rows, columns), digits, choices)
         self.close_utterance()
         set_shown(self.table, bool(columns))
-        if columns:
-            self.table.update(in_print(self.rows, columns), selected_rows=[], **OPTIONS)
         self._draw_stars()
         self.heading.value = markup("<b>{}</b>", seen)
 
@@ -214,10 +197,11 @@ class UtteranceList(ipywidgets.VBox):
         self.text.value = "<p>Select an utterance to play it.</p>" if len(self.rows) else ""
         self.predictions.value = ""
         self._draw_marks()
+        self.opening(None)
 
     def selected(self) -> pd.DataFrame:
-        """The selected rows."""
-        return self.rows.iloc[self.table.selected_rows]
+        """The selected rows, with every fact of their utterances."""
+        return with_utterances(self.rows.iloc[self.table.selected_rows], self.utterances)
 
     def toggle_mark(self) -> None:
         """Mark the selected utterances; where all of them are marked, take their marks away."""
@@ -239,7 +223,12 @@ class UtteranceList(ipywidgets.VBox):
     def compare(self, others: pd.DataFrame) -> None:
         """Say how far the marks agree with `others`, a table of marks.read, and list what has another label there."""
         agreed = marks.agreement(self.marks.table(), others)
-        columns = (Column(name="one", title="here"), Column(name="other", title="there"), UTTERANCE, TRANSCRIPT)
+        columns = (
+            Column(name="one", title="here", choices=True),
+            Column(name="other", title="there", choices=True),
+            UTTERANCE,
+            TRANSCRIPT,
+        )
         self.show(agreed.different, f"Marks with another label: {agreed}", columns)
 
     def write(self) -> None:
@@ -280,7 +269,7 @@ class UtteranceList(ipywidgets.VBox):
         before = set(change["old"])
         new = [number for number in change["new"] if number not in before]
         if new:
-            self._open(self.rows.iloc[new[0]])
+            self._open(with_utterances(self.rows.iloc[new[:1]], self.utterances).iloc[0])
         else:
             self._draw_marks()
 
@@ -290,6 +279,7 @@ class UtteranceList(ipywidgets.VBox):
         self.text.value = _about(row)
         self.predictions.value = self.details(row).shown
         self._draw_marks()
+        self.opening(row)
         try:
             path = self.audio(row["corpus"], row["utterance"])
             self.player.play(*sound.read(path))
@@ -306,10 +296,9 @@ class UtteranceList(ipywidgets.VBox):
             self.no_picture.value = markup("<p>No spectrogram: {}.</p>", error.args[-1])
 
     def _draw_stars(self) -> None:
-        """A star before each row that is marked: a rule of style, so that the table keeps its order and its filters."""
-        marked = [str(number) for number, key in enumerate(_keys(self.rows)) if key in self.marks.keys]
-        rows = ", ".join(f'.sercore-rows tr[data-row="{number}"] td:first-child::before' for number in marked)
-        self.stars.value = f"<style>{rows} {{ content: '★ ' }}</style>" if marked else ""
+        """A star before each row that is marked."""
+        marked = enumerate(_keys(self.rows)) if len(self.marks) else ()
+        self.table.marked = [number for number, key in marked if key in self.marks.keys]
 
     def _draw_marks(self) -> None:
         keys = _keys(self.selected())

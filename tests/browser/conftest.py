@@ -28,7 +28,9 @@ PICTURES = ROOT / "outputs" / "browser"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [
     "--no-sandbox",
-    "--disable-gpu",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",  # WebGL without a GPU
+    "--enable-unsafe-swiftshader",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -40,7 +42,7 @@ FLAGS = [
 ]
 TOKEN = "a-token-of-the-tests"
 ROWS = """n => {
-  const told = document.querySelector(".sercore-rows .dt-info")?.textContent.trim();
+  const told = document.querySelector(".sercore-rows .found")?.textContent.trim();
   return told?.startsWith((n ? n.toLocaleString("en") : "no") + " utterances");
 }"""
 SOUND_AND_PICTURE = """() => {
@@ -48,16 +50,15 @@ SOUND_AND_PICTURE = """() => {
   return sound && sound.duration > 0 && picture && picture.naturalWidth > 0;
 }"""
 COLUMN = """name => {
-  const heads = [...document.querySelectorAll(".sercore-rows .dt-scroll-head thead tr:first-child th")];
-  const place = heads.findIndex(head => head.querySelector(".dt-column-title").textContent == name);
-  const rows = [...document.querySelectorAll(".sercore-rows .dt-scroll-body tbody tr")];
-  return rows.map(row => row.cells[place].innerText);
+  const titles = [...document.querySelectorAll(".sercore-rows .title")].map(title => title.textContent);
+  const rows = [...document.querySelectorAll(".sercore-rows .lines [role=row]")];
+  return rows.map(row => row.children[titles.indexOf(name)].innerText);
 }"""
 
 
 def row(page, utterance):
     """The row of `utterance`, which is drawn."""
-    return page.locator(".sercore-rows tbody tr", has=page.get_by_text(utterance, exact=True))
+    return page.locator(".sercore-rows .lines [role=row]", has=page.get_by_text(utterance, exact=True))
 
 
 def export_marked(page, root):
@@ -124,7 +125,7 @@ def notebooks(study):
     folder.mkdir(parents=True)
     fused = next(run for run in study.section("multitask") if run.parameters["model"] == "mfcnn14" and run.complete)
     of_study, of_run = {"study": str(study.path.relative_to(ROOT))}, {"run": str(fused.folder.relative_to(ROOT))}
-    browsers = [(f"browse/{name}", of_study) for name in ("confusions", "residuals", "corpus", "runs")]
+    browsers = [(f"browse/{name}", of_study) for name in ("confusions", "residuals", "map", "corpus", "runs")]
     for path, given in (*browsers, ("predict", of_run)):
         notebook = load_notebook_node(str(ROOT / "notebooks" / f"{path}.ipynb"))
         nbformat.write(parameterize_notebook(notebook, given), folder / f"{Path(path).name}.ipynb")
@@ -164,9 +165,9 @@ def serve(tmp_path_factory):
 
 
 def serve_voila(serve, folder, **variables):
-    """Address of a Voila server on the notebooks in `folder`, with the settings of `make browse`: voila.json."""
+    """Address of a web app on the notebooks in `folder`, or on one notebook."""
     port = free_port()
-    serve("voila", str(folder), f"--port={port}", url=f"http://127.0.0.1:{port}/", **variables)
+    serve("sercore", "browse", str(folder), f"--port={port}", url=f"http://127.0.0.1:{port}/", **variables)
     return f"http://127.0.0.1:{port}"
 
 

@@ -99,7 +99,9 @@ def test_of_the_residual_browser(study, utterances, tmp_path):
 def test_of_the_run_browser(study):
     table, epochs = runs.read(study)
     table = table.assign(state="failed", cause=EVIL[2])
-    assert EVIL[2] in check(runs.browse(table, epochs))
+    browser = runs.browse(table, epochs)
+    check(browser)
+    assert EVIL[2] in set(browser.listed.df["cause"]), "which the page shows as text, see test_browser_table"
 
 
 def test_of_the_report(study, monkeypatch):

@@ -334,6 +334,9 @@ def large(utterances=13_000):
     """Predictions of five models for that many utterances, the utterances, and the table of best seeds."""
     generator = np.random.default_rng(0)
     names = [f"MSP-PODCAST_{n:05d}" for n in range(utterances)]
+    words = np.array(
+        ["once", "upon", "a", "time", "there", "was", "some", "voice", "of", "the", "long", "cold", "night"]
+    )
     truth = generator.choice(schema.CLASSES, utterances)
     speaker = generator.integers(0, 60, utterances).astype(str)
     parts = []
@@ -369,8 +372,8 @@ def large(utterances=13_000):
             "utterance": names,
             "file": "x.wav",
             "speaker": speaker,
-            "transcript": "once upon a time",
-            "seconds": 3.0,
+            "transcript": [" ".join(line) for line in words[generator.integers(0, len(words), (utterances, 9))]],
+            "seconds": generator.uniform(1, 9, utterances).round(2),
             "emotion": truth,
             "arousal": 4.0,
             "valence": 4.0,

@@ -137,16 +137,47 @@ class TestWidget:
         def shown():
             return sum(int(text.replace("·", "0")) for line in browser.grid.cells for text, *_ in line)
 
-        before = bytes(browser.picture.value)
+        before = browser.points.places
         browser.controls.lists["target"].value = "valence"
-        assert bytes(browser.picture.value) != before
-        assert bytes(browser.picture.value).startswith(b"\x89PNG")
         everyone = shown()
+        assert len(browser.points.places) == len(before) == everyone
+        assert not browser.points.places.equals(before)
+        lines = len(browser.points.scatter.widget.annotations)
+        browser.controls.lists["other"].value = "bert"
+        assert len(browser.points.scatter.widget.annotations) == lines + 3
         browser.controls.lists["gender"].value = "female"
-        assert 0 < shown() < everyone
+        assert 0 < shown() == len(browser.points.places) < everyone
 
     def test_bins_stay_chosen_when_a_filter_changes(self, browser):
         browser.grid.choose([(-0.5, 3.0)])
         browser.controls.lists["gender"].value = "female"
         assert "female" in browser.list.heading.value
         assert set(browser.list.rows["gender"]) == {"female"}
+
+    def test_the_points_in_a_lasso_are_listed_the_largest_errors_first(self, browser):
+        browser.grid.choose([(-0.5, 3.0)])
+        rows = browser.state.errors(browser.controls.choice, browser.controls.choice.model)
+        browser.points.scatter.widget.selection = [7, 3, 11]
+        assert browser.list.rows["utterance"].tolist() == (
+            rows.iloc[[3, 7, 11]].sort_values("size", ascending=False)["utterance"].tolist()
+        )
+        assert browser.grid.places() == []
+        assert "3 points" in browser.list.heading.value
+        browser.points.scatter.widget.selection = []
+        assert browser.list.rows.empty
+
+    def test_a_click_on_a_point_opens_its_utterance(self, browser):
+        browser.points.scatter.widget.selection = [5]
+        opened = browser.list.opened
+        drawn = browser.points.places.iloc[5]
+        assert (opened["truth"], opened["residual"]) == (drawn["truth"], drawn["residual"])
+
+    def test_the_points_of_bins_are_marked_until_no_bin_is_chosen(self, browser):
+        browser.grid.choose([(-0.5, 3.0)])
+        marked = browser.points.places.iloc[browser.points.chosen]
+        assert len(marked) == len(browser.list.rows) > 0
+        assert marked["truth"].between(3, 4, inclusive="left").all()
+        assert marked["residual"].between(-0.5, 0.5, inclusive="left").all()
+        browser.grid.choose([])
+        assert browser.points.chosen == []
+        assert browser.list.rows.empty

@@ -99,7 +99,7 @@ def test_a_run_that_trains_appears_when_the_folders_are_read_again(study):
     files.write_table(run.folder / "fold=official" / files.HISTORY, pd.DataFrame([epoch]))
     browser.refresh.click()
     assert "data:image/png" in browser.picture.value
-    assert "0.25" in browser.listed.value
+    assert 0.25 in browser.listed.df["development score"].tolist()
     drawn = browser.picture.value
     browser.follow.value = 1
     assert browser.picture.value == drawn

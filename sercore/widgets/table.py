@@ -1,0 +1,56 @@
+"""A table of tens of thousands of rows that the page itself searches, filters and sorts, drawn by table.js."""
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import pandas as pd
+import traitlets
+
+TEXT, CHOICE, NUMBER = "text", "choice", "number"  # how a column is filtered
+
+
+class Table(anywidget.AnyWidget):
+    """Rows without pages, of which only those in sight are drawn, and of which several can be selected.
+
+    A search field over all texts; under each title a filter: a part of a text, one of a column's choices, or a range of
+    numbers (`>3`, `1..2`). A click on a title sorts. A click selects a row alone; with ctrl or shift, several; arrows,
+    Home, End and the page keys go through them. Search, filters and order stay when other rows are shown.
+    """
+
+    _esm = Path(__file__).parent / "table.js"
+    columns: traitlets.List[Any] = traitlets.List().tag(sync=True)  # title, kind, digits, values as bytes
+    selected_rows: traitlets.List[Any] = traitlets.List().tag(sync=True)  # numbers of rows
+    marked: traitlets.List[Any] = traitlets.List().tag(sync=True)  # numbers of the rows with a star
+    search = traitlets.Unicode().tag(sync=True)
+    filters = traitlets.Dict().tag(sync=True)  # title -> text; a filter of a column that is not there is no condition
+    order: traitlets.List[Any] = traitlets.List().tag(sync=True)  # title and "ascending" or "descending"; or nothing
+    label = traitlets.Unicode().tag(sync=True)  # what a screen reader calls the table
+    noun = traitlets.Unicode("rows").tag(sync=True)  # what is counted
+
+    def __init__(self, **traits: Any) -> None:
+        """Make a table without rows."""
+        super().__init__(**traits)
+        self.df = pd.DataFrame()
+
+    def show(self, rows: pd.DataFrame, digits: Mapping[str, int], choices: Collection[str] = ()) -> None:
+        """Show `rows`, none of which is selected or marked.
+
+        Args:
+            rows: one column a title; what is missing is blank.
+            digits: after the point, of the columns that are numbers; the others are text.
+            choices: columns that are filtered by a list of their values.
+        """
+        self.df = rows
+        columns = []
+        for title, values in rows.items():
+            if title in digits:
+                content, kind = values.to_numpy("<f8").tobytes(), NUMBER
+            else:
+                content = json.dumps(values.tolist(), ensure_ascii=False).encode()
+                kind = CHOICE if title in choices else TEXT
+            columns.append({"title": title, "kind": kind, "digits": digits.get(str(title), 0), "values": content})
+        with self.hold_sync():  # the page takes them at once
+            self.selected_rows, self.marked, self.columns = [], [], columns
