@@ -295,7 +295,7 @@ class App(ipywidgets.VBox):
         before = self.opened.study.path if self.opened else None
         self.found, self.opened = self.find(), None
         self.table.show(overview(self.found), {})
-        places = {study.path: place for place, study in enumerate(self.found)}
+        places: dict[Path | None, int] = {study.path: place for place, study in enumerate(self.found)}
         first = next((n for n, study in enumerate(self.found) if any(run.complete for run in study.runs)), 0)
         self.nothing.value = (
             "" if self.found else "<p>No study has been run yet: <code>make smoke</code> runs a small one.</p>"
@@ -314,7 +314,7 @@ class App(ipywidgets.VBox):
         lost = [f"{name} {given[name]}" for name in known if name in given and given[name] not in known[name]]
         if given.get("study") in names:
             self.table.selected_rows = [names.index(given["study"])]
-        self.show(given[TAB] if given.get(TAB) in TABS else list(TABS)[0])
+        self.show(given[TAB] if given.get(TAB) in TABS else next(iter(TABS)))
         self.problem.value = links.problems(lost)
         browser = self._browser()
         if isinstance(browser, confusions.ConfusionBrowser):

@@ -163,7 +163,7 @@ def write(
         made = staging / "site"
         for path, text in site.texts.items():
             files.write_text(made / path, text)
-        order = np.random.default_rng(0).permutation(len(everyone)) if sounds else []
+        order = np.random.default_rng(0).permutation(len(everyone) if sounds else 0)
         for done, place in enumerate(order, 1):
             media.add(made, *everyone[place])
             if progress is not None:
