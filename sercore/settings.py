@@ -728,6 +728,7 @@ class Parameters(BaseModel):
     shuffled: bool = False
     tested: Sequence[dict[str, Any]] = ()
     cross_corpus: bool = True
+    ask_stages: bool = True
     change: str | None = None
     changes: dict[str, dict[str, dict[str, Any]]] = {}
 

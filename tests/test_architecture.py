@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "analysis": {*FOUNDATION, "corpora", "study"},
     "inference": {*FOUNDATION, "corpora", "features", "datasets", "models", "losses", "training", "analysis"},
     "widgets": {*FOUNDATION, "corpora", "features", "study", "analysis"},
-    "commands": {*FOUNDATION, "corpora", "features", "study", "analysis", "inference"},
+    "commands": {*FOUNDATION, "corpora", "features", "study", "analysis", "inference", "widgets"},
 }
 """Room of the house -> the rooms that it may import, anywhere in its files."""
 # --8<-- [end:rooms]

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from packaging.utils import canonicalize_name
 
 from sercore import settings
 from sercore.analysis import where
+from sercore.commands import cli
 from sercore.study import config
 from sercore.study.plan import run_parameters
 
@@ -27,12 +29,21 @@ def project():
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-def test_conda_installs_what_pip_installs(project):
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+@pytest.mark.parametrize(("file", "checkout"), [("environment.yml", "."), (".binder/environment.yml", "..")])
+def test_conda_installs_what_pip_installs(project, file, checkout):
+    environment = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
     python, _, pip = environment["dependencies"]
     assert python == f"python{project['requires-python']}"
-    assert pip == {"pip": [f"--editable .[{','.join(project['optional-dependencies'])}]"]}
+    assert pip == {"pip": [f"--editable {checkout}[{','.join(project['optional-dependencies'])}]"]}
     assert environment["name"] == project["name"]
+
+
+def test_binder_speaks_the_corpora_once():
+    script = ROOT / ".binder" / "postBuild"
+    assert os.access(script, os.X_OK)
+    subprocess.run(["bash", "-n", script], check=True)
+    (command,) = re.findall(r"^sercore (.*)$", script.read_text(encoding="utf-8"), re.MULTILINE)
+    assert cli._parser().parse_args(command.split()).command == "speak"
 
 
 def test_requirements_are_ranges_but_for_what_carries_weights(project):

@@ -54,6 +54,20 @@ class TestEveryNotebook:
         assert (kernel.name, kernel.language) == ("python3", "python")
 
 
+def defined(path):
+    """The names of what each call of `experiment.define` in the notebook takes."""
+    trees = [ast.parse(re.sub(r"^%.*$", "", cell.source, flags=re.MULTILINE)) for cell in code(path)]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [{keyword.arg for keyword in call.keywords} for call in calls if getattr(call.func, "attr", "") == "define"]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in NOTEBOOKS if "seed" in plan.defaults(path) and defined(path)], ids=ids
+)
+def test_a_run_records_every_parameter_of_its_notebook(path):
+    assert defined(path) == [set(plan.defaults(path))], "else a batch that goes on takes it for another run"
+
+
 def test_recordings_that_notebooks_name_are_in_the_embedded_corpus():
     spoken = {request.file for request in msp_podcast.script(0, 1.0, None).requests}
     named = [

@@ -105,7 +105,7 @@ def plot(found: pd.DataFrame, title: str, simulated: bool, measures: Collection[
     """
     shown = found[found["measure"].isin(measures)]
     if shown.empty:
-        raise NothingToShow("no text conditions the model")
+        raise NothingToShow("no stage was asked what it takes from the text, or none has any")
     panels = list(shown.groupby(["target", "measure"], sort=False))
     columns = min(2, len(panels) + 1)
     stages = [stage for stage in shown["stage"].unique() if stage]

@@ -19,12 +19,13 @@ from sercore.commands import (
     plan,
     report,
     run,
+    site,
     status,
     tidy,
     transcripts,
 )
 
-COMMANDS = (new, corpora, transcripts, plan, run, status, models, report, browse, log, archive, tidy)
+COMMANDS = (new, corpora, transcripts, plan, run, status, models, report, browse, site, log, archive, tidy)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -215,13 +215,8 @@ def gather(
         ValueError: a corpus is licensed, without `with_labels`; a file is damaged, or holds ids where they cannot be
             replaced.
     """
-    missing = [run.name for run in study.runs if not run.complete]
-    if missing:
-        raise FileNotFoundError(
-            f"{len(missing)} of {len(study.runs)} runs of study {study.name} are not complete, {first(missing)}; "
-            f"a finished study is packed: make them with `sercore run {study.path}`"
-        )
-    utterances, about = _utterances(study), _corpora(study)
+    check_complete(study, "packed")
+    utterances, about = _utterances(study), described(study)
     everything = dict.fromkeys([*study.corpora, *utterances])
     licensed = tuple(name for name in everything if not about.get(name, {}).get("simulated"))
     if licensed and not with_labels:
@@ -250,6 +245,16 @@ def gather(
     return Contents(study, tuple(packing.members), tuple(packing.left_out), licensed, hash_ids)
 
 
+def check_complete(study: Study, done: str) -> None:
+    """Raise FileNotFoundError where runs of `study` are not complete; `done` is what is done with it only then."""
+    missing = [run.name for run in study.runs if not run.complete]
+    if missing:
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(study.runs)} runs of study {study.name} are not complete, {first(missing)}; "
+            f"a finished study is {done}: make them with `sercore run {study.path}`"
+        )
+
+
 def _point(run: Run, names: Pseudonyms | None = None) -> tuple[str, str]:
     """Section and parameters of `run`, with pseudonyms: what it has in common with the same run of the archive."""
     return run.section, json.dumps(names.folds(run.parameters) if names else run.parameters, sort_keys=True)
@@ -271,7 +276,7 @@ def _utterances(study: Study) -> dict[str, pd.DataFrame]:
     }
 
 
-def _corpora(study: Study) -> dict[str, dict[str, Any]]:
+def described(study: Study) -> dict[str, dict[str, Any]]:
     """Corpus -> what the provenance of the study's runs says of it; simulated only where all of them say so."""
     found: dict[str, dict[str, Any]] = {}
     for run in study.runs:

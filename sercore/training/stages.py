@@ -168,11 +168,11 @@ def evaluate(run: Experiment, data: Mapping[str, Source], folds: Iterable[str] |
 
     Returns:
         A predictions table with the columns stage and told, see `Intervention`, explained and opening, see `Effects`.
-        Empty for a model that no text conditions.
+        Empty for a model that no text conditions, and of no folds.
     """
-    if not (run.reads and run.spec.uses_audio):
-        return pd.DataFrame()
     wanted = None if folds is None else set(folds)
+    if not (run.reads and run.spec.uses_audio) or wanted == set():
+        return pd.DataFrame()
     parts = []
     for split in experiment.folds(run, data):
         if wanted is not None and split.name not in wanted:

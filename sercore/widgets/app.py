@@ -21,7 +21,7 @@ from sercore.analysis.nothing import Nothing
 from sercore.corpora import Corpus
 from sercore.study import config
 from sercore.study.config import Study
-from sercore.widgets import confusions, corpus, maps, residuals, runs, sound
+from sercore.widgets import confusions, corpus, links, maps, residuals, runs, sound
 from sercore.widgets.appearance import button, style_sheet
 from sercore.widgets.maps import EmbeddingSource
 from sercore.widgets.microphone import Recorder
@@ -31,6 +31,7 @@ Load = Callable[[Path], Any]
 """The folder of a run -> its model, as inference.load gives it."""
 Embeddings = Callable[[Mapping[str, Mapping[str, Any]], Path], EmbeddingSource]
 """The corpora of a study, and its cache -> its embeddings, as inference.cached_embeddings gives them."""
+TAB = "tab"  # in a link
 RATINGS = ("multitask", "dimensions")  # sections of the residual browser; the first that a study has
 MAPPED = ("categories", *RATINGS)  # of the map
 
@@ -79,6 +80,7 @@ class Opened:
     """A study, with what its browsers read when they are first shown."""
 
     study: Study
+    link: links.Link
     load: Load
     embeddings: Embeddings
 
@@ -116,13 +118,14 @@ class Opened:
 def _confusions(opened: Opened) -> ipywidgets.Widget | Nothing:
     outcome = results.read(opened.study, "categories", "show")
     predictions, listed = words.label_predictions(outcome), (opened.audio, opened.marked, opened.frames)
-    return confusions.browse(predictions, opened.utterances, outcome.best, *listed)
+    table = opened.utterances
+    return confusions.browse(predictions, table, outcome.best, *listed, study=opened.study, link=opened.link)
 
 
 def _residuals(opened: Opened) -> ipywidgets.Widget | Nothing:
     outcome = results.read(opened.study, opened.first(RATINGS), "show")
     listed = (opened.audio, opened.marked, opened.frames)
-    return residuals.browse(outcome.predictions, opened.utterances, outcome.best, *listed)
+    return residuals.browse(outcome.predictions, opened.utterances, outcome.best, *listed, study=opened.study)
 
 
 def _map(opened: Opened) -> ipywidgets.Widget | Nothing:
@@ -276,14 +279,15 @@ class App(ipywidgets.VBox):
         self.table.observe(lambda change: self._selected(change["new"]), "selected_rows")
         self.refresh = button("refresh", "look for studies and read them again")
         self.refresh.on_click(lambda _: self.read_again())
-        self.nothing = ipywidgets.HTML()
+        self.nothing, self.problem = ipywidgets.HTML(), ipywidgets.HTML()
+        self.link = links.Link("browser.restore(…)", (TAB, *confusions.NAMES), self.restore)
         self.tabs = ipywidgets.Tab(children=[ipywidgets.VBox() for _ in TABS], titles=tuple(TABS), selected_index=0)
         self.tabs.observe(lambda _: self._show(), "selected_index")
         title = ipywidgets.HTML("<h1>Browsers</h1>")
         head = ipywidgets.HBox([title, self.refresh])
         for widget, kind in ((head, "head"), (self.table, "studies"), (self.tabs, "tabs"), (self, "app")):
             widget.add_class(f"sercore-{kind}")
-        super().__init__([style_sheet(), head, self.nothing, self.table, self.tabs])
+        super().__init__([style_sheet(), head, self.nothing, self.problem, self.table, self.tabs, self.link])
         self.read_again()
 
     def read_again(self) -> None:
@@ -303,9 +307,36 @@ class App(ipywidgets.VBox):
         """Show the tab of this name."""
         self.tabs.selected_index = list(TABS).index(tab)
 
+    def restore(self, text: str) -> None:
+        """Show what the link `text` says; a study or tab that is not here is named, and the rest is shown."""
+        given, names = links.read(text), [study.name for study in self.found]
+        known = {"study": names, TAB: list(TABS)}
+        lost = [f"{name} {given[name]}" for name in known if name in given and given[name] not in known[name]]
+        if given.get("study") in names:
+            self.table.selected_rows = [names.index(given["study"])]
+        self.show(given[TAB] if given.get(TAB) in TABS else list(TABS)[0])
+        self.problem.value = links.problems(lost)
+        browser = self._browser()
+        if isinstance(browser, confusions.ConfusionBrowser):
+            browser.restore(links.write({name: given[name] for name in given if name not in known}))
+
+    def _browser(self) -> ipywidgets.Widget | None:
+        """The browser of the tab that is shown."""
+        children = self.tabs.children[self.tabs.selected_index].children
+        return children[0] if children else None
+
+    def _tell(self) -> None:
+        """Have the link say which study and tab are shown, and what the browser of confusions shows."""
+        browser = self._browser()
+        if isinstance(browser, confusions.ConfusionBrowser):
+            browser.tell()
+        elif self.opened is not None:
+            tab = list(TABS)[self.tabs.selected_index]
+            self.link.query = links.write({"study": self.opened.study.name, TAB: tab})
+
     def _selected(self, rows: Sequence[int]) -> None:
         if rows and (self.opened is None or self.found[rows[0]] is not self.opened.study):
-            self.opened = self.opening(study=self.found[rows[0]])
+            self.opened = self.opening(study=self.found[rows[0]], link=self.link)
             for box in self.tabs.children:
                 box.children = ()
             self._show()
@@ -314,6 +345,7 @@ class App(ipywidgets.VBox):
         """Build the tab that is shown, where it is empty."""
         box = self.tabs.children[self.tabs.selected_index]
         if box.children or self.opened is None:
+            self._tell()
             return
         tab = TABS[list(TABS)[self.tabs.selected_index]]
         box.children = [ipywidgets.HTML(markup("<p>reading {} …</p>", self.opened.study.name))]
@@ -328,3 +360,4 @@ class App(ipywidgets.VBox):
             made,
             ipywidgets.HTML(markup("<details><summary>How to use it</summary><ul>{}</ul></details>", use)),
         ]
+        self._tell()

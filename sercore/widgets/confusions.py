@@ -17,6 +17,8 @@ from sercore.analysis.results import classes, seed_name
 from sercore.corpora import wording
 from sercore.registry import METRICS, MODELS
 from sercore.schema import EMOTION, PROBABILITY
+from sercore.study.config import Study
+from sercore.widgets import links
 from sercore.widgets.appearance import change_colours, model_name, share_colours, table
 from sercore.widgets.grid import Cell, Grid, Place
 from sercore.widgets.selection import Choice, Controls, Selection, describe_choice
@@ -30,6 +32,7 @@ from sercore.widgets.utterances import (
     Details,
     UtteranceList,
 )
+from sercore.widgets.what_if import WhatIf
 
 PERCENT = 100
 
@@ -102,6 +105,12 @@ def shares(counts: pd.DataFrame) -> pd.DataFrame:
     return counts.div(counts.sum(axis=1).replace(0, np.nan), axis=0)
 
 
+def describe_score(counts: pd.DataFrame) -> str:
+    """The mean recall of the classes in words; empty where one of them has no utterances."""
+    uar, metric = float(np.diag(shares(counts)).mean()), METRICS["uar"]
+    return "" if uar != uar else f"{metric.label} {metric.scale * uar:.{metric.digits}f} {metric.unit}"
+
+
 def errors(labels: Sequence[str]) -> list[Place]:
     """The cells beside the diagonal."""
     return [(truth, predicted) for truth in labels for predicted in labels if truth != predicted]
@@ -140,6 +149,13 @@ def points(change: float) -> str:
 
 
 FIELDS = ("train_corpus", "test_corpus", "model", "other", "seed", "fold", "speaker", "gender", "style", "words")
+SHOWN = (
+    "matrix",
+    "cells",
+    *links.OF_TABLE,
+    "utterance",
+)  # of the state of the browser, beside the study and the FIELDS
+NAMES = ("study", *FIELDS, *SHOWN)
 OTHER_WORDS = "The models were given the transcript of an utterance of the opposite valence, not the one that is shown."
 MOVED = Column(name="moved", choices=True)
 SEVERAL = (  # with more than one cell
@@ -164,6 +180,9 @@ def browse(
     audio: AudioSource,
     marked: Path,
     frames: FrameSource = no_frames,
+    study: Study | None = None,
+    state: str = "",
+    link: links.Link | None = None,
 ) -> ipywidgets.VBox:
     """The confusion browser as a widget.
 
@@ -174,9 +193,15 @@ def browse(
         audio: finds the sound of an utterance.
         marked: the folder that marked utterances are exported to.
         frames: finds the log-mel frames of an utterance, as sound.CachedFrames does.
+        study: whose finished runs are asked what they answer to other words; None: they are not.
+        state: what is shown first, as the line "to show this again" has it, or the address of the page in Voila.
+        link: of the page that the browser is a part of; None: it has its own.
     """
     listed = UtteranceList(utterances, audio, marked, "confusions", frames)
-    return ConfusionBrowser(Confusions(predictions, best), listed)
+    browser = ConfusionBrowser(Confusions(predictions, best), listed, study, link)
+    if state:
+        browser.restore(state)
+    return browser
 
 
 class Confusion(ipywidgets.VBox):
@@ -217,16 +242,61 @@ class Confusion(ipywidgets.VBox):
 class ConfusionBrowser(ipywidgets.VBox):
     """Drop-down lists, the grids of one or two models and of their difference, and the utterances of a cell."""
 
-    def __init__(self, state: Confusions, listed: UtteranceList) -> None:
+    def __init__(
+        self,
+        state: Confusions,
+        listed: UtteranceList,
+        study: Study | None = None,
+        link: links.Link | None = None,
+    ) -> None:
         self.state, self.list = state, listed
+        self.study = study.name if study else ""
         self.controls = Controls(state.selection, FIELDS, self._changed)
         self.one, self.two, self.difference = (Confusion(state.labels, self.list_chosen) for _ in range(3))
-        self.about = ipywidgets.HTML()
+        self.matrices = {"one": self.one, "two": self.two, "difference": self.difference}
+        self.about, self.problem = ipywidgets.HTML(), ipywidgets.HTML()
         self.confusions = ipywidgets.HBox([self.one])
         self.confusions.add_class("sercore-grids")
-        self._open = self.one
-        super().__init__([self.controls, self.about, self.confusions, self.list])
+        self._open, self._restoring = self.one, False
+        own = () if link else (links.Link("browser.restore(…)", NAMES, self.restore),)
+        self.link = link or own[0]
+        self.what_if = WhatIf(study, listed) if study else None
+        listed.opening = self._opened
+        listed.table.observe(lambda _: self.tell(), ["search", "filters", "order"])
+        super().__init__([self.controls, self.problem, self.about, self.confusions, self.list, *own])
         self._draw()
+        self.tell()
+
+    def restore(self, text: str) -> None:
+        """Show what the link `text` says; what is not here any more is named, and the rest is shown."""
+        given = links.read(text)
+        choice, lost = self.state.selection.restored(given)
+        if self.study and given.get("study", self.study) != self.study:
+            lost.insert(0, f"study {given['study']} (this is {self.study})")
+        matrix = given.get("matrix", "one")
+        if matrix not in self.matrices or (matrix != "one" and choice.other is None):
+            lost.append(f"matrix {matrix}")
+            matrix = "one"
+        places = links.read_places(given.get("cells", ""))
+        cells = [place for place in places if set(place) <= set(self.state.labels)]
+        lost += [f"cell {truth}:{prediction}" for truth, prediction in places if (truth, prediction) not in cells]
+        self._restoring = True
+        try:
+            self._open.grid.chosen = []
+            self._open = self.matrices[matrix]
+            self.controls.choose(choice)
+            self._open.grid.choose(cells)
+            links.restore_table(self.list.table, given)
+            if "utterance" in given:
+                numbers = np.flatnonzero(self.list.rows["utterance"].astype("str") == given["utterance"])
+                if len(numbers):
+                    self.list.open_row(int(numbers[0]))
+                else:
+                    lost.append(f"utterance {given['utterance']}")
+        finally:
+            self._restoring = False
+        self.problem.value = links.problems(lost)
+        self.tell()
 
     def list_chosen(self, chosen: Confusion) -> None:
         """List the utterances of the cells that are chosen in `chosen`, and choose none in the others."""
@@ -234,6 +304,7 @@ class ConfusionBrowser(ipywidgets.VBox):
         if not cells:
             if chosen is self._open:
                 self.list.show_nothing()
+                self.tell()
             return
         self._open = chosen
         for other in (self.one, self.two, self.difference):
@@ -250,6 +321,31 @@ class ConfusionBrowser(ipywidgets.VBox):
             rows = self.state.cells(choice, model, cells)
             seen = f"{self._name(model)}: {words}: {len(rows):,} utterance{'s' * (len(rows) != 1)}"
         self.list.show(rows, seen, columns, self._details)
+        self.tell()
+
+    def tell(self) -> None:
+        """Have the link say what is shown."""
+        if self._restoring:
+            return
+        fields = {name: getattr(self.controls.choice, name) for name in self.controls.lists}
+        cells, opened = self._open.grid.places(), self.list.opened
+        matrix = next(name for name, one in self.matrices.items() if one is self._open)
+        self.link.query = links.write(
+            {
+                "study": self.study,
+                **fields,
+                "matrix": matrix if cells and matrix != "one" else "",
+                "cells": links.write_places(cells),
+                **links.of_table(self.list.table),
+                "utterance": "" if opened is None else opened["utterance"],
+            }
+        )
+
+    def _opened(self, row: pd.Series | None) -> None:
+        """Ask what would be with other words, of the utterance that is open, or of none."""
+        if self.what_if is not None:
+            self.what_if.offer(self.state.selection, self.controls.choice, row)
+        self.tell()
 
     def _changed(self) -> None:
         self._draw()
@@ -258,6 +354,7 @@ class ConfusionBrowser(ipywidgets.VBox):
             self.one.grid.choose(cells)
         elif cells:
             self.list_chosen(self._open)
+        self.tell()
 
     def _draw(self) -> None:
         choice = self.controls.choice
@@ -283,12 +380,9 @@ class ConfusionBrowser(ipywidgets.VBox):
         )
 
     def _title(self, shown: Confusion, model: str, counts: pd.DataFrame) -> None:
-        of_row = shares(counts)
-        recalls = [of_row.loc[label, label] for label in self.state.labels]
-        uar = sum(recalls) / len(recalls)
-        metric = METRICS["uar"]
-        score = f", {metric.label} {metric.scale * uar:.{metric.digits}f} {metric.unit}" if uar == uar else ""
-        shown.title.value = model_name(model, self.state.selection.seed(self.controls.choice, model)) + score
+        score = describe_score(counts)
+        name = model_name(model, self.state.selection.seed(self.controls.choice, model))
+        shown.title.value = name + (f", {score}" if score else "")
 
     def _name(self, model: str) -> str:
         return f"{MODELS.label(model)} ({seed_name(self.state.selection.seed(self.controls.choice, model))})"

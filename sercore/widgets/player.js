@@ -26,6 +26,12 @@ function stepOf(length, most) {
   return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= least);
 }
 
+/** The address of `content`: of bytes, one that is to be revoked; text is an address itself. */
+function addressOf(content, type) {
+  if (typeof content === "string") return content;
+  return content?.byteLength ? URL.createObjectURL(new Blob([content], { type })) : "";
+}
+
 function render({ model, el }) {
   el.classList.add("sercore-player");
   el.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves the keys to this
@@ -89,9 +95,8 @@ function render({ model, el }) {
 
   const load = () => {
     URL.revokeObjectURL(heard);
-    const sound = model.get("sound");
     loop = null;
-    heard = sound?.byteLength ? URL.createObjectURL(new Blob([sound], { type: "audio/wav" })) : "";
+    heard = addressOf(model.get("sound"), "audio/wav");
     if (!heard) {
       audio.removeAttribute("src");
       audio.load();
@@ -102,8 +107,7 @@ function render({ model, el }) {
   };
   const show = () => {
     URL.revokeObjectURL(seen);
-    const picture = model.get("picture");
-    seen = picture?.byteLength ? URL.createObjectURL(new Blob([picture], { type: "image/png" })) : "";
+    seen = addressOf(model.get("picture"), "image/png");
     image.hidden = !seen;
     timeline.classList.toggle("bare", !seen);
     if (seen) image.src = seen;

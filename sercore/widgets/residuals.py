@@ -18,6 +18,7 @@ from sercore.analysis.nothing import NothingToShow, or_nothing
 from sercore.analysis.results import seed_name
 from sercore.registry import MODELS
 from sercore.schema import DIMENSIONS
+from sercore.study.config import Study
 from sercore.widgets import points
 from sercore.widgets.appearance import model_colour, model_name, share_colours, table
 from sercore.widgets.grid import Cell, Grid, Place
@@ -25,6 +26,7 @@ from sercore.widgets.points import Points
 from sercore.widgets.selection import Choice, Controls, Selection, bin_of, describe_choice
 from sercore.widgets.sound import AudioSource, FrameSource, no_frames
 from sercore.widgets.utterances import SECONDS, SPEAKER, TRANSCRIPT, UTTERANCE, Column, Details, UtteranceList
+from sercore.widgets.what_if import WhatIf
 
 STEP = 1.0  # width of the bins of the truth and of the error, in units of the scale
 BANDS = (-3.5, -2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5)  # borders of the errors' bins; the outermost have no end
@@ -135,6 +137,7 @@ def browse(
     audio: AudioSource,
     marked: Path,
     frames: FrameSource = no_frames,
+    study: Study | None = None,
 ) -> ipywidgets.VBox:
     """The residual browser as a widget.
 
@@ -145,21 +148,24 @@ def browse(
         audio: finds the sound of an utterance.
         marked: the folder that marked utterances are exported to.
         frames: finds the log-mel frames of an utterance, as sound.CachedFrames does.
+        study: whose finished runs are asked what they answer to other words; None: they are not.
     """
     listed = UtteranceList(utterances, audio, marked, "residuals", frames)
-    return ResidualBrowser(Residuals(predictions, best), listed)
+    return ResidualBrowser(Residuals(predictions, best), listed, study)
 
 
 class ResidualBrowser(ipywidgets.VBox):
     """Drop-down lists, a point for each error with their line, a button for each bin, and the utterances."""
 
-    def __init__(self, state: Residuals, listed: UtteranceList) -> None:
+    def __init__(self, state: Residuals, listed: UtteranceList, study: Study | None = None) -> None:
         self.state, self.list = state, listed
         self.controls = Controls(state.selection, FIELDS, self._changed)
         self.about, self.rows, self._by_points = ipywidgets.HTML(), pd.DataFrame(), False
         self.points = Points(self.list_points)
         self.grid = Grid("bins of error and truth", "error ↓\ntruth →", lambda _: self.list_chosen(), low=True)
         self._edges: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+        self.what_if = WhatIf(study, listed) if study else None
+        listed.opening = self._opened
         super().__init__([self.controls, self.about, self.points, self.grid, self.list])
         self._draw()
 
@@ -197,6 +203,11 @@ class ResidualBrowser(ipywidgets.VBox):
         seed = self.state.selection.seed(choice, choice.model)
         name = f"{MODELS.label(choice.model)} ({seed_name(seed)}), {choice.target}, {describe_choice(choice)}"
         self.list.show(rows, f"{name}: {what}", COLUMNS, self._details)
+
+    def _opened(self, row: pd.Series | None) -> None:
+        """Offer other words for the utterance that is open."""
+        if self.what_if is not None:
+            self.what_if.offer(self.state.selection, self.controls.choice, row)
 
     def _changed(self) -> None:
         self._draw()

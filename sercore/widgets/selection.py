@@ -4,7 +4,7 @@ In order: the `Choice`; the `Selection` of predictions, which are grouped once s
 thousands of rows takes milliseconds; the `Controls`, one drop-down list for each field of a choice.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,6 +66,7 @@ class Selection:
         sections = predictions["section"].unique() if "section" in predictions else []
         if len(sections) > 1:
             raise ValueError(f"predictions of {len(sections)} sections, {first(sections)}; a browser shows one")
+        self.section = str(sections[0]) if len(sections) else ""
         check_predictions(predictions.iloc[:1].drop(columns=WORDS, errors="ignore"), "predictions")
         test = predictions[predictions["partition"] == "test"].reset_index(drop=True)
         if test.empty:
@@ -111,6 +112,18 @@ class Selection:
             if getattr(choice, name) not in options:
                 choice = choice.but(**{name: options[0]})
         return choice
+
+    def restored(self, given: Mapping[str, str]) -> tuple[Choice, list[str]]:
+        """The first choice with the fields that `given` has, as text; and what of it is no option here, in words."""
+        choice, lost = self.start(), []
+        for name in (*STEPS, "other", "seed", *self.filters):
+            if name in given:
+                options = {str(option): option for option in self.options(choice)[name] if option is not None}
+                if given[name] in options:
+                    choice = self.valid(choice.but(**{name: options[given[name]]}))
+                else:
+                    lost.append(f"{LABELS[name]} {given[name]}")
+        return choice, lost
 
     def seed(self, choice: Choice, model: str) -> int:
         """The seed of `model` that is shown: the choice's, or the best on validation.
@@ -237,11 +250,15 @@ class Controls(ipywidgets.HBox):
         for name, widget in self.lists.items():
             widget.observe(lambda change, name=name: self._choose(name, change["new"]), "value")
 
+    def choose(self, choice: Choice) -> None:
+        """Show `choice`, or what comes nearest."""
+        self.choice = self.selection.valid(choice)
+        self._fill()
+        self.changed()
+
     def _choose(self, name: str, value: Any) -> None:
         if not self._busy:
-            self.choice = self.selection.valid(self.choice.but(**{name: None if value == ANY else value}))
-            self._fill()
-            self.changed()
+            self.choose(self.choice.but(**{name: None if value == ANY else value}))
 
     def _fill(self) -> None:
         self._busy = True

@@ -14,7 +14,8 @@ import pandas as pd
 import soundfile
 import traitlets
 from jaxtyping import Float
-from matplotlib.image import imsave
+from matplotlib import colormaps
+from PIL import Image
 
 from sercore.corpora import Corpus
 from sercore.features import packed
@@ -25,6 +26,7 @@ from sercore.study.config import Run, Study
 AudioSource = Callable[[str, str], Path]
 """(corpus, utterance) -> its audio file."""
 REACH = 70.0  # shown below the loudest point of a picture [dB]
+MAGMA = (colormaps["magma"](np.arange(256))[:, :3] * 255).round().astype("uint8").ravel().tolist()
 TICKS = (250, 500, 1000, 2000, 4000, 8000)  # [Hz]
 LINEAR, STEP = 1000.0, np.log(6.4) / 27  # Slaney's mel: linear up to 1000 Hz, logarithmic above
 
@@ -157,9 +159,11 @@ def wav(samples: Float[np.ndarray, " samples"], rate: int) -> bytes:
 
 def picture(spectrogram: Spectrogram) -> bytes:
     """`spectrogram` as a PNG: a pixel a frame and mel band, low bands at the bottom; colours are the level [dB]."""
-    levels, content = spectrogram.levels.T, io.BytesIO()  # (mels, frames)
-    top = levels.max()
-    imsave(content, levels, origin="lower", cmap="magma", vmin=top - REACH, vmax=top, format="png")
+    levels, content = spectrogram.levels.T[::-1], io.BytesIO()  # (mels, frames), the high bands first
+    shades = np.clip(256 + (levels - levels.max()) * (256 / REACH), 0, 255)
+    image = Image.fromarray(shades.astype("uint8"))
+    image.putpalette(MAGMA)  # a third of the size that every pixel's own colour would have
+    image.save(content, "png")
     return content.getvalue()
 
 
@@ -167,6 +171,11 @@ def span(spectrogram: Spectrogram) -> tuple[float, float]:
     """When the picture begins and ends [s]: half a hop before the centre of its first frame, and after its last."""
     hop = spectrogram.settings.hop / spectrogram.settings.sample_rate
     return -hop / 2, (len(spectrogram.levels) - 0.5) * hop
+
+
+def describe(settings: FeatureSettings) -> str:
+    """What a picture shows, for whoever does not see it."""
+    return f"log-mel spectrogram, {settings.low:g} to {settings.high:g} Hz, {REACH:g} dB below its loudest point"
 
 
 def ticks(settings: FeatureSettings) -> list[tuple[float, str]]:
@@ -202,12 +211,8 @@ class Player(anywidget.AnyWidget):
 
     def show(self, spectrogram: Spectrogram) -> None:
         """Show `spectrogram` as the timeline."""
-        used = spectrogram.settings
-        self.span, self.ticks = span(spectrogram), ticks(used)
-        self.label = (
-            f"log-mel spectrogram, {self.span[1]:.2f} s, {used.low:g} to {used.high:g} Hz, "
-            f"{REACH:g} dB below its loudest point"
-        )
+        self.span, self.ticks = span(spectrogram), ticks(spectrogram.settings)
+        self.label = describe(spectrogram.settings)
         self.picture = picture(spectrogram)
 
     def clear(self) -> None:

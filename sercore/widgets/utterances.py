@@ -62,6 +62,10 @@ def no_details(_: pd.Series) -> Details:
     return Details()
 
 
+def _nothing_more(_: pd.Series | None) -> None:
+    """Nothing happens when an utterance is opened or closed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Column:
     """A column of the list: of the rows or of the utterance tables."""
@@ -95,7 +99,9 @@ def in_print(rows: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
 class UtteranceList(ipywidgets.VBox):
     """A table of utterances; a selected row opens its utterance: sound, log-mel, transcript, ratings, predictions.
 
-    `show` fills it. Sound and picture are made when an utterance is opened, and only those of the open one are held.
+    `show` fills it. `opening` is called with each row that is opened, and with None when it is closed; `detail` is the
+    part beside the table, which others may add to. Sound and picture are made when an utterance is opened, and only
+    those of the open one are held.
     """
 
     def __init__(
@@ -118,6 +124,7 @@ class UtteranceList(ipywidgets.VBox):
         self.utterances, self.audio, self.folder, self.name = indexed(utterances), audio, folder, name
         self.frames, self.marks, self._filling = frames, Marks(), False
         self.details: Callable[[pd.Series], Details] = no_details
+        self.opening: Callable[[pd.Series | None], None] = _nothing_more
         self.rows, self.seen = pd.DataFrame(), ""
         self.opened: pd.Series | None = None
         self.heading = ipywidgets.HTML()
@@ -146,9 +153,9 @@ class UtteranceList(ipywidgets.VBox):
         marking = ipywidgets.HBox(
             [self.mark, *self.notes.values(), self.export, self.imported, self.compared, self.status]
         )
-        detail = ipywidgets.VBox([self.text, self.player, self.no_picture, self.predictions])
-        both = ipywidgets.HBox([rows, detail])
-        kinds = ((rows, "list"), (detail, "detail"), (both, "both"), (marking, "marking"))
+        self.detail = ipywidgets.VBox([self.text, self.player, self.no_picture, self.predictions])
+        both = ipywidgets.HBox([rows, self.detail])
+        kinds = ((rows, "list"), (self.detail, "detail"), (both, "both"), (marking, "marking"))
         for widget, kind in (*kinds, (self.heading, "heading"), (self.table, "rows")):
             widget.add_class(f"sercore-{kind}")
         super().__init__([style_sheet(), marking, both])
@@ -190,6 +197,7 @@ class UtteranceList(ipywidgets.VBox):
         self.text.value = "<p>Select an utterance to play it.</p>" if len(self.rows) else ""
         self.predictions.value = ""
         self._draw_marks()
+        self.opening(None)
 
     def selected(self) -> pd.DataFrame:
         """The selected rows, with every fact of their utterances."""
@@ -271,6 +279,7 @@ class UtteranceList(ipywidgets.VBox):
         self.text.value = _about(row)
         self.predictions.value = self.details(row).shown
         self._draw_marks()
+        self.opening(row)
         try:
             path = self.audio(row["corpus"], row["utterance"])
             self.player.play(*sound.read(path))

@@ -1,5 +1,6 @@
 """The residual browser in Chromium, in Voila and in JupyterLab."""
 
+import plots
 import pytest
 import soundfile
 from conftest import COLUMN, PICTURES, ROWS, SOUND_AND_PICTURE, export_marked, row
@@ -77,3 +78,34 @@ def test_bins_lead_to_the_utterances_that_the_table_has_there(browsed, where, mu
     female = inside(errors(multitask, "bert", "valence", gender="female"), 4, -0.5)
     assert bin_of(page, 4, -0.5).get_attribute("title").split(": ")[1].split()[0] == str(len(female))
     page.screenshot(path=PICTURES / f"residuals-{where}-female.png")
+
+
+def test_a_lasso_lists_the_points_inside_it_and_a_point_opens_its_utterance(browsed, where, multitask):
+    page = browsed
+    table = errors(multitask, "cnn14", "arousal").reset_index(drop=True)
+    places = plots.pixels(page, table["truth"], table["residual"])
+    edges, inside = plots.few(places)
+    plots.lasso(page, edges)
+    page.locator(".sercore-heading", has_text=f"{inside.sum()} points").wait_for()
+    page.wait_for_function(ROWS, arg=int(inside.sum()))
+    chosen = table[inside].sort_values("residual", key=abs, ascending=False)
+    assert page.evaluate(COLUMN, "utterance") == chosen["utterance"].astype(str).tolist()
+    page.screenshot(path=PICTURES / f"residuals-{where}-lasso.png")
+
+    before = plots.ticks(page)
+    one = plots.alone(places)
+    name = str(table["utterance"][one])
+    plots.hover(page, places[one], name)
+    shown = page.locator(".sercore-points")
+    for column in ("truth", "prediction"):
+        assert shown.get_by_text(f"{table[column][one]:.2f}", exact=True).count()
+    page.screenshot(path=PICTURES / f"residuals-{where}-hover.png")
+    page.mouse.click(*places[one])
+    page.locator(".sercore-detail h4", has_text=name).wait_for()
+    page.wait_for_function(SOUND_AND_PICTURE)
+
+    for _ in range(5):
+        page.mouse.wheel(0, -200)
+        page.wait_for_timeout(50)
+    page.wait_for_function(f"before => JSON.stringify(({plots.TICKS})().map(t => t[1])) != before", arg=str(before))
+    assert max(plots.ticks(page)) - min(plots.ticks(page)) < max(before) - min(before)

@@ -68,6 +68,15 @@ def one():
         yield cluster
 
 
+def test_a_worker_is_rarely_interrupted_to_see_how_it_is(one):
+    def callbacks(dask_worker):
+        return {name: callback.callback_time for name, callback in dask_worker.periodic_callbacks.items()}
+
+    (found,) = one.client.run(callbacks).values()
+    assert min(found.values()) >= 200, found  # milliseconds
+    assert "profile" not in found
+
+
 def test_the_longest_job_begins_first(one, tmp_path):
     outcomes = list(perform(jobs_for(tmp_path / "log", {"a": 1, "b": 3, "c": 2}), one))
     assert [outcome.name for outcome in outcomes] == ["b", "c", "a"]

@@ -197,6 +197,7 @@ def test_a_run_keeps_the_predictions_of_every_intervention(embedded, tmp_path):
     data = experiment.load(deaf)
     experiment.run(deaf, data)
     assert stages.evaluate(deaf, data).empty
+    assert stages.evaluate(run, data, ()).empty, "of no folds"
     assert transcript_shift.evaluate(deaf, data, [{"opposed": True}]).empty, "nothing that it reads can mislead it"
     misled = transcript_shift.evaluate(run, data, [{"opposed": True}])
     assert 0 < misled["utterance"].nunique() < as_it_is["utterance"].nunique()
