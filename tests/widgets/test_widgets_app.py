@@ -18,7 +18,7 @@ def project(tmp_path_factory, embedded):
     folder = tmp_path_factory.mktemp("project")
     (folder / "notebooks").symlink_to(NOTEBOOKS)
     (folder / "parameters").mkdir()
-    path = made_up.write_study(folder, seeds=1, sections=("categories", "multitask"), utterances=8)
+    path = made_up.write_study(folder, seeds=1, sections=("categories", "multitask"), utterances=16)
     content = path.read_text(encoding="utf-8")
     for name in embedded:
         content = content.replace(f"nowhere/{name}", embedded[name]["root"])
