@@ -27,10 +27,7 @@ AXES = (0.46, 0.46, 0.46, 1.0)  # a grey that is legible on white and on black
 NAMED = 12  # names that a legend has at most
 STEPS = 64  # shades of a scale
 BUTTONS = ["pan_zoom", "lasso", "lasso_type", "full_screen", "download", "reset"]
-HELP = (
-    "Wheel: zoom · drag: move · shift and drag: lasso, which lists what is inside · click: open an utterance · "
-    "double click: choose nothing"
-)
+HELP = "wheel: zoom · drag: move · shift and drag: lasso · click: open the utterance · double click: choose nothing"
 
 
 class Colours(NamedTuple):

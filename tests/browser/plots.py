@@ -26,6 +26,20 @@ def ticks(page):
     return [value for _, value, _ in page.evaluate(TICKS)]
 
 
+def changed(page, before):
+    """Wait until the axes show other values than `before`."""
+    page.wait_for_function(
+        f"before => JSON.stringify(({TICKS})().map(tick => tick[1])) != JSON.stringify(before)", arg=before
+    )
+
+
+def back(page, before):
+    """Wait until the axes show the values `before` again."""
+    page.wait_for_function(
+        f"before => JSON.stringify(({TICKS})().map(tick => tick[1])) == JSON.stringify(before)", arg=before
+    )
+
+
 def pixels(page, across, up):
     """Where the points at `across` and `up` are on the page, (points, 2), by the ticks of the axes."""
     canvas(page)

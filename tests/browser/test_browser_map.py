@@ -67,12 +67,10 @@ def test_a_lasso_lists_what_is_inside_and_a_point_opens_its_utterance(browsed, w
     for _ in range(5):
         page.mouse.wheel(0, -200)
         page.wait_for_timeout(50)
-    page.wait_for_function(f"before => JSON.stringify(({plots.TICKS})().map(t => t[1])) != before", arg=str(before))
+    plots.changed(page, before)
     assert max(plots.ticks(page)) - min(plots.ticks(page)) < max(before) - min(before)
     page.get_by_title("Reset View").click()
-    page.wait_for_timeout(500)
-    assert plots.ticks(page) == before
-    assert not page.elsewhere or where == "voila"
+    plots.back(page, before)
 
 
 def test_colour_list_and_neighbours_are_reached_by_keyboard(browsed, where, categories, study):

@@ -107,5 +107,5 @@ def test_a_lasso_lists_the_points_inside_it_and_a_point_opens_its_utterance(brow
     for _ in range(5):
         page.mouse.wheel(0, -200)
         page.wait_for_timeout(50)
-    page.wait_for_function(f"before => JSON.stringify(({plots.TICKS})().map(t => t[1])) != before", arg=str(before))
+    plots.changed(page, before)
     assert max(plots.ticks(page)) - min(plots.ticks(page)) < max(before) - min(before)
