@@ -26,7 +26,7 @@ def wrong(categories):
     return rows.sort_values(f"p_{predicted}", ascending=False, kind="stable")
 
 
-def link(study, wrong, **more):
+def link(study, wrong, /, **more):
     first = wrong.iloc[0]
     state = {
         "study": study.name,
@@ -37,7 +37,7 @@ def link(study, wrong, **more):
         "utterance": first["utterance"],
         **more,
     }
-    return "&".join(f"{name}={quote(value)}" for name, value in state.items())
+    return "&".join(f"{name}={quote(value, safe=':')}" for name, value in state.items())
 
 
 def wait_until_shown(page, wrong):
@@ -117,11 +117,11 @@ def test_other_words_are_asked_with_the_keyboard(page, voila, study, wrong, held
     page.locator(".sercore-what-if").scroll_into_view_if_needed()
     page.screenshot(path=PICTURES / "confusions-voila-what-if.png")
 
-    level = page.get_by_role("slider", name="level")
     before = answer.nth(0).inner_text()
-    level.focus()
-    for _ in range(12):
-        page.keyboard.press("ArrowRight")
+    page.get_by_label("change of level").focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text("12")
+    page.keyboard.press("Enter")
     page.wait_for_function(
         "before => document.querySelector('.sercore-what-if table')?.innerText !== before", arg=before
     )
