@@ -314,7 +314,7 @@ class App(ipywidgets.VBox):
         lost = [f"{name} {given[name]}" for name in known if name in given and given[name] not in known[name]]
         if given.get("study") in names:
             self.table.selected_rows = [names.index(given["study"])]
-        self.show(given[TAB] if given.get(TAB) in TABS else list(TABS)[0])
+        self.show(given[TAB] if given.get(TAB) in TABS else next(iter(TABS)))
         self.problem.value = links.problems(lost)
         browser = self._browser()
         if isinstance(browser, confusions.ConfusionBrowser):

@@ -174,8 +174,8 @@ class WhatIf(ipywidgets.VBox):
         self.other = ipywidgets.Combobox(
             description="or those of utterance", placeholder="its id", layout={"width": "100%"}, **wide
         )
-        self.level = ipywidgets.FloatSlider(
-            0.0, min=QUIETEST, max=LOUDEST, step=1.0, description="level [dB]", readout_format="+.0f", **wide
+        self.level = ipywidgets.BoundedFloatText(
+            0.0, min=QUIETEST, max=LOUDEST, step=1.0, description="level [dB]", **wide
         )
         self.button = button("ask the model", "what the model answers to these words at this level")
         self.answer = ipywidgets.HTML()

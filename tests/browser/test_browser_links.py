@@ -117,11 +117,10 @@ def test_other_words_are_asked_with_the_keyboard(page, voila, study, wrong, held
     page.locator(".sercore-what-if").scroll_into_view_if_needed()
     page.screenshot(path=PICTURES / "confusions-voila-what-if.png")
 
-    level = page.get_by_role("slider", name="level")
     before = answer.nth(0).inner_text()
-    level.focus()
-    for _ in range(12):
-        page.keyboard.press("ArrowRight")
+    level = page.get_by_label("level [dB]")
+    level.fill("12")
+    level.press("Enter")
     page.wait_for_function(
         "before => document.querySelector('.sercore-what-if table')?.innerText !== before", arg=before
     )
