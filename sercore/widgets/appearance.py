@@ -7,7 +7,7 @@ from pathlib import Path
 import ipywidgets
 from markupsafe import Markup
 from matplotlib import colormaps
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 
 from sercore.analysis.markup import markup
 from sercore.analysis.results import seed_name
@@ -43,13 +43,22 @@ def set_shown(widget: ipywidgets.DOMWidget, yes: bool) -> None:
 def share_colours(share: float) -> tuple[str, str]:
     """Background and text of a cell that holds `share` (0 to 1) of its row; NaN counts as 0."""
     share = share if share == share else 0.0
-    return to_hex(SHARES(0.9 * share)), "#ffffff" if share > 0.6 else "#1a1a1a"
+    return _legible(to_hex(SHARES(0.9 * share)))
 
 
 def change_colours(change: float, reach: float) -> tuple[str, str]:
     """Background and text of a change between -`reach` (purple) and `reach` (orange)."""
     place = 0.5 if not reach or change != change else 0.5 + 0.5 * change / reach
-    return to_hex(CHANGES(place)), "#ffffff" if abs(place - 0.5) > 0.36 else "#1a1a1a"
+    return _legible(to_hex(CHANGES(place)))
+
+
+def _legible(background: str) -> tuple[str, str]:
+    """`background`, and what stands out more on it: black or white, by the contrast of WCAG 2."""
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(background)
+    )
+    light = 0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05
+    return background, "#ffffff" if 1.05 / light > light / 0.05 else "#000000"
 
 
 def model_colour(model: str) -> str:

@@ -96,7 +96,7 @@ class Recorder:
             recogniser: Transcribes a sound while that field is empty; without one, its text is the empty text.
             windows: Length of windows for answers over time [s].
             draw: Makes a figure of the answers over time.
-            reject_below: The confidence below which an emotion is "not sure"; a slider changes it, also of the answers
+            reject_below: The confidence below which an emotion is "not sure"; a field changes it, also of the answers
                 that are shown. None: a model of ratings, which has no confidence.
         """
         self.predictor, self.recogniser, self.windows, self.draw = predictor, recogniser, windows, draw
@@ -107,8 +107,8 @@ class Recorder:
         self.text = ipywidgets.Textarea(description="transcript", placeholder="empty: none, or recognised")
         self.text.layout.display = "" if uses_text else "none"
         self.uses_text = uses_text
-        self.threshold = ipywidgets.FloatSlider(
-            reject_below or 0.0, min=0, max=1, step=0.01, description="not sure below", continuous_update=False
+        self.threshold = ipywidgets.BoundedFloatText(
+            reject_below or 0.0, min=0, max=1, step=0.01, description="not sure below"
         )
         self.threshold.style.description_width = "initial"
         self.threshold.layout.display = "none" if reject_below is None else ""
@@ -144,7 +144,7 @@ class Recorder:
         return self._decided(self._given)
 
     def _decided(self, given: pd.DataFrame) -> pd.DataFrame:
-        """The model's answers `given`, "not sure" where the confidence is below the slider's."""
+        """The model's answers `given`, "not sure" where the confidence is below the field's."""
         self.answers = confidence.reject(given, self.threshold.value) if self.threshold.value else given
         return self.answers
 
@@ -162,7 +162,7 @@ class Recorder:
         self._show(lambda: self.predict(sounds))
 
     def _moved(self) -> None:
-        """Show the last answers again, when the slider has moved."""
+        """Show the last answers again, when the field has changed."""
         given = self._given
         if given is not None:
             self._show(lambda: self._decided(given))

@@ -1,7 +1,9 @@
 """A grid of buttons: places are keys in Python and numbers in the page, and what is chosen is told once."""
 
 import pytest
+from matplotlib.colors import to_rgb
 
+from sercore.widgets import appearance
 from sercore.widgets.grid import Cell, Grid
 
 
@@ -43,3 +45,14 @@ def test_the_page_is_given_all_of_it(grid):
     state = grid.get_state()
     assert state["_esm"].startswith("// Buttons in a table")
     assert state["rows"] == ["low", "high"]
+
+
+@pytest.mark.parametrize("colours", [appearance.share_colours, lambda part: appearance.change_colours(2 * part - 1, 1)])
+def test_what_a_cell_says_can_be_read_on_every_colour(colours):
+    def light(colour):
+        parts = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in to_rgb(colour)]
+        return 0.05 + sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
+
+    for step in range(101):
+        low, high = sorted(map(light, colours(step / 100)))
+        assert high / low >= 4.5
