@@ -120,7 +120,7 @@ def measure(page, address: str, times: int = TIMES) -> dict[str, list[float]]:
     page.evaluate(TYPED, [label.format("filter seconds"), "", found])
     took["open one of all errors"] = each(CLICKED, rows, numbers, ".sercore-detail h4")
     page.evaluate(CLICKED, [cells, 3, heading])
-    model = "#" + page.get_by_label("model", exact=True).get_attribute("id")
+    model = f'[id="{page.get_by_label("model", exact=True).get_attribute("id")}"]'
     first = page.evaluate("model => document.querySelector(model).selectedIndex", model)
     took["switch the model"] = each(CHOSEN, model, [(first + 1 + n) % 5 for n in numbers], heading)
     return took
