@@ -22,12 +22,11 @@ HEIGHT = 440  # [pixels]
 SIZE, SMALL, MANY = 7, 4, 3000  # diameter of a point, and from how many points on it is small [pixels]
 OPACITY, UNCHOSEN = 0.75, 0.35  # of points, and how much of that is left of those that are not chosen while others are
 MARGIN = 0.06  # beside the outermost points, a share of how far they are apart
-KEYS = {"lasso": "shift", "merge": "ctrl", "remove": "alt"}  # held with the mouse: draw a lasso, add to what is chosen
 AXES = (0.46, 0.46, 0.46, 1.0)  # a grey that is legible on white and on black
 NAMED = 12  # names that a legend has at most
 STEPS = 64  # shades of a scale
-BUTTONS = ["pan_zoom", "lasso", "lasso_type", "full_screen", "download", "reset"]
-HELP = "wheel: zoom · drag: move · shift and drag: lasso · click: open the utterance · double click: choose nothing"
+BUTTONS = ["pan_zoom", "lasso", "lasso_type", "full_screen", "download"]
+HELP = "wheel: zoom · drag: move, or with the second button: lasso · click: open · double click: choose nothing"
 
 
 class Colours(NamedTuple):
@@ -160,7 +159,6 @@ class Points(ipywidgets.VBox):
             tooltip=True,
             tooltip_properties=list(hover),
             tooltip_histograms=False,
-            options={"actionKeyMap": KEYS},
         )
         made.widget.axes_color = list(AXES)
         made.widget.show(buttons=BUTTONS)

@@ -33,13 +33,6 @@ def changed(page, before):
     )
 
 
-def back(page, before):
-    """Wait until the axes show the values `before` again."""
-    page.wait_for_function(
-        f"before => JSON.stringify(({TICKS})().map(tick => tick[1])) == JSON.stringify(before)", arg=before
-    )
-
-
 def pixels(page, across, up):
     """Where the points at `across` and `up` are on the page, (points, 2), by the ticks of the axes."""
     canvas(page)
@@ -70,16 +63,16 @@ def few(places, low=3, high=9):
 
 
 def lasso(page, edges):
-    """Draw a lasso around the rectangle `edges`, with shift held."""
+    """Draw a lasso around the rectangle `edges`, by the button for it."""
     left, top, right, bottom = edges
-    page.keyboard.down("Shift")
+    page.get_by_title("Activate lasso selection").first.click()
     page.mouse.move(left, top)
     page.mouse.down()
     for x, y in ((right, top), (right, bottom), (left, bottom), (left, top + 8)):
         page.mouse.move(x, y, steps=10)
         page.wait_for_timeout(60)
     page.mouse.up()
-    page.keyboard.up("Shift")
+    page.get_by_title("Activate pan & zoom").first.click()
 
 
 def alone(places):

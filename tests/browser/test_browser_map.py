@@ -69,8 +69,6 @@ def test_a_lasso_lists_what_is_inside_and_a_point_opens_its_utterance(browsed, w
         page.wait_for_timeout(50)
     plots.changed(page, before)
     assert max(plots.ticks(page)) - min(plots.ticks(page)) < max(before) - min(before)
-    page.get_by_title("Reset View").click()
-    plots.back(page, before)
 
 
 def test_colour_list_and_neighbours_are_reached_by_keyboard(browsed, where, categories, study):
