@@ -258,7 +258,7 @@ class ConfusionBrowser(ipywidgets.VBox):
         self.confusions = ipywidgets.HBox([self.one])
         self.confusions.add_class("sercore-grids")
         self._open, self._restoring = self.one, False
-        own = () if link else (links.Link("browser.restore(…)", NAMES, self.restore),)
+        own: tuple[links.Link, ...] = () if link else (links.Link("browser.restore(…)", NAMES, self.restore),)
         self.link = link or own[0]
         self.what_if = WhatIf(study, listed) if study else None
         listed.opening = self._opened
