@@ -5,6 +5,7 @@ panel that shows them. Networks are loaded when a model is first asked, so a bro
 """
 
 import io
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,7 @@ from sercore.widgets.utterances import UtteranceList
 LOADER = "sercore.inference.predictor:load"  # of the networks in a folder; torch, and so imported when it is needed
 ANOTHER = "another's text"  # what training.stages calls it: of two utterances, the other one's
 QUIETEST, LOUDEST = -40.0, 40.0  # change of level [dB]
+QUIET = 1e-9  # a loudest sample below which a sound is silence
 ONE = 2  # rows of a model of one stage: that stage, and all of them
 OFFERED = 200  # utterances whose ids are offered for their words
 
@@ -101,8 +103,8 @@ def ask(predictor: Any, path: Path, words: str, other: str, decibels: float = 0.
         other: what is said in its place.
         decibels: added to the level; 0: the sound as it is.
 
-    Raises ValueError where the model does not read, the sound cannot be used, or the answer would depend on other
-    recordings.
+    Raises ValueError where the model does not read, the sound cannot be used or not be made so loud, or the answer
+    would depend on other recordings.
     """
     trained = predictor.trained
     if not trained.uses_text:
@@ -117,6 +119,9 @@ def ask(predictor: Any, path: Path, words: str, other: str, decibels: float = 0.
         if decibels:
             heard = Path(place) / "changed.wav"
             samples, rate = sound.read(path)
+            room = -20 * math.log10(max(float(np.abs(samples).max()), QUIET))
+            if decibels > room:
+                raise ValueError(f"{decibels:+g} dB would be above full scale; this sound has room for {room:.1f} dB")
             files.write_bytes(heard, _float_wav(samples * 10 ** (decibels / 20), rate))
         original = _values(predictor, predictor(path, texts=words))
         changed = _values(predictor, predictor(heard, texts=other))
@@ -152,7 +157,7 @@ def _values(predictor: Any, answers: pd.DataFrame) -> pd.Series:
 
 
 def _float_wav(samples: np.ndarray, rate: int) -> bytes:
-    """A WAV of numbers that may be above 1: what is made louder is not cut off."""
+    """A WAV of numbers that are not rounded, however quiet they are made."""
     content = io.BytesIO()
     soundfile.write(content, samples, rate, format="WAV", subtype="FLOAT")
     return content.getvalue()
@@ -286,7 +291,7 @@ def draw(answer: Answer, decibels: float) -> str:
         kinds = ["predicted" if not answer.ratings and name == values.idxmax() else "" for name in names]
         return [("", text), *((kind, f"{values[name]:.2f}") for kind, name in zip(kinds, names, strict=True))]
 
-    moved = answer.changed - answer.original
+    moved = (answer.changed - answer.original).round(2) + 0.0  # no −0.00
     change = [("", "change"), *(("", f"{moved[name]:+.2f}".replace("-", "−")) for name in names)]
     lines = [line("as it was said", answer.original), line(f"these words{level}", answer.changed), change]
     shown = table(["", *names], lines)
@@ -294,4 +299,6 @@ def draw(answer: Answer, decibels: float) -> str:
         at = [line(NAMES.get(stage, f"stage {stage}"), row) for stage, row in answer.stages.iterrows()]
         title = "These words at one stage alone, at the others what was said{}"
         shown += markup(f"<h4>{title}</h4>{{}}", level, table(["stage", *names], at))
+    if not answer.ratings:
+        shown += markup("<p>At the temperature of development, as for a new recording; the table above is without.</p>")
     return markup('<div role="status">{}</div>', shown)

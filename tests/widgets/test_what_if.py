@@ -115,13 +115,13 @@ class TestAnswers:
         assert (apart > 0).all(), "each stage moves the answer"
         assert answer.stages.loc[1:6].round(9).drop_duplicates().shape[0] == 6, "each by its own"
 
-    def test_at_another_level_it_is_that_of_the_louder_sound(self, fusion, corpus, row, tmp_path):
+    def test_at_another_level_it_is_that_of_the_quieter_sound(self, fusion, corpus, row, tmp_path):
         path = corpus.root / row["file"]
         samples, rate = soundfile.read(path, dtype="float32")
-        soundfile.write(tmp_path / "louder.wav", 10 * samples, rate, subtype="FLOAT")
-        louder = fusion(tmp_path / "louder.wav", texts=row["transcript"]).iloc[0]
-        answer = what_if.ask(fusion, path, row["transcript"], row["transcript"], 20.0)
-        np.testing.assert_allclose(answer.changed, [louder[f"p_{n}"] for n in fusion.trained.names], atol=1e-5)
+        soundfile.write(tmp_path / "quieter.wav", samples / 10, rate, subtype="FLOAT")
+        quieter = fusion(tmp_path / "quieter.wav", texts=row["transcript"]).iloc[0]
+        answer = what_if.ask(fusion, path, row["transcript"], row["transcript"], -20.0)
+        np.testing.assert_allclose(answer.changed, [quieter[f"p_{n}"] for n in fusion.trained.names], atol=1e-5)
         assert np.abs(answer.changed - answer.original).max() > 1e-6
 
     def test_of_one_stage_there_is_no_table_of_stages(self, trained, corpus, row):
@@ -185,10 +185,11 @@ class TestPanel:
         assert first.count("<table") == 2
         assert "stage 6" in first
         assert not panel.button.disabled
-        panel.level.value = 12.0
-        louder = panel.answer.value
-        assert louder != first
-        assert "+12 dB" in louder
+        panel.level.value = -12.0
+        assert panel.answer.value != first
+        assert "-12 dB" in panel.answer.value
+        panel.level.value = 40.0
+        assert "+40 dB would be above full scale" in panel.answer.value
         panel.level.value = 0.0
         assert panel.answer.value == first
         panel.model.value = "bert"
