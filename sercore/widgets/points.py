@@ -97,7 +97,7 @@ class Points(ipywidgets.VBox):
         self.chosen: list[int] = []
         self.scatter: jscatter.Scatter | None = None
         self.places = pd.DataFrame()
-        self.legend, self.help = ipywidgets.HTML(), ipywidgets.HTML(markup("<small>{}</small>", HELP))
+        self.legend, self.help = ipywidgets.HTML(), ipywidgets.HTML(markup("<i>{}</i>", HELP))
         super().__init__([self.legend, self.help])
         self.add_class("sercore-points")
         set_shown(self, False)
