@@ -58,9 +58,8 @@ def _site(args: argparse.Namespace) -> int:
     if written.beyond:
         print(f"  {written.beyond:,} sounds are left out, which would go beyond --most-mb {args.most_mb:g}")
     if written.lost:
-        print(
-            f"  {len(written.lost):,} sounds cannot be read: {first(written.lost)}: {next(iter(written.lost.values()))}"
-        )
+        causes = f"{first(written.lost)}: {next(iter(written.lost.values()))}"
+        print(f"  sounds that cannot be read, of {len(written.lost):,} utterances: {causes}")
     for held in content.held.values():
         if held.warning:
             print(f"WARNING: {held.warning}")

@@ -273,7 +273,7 @@ def test_a_sound_that_cannot_be_read_is_named_and_the_rest_is_there(tmp_path, ca
     first.write_bytes(whole.getvalue()[:150])  # its beginning says that it is sound
     assert made(broken, tmp_path / "site") == 0
     printed = capsys.readouterr().out
-    assert re.search("  1 sounds cannot be read: 'iemocap-00000': ", printed)
+    assert re.search("  sounds that cannot be read, of 1 utterances: iemocap-00000: ", printed)
     assert "0.wav cannot be read as audio" in printed
 
 
