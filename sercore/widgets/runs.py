@@ -1,5 +1,6 @@
 """The run browser: learning curves over seeds, what the runs differ in, best epochs, seconds; also while they train."""
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -156,14 +157,15 @@ class RunBrowser(ipywidgets.VBox):
         self.listed = Table(label="runs", noun="runs")
         self.refresh = button("refresh", "read the run folders again", disabled=reread is None)
         self.refresh.on_click(lambda _: self.read_again())
-        self.follow = ipywidgets.Play(
-            min=0, max=10**6, interval=1000 * SECONDS_BETWEEN_READINGS, disabled=reread is None, show_repeat=False
+        self.follow = ipywidgets.ToggleButton(
+            description=f"every {SECONDS_BETWEEN_READINGS} s",
+            tooltip="read the run folders again and again",
+            disabled=reread is None,
         )
-        self.follow.observe(lambda _: self.read_again(), "value")
+        self.follow.observe(self._follow, "value")
+        self._following: asyncio.Task | None = None
         self.lists = {name: self._list(name, values) for name, values in runs.parameters.items()}
-        live = ipywidgets.HBox(
-            [self.refresh, ipywidgets.Label(f"every {SECONDS_BETWEEN_READINGS} s:"), self.follow, self.count]
-        )
+        live = ipywidgets.HBox([self.refresh, self.follow, self.count])
         choices = ipywidgets.HBox(list(self.lists.values()))
         for box in (live, choices):
             box.add_class("sercore-choices")
@@ -180,6 +182,16 @@ class RunBrowser(ipywidgets.VBox):
         if not self.runs.epochs.equals(before.epochs):
             self._draw_curves()
         self._draw_table()
+
+    def _follow(self, change: Mapping[str, Any]) -> None:
+        if self._following is not None:
+            self._following.cancel()
+        self._following = asyncio.ensure_future(self._again()) if change["new"] else None
+
+    async def _again(self) -> None:
+        while True:
+            self.read_again()
+            await asyncio.sleep(SECONDS_BETWEEN_READINGS)
 
     def _list(self, name: str, values: list[Any]) -> ipywidgets.Dropdown:
         options = [("all", None), *((_in_print(value), value) for value in values)]

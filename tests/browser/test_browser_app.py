@@ -70,7 +70,7 @@ def test_a_tab_is_built_when_it_is_first_shown(opened):
         ("map", "text=coloured by"),
         ("runs", 'img[alt^="Learning curves of"]'),
         ("corpus", 'img[alt^="emotions of"]'),
-        ("prediction", "text=choose a model"),
+        ("prediction", ".sercore-wide select"),
         ("confusions", ".sercore-grid"),
     ):
         if name != "confusions":

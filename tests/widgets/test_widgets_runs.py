@@ -1,5 +1,7 @@
 """The run browser: what runs differ in, best epochs, curves with a band, and runs that train while one looks."""
 
+import asyncio
+import time
 from pathlib import Path
 
 import made_up
@@ -91,7 +93,7 @@ class TestRunsThatDifferInMoreThanModelAndSeed:
         assert set(browser.runs.chosen()["shuffled"]) == {True}
 
 
-def test_a_run_that_trains_appears_when_the_folders_are_read_again(study):
+def test_a_run_that_trains_appears_when_the_folders_are_read_again(study, monkeypatch):
     run = study.section("dimensions")[0]
     browser = runs.browse(*runs.read(study, "dimensions"), reread=lambda: runs.read(study, "dimensions"))
     assert "Nothing has been trained yet" in browser.picture.value
@@ -101,11 +103,22 @@ def test_a_run_that_trains_appears_when_the_folders_are_read_again(study):
     assert "data:image/png" in browser.picture.value
     assert 0.25 in browser.listed.df["development score"].tolist()
     drawn = browser.picture.value
-    browser.follow.value = 1
-    assert browser.picture.value == drawn
-    files.write_table(run.folder / "fold=official" / files.HISTORY, pd.DataFrame([epoch, epoch | {"epoch": 2}]))
-    browser.follow.value = 2
-    assert browser.picture.value != drawn
+    monkeypatch.setattr(runs, "SECONDS_BETWEEN_READINGS", 0.05)
+
+    async def follow():
+        browser.follow.value = True
+        await asyncio.sleep(0.5)
+        assert browser.picture.value == drawn
+        files.write_table(run.folder / "fold=official" / files.HISTORY, pd.DataFrame([epoch, epoch | {"epoch": 2}]))
+        until = time.monotonic() + 60
+        while browser.picture.value == drawn and time.monotonic() < until:
+            await asyncio.sleep(0.05)
+        assert browser.picture.value != drawn
+        browser.follow.value = False
+        await asyncio.sleep(0.05)
+        assert len(asyncio.all_tasks()) == 1, "it reads no more"
+
+    asyncio.run(follow())
 
 
 def test_choosing_in_a_list_redraws(study):
