@@ -177,6 +177,7 @@ function render({ model, el }) {
   whole.addEventListener("click", end);
   speed.addEventListener("change", () => setSpeed(Number(speed.value)));
   for (const event of ["play", "pause", "ended", "loadedmetadata"]) audio.addEventListener(event, () => (follow(), tell()));
+  for (const event of ["seeked", "timeupdate"]) audio.addEventListener(event, draw); // also where a pause comes before it has moved
   audio.addEventListener("loadedmetadata", drawSeconds);
   audio.addEventListener("ended", () => loop && ((audio.currentTime = loop[0]), start())); // a loop to the very end
   const resized = new ResizeObserver(drawSeconds);
