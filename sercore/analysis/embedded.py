@@ -14,7 +14,7 @@ PCA, UMAP = "PCA", "UMAP"
 LEAST = 16  # utterances of UMAP, one more than the neighbours that it looks at
 
 
-class NotComputed(LookupError):  # noqa: N818 -- it is no error: there is a button for it
+class NotComputedError(LookupError):
     """The embeddings of a network are not there, and were not to be computed."""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sercore import files
-from sercore.analysis.embedded import Embedded, NotComputed
+from sercore.analysis.embedded import Embedded, NotComputedError
 from sercore.features import packed
 from sercore.inference import artifact
 from sercore.schema import first
@@ -42,7 +42,7 @@ def embeddings(
         compute: Whether what is not there is computed.
 
     Raises:
-        NotComputed: They are not there and nothing is to be computed.
+        NotComputedError: They are not there and nothing is to be computed.
         FileNotFoundError: As finished.reopen.
         ValueError: As finished.reopen; the run has several networks, whose embeddings cannot be compared.
     """
@@ -70,7 +70,7 @@ def embeddings(
     )
     found = packed.find(task, place)
     if found is None and not compute:
-        raise NotComputed(f"{len(task.digests):,} test utterances have no embeddings by this network yet")
+        raise NotComputedError(f"{len(task.digests):,} test utterances have no embeddings by this network yet")
     if found is None:
         answers = _network(folder, corpora, cache, network, progress)  # before the cache's lock is held: it fills it
         found = packed.fetch(replace(task, compute=answers), place, lambda: None)

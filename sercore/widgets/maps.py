@@ -12,7 +12,7 @@ import pandas as pd
 
 from sercore import files
 from sercore.analysis import embedded
-from sercore.analysis.embedded import Embedded, NotComputed
+from sercore.analysis.embedded import Embedded, NotComputedError
 from sercore.analysis.markup import markup
 from sercore.analysis.nothing import NothingToShow, or_nothing
 from sercore.analysis.results import classes, seed_name
@@ -35,7 +35,7 @@ class EmbeddingSource(Protocol):
     def __call__(
         self, folder: Path, compute: bool, progress: Callable[[int, int, str], None] | None = None
     ) -> Embedded:
-        """The embeddings of the fold in `folder`. Raises NotComputed where they are not there and not to be computed.
+        """The embeddings of the fold in `folder`; NotComputedError where they are neither there nor to be computed.
 
         Raises OSError and ValueError, with what to do, where they cannot be had.
         """
@@ -239,7 +239,7 @@ class MapBrowser(ipywidgets.VBox):
         choice = self.controls.choice
         try:
             self.rows = self.state.rows(choice, self.method.value)
-        except NotComputed as error:
+        except NotComputedError as error:
             self._refuse(error, computable=True)
             return
         except (OSError, ValueError) as error:

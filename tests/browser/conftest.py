@@ -91,6 +91,12 @@ def wait_until_up(url, process, log, seconds=120):
     raise RuntimeError(f"{url} does not answer:\n{log.read_text()[-3000:]}")
 
 
+@pytest.fixture(scope="module", params=["voila", "lab"])
+def where(request):
+    """Where a notebook is opened."""
+    return request.param
+
+
 @pytest.fixture(scope="session")
 def study():
     """The study that is browsed: SERCORE_STUDY, else demo, else smoke."""

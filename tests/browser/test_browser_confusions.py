@@ -13,11 +13,6 @@ from sercore.widgets import sound
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module", params=["voila", "lab"])
-def where(request):
-    return request.param
-
-
 @pytest.fixture
 def browsed(where, request):
     page = request.getfixturevalue(f"open_in_{where}")("confusions")

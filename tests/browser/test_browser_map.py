@@ -12,11 +12,6 @@ from sercore.inference.embeddings import CachedEmbeddings
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module", params=["voila", "lab"])
-def where(request):
-    return request.param
-
-
 @pytest.fixture
 def browsed(where, request):
     page = request.getfixturevalue(f"open_in_{where}")("map")

@@ -8,33 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_runs import tiny_encoder, train
+from small_runs import train
 
 from sercore import files
-from sercore.analysis.embedded import NotComputed
+from sercore.analysis.embedded import NotComputedError
 from sercore.corpora import archived, read
 from sercore.inference import embeddings as module
 from sercore.inference.embeddings import CachedEmbeddings, embeddings
 from sercore.models import checkpoint
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return tiny_encoder(tmp_path_factory.mktemp("bert"))
-
-
-@pytest.fixture(scope="module")
-def fusion(embedded, encoder, tmp_path_factory):
-    """Categories by MFCNN14, of a corpus with official partitions."""
-    text = {"encoder": encoder, "tokens": 16}
-    return train(tmp_path_factory.mktemp("fusion"), embedded, "categories", model="mfcnn14", text=text)
-
-
-@pytest.fixture(scope="module")
-def acoustic(embedded, tmp_path_factory):
-    """Dimensions by CNN14, two speakers left out in turn."""
-    folder = tmp_path_factory.mktemp("acoustic")
-    return train(folder, embedded, "multitask", corpus="iemocap", folds=["Ses01F", "Ses02M"])
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +82,7 @@ assert "torch" not in sys.modules
 
 
 def test_nothing_is_computed_unless_it_is_asked_for(text, embedded, tmp_path):
-    with pytest.raises(NotComputed, match="test utterances have no embeddings by this network yet"):
+    with pytest.raises(NotComputedError, match="test utterances have no embeddings by this network yet"):
         embeddings(text, embedded, tmp_path, compute=False)
     assert not list(tmp_path.iterdir())
 

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 import torch
 import torchaudio
-from small_runs import FEATURES, calibrated, tiny_encoder, train
+from small_runs import FEATURES, calibrated, tiny_encoder
 
 from sercore import corpora, files
 from sercore.analysis import figures, interventions
@@ -31,25 +31,6 @@ from sercore.widgets.microphone import Recorder
 RATE = 16_000
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "predict.ipynb"
 SHORTEST = 31 * FEATURES["hop"]  # samples of 32 frames
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return tiny_encoder(tmp_path_factory.mktemp("bert"))
-
-
-@pytest.fixture(scope="module")
-def fusion(embedded, encoder, tmp_path_factory):
-    """Categories by MFCNN14, of a corpus with official partitions; the encoder is a local folder."""
-    text = {"encoder": encoder, "tokens": 16}
-    return train(tmp_path_factory.mktemp("fusion"), embedded, "categories", model="mfcnn14", text=text)
-
-
-@pytest.fixture(scope="module")
-def acoustic(embedded, tmp_path_factory):
-    """Dimensions by CNN14, two of them left out in turn."""
-    folder = tmp_path_factory.mktemp("acoustic")
-    return train(folder, embedded, "multitask", corpus="iemocap", folds=["Ses01F", "Ses02M"])
 
 
 @pytest.fixture(scope="module")

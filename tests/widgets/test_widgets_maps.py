@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from sercore import files
-from sercore.analysis.embedded import Embedded, NotComputed
+from sercore.analysis.embedded import Embedded, NotComputedError
 from sercore.analysis.nothing import Nothing
 from sercore.study import config
 from sercore.widgets import maps
@@ -40,7 +40,7 @@ class Source:
         if self.error:
             raise self.error
         if folder not in self.there and not compute:
-            raise NotComputed("not there yet")
+            raise NotComputedError("not there yet")
         if progress:
             progress(1, 2, "embeddings")
         self.there.add(folder)
@@ -59,11 +59,14 @@ def source(utterances, tmp_path):
     return Source(utterances, tmp_path / "cache")
 
 
+def nowhere(_, name):
+    return Path("nowhere") / name
+
+
 @pytest.fixture
 def browse(study, utterances, source, tmp_path):
     def _browse(outcome, runs=None):
         runs = study.section(outcome.section) if runs is None else runs
-        nowhere = lambda _, name: Path("nowhere") / name  # noqa: E731 -- a source of sound in a line
         return maps.browse(outcome.predictions, utterances, outcome.best, nowhere, tmp_path, runs, source)
 
     return _browse
