@@ -29,10 +29,12 @@ function inRange(text, digits) {
 }
 
 /** A column as it was sent, with its values as an array, and `print(row)`, what a cell of it shows. */
-function unpack({ title, kind, digits, values }) {
+function unpack({ title, kind, digits, values, names }) {
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   if (kind !== "number") {
-    const texts = JSON.parse(new TextDecoder().decode(bytes));
+    const texts = names
+      ? Array.from(new Int32Array(bytes.slice().buffer), (code) => names[code] ?? "")
+      : JSON.parse(new TextDecoder().decode(bytes));
     return { title, kind, values: texts, print: (row) => texts[row] };
   }
   const numbers = new Float64Array(bytes.slice().buffer);

@@ -39,18 +39,21 @@ class Table(anywidget.AnyWidget):
         """Show `rows`, none of which is selected or marked.
 
         Args:
-            rows: one column a title; what is missing is blank.
+            rows: one column a title; what is missing is blank. A categorical column is sent as its codes.
             digits: after the point, of the columns that are numbers; the others are text.
             choices: columns that are filtered by a list of their values.
         """
         self.df = rows
         columns = []
         for title, values in rows.items():
+            sent = {"title": title, "kind": CHOICE if title in choices else TEXT, "digits": digits.get(str(title), 0)}
             if title in digits:
-                content, kind = values.to_numpy("<f8").tobytes(), NUMBER
+                sent |= {"kind": NUMBER, "values": values.to_numpy("<f8").tobytes()}
+            elif isinstance(values.dtype, pd.CategoricalDtype):
+                codes = values.cat.codes.to_numpy("<i4")  # -1: missing
+                sent |= {"values": codes.tobytes(), "names": values.cat.categories.tolist()}
             else:
-                content = json.dumps(values.tolist(), ensure_ascii=False).encode()
-                kind = CHOICE if title in choices else TEXT
-            columns.append({"title": title, "kind": kind, "digits": digits.get(str(title), 0), "values": content})
+                sent["values"] = json.dumps(values.tolist(), ensure_ascii=False).encode()
+            columns.append(sent)
         with self.hold_sync():  # the page takes them at once
             self.selected_rows, self.marked, self.columns = [], [], columns

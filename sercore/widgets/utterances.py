@@ -23,6 +23,7 @@ from sercore.widgets.table import Table
 
 FACTS = ("file", "dialog", "transcript", "seconds", "emotion", "arousal", "valence", "dominance", "low", "high")
 """Columns of the utterances that a list adds to its rows."""
+FEW = 1_000  # categories of a column, up to which the page is sent a code a row in place of a text
 
 
 def with_utterances(rows: pd.DataFrame, utterances: pd.DataFrame, facts: Sequence[str] = FACTS) -> pd.DataFrame:
@@ -86,13 +87,19 @@ SECONDS, EMOTION = Column(name="seconds", digits=2), Column(name="emotion", choi
 
 
 def in_print(rows: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
-    """The `columns` of `rows` under their titles: numbers rounded, text where it is known, nothing where it is not."""
-    shown = {
-        column.heading: rows[column.name].astype("str").where(rows[column.name].notna(), "")
-        if column.digits is None
-        else rows[column.name].astype("float64").round(column.digits)
-        for column in columns
-    }
+    """The `columns` of `rows` under their titles: numbers rounded, text where it is known, nothing where it is not.
+
+    A column of few categories stays one, with text for them.
+    """
+    shown = {}
+    for column in columns:
+        values = rows[column.name]
+        if column.digits is not None:
+            shown[column.heading] = values.astype("float64").round(column.digits)
+        elif isinstance(values.dtype, pd.CategoricalDtype) and len(values.cat.categories) <= FEW:
+            shown[column.heading] = values.cat.rename_categories(str)
+        else:
+            shown[column.heading] = values.astype("str").where(values.notna(), "")
     return pd.DataFrame(shown, index=rows.index)
 
 

@@ -50,7 +50,7 @@ def rows():
             "conf.": generator.uniform(-1, 1, ROWS).round(3),
             "transcript": texts,
             "emotion": generator.choice(["angry", "happy", "neutral", "sad"], ROWS),
-            "speaker": generator.integers(0, 60, ROWS).astype(str),
+            "speaker": pd.Categorical(generator.integers(0, 60, ROWS).astype(str)),
             "seconds": generator.uniform(1, 9, ROWS).round(2),
         }
     )

@@ -25,6 +25,14 @@ def test_a_column_is_sent_at_once_as_numbers_or_as_text(table):
     assert age["digits"] == 2
 
 
+def test_a_column_of_categories_is_sent_as_their_codes(table):
+    kind = pd.Categorical(["sad", None, "angry"], ["angry", "happy", "sad"])
+    table.show(pd.DataFrame({"truth": kind}), {}, {"truth"})
+    (sent,) = table.columns
+    assert (sent["kind"], sent["names"]) == ("choice", ["angry", "happy", "sad"])
+    assert np.frombuffer(sent["values"], "<i4").tolist() == [2, -1, 0]
+
+
 def test_other_rows_leave_nothing_selected_or_marked_and_keep_search_filters_and_order(table):
     table.search, table.filters, table.order = "z", {"age": ">3"}, ["age", "descending"]
     table.selected_rows, table.marked = [2], [1]
