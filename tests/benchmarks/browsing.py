@@ -3,8 +3,9 @@
     python -m tests.benchmarks.browsing                      3 minutes; needs Chromium
     python -m tests.benchmarks.browsing --utterances 13000
 
-The study is made up. Prints the median and the worst of the first paint, and of what a person does then; the status is
-1 where one of these takes more than 300 ms. A figure is drawn where --figure names a file.
+The study is made up. Prints the median and the worst of the first paint of the confusion browser and of the residual
+browser, and of what a person does then; the status is 1 where the median of one of these takes more than 300 ms. A
+figure is drawn where --figure names a file.
 """
 
 import argparse
@@ -16,7 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -28,25 +31,37 @@ ROOT = Path(__file__).parents[2]
 UTTERANCES = 62_000
 TIMES = 12
 MOST = 300  # [ms] of an answer
-PAINT = "first paint"
+PAINTS = ("first paint", "first paint of the residuals")
 MOST_PAINT = 3000  # [ms]
 TOKEN = "a-token-of-the-benchmark"
 READY = "ready"  # a file that the notebook writes when it has run
-SHOW = """
+CONFUSIONS, RESIDUALS = "speed.ipynb", "points.ipynb"
+MADE = """
 import sys; sys.path += {folders}
 from pathlib import Path
 import numpy as np
 import test_widgets_confusions as made
 from sercore.settings import FeatureSettings
-from sercore.widgets import confusions, sound
+from sercore.widgets import confusions, residuals, sound
 predictions, utterances, best = made.large({utterances})
 def frames(corpus, name, path):
     levels = np.random.default_rng(int(name[-5:])).normal(-40, 20, (301, 64))
     return sound.Spectrogram(levels, FeatureSettings())
-browser = confusions.browse(predictions, utterances, best, lambda corpus, name: Path({tone!r}), Path("nowhere"), frames)
-Path({ready!r}).touch()
-browser
+def show(browse):
+    browser = browse(predictions, utterances, best, lambda corpus, name: Path({tone!r}), Path("nowhere"), frames)
+    Path({ready!r}).touch()
+    return browser
 """
+SHOW = {
+    CONFUSIONS: "show(confusions.browse)",
+    RESIDUALS: """
+random = np.random.default_rng(1)
+truth, error = random.uniform(1, 7, {utterances}), random.normal(size=len(predictions))
+predictions = predictions.assign(section="multitask", target="arousal", truth=np.tile(truth, len(best)))
+predictions, best = predictions.assign(prediction=predictions["truth"] + error), best.assign(target="arousal")
+show(residuals.browse)
+""",
+}
 TIMED = """async ([selector, place, watched]) => {
   const seen = () => document.querySelector(watched)?.outerHTML;
   const before = seen(), start = performance.now();
@@ -75,31 +90,41 @@ PICTURED = """async place => {
   await new Promise(requestAnimationFrame);
   return performance.now() - start;
 }"""
+LASSOED = """watched => {
+  const seen = () => document.querySelector(watched)?.outerHTML, before = seen();
+  window.took = new Promise(done => {
+    const end = async event => {
+      if (event.target.tagName != "CANVAS") return;
+      removeEventListener("mouseup", end, true);
+      const start = performance.now();
+      while (seen() == before && performance.now() - start < 20000) await new Promise(requestAnimationFrame);
+      await new Promise(requestAnimationFrame);
+      done(performance.now() - start);
+    };
+    addEventListener("mouseup", end, true);
+  });
+}"""
 
 
-def write_notebook(folder: Path, utterances: int) -> Path:
-    """The confusion browser on made-up predictions; every utterance has the same sound of three seconds."""
+def write_notebook(folder: Path, utterances: int, name: str = CONFUSIONS) -> Path:
+    """A browser, `name` of SHOW, on made-up predictions; every utterance has the same sound of three seconds."""
     folder.mkdir(parents=True, exist_ok=True)
     tone = np.sin(np.cumsum(np.linspace(0.02, 0.4, 48_000))) * np.hanning(48_000)
     soundfile.write(folder / "tone.wav", tone, 16_000)
     folders = [str(ROOT / "tests"), str(ROOT / "tests" / "widgets")]
-    source = SHOW.format(
+    source = (MADE + SHOW[name]).format(
         folders=folders, utterances=utterances, tone=str(folder / "tone.wav"), ready=str(folder / READY)
     )
     (folder / READY).unlink(missing_ok=True)
     kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
-    path = folder / "speed.ipynb"
+    path = folder / name
     nbformat.write(new_notebook(cells=[new_code_cell(source)], metadata={"kernelspec": kernel}), path)
     return path
 
 
 def measure(page, address: str, times: int = TIMES) -> dict[str, list[float]]:
-    """What is done -> milliseconds of each time, in the Playwright `page` of an app whose kernel waits."""
-    start = time.perf_counter()
-    page.goto(address)
-    page.locator(".sercore-cell").first.wait_for(timeout=120_000)
-    took = {PAINT: [1000 * (time.perf_counter() - start)]}
-    page.wait_for_timeout(1000)
+    """What is done in the confusion browser -> milliseconds of each time, in the Playwright `page` of a warm app."""
+    took = {PAINTS[0]: [painted(page, address)]}
     cells, rows, heading = ".sercore-cell", ".sercore-rows .lines [role=row]", ".sercore-heading"
     search, found, label = ".sercore-rows .bar input", ".sercore-rows .found", ".sercore-rows [aria-label='{}']"
 
@@ -126,10 +151,35 @@ def measure(page, address: str, times: int = TIMES) -> dict[str, list[float]]:
     return took
 
 
+def measure_points(page, address: str, lasso: Callable[..., None], times: int = TIMES) -> dict[str, list[float]]:
+    """As `measure`, of the residual browser; `lasso(page, edges)` draws one around a rectangle of pixels."""
+    took: dict[str, list[float]] = {PAINTS[1]: [painted(page, address)], "lasso": []}
+    drawn = page.locator(".sercore-points canvas").first
+    drawn.scroll_into_view_if_needed()
+    page.wait_for_timeout(2000)  # until the points are drawn
+    box = drawn.bounding_box()
+    for n in range(times):
+        left, top = box["x"] + box["width"] * (0.2 + 0.04 * n), box["y"] + box["height"] * 0.4
+        page.evaluate(LASSOED, ".sercore-heading")
+        lasso(page, (left, top, left + box["width"] * 0.1, top + box["height"] * 0.2))
+        took["lasso"].append(page.evaluate("window.took"))
+    return took
+
+
+def painted(page, address: str) -> float:
+    """How long it takes from opening `address` until the browser is there [ms]."""
+    start = time.perf_counter()
+    page.goto(address)
+    page.locator(".sercore-cell").first.wait_for(timeout=120_000)
+    took = 1000 * (time.perf_counter() - start)
+    page.wait_for_timeout(1000)
+    return took
+
+
 def slow(took: Mapping[str, Sequence[float]]) -> dict[str, int]:
     """What takes too long -> its median [ms]."""
     medians = {what: statistics.median(times) for what, times in took.items()}
-    return {what: round(ms) for what, ms in medians.items() if ms > (MOST_PAINT if what == PAINT else MOST)}
+    return {what: round(ms) for what, ms in medians.items() if ms > (MOST_PAINT if what in PAINTS else MOST)}
 
 
 def table(took: Mapping[str, Sequence[float]]) -> str:
@@ -147,7 +197,7 @@ def draw(took: Mapping[str, Sequence[float]], utterances: int, path: Path) -> No
 
     from sercore.analysis import figures
 
-    answers = {what: times for what, times in took.items() if what != PAINT}
+    answers = {what: times for what, times in took.items() if what not in PAINTS}
     with plt.rc_context(figures.STYLE):
         figure, axis = plt.subplots(figsize=(9, 5), layout="constrained")
         sns.stripplot(data=answers, orient="h", ax=axis, size=8, alpha=0.6, color="#0072B2")
@@ -169,12 +219,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--utterances", type=int, default=UTTERANCES)
     parser.add_argument("--figure", type=Path)
     args = parser.parse_args(arguments)
+    chromium, took = shutil.which("chromium") or shutil.which("google-chrome"), {}
+    sys.path.append(str(ROOT / "tests" / "browser"))
+    import plots
+
+    for name, measured in ((CONFUSIONS, measure), (RESIDUALS, partial(measure_points, lasso=plots.lasso))):
+        with served(name, args.utterances) as address, sync_playwright() as playwright:
+            flags = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+            browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+            took |= measured(browser.new_page(viewport={"width": 1500, "height": 1400}), address)
+            browser.close()
+    print(table(took))
+    if args.figure:
+        draw(took, args.utterances, args.figure)
+    for what, ms in slow(took).items():
+        print(f"too slow: {what}, {ms} ms")
+    return bool(slow(took))
+
+
+@contextmanager
+def served(name: str, utterances: int) -> Iterator[str]:
+    """The address of an app that serves the notebook `name` of SHOW, in which a kernel has run it."""
     with tempfile.TemporaryDirectory() as place, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
         probe.close()
         log = Path(place) / "log.txt"
-        command = [sys.executable, "-m", "sercore", "browse", str(write_notebook(Path(place), args.utterances))]
+        command = [sys.executable, "-m", "sercore", "browse", str(write_notebook(Path(place), utterances, name))]
         with log.open("w") as written:
             server = subprocess.Popen(
                 [*command, "--port", str(port)],
@@ -185,21 +256,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         try:
             wait_until_warm(Path(place), log, server)
-            with sync_playwright() as playwright:
-                chromium = shutil.which("chromium") or shutil.which("google-chrome")
-                browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-                page = browser.new_page(viewport={"width": 1500, "height": 1400})
-                took = measure(page, f"http://127.0.0.1:{port}/?token={TOKEN}")
-                browser.close()
+            yield f"http://127.0.0.1:{port}/?token={TOKEN}"
         finally:
             server.terminate()
             server.wait(30)
-    print(table(took))
-    if args.figure:
-        draw(took, args.utterances, args.figure)
-    for what, ms in slow(took).items():
-        print(f"too slow: {what}, {ms} ms")
-    return bool(slow(took))
 
 
 def wait_until_warm(folder: Path, log: Path, server: subprocess.Popen, seconds: float = 120) -> None:
