@@ -547,12 +547,14 @@ def by_size(size: Size) -> dict[str, dict[str, Any]]:
 
     - normalisation: each speaker's mean of every band goes (Busso et al. 2013), where there are on average OF_A_SPEAKER
       utterances of each; else each utterance's level
-    - augmentation: SpecAugment (Park et al. 2019) and gain; changes of vocal tract (Jaitly and Hinton 2013) and of rate
-      (Ko et al. 2015), half as wide where there are FEW_VOICES speakers or more
+    - augmentation: gain; changes of vocal tract (Jaitly and Hinton 2013) and of rate (Ko et al. 2015), half as wide
+      where there are FEW_VOICES speakers or more; from FEW utterances on SpecAugment (Park et al. 2019), under which
+      fewer are not learnt
     - epochs: at a rate that falls as half a cosine, and an end where half of them have brought nothing better
     - averaged weights of the last epochs (Izmailov et al. 2018), with estimated statistics of batch normalisation, of a
       part of the utterances until the best epoch is known
-    - batches and crops: below FEW utterances half the paper's batch and two seconds, else its batch and four
+    - batches: below FEW utterances half the paper's; crops of four seconds, of which several frames remain for the
+      pooling over time, as in the whole utterances of evaluation, where a hop is as long as 512 samples
 
     Dropout is the paper's, and so is the learning rate, which is not chosen: a squared error needs a lower one. A model
     of ratings starts at their mean.
@@ -574,10 +576,10 @@ def by_size(size: Size) -> dict[str, dict[str, Any]]:
             "batch_norm_utterances": 128 if few else 1_024,
             "output_bias": "mean",
             "batch": 16 if few else 32,
-            "crop_seconds": 1.92 if few else 3.84,
+            "crop_seconds": 3.84,
             "augmentation": {
-                "time_masks": 2,
-                "frequency_masks": 2,
+                "time_masks": 0 if few else 2,
+                "frequency_masks": 0 if few else 2,
                 "gain_decibels": 10.0,
                 "mel_shift": 1.5 if few_voices else 0.75,
                 "rate": 0.1 if few_voices else 0.05,

@@ -343,6 +343,7 @@ def test_the_recipe_chooses_by_utterances_and_speakers(size, batch, over, mel_sh
     assert (training.batch, training.patience * 2) == (batch, training.epochs)
     assert network.normalisation.over == over
     assert training.augmentation.mel_shift == mel_shift
+    assert (training.augmentation.time_masks > 0) == (batch == 32)  # few utterances are not learnt under masks
     assert training.averaged_epochs > 1
     assert settings.of_run(parameters, "features", size) == settings.FeatureSettings()
     assert settings.of_run(parameters, "training") == settings.of_run(parameters, "training", Size(0, 0))
@@ -360,7 +361,7 @@ def test_what_is_given_wins_over_the_recipe():
     }
     training = settings.of_run(parameters, "training", FEW)
     assert (training.batch, training.epochs, training.patience) == (8, 3, 30)
-    assert (training.augmentation.mixup, training.augmentation.rate, training.augmentation.time_masks) == (0.2, 0.3, 2)
+    assert (training.augmentation.mixup, training.augmentation.rate, training.augmentation.mel_shift) == (0.2, 0.3, 1.5)
     assert settings.of_run(parameters, "network", FEW).normalisation is None
     choices = settings.chosen(parameters, FEW)
     assert choices["network"] == {"dropout": 0.2}
