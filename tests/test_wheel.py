@@ -117,7 +117,7 @@ def test_a_wheel_runs_a_smoke_study_in_an_empty_folder(elsewhere, tmp_path, monk
     assert "write the study's notebooks" in run(sercore, "--help", cwd=tmp_path)
     assert run(sercore, "--version", cwd=tmp_path).split() == ["sercore", wheel.name.split("-")[1]]
     run(sercore, "new", ".", cwd=tmp_path)
-    run(sercore, "speak", "--size", "0.35", "--no-recognition", cwd=tmp_path)
+    run(sercore, "speak", "--size", "0.35", cwd=tmp_path)
     printed = run(
         *(sercore, "run", "parameters/smoke.yaml", "--workers", "1", "--section", "categories"),
         *("--where", "model=cnn14,corpus=iemocap"),

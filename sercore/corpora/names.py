@@ -7,15 +7,15 @@ from typing import NamedTuple
 from sercore.schema import did_you_mean
 
 FIELDS = ("speaker", "gender", "dialog", "style", "partition", "emotion", "utterance")
-PART = re.compile(r"\{(\w+)(?::(\d+))?\}|(\*)|([^{}*]+)|(.)")
+PART = re.compile(r"\{(\w+)(?::(\d+))?\}|([*?])|([^{}*?]+)|(.)")
 MOST_PARTS = 100  # of a pattern
 
 
 class Part(NamedTuple):
-    """A part of a pattern: a field, a star (neither field nor text), or text that stands for itself."""
+    """A part of a pattern: a field, a star or question mark (neither field nor text), or text that stands for itself."""
 
     field: str = ""
-    width: int | None = None  # of the field
+    width: int | None = None  # of the field, or the question mark
     text: str = ""
 
     def ends(self, name: str, at: int) -> Iterable[int]:
@@ -61,21 +61,28 @@ class Pattern(NamedTuple):
 def compile_pattern(pattern: str) -> Pattern:
     """The pattern `pattern` of paths relative to the folder, with / between folders.
 
-    `{field}` is one of FIELDS, as few characters as fit and no /; `{field:2}` is exactly two; `*` is anything but /.
+    `{field}` is one of FIELDS, as few characters as fit and no /; `{field:2}` is exactly two; `*` is anything but /,
+    `?` one character of it.
     Raises ValueError for a field that is unknown or there twice, a brace that stands alone, no field at all, and more
     than MOST_PARTS parts.
     """
     parts: list[Part] = []
-    for field, width, star, text, stray in PART.findall(re.sub(r"\*+", "*", pattern)):
+    for field, width, wildcard, text, stray in PART.findall(re.sub(r"\*+", "*", pattern)):
         if stray:
             raise ValueError(
                 f"pattern '{pattern}': a brace stands alone; expected fields as {{speaker}} or {{emotion:1}}"
             )
         if field and field not in FIELDS:
-            raise ValueError(f"pattern '{pattern}': unknown field '{field}'{did_you_mean(field, FIELDS)}")
+            raise ValueError(
+                f"pattern '{pattern}': unknown field '{field}'{did_you_mean(field, FIELDS)}; what is not needed is * or, "
+                "a character of it, ?"
+            )
         if field in [part.field for part in parts if part.field]:
             raise ValueError(f"pattern '{pattern}': field '{field}' is there twice; write * where a name repeats it")
-        parts.append(Part() if star else Part(field, int(width) if width else None, text))
+        if wildcard:
+            parts.append(Part(width=1 if wildcard == "?" else None))
+        else:
+            parts.append(Part(field, int(width) if width else None, text))
     if not any(part.field for part in parts):
         raise ValueError(f"pattern '{pattern}' has no field; known: {', '.join(f'{{{name}}}' for name in FIELDS)}")
     if len(parts) > MOST_PARTS:

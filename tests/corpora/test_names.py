@@ -12,6 +12,7 @@ PATTERNS = {
     "{speaker}_{emotion}.wav": r"(?P<speaker>[^/]+?)_(?P<emotion>[^/]+?)\.wav",
     "{speaker}_*_{emotion}.wav": r"(?P<speaker>[^/]+?)_[^/]*_(?P<emotion>[^/]+?)\.wav",
     "{speaker:2}*{emotion:1}*.wav": r"(?P<speaker>[^/]{2})[^/]*(?P<emotion>[^/]{1})[^/]*\.wav",
+    "{speaker:2}???{emotion:1}?.wav": r"(?P<speaker>[^/]{2})[^/]{3}(?P<emotion>[^/])[^/]\.wav",
     "*/{speaker}_**": r"[^/]*/(?P<speaker>[^/]+?)_[^/]*",
     "{dialog}/{speaker:2}*.wav": r"(?P<dialog>[^/]+?)/(?P<speaker>[^/]{2})[^/]*\.wav",
 }
@@ -31,6 +32,11 @@ def test_many_stars_take_no_time_on_a_long_name():
     assert time.process_time() - start < 5
 
 
-def test_a_pattern_of_too_many_parts_is_refused():
+def test_a_part_that_is_no_field_is_refused():
+    with pytest.raises(ValueError, match=r"unknown field 'text'; known: .*; what is not needed is \* or, a character of it, \?"):
+        compile_pattern("{speaker:2}{text:3}{emotion:1}.wav")
+
+
+def test_too_many_parts_are_refused():
     with pytest.raises(ValueError, match="a pattern of 202 parts; expected at most 100"):
         compile_pattern("{speaker}" + "*a" * 100 + "*")
