@@ -12,7 +12,7 @@ MOST_PARTS = 100  # of a pattern
 
 
 class Part(NamedTuple):
-    """A part of a pattern: a field, a star or question mark (neither field nor text), or text that stands for itself."""
+    """A part of a pattern: a field, a star or question mark, or text that stands for itself."""
 
     field: str = ""
     width: int | None = None  # of the field, or the question mark
@@ -74,8 +74,8 @@ def compile_pattern(pattern: str) -> Pattern:
             )
         if field and field not in FIELDS:
             raise ValueError(
-                f"pattern '{pattern}': unknown field '{field}'{did_you_mean(field, FIELDS)}; what is not needed is * or, "
-                "a character of it, ?"
+                f"pattern '{pattern}': unknown field '{field}'{did_you_mean(field, FIELDS)}; what is not "
+                "needed is * or, a character of it, ?"
             )
         if field in [part.field for part in parts if part.field]:
             raise ValueError(f"pattern '{pattern}': field '{field}' is there twice; write * where a name repeats it")
