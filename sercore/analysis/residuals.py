@@ -25,6 +25,7 @@ COLUMNS = (
     "speaker",
     "gender",
     "style",
+    "length",
     "target",
     "truth",
     "prediction",

@@ -21,7 +21,7 @@ from sercore.study.config import Study
 from sercore.widgets import links
 from sercore.widgets.appearance import change_colours, model_name, share_colours, table
 from sercore.widgets.grid import Cell, Grid, Place
-from sercore.widgets.selection import Choice, Controls, Selection, describe_choice
+from sercore.widgets.selection import Choice, Controls, Selection, describe_choice, with_length
 from sercore.widgets.sound import AudioSource, FrameSource, no_frames
 from sercore.widgets.utterances import (
     SECONDS,
@@ -67,7 +67,8 @@ class Confusions:
     def cells(self, choice: Choice, model: str, cells: Collection[Place]) -> pd.DataFrame:
         """The predictions in `cells`, pairs of truth and prediction, the most confident first.
 
-        `confidence` is the probability of the prediction, `true` that of the truth.
+        `confidence` is the probability of the prediction, `true` that of the truth, `same` the number of models that
+        predict the same.
         """
         rows = self.selection.predictions(choice, model)
         truth, prediction = (rows[name].cat.codes.to_numpy() for name in ("truth", "prediction"))
@@ -79,7 +80,8 @@ class Confusions:
         confidence, true = (
             np.take_along_axis(likely, codes[inside, None], axis=1)[:, 0] for codes in (prediction, truth)
         )
-        rows = rows[inside].assign(confidence=confidence, true=true)
+        same = self.selection.agreeing(choice, rows[inside])
+        rows = rows[inside].assign(confidence=confidence, true=true, same=same)
         return rows.sort_values("confidence", ascending=False, kind="stable", ignore_index=True)
 
     def moved(self, choice: Choice, cells: Collection[Place]) -> pd.DataFrame:
@@ -148,7 +150,19 @@ def points(change: float) -> str:
     return f"{change:+.0f}".replace("-", "−") if abs(change) >= 0.5 else "0"
 
 
-FIELDS = ("train_corpus", "test_corpus", "model", "other", "seed", "fold", "speaker", "gender", "style", "words")
+FIELDS = (
+    "train_corpus",
+    "test_corpus",
+    "model",
+    "other",
+    "seed",
+    "fold",
+    "speaker",
+    "gender",
+    "style",
+    "words",
+    "length",
+)
 SHOWN = (
     "matrix",
     "cells",
@@ -169,6 +183,7 @@ COLUMNS = (
     SPEAKER,
     SECONDS,
     Column(name="true", title="p(truth)", digits=3),
+    Column(name="same", title="models", digits=0),
 )
 
 
@@ -198,7 +213,7 @@ def browse(
         link: of the page that the browser is a part of; None: it has its own.
     """
     listed = UtteranceList(utterances, audio, marked, "confusions", frames)
-    browser = ConfusionBrowser(Confusions(predictions, best), listed, study, link)
+    browser = ConfusionBrowser(Confusions(with_length(predictions, utterances), best), listed, study, link)
     if state:
         browser.restore(state)
     return browser

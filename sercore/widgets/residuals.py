@@ -23,7 +23,7 @@ from sercore.widgets import points
 from sercore.widgets.appearance import model_colour, model_name, share_colours, table
 from sercore.widgets.grid import Cell, Grid, Place
 from sercore.widgets.points import Points
-from sercore.widgets.selection import Choice, Controls, Selection, bin_of, describe_choice
+from sercore.widgets.selection import Choice, Controls, Selection, bin_of, describe_choice, with_length
 from sercore.widgets.sound import AudioSource, FrameSource, no_frames
 from sercore.widgets.utterances import SECONDS, SPEAKER, TRANSCRIPT, UTTERANCE, Column, Details, UtteranceList
 from sercore.widgets.what_if import WhatIf
@@ -54,7 +54,7 @@ class Residuals:
 
     def edges(self, choice: Choice) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Borders of the bins of truth and of error (BANDS); the same for every model and filter."""
-        free = choice.but(fold=None, speaker=None, gender=None, style=None)
+        free = choice.but(fold=None, speaker=None, gender=None, style=None, length=None)
         truth = self.selection.predictions(free, choice.model)["truth"]
         low, high = math.floor(truth.min()), max(math.ceil(truth.max()), math.floor(truth.min()) + 1)
         return tuple(map(float, np.arange(low, high + STEP, STEP))), BANDS
@@ -115,7 +115,7 @@ def _band(residual: np.ndarray) -> np.ndarray:
     return bin_of(np.clip(residual, BANDS[0], BANDS[-1]), BANDS)
 
 
-FIELDS = ("train_corpus", "target", "model", "other", "seed", "fold", "speaker", "gender", "style")
+FIELDS = ("train_corpus", "target", "model", "other", "seed", "fold", "speaker", "gender", "style", "length")
 COLUMNS = (
     Column(name="residual", title="error", digits=2),
     Column(name="truth", digits=2),
@@ -151,7 +151,7 @@ def browse(
         study: whose finished runs are asked what they answer to other words; None: they are not.
     """
     listed = UtteranceList(utterances, audio, marked, "residuals", frames)
-    return ResidualBrowser(Residuals(predictions, best), listed, study)
+    return ResidualBrowser(Residuals(with_length(predictions, utterances), best), listed, study)
 
 
 class ResidualBrowser(ipywidgets.VBox):

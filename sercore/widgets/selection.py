@@ -19,6 +19,7 @@ from sercore.registry import CORPORA, MODELS
 from sercore.schema import check_predictions, first
 
 FILTERS = ("fold", "speaker", "gender", "style")
+LENGTH, LENGTHS = "length", ("short", "middle", "long")  # thirds of a corpus's utterances by their duration
 RUN = ["train_corpus", "test_corpus", "target", "model", "seed"]
 STEPS = ("train_corpus", "test_corpus", "target", "model")  # each is chosen among what its predecessors leave
 HOME = "msp-podcast"
@@ -39,6 +40,7 @@ class Choice:
     gender: str | None = None
     style: str | None = None
     words: str | None = None  # all: told what was said; a name of wording.LABELS
+    length: str | None = None  # one of LENGTHS
 
     def but(self, **changes: Any) -> "Choice":
         """The same choice with other values. Raises TypeError for a field that it does not have."""
@@ -54,8 +56,9 @@ class Choice:
 class Selection:
     """The test predictions of one section, grouped by run; `best` is a table of results.best_on_validation.
 
-    Predictions with the column `words`, as words.label_predictions gives it, have a filter more; those where words
-    mislead are of utterances that are there already, and so are only selected by name.
+    Predictions with the column `words`, as words.label_predictions gives it, have a filter more, and with `length`, as
+    `with_length` gives it, another; those where words mislead are of utterances that are there already, and so are only
+    selected by name.
     """
 
     def __init__(self, predictions: pd.DataFrame, best: pd.DataFrame) -> None:
@@ -67,21 +70,24 @@ class Selection:
         if len(sections) > 1:
             raise ValueError(f"predictions of {len(sections)} sections, {first(sections)}; a browser shows one")
         self.section = str(sections[0]) if len(sections) else ""
-        check_predictions(predictions.iloc[:1].drop(columns=WORDS, errors="ignore"), "predictions")
+        check_predictions(predictions.iloc[:1].drop(columns=[WORDS, LENGTH], errors="ignore"), "predictions")
         test = predictions[predictions["partition"] == "test"].reset_index(drop=True)
         if test.empty:
             raise ValueError("no predictions of test utterances: there is nothing to browse")
-        self.filters = (*FILTERS, WORDS) if WORDS in test else FILTERS
+        more = {WORDS: tuple(wording.LABELS), LENGTH: LENGTHS}
+        self.filters = (*FILTERS, *(name for name in more if name in test))
         parts = [of_best(part, best.assign(section=sections[0])) for _, part in test.groupby(_misled(test))]
         fused = pd.concat([part[part["seed"] == SELECTED] for part in parts])
         test = pd.concat([test, fused], ignore_index=True) if len(fused) else test
         kinds = {name: "category" for name in (*RUN, *FILTERS, "utterance") if name != "seed"}
-        words = {WORDS: pd.CategoricalDtype(list(wording.LABELS))} if WORDS in test else {}
-        self.rows = test.astype(kinds | words)
+        self.rows = test.astype(
+            kinds | {name: pd.CategoricalDtype(more[name]) for name in self.filters if name in more}
+        )
         self._odd = _misled(test).to_numpy()
         groups = self.rows.groupby(RUN, observed=True, sort=False).indices
         self._groups = {_key(key): index for key, index in groups.items()}
         self._values: dict[tuple, dict[str, list]] = {}
+        self._agreement: dict[Choice, pd.Series] = {}
         keys = ("train_corpus", "target", "model", "seed")
         both = (best, fused.drop_duplicates(list(keys)))
         rows = (row for table in both for row in zip(*(table[key] for key in keys), strict=True))
@@ -155,6 +161,19 @@ class Selection:
         """Every model that has predictions of the choice's corpora and target by the seed that is shown."""
         return [model for model in self.options(choice)["model"] if self._has(choice, model)]
 
+    def agreeing(self, choice: Choice, rows: pd.DataFrame) -> pd.Series:
+        """How many models, by the seed that is shown, predict the class that `rows` of `predictions` have."""
+        shown = replace(self.start(), **{name: getattr(choice, name) for name in (*STEPS[:3], "seed", "words")})
+        shown = shown.but(
+            words=shown.words if shown.words == wording.MISLEAD else None
+        )  # others are told what was said
+        if shown not in self._agreement:
+            places = np.concatenate([self._index(shown, model) for model in self.models(shown)])
+            keys = [self.rows[name].iloc[places] for name in ("fold", "utterance", "prediction")]
+            same = pd.Series(1, index=places).groupby([key.cat.codes.to_numpy() for key in keys], sort=False)
+            self._agreement = {shown: same.transform("sum")}  # of the last choice alone
+        return self._agreement[shown].loc[rows.index]
+
     def of_utterance(self, choice: Choice, utterance: str, fold: str, targets: Iterable[str] = ()) -> pd.DataFrame:
         """Every model's prediction of `utterance` in `fold`, one row a model and target (by default the choice's)."""
         places = []
@@ -201,6 +220,23 @@ def bin_of(values: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
     return np.where(place < len(edges) - 1, place, -1)
 
 
+def with_length(predictions: pd.DataFrame, utterances: pd.DataFrame) -> pd.DataFrame:
+    """`predictions` with `length`, one of LENGTHS; as they are where a table of sound.gather knows no duration.
+
+    The thirds are of the utterances of a corpus that are predicted; missing where the duration is.
+    """
+    keys = ["corpus", "utterance"]
+    if "seconds" not in utterances or utterances["seconds"].isna().all():
+        return predictions
+    seconds = utterances.drop_duplicates(keys).set_index([utterances[key].astype("str") for key in keys])["seconds"]
+    there = predictions[["test_corpus", "utterance"]].astype("str").set_axis(keys, axis=1)
+    known = pd.Series(seconds.reindex(pd.MultiIndex.from_frame(there)).to_numpy(), index=predictions.index)
+    once = there.assign(seconds=known).drop_duplicates(keys).groupby("corpus")["seconds"]
+    lower, upper = (there["corpus"].map(once.quantile(share)) for share in (1 / 3, 2 / 3))
+    third = np.select([known.isna(), known <= lower, known <= upper], [None, *LENGTHS[:2]], LENGTHS[2])
+    return predictions.assign(**{LENGTH: pd.Categorical(third, LENGTHS)})
+
+
 def _misled(rows: pd.DataFrame) -> pd.Series:
     """Which of `rows` were told words that mislead."""
     return rows[WORDS] == wording.MISLEAD if WORDS in rows else pd.Series(data=False, index=rows.index)
@@ -223,6 +259,7 @@ LABELS = {
     "gender": "gender",
     "style": "style",
     "words": "words",
+    "length": "length",
 }
 ANY = ""  # stands for None in a list, where None would mean that nothing is chosen
 NOTHING = {"other": "no other model", "seed": "best on validation"}
@@ -278,7 +315,7 @@ def describe_choice(choice: Choice) -> str:
     parts = [f"{CORPORA.label(choice.train_corpus)} → {CORPORA.label(choice.test_corpus)}"]
     parts += [f"{name} {getattr(choice, name)}" for name in ("fold", "speaker") if getattr(choice, name)]
     words = wording.LABELS[choice.words] if choice.words else None
-    return ", ".join([*parts, *(value for value in (choice.gender, choice.style, words) if value)])
+    return ", ".join([*parts, *(value for value in (choice.gender, choice.style, words, choice.length) if value)])
 
 
 def _in_print(name: str, option: Any) -> str:

@@ -23,6 +23,7 @@ from sercore.widgets.table import Table
 
 FACTS = ("file", "dialog", "transcript", "seconds", "emotion", "arousal", "valence", "dominance", "low", "high")
 """Columns of the utterances that a list adds to its rows."""
+MOST_VOICES = 5  # speakers that are named above the list
 FEW = 1_000  # categories of a column, up to which the page is sent a code a row in place of a text
 
 
@@ -187,7 +188,7 @@ class UtteranceList(ipywidgets.VBox):
         self.close_utterance()
         set_shown(self.table, bool(columns))
         self._draw_stars()
-        self.heading.value = markup("<b>{}</b>", seen)
+        self.heading.value = markup("<b>{}</b>{}", seen, _voices(self.rows))
 
     def show_nothing(self) -> None:
         """List nothing, before anything is chosen."""
@@ -323,6 +324,17 @@ class UtteranceList(ipywidgets.VBox):
         self.player.clear()
         self.no_picture.value = ""
         set_shown(self.player, False)
+
+
+def _voices(rows: pd.DataFrame) -> str:
+    """The speakers of the most of `rows`, and how many each has; empty with fewer than two."""
+    counts = rows["speaker"].value_counts() if "speaker" in rows else pd.Series(dtype=int)
+    counts = counts[counts > 0]
+    if len(counts) < 2:
+        return ""
+    most = ", ".join(f"{name} ({count:,})" for name, count in counts.head(MOST_VOICES).items())
+    others = f" and {len(counts) - MOST_VOICES:,} others" if len(counts) > MOST_VOICES else ""
+    return markup('<div class="sercore-voices">speakers: {}{}</div>', most, others)
 
 
 def _about(row: pd.Series) -> str:

@@ -1,5 +1,6 @@
 """The confusion browser without a browser: what a choice counts and lists is what the predictions say."""
 
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from sercore.registry import MODELS
 from sercore.study import config
 from sercore.widgets import appearance, confusions
 from sercore.widgets.confusions import Confusions
-from sercore.widgets.selection import Controls, Selection
+from sercore.widgets.selection import Controls, Selection, with_length
 
 PAPER_MODELS = [name for name, model in MODELS.items() if model.in_paper]
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks" / "browse"
@@ -257,7 +258,7 @@ class TestWords:
 
     def test_without_the_difference_there_is_no_filter(self, state):
         lists = Controls(state.selection, confusions.FIELDS, lambda: None).lists
-        assert set(confusions.FIELDS) - set(lists) == {"words"}
+        assert set(confusions.FIELDS) - set(lists) == {"words", "length"}
 
     def test_it_has_the_kinds_that_the_corpus_knows(self, worded):
         lists = worded.controls.lists
@@ -292,6 +293,61 @@ class TestWords:
         assert shown.loc["cnn14", "angry"] == plain.loc["cnn14", "angry"]
         worded.controls.lists["words"].value = ""
         assert "not the one that is shown" not in worded.about.value
+
+
+class TestLength:
+    """Thirds of the utterances by their duration are a filter where it is known."""
+
+    def test_thirds_are_of_a_corpus_and_missing_where_the_duration_is(self):
+        known = pd.DataFrame({"corpus": ["a"] * 7 + ["b"], "utterance": [*"uvwxyz", "long", "u"]})
+        known["seconds"] = [1.0, 2, 3, 4, 5, np.nan, 60, 9]
+        rows = pd.DataFrame({"test_corpus": [*"aaaaaab"], "utterance": [*"uvwxyzu"]})
+        rows = pd.concat([rows, rows], ignore_index=True)  # of two models
+        found = with_length(rows, known)["length"].astype(object)
+        assert found.fillna("").tolist() == ["short", "short", "middle", "long", "long", "", "short"] * 2
+        assert with_length(rows, known.drop(columns="seconds")) is rows
+
+    def test_a_third_has_its_own_counts(self, categories, utterances, tmp_path):
+        timed = utterances.assign(seconds=np.random.default_rng(0).uniform(1, 9, len(utterances)))
+        browser = confusions.browse(categories.predictions, timed, categories.best, silent, tmp_path)
+        total = browser.state.counts(browser.controls.choice, "cnn14")
+        parts = []
+        for third in ("short", "middle", "long"):
+            browser.controls.lists["length"].value = third
+            parts.append(browser.state.counts(browser.controls.choice, "cnn14"))
+        assert third in browser.about.value
+        assert sum(parts).equals(total)
+        assert all(part.to_numpy().sum() for part in parts)
+
+
+class TestAgreement:
+    def test_a_row_says_how_many_models_predict_the_same(self, state):
+        choice = state.selection.start()
+        rows = state.cells(choice, "cnn14", [(one, other) for one in state.labels for other in state.labels])
+        of_others = [
+            state.selection.predictions(choice, model).set_index("utterance")["prediction"] for model in PAPER_MODELS
+        ]
+        same = sum(
+            (other[rows["utterance"]].astype(str).to_numpy() == rows["prediction"].astype(str)) for other in of_others
+        )
+        assert rows["same"].tolist() == same.tolist()
+        assert 1 <= rows["same"].min() < rows["same"].max()
+
+    def test_where_words_mislead_it_is_of_what_the_models_made_of_them(self, worded):
+        choice = worded.state.selection.start().but(words=wording.MISLEAD)
+        rows = worded.state.cells(
+            choice, "mfcnn14", [(one, other) for one in schema.CLASSES for other in schema.CLASSES]
+        )
+        first = worded.state.of_models(choice, rows.iloc[0])["prediction"].astype(str)
+        assert rows["same"].iloc[0] == (first == str(rows["prediction"].iloc[0])).sum()
+
+    def test_the_speakers_of_a_list_are_named_the_most_frequent_first(self, worded):
+        counts = worded.state.counts(worded.controls.choice, worded.controls.choice.model)
+        worded.one.grid.choose([counts.stack().idxmax()])
+        counts = worded.list.rows["speaker"].astype(str).value_counts()
+        named = re.findall(r"(\w+) \((\d+)\)", worded.list.heading.value.split("speakers: ")[1])
+        assert [int(count) for _, count in named] == counts.head(5).tolist()
+        assert all(counts[name] == int(count) for name, count in named)
 
 
 class TestRegistry:
