@@ -69,6 +69,7 @@ def read(
     mechanism: str = "shift",
     encoder: str | None = None,
     data_share: float = 1.0,
+    alone: bool = False,
 ) -> Where:
     """The runs of CNN14 in `section` by their stages, of one kind: no others are in a score.
 
@@ -81,6 +82,7 @@ def read(
         mechanism: Of the runs.
         encoder: Of the text; None where the runs have one alone.
         data_share: Of the training utterances.
+        alone: Whether runs without any stage will do where there are no others.
 
     Raises:
         FileNotFoundError: Runs are missing, as results.read raises it.
@@ -98,7 +100,7 @@ def read(
         wanted = asked if stages else own
         if wanted == (kind._replace(encoder="") if encoder is None else kind):
             members.setdefault(stages, []).append(run)
-    if not any(members):  # the set without any stage is everybody's
+    if not (members if alone else any(members)):  # the set without any stage is everybody's
         of = f"encoder {encoder}, " if encoder else ""
         raise NothingToShow(
             f"no complete run of section '{section}' of {study.path} with shuffled {shuffled}, text_dropout "

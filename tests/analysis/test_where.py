@@ -142,6 +142,7 @@ def test_runs_are_told_apart_by_their_stages_and_the_control_is_kept_apart(study
     assert all(len(runs) == len(SEEDS) for runs in (*found.runs.values(), *control.runs.values()))
     with pytest.raises(ValueError, match=r"with shuffled False, text_dropout 0\.4, data_share 1 and mechanism shift"):
         where.read(study, "multitask", text_dropout=0.4)
+    assert list(where.read(study, "multitask", text_dropout=0.4, alone=True).by_stages) == [()]
     runs = tuple(run for run in study.runs if run.parameters["change"] != "none-shuffled")
     shared = where.read(dataclasses.replace(study, runs=runs), "multitask", shuffled=True)
     assert shared.runs[()] == found.runs[()], "no text is read without a stage"

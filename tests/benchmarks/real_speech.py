@@ -213,7 +213,7 @@ def emodb_recipe_table(path: Path) -> str:
     """
     plan = config.load(path)
     without = config.load(plan.outputs / "emodb-where" / "emodb-where.yaml")
-    runs = [where.read(study, "categories", "show", text_dropout=0.0) for study in (plan, without)]
+    runs = [where.read(study, "categories", "show", alone=True) for study in (plan, without)]
     of = [where.sums(part, "emodb", schema.EMOTION, "uar") for part in runs]
     seeds = sorted(set.intersection(*(set(one.seeds) for part in of for one in part.values())))
     with_recipe, as_today = ({key: _of_seeds(one, seeds) for key, one in part.items()} for part in of)
