@@ -87,7 +87,7 @@ class Selection:
         groups = self.rows.groupby(RUN, observed=True, sort=False).indices
         self._groups = {_key(key): index for key, index in groups.items()}
         self._values: dict[tuple, dict[str, list]] = {}
-        self._agreement: dict[Choice, pd.Series] = {}
+        self._agreement: dict[Choice, np.ndarray] = {}
         keys = ("train_corpus", "target", "model", "seed")
         both = (best, fused.drop_duplicates(list(keys)))
         rows = (row for table in both for row in zip(*(table[key] for key in keys), strict=True))
@@ -161,18 +161,17 @@ class Selection:
         """Every model that has predictions of the choice's corpora and target by the seed that is shown."""
         return [model for model in self.options(choice)["model"] if self._has(choice, model)]
 
-    def agreeing(self, choice: Choice, rows: pd.DataFrame) -> pd.Series:
-        """How many models, by the seed that is shown, predict the class that `rows` of `predictions` have."""
-        shown = replace(self.start(), **{name: getattr(choice, name) for name in (*STEPS[:3], "seed", "words")})
-        shown = shown.but(
-            words=shown.words if shown.words == wording.MISLEAD else None
-        )  # others are told what was said
+    def agreeing(self, choice: Choice, rows: pd.DataFrame) -> np.ndarray:
+        """How many models, by the seed that is shown, predict the class that `rows` of `predictions` have: (rows,)."""
+        told = wording.MISLEAD if choice.words == wording.MISLEAD else None  # all other words are those that were said
+        shown = Choice(**{name: getattr(choice, name) for name in STEPS[:3]}, model="", seed=choice.seed, words=told)
         if shown not in self._agreement:
             places = np.concatenate([self._index(shown, model) for model in self.models(shown)])
-            keys = [self.rows[name].iloc[places] for name in ("fold", "utterance", "prediction")]
-            same = pd.Series(1, index=places).groupby([key.cat.codes.to_numpy() for key in keys], sort=False)
-            self._agreement = {shown: same.transform("sum")}  # of the last choice alone
-        return self._agreement[shown].loc[rows.index]
+            keys = [self.rows[name].cat.codes.to_numpy()[places] for name in ("fold", "utterance", "prediction")]
+            counts = np.zeros(len(self.rows), dtype=np.int64)
+            counts[places] = pd.Series(1, index=places).groupby(keys, sort=False).transform("sum")
+            self._agreement = {shown: counts}  # of the last choice alone
+        return self._agreement[shown][rows.index]
 
     def of_utterance(self, choice: Choice, utterance: str, fold: str, targets: Iterable[str] = ()) -> pd.DataFrame:
         """Every model's prediction of `utterance` in `fold`, one row a model and target (by default the choice's)."""

@@ -223,10 +223,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.path.append(str(ROOT / "tests" / "browser"))
     import plots
 
-    for name, measured in ((CONFUSIONS, measure), (RESIDUALS, partial(measure_points, lasso=plots.lasso))):
+    webgl = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # without a GPU
+    for name, measured, flags in (
+        (CONFUSIONS, measure, ["--disable-gpu"]),
+        (RESIDUALS, partial(measure_points, lasso=plots.lasso), webgl),
+    ):
         with served(name, args.utterances) as address, sync_playwright() as playwright:
-            flags = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-            browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", *flags])
             took |= measured(browser.new_page(viewport={"width": 1500, "height": 1400}), address)
             browser.close()
     print(table(took))
