@@ -3,12 +3,12 @@
     python -m tests.benchmarks.growth                        every stage, 10 minutes
     python -m tests.benchmarks.growth --stages report        one of them
 
-`corpus` reads a table of utterances and their recordings ten times; `features` fills the cache with log-mels; `training` is an
-epoch of CNN14 (width 8) with an evaluation, features in the cache. `results`, `report` and `browser` are of a finished
-study of 150 runs of five seeds with made-up predictions, of which MSP-Podcast's test set has 12,902 utterances, as the
-paper's, at 16 times as much: read every section, write the page of all tables and figures, list all errors of the
-confusion browser. Each is a process of its own: seconds of the processor, and the most memory that it held. What an
-empty process takes, with its imports, is measured as well and subtracted from seconds and memory alike.
+`corpus` reads a table of utterances and their recordings ten times; `features` fills the cache with log-mels;
+`training` is an epoch of CNN14 (width 8) with an evaluation, features in the cache. `results`, `report` and `browser`
+are of a finished study of 150 runs of five seeds with made-up predictions, of which MSP-Podcast's test set has 12,902
+utterances, as the paper's, at 16 times as much: read every section, write the page of all tables and figures, list all
+errors of the confusion browser. Each is a process of its own: seconds of the processor, and the most memory that it
+held. What an empty process takes, with its imports, is measured as well and subtracted from seconds and memory alike.
 """
 
 import argparse
