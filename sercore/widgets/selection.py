@@ -232,8 +232,8 @@ def with_length(predictions: pd.DataFrame, utterances: pd.DataFrame) -> pd.DataF
     known = pd.Series(seconds.reindex(pd.MultiIndex.from_frame(there)).to_numpy(), index=predictions.index)
     once = there.assign(seconds=known).drop_duplicates(keys).groupby("corpus")["seconds"]
     lower, upper = (there["corpus"].map(once.quantile(share)) for share in (1 / 3, 2 / 3))
-    third = np.select([known.isna(), known <= lower, known <= upper], [None, *LENGTHS[:2]], LENGTHS[2])
-    return predictions.assign(**{LENGTH: pd.Categorical(third, LENGTHS)})
+    third = np.select([known.isna(), known <= lower, known <= upper], [-1, 0, 1], 2)
+    return predictions.assign(**{LENGTH: pd.Categorical.from_codes(third, LENGTHS)})
 
 
 def _misled(rows: pd.DataFrame) -> pd.Series:
