@@ -208,6 +208,7 @@ def _absent(folder: Path) -> str:
     runs = [name for name in below if not Path(name).name.startswith(files.FOLD)]
     if runs:
         return f"{folder} is no run, but holds {len(runs)}, {first(runs)}; name one of them"
-    if (folder / files.PARAMETERS).is_file():
-        return f"the run in {folder} is not complete: it has no {files.PREDICTIONS} yet; run it to its end first"
+    run = run_of(folder)
+    if (run / files.PARAMETERS).is_file() and not (run / files.PREDICTIONS).is_file():
+        return f"the run in {run} is not complete: it has no {files.PREDICTIONS} yet; run it to its end first"
     return f"{folder} holds no model: expected a run's folder or one that `sercore export` wrote"

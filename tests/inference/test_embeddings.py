@@ -13,6 +13,7 @@ from small_runs import train
 from sercore import files
 from sercore.analysis.embedded import NotComputedError
 from sercore.corpora import archived, read
+from sercore.inference import artifact
 from sercore.inference import embeddings as module
 from sercore.inference.embeddings import CachedEmbeddings, embeddings
 from sercore.models import checkpoint
@@ -121,6 +122,8 @@ def test_a_run_that_is_not_finished_or_has_no_network_any_more_says_so(text, emb
     (run / files.PREDICTIONS).unlink()
     with pytest.raises(FileNotFoundError, match=r"is not complete: it has no predictions\.parquet yet"):
         embeddings(run, embedded, tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"the run in \S+/run is not complete"):
+        artifact.read(run / "fold=official")
 
 
 def test_sound_that_is_not_on_this_disk_is_named(fusion, embedded, tmp_path):
