@@ -548,13 +548,14 @@ def by_size(size: Size) -> dict[str, dict[str, Any]]:
     - normalisation: each speaker's mean of every band goes (Busso et al. 2013), where there are on average OF_A_SPEAKER
       utterances of each; else each utterance's level
     - augmentation: gain; changes of vocal tract (Jaitly and Hinton 2013) and of rate (Ko et al. 2015), half as wide
-      where there are FEW_VOICES speakers or more; from FEW utterances on SpecAugment (Park et al. 2019), under which
-      fewer are not learnt
+      where there are FEW_VOICES speakers or more; from FEW utterances on also SpecAugment (Park et al. 2019): under it
+      a small network did not come to fit the training set of EMO-DB, which has fewer
     - epochs: at a rate that falls as half a cosine, and an end where half of them have brought nothing better
     - averaged weights of the last epochs (Izmailov et al. 2018), with estimated statistics of batch normalisation, of a
       part of the utterances until the best epoch is known
-    - batches: below FEW utterances half the paper's; crops of four seconds, of which several frames remain for the
-      pooling over time, as in the whole utterances of evaluation, where a hop is as long as 512 samples
+    - batches: below FEW utterances half the paper's
+    - crops of four seconds: of two, CNN14's five halvings leave a single frame at a hop of 512 samples, and the pooling
+      over time would not be trained for the several of whole utterances
 
     Dropout is the paper's, and so is the learning rate, which is not chosen: a squared error needs a lower one. A model
     of ratings starts at their mean.
@@ -578,8 +579,7 @@ def by_size(size: Size) -> dict[str, dict[str, Any]]:
             "batch": 16 if few else 32,
             "crop_seconds": 3.84,
             "augmentation": {
-                "time_masks": 0 if few else 2,
-                "frequency_masks": 0 if few else 2,
+                **({} if few else {"time_masks": 2, "frequency_masks": 2}),
                 "gain_decibels": 10.0,
                 "mel_shift": 1.5 if few_voices else 0.75,
                 "rate": 0.1 if few_voices else 0.05,

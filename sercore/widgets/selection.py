@@ -220,14 +220,15 @@ def bin_of(values: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
 
 
 def with_length(predictions: pd.DataFrame, utterances: pd.DataFrame) -> pd.DataFrame:
-    """`predictions` with `length`, one of LENGTHS; as they are where a table of sound.gather knows no duration.
+    """`predictions` with `length`, one of LENGTHS; as they are where no duration is known.
 
-    The thirds are of the utterances of a corpus that are predicted; missing where the duration is.
+    `utterances` is a table of sound.gather, in which an utterance is once; `seconds` are their durations. The thirds
+    are of those utterances of a corpus that are predicted; missing where the duration is.
     """
     keys = ["corpus", "utterance"]
     if "seconds" not in utterances or utterances["seconds"].isna().all():
         return predictions
-    seconds = utterances.drop_duplicates(keys).set_index([utterances[key].astype("str") for key in keys])["seconds"]
+    seconds = utterances.set_index([utterances[key].astype("str") for key in keys])["seconds"]
     there = predictions[["test_corpus", "utterance"]].astype("str").set_axis(keys, axis=1)
     known = pd.Series(seconds.reindex(pd.MultiIndex.from_frame(there)).to_numpy(), index=predictions.index)
     once = there.assign(seconds=known).drop_duplicates(keys).groupby("corpus")["seconds"]

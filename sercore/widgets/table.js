@@ -12,9 +12,11 @@ const HINTS = {
 };
 let tables = 0; // on this page, for unique ids
 
-// JupyterLab leaves the keys to a browser's lists: arrows choose an option there, not another cell of the notebook.
+// JupyterLab leaves the keys to the lists of a browser, whose output holds such a table: arrows choose an option there, not
+// another cell of the notebook.
 document.addEventListener("focusin", ({ target }) => {
-  if (target.matches(".widget-dropdown select")) target.dataset.lmSuppressShortcuts = "true";
+  if (target.matches("select") && target.closest(".jp-OutputArea-output")?.querySelector(".sercore-table"))
+    target.dataset.lmSuppressShortcuts = "true";
 });
 
 /** Whether a number, as it is shown with `digits`, is in the range that `text` says; null where it says none. */

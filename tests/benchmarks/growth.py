@@ -1,6 +1,6 @@
 """Does the time grow as the corpus does, and does memory stay? Each stage of the work from 1 to 16 times as much.
 
-    python -m tests.benchmarks.growth                        every stage, 10 minutes
+    python -m tests.benchmarks.growth                        every stage, 7 minutes
     python -m tests.benchmarks.growth --stages report        one of them
 
 `corpus` reads a table of utterances and their recordings ten times; `features` fills the cache with log-mels;

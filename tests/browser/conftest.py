@@ -43,7 +43,8 @@ FLAGS = [
 TOKEN = "a-token-of-the-tests"
 ROWS = """n => {
   const told = document.querySelector(".sercore-rows .found")?.textContent.trim();
-  return told?.startsWith((n ? n.toLocaleString("en") : "no") + " utterances");
+  const drawn = document.querySelectorAll(".sercore-rows .lines [role=row]").length;  // few at first
+  return told?.startsWith((n ? n.toLocaleString("en") : "no") + " utterances") && drawn >= Math.min(n, 9);
 }"""
 SOUND_AND_PICTURE = """() => {
   const [sound, picture] = ["audio", "img"].map(name => document.querySelector(".sercore-player " + name));

@@ -71,12 +71,9 @@ def test_colour_list_and_neighbours_are_reached_by_keyboard(browsed, where, cate
     legend = page.locator(".sercore-points")
     for label in map(str, table["truth"].cat.remove_unused_categories().cat.categories):
         legend.get_by_text(label).first.wait_for()
-    if where == "lab":  # which takes the arrows of a list for its own: they choose a cell of the notebook
-        page.get_by_label("coloured by").select_option("error")
-    else:
-        page.get_by_label("coloured by").focus()
-        for _ in range(2):
-            page.keyboard.press("ArrowDown")
+    page.get_by_label("coloured by").focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowDown")
     legend.get_by_text("wrong").first.wait_for()
     page.get_by_role("button", name="list all").focus()
     page.keyboard.press("Enter")

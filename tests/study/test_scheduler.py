@@ -68,7 +68,6 @@ def one():
         yield cluster
 
 
-@pytest.mark.long
 def test_a_worker_is_rarely_interrupted_to_see_how_it_is(one):
     def callbacks(dask_worker):
         return {name: callback.callback_time for name, callback in dask_worker.periodic_callbacks.items()}

@@ -19,7 +19,6 @@ def run(cluster):
     return lambda study, **how: {outcome.name: outcome for outcome in execute(study, cluster, **how)}
 
 
-@pytest.mark.long
 def test_a_complete_run_is_not_executed_again(make, run):
     study = make([0, 1])
     assert {o.state for o in run(study).values()} == {"complete"}

@@ -121,7 +121,6 @@ def test_a_mistake_in_the_file_is_an_error(content, message, certified):
         job_cluster(content, "slurm.yaml", certified)
 
 
-@pytest.mark.long
 def test_a_worker_that_is_killed_while_it_starts_is_started_again():
     with Cluster(Where(workers=1)) as cluster, ThreadPoolExecutor(1) as threads:
         started = threads.submit(lambda: cluster.client.submit(os.getpid).result())
