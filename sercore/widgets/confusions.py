@@ -178,12 +178,12 @@ SEVERAL = (  # with more than one cell
 )
 COLUMNS = (
     Column(name="confidence", title="conf.", digits=3),
+    Column(name="same", title="agree", digits=0),
     TRANSCRIPT,
     UTTERANCE,
     SPEAKER,
     SECONDS,
     Column(name="true", title="p(truth)", digits=3),
-    Column(name="same", title="models", digits=0),
 )
 
 
