@@ -205,9 +205,9 @@ def test_citation_and_changelog_are_of_this_version():
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert cited["version"] == version
     assert cited["references"][0]["title"] in (ROOT / "README.md").read_text(encoding="utf-8")
-    assert (
-        re.findall(r"^## \[(\d.*?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)[0] == version
-    )
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.findall(r"^## \[(\d.*?)\] - (\S+)$", changes, re.MULTILINE)[0]
+    assert newest == (version, str(cited["date-released"]))
 
 
 def test_pre_commit_runs_the_checks_of_the_makefile():
