@@ -535,6 +535,7 @@ class Size(NamedTuple):
 
     utterances: int
     speakers: int  # known ones; 0 where a tenth of the utterances or more have none
+    classes: int = 0  # that are told apart; 0: ratings are learnt
 
 
 FEW = 2_000  # training utterances, below which a network learns them by heart within some epochs
@@ -548,8 +549,9 @@ def by_size(size: Size) -> dict[str, dict[str, Any]]:
     - normalisation: each speaker's mean of every band goes (Busso et al. 2013), where there are on average OF_A_SPEAKER
       utterances of each; else each utterance's level
     - augmentation: gain; changes of vocal tract (Jaitly and Hinton 2013) and of rate (Ko et al. 2015), half as wide
-      where there are FEW_VOICES speakers or more; from FEW utterances on also SpecAugment (Park et al. 2019): under it
-      a small network did not come to fit the training set of EMO-DB, which has fewer
+      where there are FEW_VOICES speakers or more; of categories mixup (Zhang et al. 2018), which CNN14 was first trained
+      with (Kong et al. 2020); from FEW utterances on also SpecAugment (Park et al. 2019): under it a small network did
+      not come to fit the training set of EMO-DB, which has fewer
     - epochs: at a rate that falls as half a cosine, and an end where half of them have brought nothing better
     - averaged weights of the last epochs (Izmailov et al. 2018), with estimated statistics of batch normalisation, of a
       part of the utterances until the best epoch is known
@@ -580,6 +582,7 @@ def by_size(size: Size) -> dict[str, dict[str, Any]]:
             "crop_seconds": 3.84,
             "augmentation": {
                 **({} if few else {"time_masks": 2, "frequency_masks": 2}),
+                **({"mixup": 0.3} if size.classes else {}),
                 "gain_decibels": 10.0,
                 "mel_shift": 1.5 if few_voices else 0.75,
                 "rate": 0.1 if few_voices else 0.05,

@@ -344,6 +344,8 @@ def test_the_recipe_chooses_by_utterances_and_speakers(size, batch, over, mel_sh
     assert network.normalisation.over == over
     assert training.augmentation.mel_shift == mel_shift
     assert (training.augmentation.time_masks > 0) == (batch == 32)  # few utterances are not learnt under masks
+    assert training.augmentation.mixup == 0  # of ratings
+    assert settings.of_run(parameters, "training", size._replace(classes=4)).augmentation.mixup == 0.3
     assert training.averaged_epochs > 1
     assert settings.of_run(parameters, "features", size) == settings.FeatureSettings()
     assert settings.of_run(parameters, "training") == settings.of_run(parameters, "training", Size(0, 0))

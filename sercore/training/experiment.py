@@ -246,6 +246,7 @@ def _with_choices(experiment: Experiment, parameters: Mapping[str, Any]) -> Expe
     size = settings.Size(
         utterances=min(len(split.train) for split in made),
         speakers=min(_known(speakers[list(split.train)]) for split in made),
+        classes=len(experiment.classes) if experiment.targets == CATEGORIES else 0,
     )
     return replace(
         experiment,

@@ -333,7 +333,8 @@ def _voices(rows: pd.DataFrame) -> str:
     if len(counts) < 2:
         return ""
     most = ", ".join(f"{name} ({count:,})" for name, count in counts.head(MOST_VOICES).items())
-    others = f" and {len(counts) - MOST_VOICES:,} others" if len(counts) > MOST_VOICES else ""
+    more = len(counts) - MOST_VOICES
+    others = f" and {more:,} other{'s' * (more > 1)}" if more > 0 else ""
     return markup('<div class="sercore-voices">speakers: {}{}</div>', most, others)
 
 

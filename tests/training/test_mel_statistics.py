@@ -160,14 +160,14 @@ def test_the_setting_decides_on_the_baseline_before_the_corpus_does(define):
 def test_a_recipe_chooses_by_the_training_utterances_and_is_written_into_the_run(define):
     given = {"recipe": "by_size", "epochs": 1, "augmentation": {"rate": 0.0}}
     run, _ = run_of(define, training=given, network={"width": 2, "dropout": 0.1})
-    assert run.chosen.size == Size(utterances=12, speakers=2)  # of 4 speakers one is tested and one chooses
+    assert run.chosen.size == Size(utterances=12, speakers=2, classes=2)  # of 4 speakers one is tested and one chooses
     assert (run.training.epochs, run.network.dropout) == (1, 0.1)  # given
     assert (run.training.augmentation.rate, run.training.augmentation.mel_shift) == (0, 1.5)
     assert run.network.normalisation == NormalisationSettings(over="utterance", of="level")  # 6 utterances of a speaker
     record = files.read_json(run.folder / files.PROVENANCE)
     assert record["settings"]["training"]["augmentation"]["mel_shift"] == 1.5
     assert record["settings"]["training"]["patience"] == 30
-    assert record["recipe"]["size"] == {"utterances": 12, "speakers": 2}
+    assert record["recipe"]["size"] == {"utterances": 12, "speakers": 2, "classes": 2}
     assert not {"epochs", "dropout"} & {name for values in record["recipe"]["chose"].values() for name in values}
     text = captions.recipe_of(run.folder)
     assert "for 12 training utterances of 2 known speakers, chose network.normalisation.over utterance" in text
@@ -191,7 +191,7 @@ def test_a_corpus_whose_speakers_are_not_known_is_not_normalised_by_speaker(defi
     )
     own = {"mine": {"reader": "table", "root": str(tmp_path / "mine.csv"), "scale": [0, 5]}}
     run = define(corpora=own, folds=[], allow_speaker_leakage=True, training={"recipe": "by_size"})
-    assert run.chosen.size == Size(utterances=60, speakers=0)
+    assert run.chosen.size == Size(utterances=60, speakers=0, classes=2)
     assert run.network.normalisation.over == "utterance"
 
 

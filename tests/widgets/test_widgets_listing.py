@@ -201,3 +201,9 @@ def upload(name, content):
         "content": memoryview(content),
         "last_modified": datetime.now(UTC),
     }
+
+
+@pytest.mark.parametrize(("speakers", "rest"), [(5, ""), (6, " and 1 other"), (7, " and 2 others")])
+def test_speakers_beyond_the_most_frequent_are_counted(speakers, rest):
+    shown = utterances._voices(pd.DataFrame({"speaker": [f"s{number}" for number in range(speakers)]}))
+    assert shown == f'<div class="sercore-voices">speakers: s0 (1), s1 (1), s2 (1), s3 (1), s4 (1){rest}</div>'
