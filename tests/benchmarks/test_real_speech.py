@@ -173,6 +173,7 @@ def test_the_recipe_between_the_embedded_corpora_is_printed(tmp_path, monkeypatc
     same, worse = "100.0 (100.0 to 100.0)", "75.0 (75.0 to 75.0)"
     assert f"| iemocap → iemocap | {same} | {same} | +0.0 (+0.0 to +0.0) |" in table
     assert f"| iemocap → msp-podcast | {same} | {worse} | +25.0 (+25.0 to +25.0) |" in table
+    assert "- msp-podcast → iemocap loses 0.0 points with the recipe, 25.0 without" in table
     assert "Recipe by_size, for 9 training utterances of 2 known speakers, chose nothing: all is given." in table
 
 
