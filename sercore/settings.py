@@ -549,9 +549,9 @@ def by_size(size: Size) -> dict[str, dict[str, Any]]:
     - normalisation: each speaker's mean of every band goes (Busso et al. 2013), where there are on average OF_A_SPEAKER
       utterances of each; else each utterance's level
     - augmentation: gain; changes of vocal tract (Jaitly and Hinton 2013) and of rate (Ko et al. 2015), half as wide
-      where there are FEW_VOICES speakers or more; of categories mixup (Zhang et al. 2018), which CNN14 was first trained
-      with (Kong et al. 2020); from FEW utterances on also SpecAugment (Park et al. 2019): under it a small network did
-      not come to fit the training set of EMO-DB, which has fewer
+      where there are FEW_VOICES speakers or more; of categories mixup (Zhang et al. 2018), which CNN14 was first
+      trained with (Kong et al. 2020); from FEW utterances on also SpecAugment (Park et al. 2019): under it a small
+      network did not come to fit the training set of EMO-DB, which has fewer
     - epochs: at a rate that falls as half a cosine, and an end where half of them have brought nothing better
     - averaged weights of the last epochs (Izmailov et al. 2018), with estimated statistics of batch normalisation, of a
       part of the utterances until the best epoch is known
