@@ -217,12 +217,13 @@ CHOICES = {
     "batch_norm": ("running", "estimated"),
     "kernels": ("plain", "fused"),
     "objective": ("section", "smoothed", "focal", "votes"),
+    "kept_epoch": ("best", "last"),
 }
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TrainingSettings:
-    """How a model is trained (section 4.2). The best epoch on the development set is kept."""
+    """How a model is trained (section 4.2)."""
 
     epochs: int = _setting(60, "passes over the training set", "from memory (85 %)")
     data_share: Annotated[float, Field(gt=0, le=1)] = _setting(
@@ -283,6 +284,10 @@ class TrainingSettings:
     patience: Annotated[int, Field(ge=1)] | None = _setting(
         None, "epochs without a better score on the development set after which training ends; None: all are trained"
     )
+    kept_epoch: str = _setting(
+        "best",
+        "whose weights the model has in the end: best on the development set; or the last, which needs no choice",
+    )
     augmentation: Annotated[AugmentationSettings | None, _group(AugmentationSettings)] = _setting(
         None, "how utterances are changed by chance in training, never in evaluation; None: they are not"
     )
@@ -332,6 +337,11 @@ class TrainingSettings:
             raise ValueError(
                 f"patience is {self.patience}, and stop_when_worse ends training sooner: leave patience out, or say "
                 "stop_when_worse: false"
+            )
+        if self.kept_epoch == "last" and (self.stop_when_worse or self.patience is not None):
+            raise ValueError(
+                f"kept_epoch is 'last', with patience {self.patience} and stop_when_worse {self.stop_when_worse}; "
+                "expected neither: where training ends by the development set, the best epoch is kept"
             )
         if self.kernels == "fused" and (self.compiled or self.layout == "contiguous"):
             raise ValueError(
@@ -552,7 +562,9 @@ def by_size(size: Size) -> dict[str, dict[str, Any]]:
       where there are FEW_VOICES speakers or more; of categories mixup (Zhang et al. 2018), which CNN14 was first
       trained with (Kong et al. 2020); from FEW utterances on also SpecAugment (Park et al. 2019): under it a small
       network did not come to fit the training set of EMO-DB, which has fewer
-    - epochs: at a rate that falls as half a cosine, and an end where half of them have brought nothing better
+    - epochs: at a rate that falls as half a cosine. Below FEW utterances all are trained and the last is kept: the best
+      of many epochs on a development set of one speaker or two is often an early one that met them by chance. Else the
+      best is kept, and training ends where half of them have brought nothing better
     - averaged weights of the last epochs (Izmailov et al. 2018), with estimated statistics of batch normalisation, of a
       part of the utterances until the best epoch is known
     - batches: below FEW utterances half the paper's
@@ -572,7 +584,7 @@ def by_size(size: Size) -> dict[str, dict[str, Any]]:
         },
         "training": {
             "epochs": epochs,
-            "patience": epochs // 2,
+            **({"kept_epoch": "last"} if few else {"patience": epochs // 2}),
             "schedule": "cosine",
             "averaged_epochs": 10 if few else 5,
             "batch_norm": "estimated",
@@ -592,10 +604,12 @@ def by_size(size: Size) -> dict[str, dict[str, Any]]:
 
 
 EXCLUDED = {
-    "stop_when_worse": (True, ("patience",)),
-    "batch_norm": ("running", ("averaged_epochs", "batch_norm_utterances")),
+    "stop_when_worse": ((False, None), ("patience", "kept_epoch")),
+    "patience": ((None,), ("kept_epoch",)),
+    "kept_epoch": (("best", None), ("patience",)),
+    "batch_norm": (("estimated", None), ("averaged_epochs", "batch_norm_utterances")),
 }
-"""Setting of training -> its value with which choices of others do not go together, and those."""
+"""Setting of training -> its values (None: it is not given) that go together with any choice of these others."""
 
 
 def recipe_of(parameters: Mapping[str, Any]) -> str | None:
@@ -613,7 +627,7 @@ def chosen(parameters: Mapping[str, Any], size: Size) -> dict[str, dict[str, Any
         return {}
     choices = {}
     asked = values_of(parameters, "training")
-    excluded = {other for name, (value, others) in EXCLUDED.items() if asked.get(name) == value for other in others}
+    excluded = {other for name, (free, others) in EXCLUDED.items() if asked.get(name) not in free for other in others}
     for kind, values in by_size(size).items():
         given = values_of(parameters, kind)
         free = {name: value for name, value in values.items() if name not in given}

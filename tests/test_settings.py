@@ -340,7 +340,9 @@ FEW, MORE, MANY = Size(300, 8), Size(5_000, 20), Size(30_000, 400)
 def test_the_recipe_chooses_by_utterances_and_speakers(size, batch, over, mel_shift):
     parameters = {"model": "cnn14", "training": {"recipe": "by_size"}}
     training, network = (settings.of_run(parameters, kind, size) for kind in ("training", "network"))
-    assert (training.batch, training.patience * 2) == (batch, training.epochs)
+    few = size.utterances < settings.FEW
+    ends = ("last", None) if few else ("best", training.epochs // 2)  # few have too few to choose an epoch by
+    assert (training.batch, training.kept_epoch, training.patience) == (batch, *ends)
     assert network.normalisation.over == over
     assert training.augmentation.mel_shift == mel_shift
     assert (training.augmentation.time_masks > 0) == (batch == 32)  # few utterances are not learnt under masks
@@ -362,7 +364,7 @@ def test_what_is_given_wins_over_the_recipe():
         "changes": {"short": {"training": {"epochs": 3}}, "none": {"training": {"augmentation": None}}},
     }
     training = settings.of_run(parameters, "training", FEW)
-    assert (training.batch, training.epochs, training.patience) == (8, 3, 30)
+    assert (training.batch, training.epochs, training.kept_epoch) == (8, 3, "last")
     assert (training.augmentation.mixup, training.augmentation.rate, training.augmentation.mel_shift) == (0.2, 0.3, 1.5)
     assert settings.of_run(parameters, "network", FEW).normalisation is None
     choices = settings.chosen(parameters, FEW)
@@ -376,6 +378,32 @@ def test_what_is_given_wins_over_the_recipe():
     other = {"model": "cnn14", "training": {"recipe": "by_size", "stop_when_worse": True, "batch_norm": "running"}}
     training = settings.of_run(other, "training", FEW)  # the recipe's patience and averaging do not go with these
     assert (training.patience, training.averaged_epochs, training.epochs) == (None, 1, 60)
+    assert training.kept_epoch == "best"
+
+
+@pytest.mark.parametrize(
+    ("size", "given", "kept", "patience"),
+    [
+        (FEW, {"patience": 5}, "best", 5),
+        (FEW, {"patience": None}, "last", None),
+        (FEW, {"kept_epoch": "best"}, "best", None),
+        (MORE, {"kept_epoch": "last"}, "last", None),
+        (MORE, {"stop_when_worse": True}, "best", None),
+        (MORE, {"stop_when_worse": False}, "best", 20),
+    ],
+)
+def test_the_recipe_ends_training_in_a_way_that_goes_with_what_is_given(size, given, kept, patience):
+    parameters = {"model": "cnn14", "training": {"recipe": "by_size", **given}}
+    training = settings.of_run(parameters, "training", size)
+    assert (training.kept_epoch, training.patience) == (kept, patience)
+
+
+@pytest.mark.parametrize("given", [{"patience": 5}, {"stop_when_worse": True}])
+def test_the_last_epoch_is_not_kept_where_training_ends_by_the_development_set(given):
+    with pytest.raises(ValueError, match=r"kept_epoch is 'last', with patience .* expected neither"):
+        settings.training("cnn14", {"kept_epoch": "last", **given})
+    with pytest.raises(ValueError, match="kept_epoch is 'first'; known: best, last"):
+        settings.training("cnn14", {"kept_epoch": "first"})
 
 
 def test_a_recipe_is_one_that_is_known_for_a_model_that_takes_it():

@@ -233,23 +233,26 @@ def _protocol(trained: Trained, provenance: Mapping[str, Any]) -> str:
         how_projected = {"default": "as PyTorch's linear layer does", "xavier": "Xavier-uniform", "zero": "at zero"}
         start += f", PROJ {how_projected[trained.network.projection]}"
     folds = list(trained.networks)
-    how = "the corpus's training partition, the epoch chosen on its development partition"
+    how, whose = "the corpus's training partition", "its"
     if folds != [OFFICIAL]:
-        how = (
-            f"the splits {first(folds, most=20)}: a name is of the speaker that was left out, or says how the split "
-            "was made; the epoch chosen on each split's development partition"
-        )
-    selected_by = SECTIONS[trained.section].selected_by if trained.section in SECTIONS else "development score"
+        whose, how = "each split's", f"the splits {first(folds, most=20)}: a name is of the speaker that was left out, "
+        how += "or says how the split was made"
     training = provenance["settings"]["training"]
+    selected_by = SECTIONS[trained.section].selected_by if trained.section in SECTIONS else "development score"
+    if training.get("kept_epoch") == "last":
+        how += "; the last epoch is kept"
+    else:
+        how += f"; the epoch chosen on {whose} development partition, by {selected_by}"
     share = training.get("data_share", 1)
     part = f"{share:.0%} of the training utterances, drawn by the seed; " if share < 1 else ""
     patience = training.get("patience")
     end = f", fewer where {patience} of them bring no better score" if patience else ""
     recipe = f" {captions.recipe_text(provenance['recipe'])}" if "recipe" in provenance else ""
-    steps = [f"{training['epochs']} epochs at most{end}", f"batches of {training['batch']}", f"seed {trained.seed}"]
+    most = "" if training.get("kept_epoch") == "last" else " at most"
+    steps = [f"{training['epochs']} epochs{most}{end}", f"batches of {training['batch']}", f"seed {trained.seed}"]
     return (
         f"{CORPORA.label(trained.corpus)}: {kind}, {data['utterances']} utterances, of which "
-        f"{data['with_target']} have the targets. Trained on {part}{how}, by {selected_by}. "
+        f"{data['with_target']} have the targets. Trained on {part}{how}. "
         f"{_transcripts(trained)}Started from {start if trained.uses_audio else 'the text encoder'}; "
         f"{', '.join(steps)}; "
         f"{_augmented(training)}"

@@ -32,7 +32,7 @@ class Epoch(NamedTuple):
     epoch: int  # from 1
     loss: float  # mean over the utterances
     development: float  # score
-    best: bool  # so far; an equal score later is not better
+    best: bool  # so far; an equal score later is not better. Where the last epoch is kept, each is
     learning_rate: float  # of the last step
     seconds: float  # training and evaluation
     utterances_per_second: float  # training alone
@@ -70,8 +70,8 @@ def fit(
     """Train `model` in place and yield each epoch, until `settings.epochs` or an early stop (section 4.2).
 
     When the iteration ends, in whatever way (the caller may close it, an error may end it), the model has the weights
-    of the epoch that is best on `development`, the earlier of equal ones, and is in evaluation mode. A linear schedule
-    ends the training where its rate reaches 0, if that is sooner.
+    of the epoch that is kept, and is in evaluation mode: of the best on `development`, the earlier of equal ones, or of
+    the last, as the settings say. A linear schedule ends the training where its rate reaches 0, if that is sooner.
 
     All chance (order, crops, dropout, augmentation) comes from `seed`; PyTorch's global state is left as it was between
     epochs, and the same seed on the same device gives the same weights.
@@ -80,7 +80,7 @@ def fit(
         model: Its forward takes the inputs of the datasets' batches.
         objective: Loss, and score on the development set.
         train: Training set.
-        development: Development set, which chooses the best epoch.
+        development: Development set, which chooses the epoch that is kept, unless the settings say the last.
         settings: Optimiser, schedule, batch size; `precision` "auto" is bfloat16 on a GPU that has it, else float32.
         seed: Of all chance.
         crop_frames: Longest utterance in training; see Dataset.plan.
@@ -170,7 +170,7 @@ class TrainLoop:
                 some = self.settings.batch_norm_utterances
                 estimate_statistics(self.model, self.train, self.device, self.settings, some)
             score = self._evaluate()
-            best = score > self.best_score
+            best = self.settings.kept_epoch == "last" or score > self.best_score
             if best:
                 self.best = _copied(self.model.state_dict())
         epoch = Epoch(

@@ -88,12 +88,12 @@ class LearningCurve:
             score.plot(history["epoch"], history["development"], marker=".", **style)
             if history["development"].isna().all():
                 continue
-            best = history.loc[history["development"].idxmax()]
+            kept = history[history["best"]].iloc[-1]
             score.plot(
-                best["epoch"], best["development"], marker="o", fillstyle="none", markersize=9, color=line.get_color()
+                kept["epoch"], kept["development"], marker="o", fillstyle="none", markersize=9, color=line.get_color()
             )
         loss.set(xlabel="epoch", ylabel="training loss", title=self.title)
-        score.set(xlabel="epoch", ylabel="development score", title="circle: the best epoch")
+        score.set(xlabel="epoch", ylabel="development score", title="circle: the epoch that is kept")
         if score.get_legend_handles_labels()[1]:
             score.legend(title="fold", fontsize="small")
         return figure

@@ -166,6 +166,13 @@ def test_closing_the_iteration_keeps_the_best_so_far():
     assert same(final, states[0])
 
 
+def test_the_last_epoch_is_kept_where_the_settings_say_so():
+    settings = TrainingSettings(epochs=3, batch=8, kept_epoch="last")
+    epochs, states, final, _ = follow([0.7, 0.5, 0.6], settings)
+    assert [epoch.best for epoch in epochs] == [True, True, True]
+    assert same(final, states[2])
+
+
 def test_training_stops_when_it_gets_worse_if_the_settings_say_so():
     scores = [0.5, 0.5, 0.4, 0.9]
     assert len(follow(scores, TrainingSettings(epochs=4, batch=8, stop_when_worse=True))[0]) == 3

@@ -166,7 +166,7 @@ def test_a_recipe_chooses_by_the_training_utterances_and_is_written_into_the_run
     assert run.network.normalisation == NormalisationSettings(over="utterance", of="level")  # 6 utterances of a speaker
     record = files.read_json(run.folder / files.PROVENANCE)
     assert record["settings"]["training"]["augmentation"]["mel_shift"] == 1.5
-    assert record["settings"]["training"]["patience"] == 30
+    assert record["settings"]["training"]["kept_epoch"] == "last"
     assert record["recipe"]["size"] == {"utterances": 12, "speakers": 2, "classes": 2}
     assert not {"epochs", "dropout"} & {name for values in record["recipe"]["chose"].values() for name in values}
     text = captions.recipe_of(run.folder)
@@ -175,10 +175,10 @@ def test_a_recipe_chooses_by_the_training_utterances_and_is_written_into_the_run
     assert "augmentation.rate" not in text
     assert files.read_yaml(run.folder / files.PARAMETERS)["training"] == given
     shown = experiment.describe(run)["recipe by_size"]
-    assert (shown["training.patience"], shown["training.epochs"]) == ("chose it", "")
+    assert (shown["training.kept_epoch"], shown["training.epochs"]) == ("chose it", "")
     assert not list(verify._settings(record, record["parameters"]))
-    record["settings"]["training"]["patience"] = 7
-    assert list(verify._settings(record, record["parameters"])) == [("training.patience was 7, now 30", verify.INPUT)]
+    record["settings"]["training"]["batch"] = 7
+    assert list(verify._settings(record, record["parameters"])) == [("training.batch was 7, now 16", verify.INPUT)]
 
 
 def test_a_corpus_whose_speakers_are_not_known_is_not_normalised_by_speaker(define, corpus, tmp_path):

@@ -5,13 +5,13 @@ import pytest
 from sercore.widgets import live
 
 
-def epoch(number, development, fold="official"):
-    return {"fold": fold, "epoch": number, "loss": 1 / number, "development": development}
+def epoch(number, development, fold="official", best=True):
+    return {"fold": fold, "epoch": number, "loss": 1 / number, "development": development, "best": best}
 
 
-def test_every_epoch_and_fold_is_drawn_and_the_best_is_marked():
+def test_every_epoch_and_fold_is_drawn_and_the_one_that_is_kept_is_marked():
     curve = live.LearningCurve("mfcnn14")
-    curve.rows = [epoch(1, 0.2), epoch(2, 0.6), epoch(3, 0.4), epoch(1, 0.3, "Ses01F")]
+    curve.rows = [epoch(1, 0.2), epoch(2, 0.6), epoch(3, 0.4, best=False), epoch(1, 0.3, "Ses01F")]
     loss, score = curve.figure().axes
     assert [len(line.get_xdata()) for line in loss.lines] == [3, 1]
     marked = [line for line in score.lines if line.get_markersize() == 9]
