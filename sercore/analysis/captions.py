@@ -3,7 +3,7 @@
 They are made from the study itself, so that they are true of the numbers above them.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -121,6 +121,12 @@ def size_of(run: Run) -> settings.Size | None:
     return settings.Size(**record["size"]) if record else None
 
 
+def keeps_last(run: Run) -> bool:
+    """Whether `run` kept the last epoch of each training, as its provenance has it, and not the best."""
+    record = files.find_json(run.folder / files.PROVENANCE) or {}
+    return bool(record.get("settings", {}).get("training", {}).get("kept_epoch") == "last")
+
+
 def recipe_text(record: Mapping[str, Any]) -> str:
     """`record`, of a run's provenance, as a sentence: recipe, size, and every setting that it chose."""
     size, chose = record["size"], []
@@ -153,13 +159,14 @@ def markers(results: Results) -> tuple[str, ...]:
 def protocol(results: Results, shown: pd.DataFrame) -> tuple[str, ...]:
     """What was trained, selected and tested on for each pair of corpora in `shown`, with the counts."""
     test, sentences = results.predictions[results.predictions["partition"] == "test"], []
-    selected_by = _selected_by(results.section)
+    last = {keeps_last(run) for run in results.study.section(results.section) if run.complete}
     pairs = shown[["train_corpus", "test_corpus"]].drop_duplicates().itertuples(index=False)
     for train, other in sorted(pairs, key=lambda pair: (CORPORA.position(pair[0]), pair[0] != pair[1], *pair)):
         rows = test[(test["train_corpus"] == train) & (test["test_corpus"] == other)]
         folds = list(rows["fold"].unique())
         tested = f"tested on {rows['utterance'].nunique()} utterances of {rows['speaker'].nunique()} known speakers"
-        how = f"trained on the training partition, epoch chosen by {selected_by} on the development partition"
+        kept = _epoch_kept(last, results.section, "the development partition")
+        how = f"trained on the training partition, {kept}"
         if any(MADE_HERE.fullmatch(str(fold)) for fold in folds):
             tested += f"; the split was made here: {first(map(str, folds))} (what was split, and the seed)"
         elif folds != [OFFICIAL]:
@@ -167,11 +174,21 @@ def protocol(results: Results, shown: pd.DataFrame) -> tuple[str, ...]:
             few = train == "iemocap" and len(folds) < IEMOCAP_FOLDS
             named = f" of {IEMOCAP_FOLDS} ({first(folds, most=IEMOCAP_FOLDS)})" if few else ""
             other_speaker = "the other speaker of the session" + ("" if in_paper else ", or the next speaker")
-            how = f"leave one speaker out, {len(folds)} folds{named}; epoch chosen by {selected_by} on {other_speaker}"
+            how = (
+                f"leave one speaker out, {len(folds)} folds{named}; {_epoch_kept(last, results.section, other_speaker)}"
+            )
             if train != other:
                 tested = f"the model of every fold {tested}, mean of their scores"
         sentences.append(f"{CORPORA.label(train)} → {CORPORA.label(other)}: {how}; {tested}.")
     return tuple(sentences)
+
+
+def _epoch_kept(last: Collection[bool], section: str, place: str) -> str:
+    """Which epoch is kept: chosen on `place`, or the last, where of `last`, whether runs do that, some or all are."""
+    if all(last) and last:
+        return "last epoch kept"
+    chosen = f"epoch chosen by {_selected_by(section)} on {place}"
+    return f"{chosen}, or the last kept" if any(last) else chosen
 
 
 def best(results: Results) -> str:

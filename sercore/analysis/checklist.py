@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from safetensors import safe_open
 
 from sercore import files, registry, settings
-from sercore.analysis import composition
+from sercore.analysis import captions, composition
 from sercore.analysis.composition import records_table
 from sercore.analysis.results import Results, main_metric
 from sercore.analysis.tables import Table, cell_text, tex
@@ -290,10 +290,12 @@ class Evidence:
 
     def _selection(self) -> tuple[str, str]:
         own = _hyperparameters_table(self.study)
-        answer = (
-            f"{_points_to(own)} The epoch is the best of those trained by the score on the development set; no test "
-            "score selects anything."
-        )
+        last = sum(map(captions.keeps_last, self.trained))
+        kept = "The epoch is the best of those trained by the score on the development set"
+        if last:
+            others = f"; of the others it is{kept.removeprefix('The epoch is')}" if last < len(self.trained) else ""
+            kept = f"Of {_counted(last, 'run')} the last epoch is kept{others}"
+        answer = f"{_points_to(own)} {kept}; no test score selects anything."
         fixed = own.numbers[own.numbers["how chosen"].str.startswith("fixed")] if len(own.numbers) else own.numbers
         names = ", ".join(fixed["hyperparameter"].drop_duplicates()) if len(fixed) else ""
         lacking = f"how the values of {names} were found, and what was tried before: a sentence of the authors"

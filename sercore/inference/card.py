@@ -239,17 +239,19 @@ def _protocol(trained: Trained, provenance: Mapping[str, Any]) -> str:
         how += "or says how the split was made"
     training = provenance["settings"]["training"]
     selected_by = SECTIONS[trained.section].selected_by if trained.section in SECTIONS else "development score"
-    if training.get("kept_epoch") == "last":
-        how += "; the last epoch is kept"
-    else:
-        how += f"; the epoch chosen on {whose} development partition, by {selected_by}"
+    last = training.get("kept_epoch") == "last"
+    chosen = f"the epoch chosen on {whose} development partition, by {selected_by}"
+    how += f"; {'the last epoch is kept' if last else chosen}"
     share = training.get("data_share", 1)
     part = f"{share:.0%} of the training utterances, drawn by the seed; " if share < 1 else ""
     patience = training.get("patience")
     end = f", fewer where {patience} of them bring no better score" if patience else ""
     recipe = f" {captions.recipe_text(provenance['recipe'])}" if "recipe" in provenance else ""
-    most = "" if training.get("kept_epoch") == "last" else " at most"
-    steps = [f"{training['epochs']} epochs{most}{end}", f"batches of {training['batch']}", f"seed {trained.seed}"]
+    steps = [
+        f"{training['epochs']} epochs{'' if last else ' at most'}{end}",
+        f"batches of {training['batch']}",
+        f"seed {trained.seed}",
+    ]
     return (
         f"{CORPORA.label(trained.corpus)}: {kind}, {data['utterances']} utterances, of which "
         f"{data['with_target']} have the targets. Trained on {part}{how}. "

@@ -172,6 +172,22 @@ def test_hyperparameters_say_which_values_and_how_they_were_chosen(bare):
     assert "width" in items["C2"].missing
 
 
+def test_a_last_epoch_that_is_kept_was_not_selected(tmp_path):
+    study = write(tmp_path)
+    assert (
+        " The epoch is the best of those trained by the score on the development set; no" in answers(study)["C2"].answer
+    )
+    first, *others = [run for run in study.runs if "model" in run.parameters and run.complete]
+    last = {"settings": {"training": {"kept_epoch": "last"}}}
+    files.write_record(first.folder / files.PROVENANCE, last)
+    assert (
+        " Of 1 run the last epoch is kept; of the others it is the best of those trained" in answers(study)["C2"].answer
+    )
+    for run in others:
+        files.write_record(run.folder / files.PROVENANCE, last)
+    assert f" Of {1 + len(others)} runs the last epoch is kept; no test score" in answers(study)["C2"].answer
+
+
 def test_licences_are_known_or_missing(recorded, tmp_path):
     study, evidence = recorded, checklist.Evidence(recorded, None)
     rows = evidence.artefacts.numbers.set_index("what was used")["licence"]

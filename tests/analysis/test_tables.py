@@ -146,6 +146,22 @@ class TestTheNotes:
             "the model of every fold tested on 192 utterances of 8 known speakers, mean of their scores" in sentences[3]
         )
 
+    def test_a_last_epoch_that_is_kept_was_not_chosen(self, tmp_path):
+        study = config.load(made_up.write_study(tmp_path, seeds=1, sections=("categories",), utterances=8))
+        outcome = results.read(study, "categories")
+
+        def protocol():
+            return " ".join(captions.protocol(outcome, tables.summary(outcome)))
+
+        assert "epoch chosen by UAR on the development partition; tested" in protocol()
+        runs = study.section("categories")
+        for run in runs[1:]:
+            files.write_record(run.folder / files.PROVENANCE, {"settings": {"training": {"kept_epoch": "last"}}})
+        assert "epoch chosen by UAR on the development partition, or the last kept; tested" in protocol()
+        files.write_record(runs[0].folder / files.PROVENANCE, {"settings": {"training": {"kept_epoch": "last"}}})
+        assert "chosen" not in protocol()
+        assert protocol().count("last epoch kept") == 4
+
     def test_best_on_validation_is_explained_with_its_ties(self, categories):
         assert re.search("highest UAR on the development .* lowest seed", captions.best(categories))
 

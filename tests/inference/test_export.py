@@ -182,6 +182,18 @@ def test_the_card_says_what_the_model_is_and_that_its_speech_was_simulated(expor
     assert any(f"lowest and highest of {own['speaker'].nunique()} speakers" in line for line in groups)
 
 
+def test_the_card_says_which_epoch_is_kept(exported, fusion):
+    trained, predictions = artifact.read(exported), artifact.predictions(fusion)
+    provenance = files.read_json(fusion / files.PROVENANCE)
+    text = card.card(trained, predictions, provenance, None).text
+    assert "; the epoch chosen on its development partition, by" in text
+    assert f"{provenance['settings']['training']['epochs']} epochs at most, batches of" in text
+    provenance["settings"]["training"]["kept_epoch"] = "last"
+    text = card.card(trained, predictions, provenance, None).text
+    assert "; the last epoch is kept." in text
+    assert "at most" not in text
+
+
 def test_the_header_of_the_card_is_what_the_hub_reads(exported, fusion):
     header = ModelCard.load(exported / "README.md").data
     assert (header.language, header.license) == ("en", "mit")
