@@ -1,4 +1,4 @@
-"""The run browser: learning curves over seeds, what the runs differ in, best epochs, seconds; also while they train."""
+"""The run browser: learning curves over seeds, what the runs differ in, kept epochs, seconds; also while they train."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ def read(study: Study, section: str | None = None) -> tuple[pd.DataFrame, pd.Dat
 
     Returns:
         Runs: run, the parameters in which they differ, state (see progress.STATES), epoch (of epochs, in the fold that
-            is training or was trained last), best epoch (of each fold), development (best score, mean over folds),
+            is training or was trained last), kept epoch (of each fold), development (its score, mean over folds),
             seconds, cause.
         Epochs: run, the same parameters, and the columns of a run's history; empty where nothing has been trained.
     """
@@ -51,7 +51,7 @@ def read(study: Study, section: str | None = None) -> tuple[pd.DataFrame, pd.Dat
                 **parameters,
                 "state": state["state"],
                 "epoch": f"{state['epoch']} of {state['epochs']}",
-                "best epoch": "",
+                "kept epoch": "",
                 "development": float("nan"),
                 "seconds": state["seconds"],
                 "cause": state["cause"],
@@ -59,7 +59,7 @@ def read(study: Study, section: str | None = None) -> tuple[pd.DataFrame, pd.Dat
         )
         if history is not None and len(history):
             kept = history[history["best"]].groupby("fold", sort=False).last()
-            rows[-1] |= {"best epoch": ", ".join(map(str, kept["epoch"])), "development": kept["development"].mean()}
+            rows[-1] |= {"kept epoch": ", ".join(map(str, kept["epoch"])), "development": kept["development"].mean()}
             if run.complete:
                 rows[-1]["epoch"] = f"{history['epoch'].max()} of {state['epochs']}"
             epochs.append(pd.DataFrame({"run": run.name, **parameters}, index=history.index).join(history))
@@ -211,7 +211,7 @@ class RunBrowser(ipywidgets.VBox):
             return
         drawn = figures.picture(figures.plot_learning_curves(curves, self.simulated), dpi=80)
         names = ", ".join(MODELS.label(name) for name in curves["model"].unique())
-        alt = f"Learning curves of {names}; best epochs and scores are in the table below."
+        alt = f"Learning curves of {names}; kept epochs and their scores are in the table below."
         self.picture.value = image(drawn, alt)
 
     def _draw_table(self) -> None:

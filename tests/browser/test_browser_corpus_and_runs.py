@@ -46,8 +46,8 @@ def test_the_runs_that_are_chosen_are_drawn_and_listed(page, voila, study):
     choose(page, "model", "MFCNN14")
     page.get_by_text(f"{len(chosen)} runs: {len(chosen)} done").wait_for()
     page.wait_for_function(
-        "before => document.querySelector('img[alt=\"Learning curves of MFCNN14; best epochs and "
-        "scores are in the table below.\"]')?.src !== before",
+        "before => document.querySelector('img[alt=\"Learning curves of MFCNN14; kept epochs and "
+        "their scores are in the table below.\"]')?.src !== before",
         arg=before,
     )
     assert picture.evaluate("image => image.naturalWidth") > 400

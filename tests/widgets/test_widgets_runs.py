@@ -1,4 +1,4 @@
-"""The run browser: what runs differ in, best epochs, curves with a band, and runs that train while one looks."""
+"""The run browser: what runs differ in, kept epochs, curves with a band, and runs that train while one looks."""
 
 import asyncio
 import time
@@ -22,11 +22,11 @@ def study(tmp_path):
     return config.load(made_up.write_study(tmp_path, seeds=2, sections=("multitask",), utterances=4))
 
 
-def test_a_run_has_its_parameters_best_epoch_and_score(study):
+def test_a_run_has_its_parameters_kept_epoch_and_score(study):
     table, epochs = runs.read(study, "multitask")
     assert len(table) == 8
     assert set(table["state"]) == {"done"}
-    assert set(table["best epoch"]) == {"3"}
+    assert set(table["kept epoch"]) == {"3"}
     assert np.allclose(table["development"], 0.6)
     assert len(epochs) == 8 * 3
 
