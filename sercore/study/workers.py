@@ -15,7 +15,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -101,6 +101,11 @@ class _Nanny(Nanny):
         return status
 
 
+def _end_quietly() -> None:
+    """Let this worker say no more: that its scheduler has ended before it, on a busy machine, is no error."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+
+
 class Cluster:
     """The workers of a batch, started at their first use; as a context manager it ends them."""
 
@@ -123,6 +128,8 @@ class Cluster:
         with self._ending:
             if self._client is not None and kind is not None:
                 self.stop()
+            if self._client is not None and self._own is not None:
+                self._run(_end_quietly)
             for part in (self._client, self._own):
                 if part is not None:
                     with contextlib.suppress(OSError):  # the scheduler is lost
@@ -130,10 +137,14 @@ class Cluster:
 
     def stop(self) -> None:
         """End the kernels of this batch on every worker."""
+        self._run(kernels.stop, self.batch_id)
+
+    def _run(self, function: Callable[..., None], *arguments: str) -> None:
+        """Call `function` on every worker that answers in time."""
         if self.client.status == "running":  # else the scheduler is lost, and its workers end their kernels themselves
             with contextlib.suppress(OSError):  # it is being lost now, or a worker does not answer
                 self.client.sync(
-                    self.client._run, kernels.stop, self.batch_id, on_error="ignore", callback_timeout=SECONDS_TO_STOP
+                    self.client._run, function, *arguments, on_error="ignore", callback_timeout=SECONDS_TO_STOP
                 )
 
     @property

@@ -1,6 +1,7 @@
 """The workers of a batch: their threads and GPUs, a queueing system's job script, mistakes in its file."""
 
 import contextlib
+import logging
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,25 @@ def test_a_study_on_the_processor_takes_no_gpu(machine, monkeypatch):
     machine(4, "0,1")
     monkeypatch.setenv("SERCORE_DEVICE", "cpu")
     assert workers_module.gpus() == []
+
+
+def test_workers_of_a_batch_that_ends_say_no_more(monkeypatch):
+    levels = []
+
+    def loud():
+        return logging.getLogger("distributed").isEnabledFor(logging.ERROR)
+
+    with Cluster(Where(workers=1)) as cluster:
+        client = cluster.client
+        close = client.close
+
+        def closing(**options):
+            levels.extend(client.run(loud).values())
+            close(**options)
+
+        levels.extend(client.run(loud).values())
+        monkeypatch.setattr(client, "close", closing)
+    assert levels == [True, False]
 
 
 def test_an_address_without_a_scheduler_is_an_error(monkeypatch):
