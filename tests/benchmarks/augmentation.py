@@ -75,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
                 if turn:
                     seconds[way].append(taken)
             order = order[1:] + order[:1]
+            print(f"turn {turn} of {args.turns}", flush=True)
     ratios = {
         way: [mine / plain for mine, plain in zip(taken, seconds[PLAIN], strict=True)]
         for way, taken in seconds.items()

@@ -85,11 +85,13 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         ours = {name: Ours(source, size, "cnn14", TEXT, name) for name in dict.fromkeys((precision, "float32"))}
         careful = Careful(source, size, compiled=args.compiled)
         theirs = _steps(python, project, environment, log)
-        turns = [
-            {f"ours, {name}": _steady(one, device) for name, one in ours.items()}
-            | {CAREFUL: careful.train(), AUTRAINER: next(theirs)}
-            for _ in range(1 + args.turns)
-        ][1:]
+        turns: list[dict[str, float]] = []
+        for number in range(1 + args.turns):  # the first warms up
+            turn = {f"ours, {name}": _steady(one, device) for name, one in ours.items()}
+            turn |= {CAREFUL: careful.train(), AUTRAINER: next(theirs)}
+            turns += [turn] if number else []
+            rates = ", ".join(f"{name} {rate:.2f}" for name, rate in turn.items())
+            print(f"turn {number} of {args.turns}, utterances/s: {rates}", flush=True)
         theirs.close()
     numbers = {
         "device": str(device),
