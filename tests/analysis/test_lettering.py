@@ -35,8 +35,8 @@ def test_signs_are_drawn_as_they_are(kind):
 def test_a_learning_curve_of_speakers_of_any_name_is_drawn():
     curve = LearningCurve(r"model of $\frac$")
     for speaker in SIGNS:
-        curve.rows.append({"fold": speaker, "epoch": 1, "loss": 1.0, "development": 0.5})
-    curve.rows.append({"fold": "no score", "epoch": 1, "loss": 1.0, "development": float("nan")})
+        curve.rows.append({"fold": speaker, "epoch": 1, "loss": 1.0, "development": 0.5, "best": True})
+    curve.rows.append({"fold": "no score", "epoch": 1, "loss": 1.0, "development": float("nan"), "best": False})
     with lettering.plain_text():
         figure = curve.figure()
         figure.savefig(io.BytesIO(), format="png")
