@@ -159,12 +159,13 @@ def markers(results: Results) -> tuple[str, ...]:
 def protocol(results: Results, shown: pd.DataFrame) -> tuple[str, ...]:
     """What was trained, selected and tested on for each pair of corpora in `shown`, with the counts."""
     test, sentences = results.predictions[results.predictions["partition"] == "test"], []
-    last = {keeps_last(run) for run in results.study.section(results.section) if run.complete}
+    runs = [run for run in results.study.section(results.section) if run.complete]
     pairs = shown[["train_corpus", "test_corpus"]].drop_duplicates().itertuples(index=False)
     for train, other in sorted(pairs, key=lambda pair: (CORPORA.position(pair[0]), pair[0] != pair[1], *pair)):
         rows = test[(test["train_corpus"] == train) & (test["test_corpus"] == other)]
         folds = list(rows["fold"].unique())
         tested = f"tested on {rows['utterance'].nunique()} utterances of {rows['speaker'].nunique()} known speakers"
+        last = [keeps_last(run) for run in runs if run.parameters.get("corpus") == train]
         kept = _epoch_kept(last, results.section, "the development partition")
         how = f"trained on the training partition, {kept}"
         if any(MADE_HERE.fullmatch(str(fold)) for fold in folds):

@@ -158,6 +158,9 @@ class TestTheNotes:
         for run in runs[1:]:
             files.write_record(run.folder / files.PROVENANCE, {"settings": {"training": {"kept_epoch": "last"}}})
         assert "epoch chosen by UAR on the development partition, or the last kept; tested" in protocol()
+        assert protocol().count("last epoch kept") == 2, (
+            "by all models of the corpus that the first run does not train on"
+        )
         files.write_record(runs[0].folder / files.PROVENANCE, {"settings": {"training": {"kept_epoch": "last"}}})
         assert "chosen" not in protocol()
         assert protocol().count("last epoch kept") == 4

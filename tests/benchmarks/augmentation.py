@@ -1,7 +1,7 @@
 """What each augmentation, and normalisation, adds to a training step of CNN14: plain and changed steps by turns.
 
-    env -u OMP_NUM_THREADS python -m tests.benchmarks.augmentation             width 64, on a GPU where there is one; on
-                                                                               2 cores an hour
+    env -u OMP_NUM_THREADS python -m tests.benchmarks.augmentation             width 64, on a GPU where there is one: on
+                                                                               2 cores 2 minutes a batch and turn
     env -u OMP_NUM_THREADS python -m tests.benchmarks.augmentation --width 8 --seconds 3
 
 The frames are made up, as long as MSP-Podcast's; each turn trains on the same batches, in each way once, in an order
