@@ -111,6 +111,14 @@ def test_every_tab_fits_is_readable_and_has_labels(chromium, address, width, sch
             page.locator(".sercore-cell").locator("visible=true").nth(2).click()
             page.locator(".sercore-rows").locator("visible=true").first.wait_for()
             page.wait_for_timeout(500)
+        if name == "confusions":
+            page.get_by_role("button", name="all errors").click()
+            page.locator(".sercore-rows [role=grid]").first.focus()
+            page.keyboard.press("ArrowDown")
+            predictions = page.locator(".sercore-predictions").first
+            predictions.wait_for()
+            place, around = predictions.bounding_box(), page.locator(".sercore-detail").first.bounding_box()
+            assert place["x"] + place["width"] <= around["x"] + around["width"], "no class is cut off"
         page.screenshot(path=PICTURES / f"app-{name}-{width}-{scheme}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
         for violation in Axe().run(page).response["violations"]:
