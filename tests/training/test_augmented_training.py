@@ -58,6 +58,24 @@ def test_only_training_batches_are_augmented_and_each_epoch_draws_anew(monkeypat
     assert len(seen) == len(set(seen)) == 2 * 3  # epochs, batches of 8 of 24; none of the statistics or the evaluation
 
 
+@pytest.mark.parametrize("name", ["smoothed", "focal", "votes"])
+def test_mixup_goes_with_every_objective_of_categories(name):
+    data = made_up(worded=False)
+    if name == "votes":
+        data.target = F.one_hot(data.target, 3).float()
+    goal = objective(name, data.target, 3)
+    course = TrainLoop(network(), goal, data, made_up(12, seed=1, worded=False), QUICK, seed=0)
+    (plain,) = data.batches(24, torch.Generator().manual_seed(0))
+    batch = augment(plain, AugmentationSettings(mixup=2.0), np.random.default_rng(0))
+    torch.manual_seed(0)
+    logits = copy.deepcopy(course.model).train()(*batch.inputs).logits
+    own, other = (goal.loss(logits, target) for target in (batch.target, batch.partner))
+    assert own.item() != other.item()
+    torch.manual_seed(0)
+    course.model.train()
+    assert course.train_step(batch).item() == pytest.approx((batch.share * own + (1 - batch.share) * other).item())
+
+
 def test_mixup_weighs_the_losses_of_both_targets():
     data = made_up(worded=False)
     model = network()

@@ -118,6 +118,12 @@ CASES = {
         dataclasses.replace(SGD, batch_norm="estimated", averaged_epochs=2),
         40,
     ),
+    "cnn14-last-epoch": (
+        acoustic_model,
+        lambda seed: speech(seed=seed, text=False),
+        dataclasses.replace(SGD, kept_epoch="last"),
+        40,
+    ),
     "mfcnn14-augmented": (
         lambda: acoustic_model((1, 2, 3, 4, 5, 6)),
         lambda seed: speech(seed=seed),
