@@ -151,6 +151,10 @@ class NetworkSettings:
     normalisation: Annotated[NormalisationSettings | None, _group(NormalisationSettings)] = _setting(
         None, "of the log-mels that it is given, over and of what; None: as they were recorded"
     )
+    regression: Share = _setting(
+        0.0,
+        "share of each answer that a regression on the mean and the deviation of the mel bands has, whatever the level",
+    )
     kept: Literal["whole", "difference", "half"] = _setting(
         "whole",
         "of a fine-tuned encoder, in checkpoints: whole; difference: what differs from the published weights, exact; "
@@ -558,6 +562,9 @@ def by_size(size: Size) -> dict[str, dict[str, Any]]:
 
     - normalisation: each speaker's mean of every band goes (Busso et al. 2013), where there are on average OF_A_SPEAKER
       utterances of each; else each utterance's level
+    - regression: below FEW utterances, half of each answer on categories is that of a regression on the mean and the
+      deviation of the mel bands, whatever the level, as late fusion takes halves: with so few it errs elsewhere than a
+      network does
     - augmentation: gain; changes of vocal tract (Jaitly and Hinton 2013) and of rate (Ko et al. 2015), half as wide
       where there are FEW_VOICES speakers or more; of categories mixup (Zhang et al. 2018), which CNN14 was first
       trained with (Kong et al. 2020); from FEW utterances on also SpecAugment (Park et al. 2019): under it a small
@@ -581,6 +588,7 @@ def by_size(size: Size) -> dict[str, dict[str, Any]]:
         "network": {
             "dropout": 0.2,
             "normalisation": {"over": "speaker", "of": "channel"} if speakers else {"over": "utterance", "of": "level"},
+            **({"regression": 0.5} if few and size.classes else {}),
         },
         "training": {
             "epochs": epochs,
@@ -675,6 +683,8 @@ def check_network(model: str, network: NetworkSettings) -> None:
     """Raise ValueError where `network` lacks the encoder that `model` needs, or has what it does not take."""
     if network.kept != "whole" and trained_model(model).features == "log_mel":
         raise ValueError(f"{model} takes no network.kept, which is of fine-tuned encoders: leave it out")
+    if network.regression and trained_model(model).features != "log_mel":
+        raise ValueError(f"{model} takes no network.regression, which is of log-mels: {_takers('log_mel')} take it")
     told = [name for name in ("stages", "mechanism", "text_dropout") if getattr(network, name) != CONDITIONING[name]]
     if told and not trained_model(model).text_stages:
         fused = ", ".join(name for name, spec in MODELS.items() if spec.text_stages)

@@ -348,6 +348,8 @@ def test_the_recipe_chooses_by_utterances_and_speakers(size, batch, over, mel_sh
     assert (training.augmentation.time_masks > 0) == (batch == 32)  # few utterances are not learnt under masks
     assert training.augmentation.mixup == 0  # of ratings
     assert settings.of_run(parameters, "training", size._replace(classes=4)).augmentation.mixup == 0.3
+    assert network.regression == 0
+    assert settings.of_run(parameters, "network", size._replace(classes=4)).regression == (0.5 if few else 0)
     assert training.averaged_epochs > 1
     assert settings.of_run(parameters, "features", size) == settings.FeatureSettings()
     assert settings.of_run(parameters, "training") == settings.of_run(parameters, "training", Size(0, 0))

@@ -231,6 +231,7 @@ class Evidence:
                 front = settings.of_run(run.parameters, "features")
                 network = settings.of_run(run.parameters, "network")
                 normalised = f", mean removed: {network.normalisation}" if network.normalisation else ""
+                normalised += f", {network.regression:.0%} by a regression on the bands" if network.regression else ""
                 kind = (
                     "16-bit waveform"
                     if spec.features == "waveform"

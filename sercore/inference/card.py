@@ -166,6 +166,11 @@ def _use(trained: Trained, onnx: Mapping[str, Any] | None) -> str:
         )
     if trained.normalisation is not None:
         paragraphs.append(_normalised(trained.normalisation))
+    if trained.network.regression:
+        paragraphs.append(
+            f"**Regression**: {trained.network.regression:.0%} of each answer is that of a linear regression on the "
+            "mean and the deviation of the mel bands, whatever the level; the rest is the network's."
+        )
     if trained.uses_text:
         use = "the mean of the token vectors of its last layer" if trained.uses_audio else "only its tokeniser is used"
         paragraphs.append(

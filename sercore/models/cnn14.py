@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 -- its name everywhere
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -113,6 +113,7 @@ class Maps(NamedTuple):
     x: Float[Tensor, "batch maps frames bands"]
     frames: Int[Tensor, " batch"]  # true ones of each
     speech: Float[Tensor, "batch 1 frames 1"] | None  # which those are, 0 or 1; None: all
+    regression: Float[Tensor, "batch outputs"] | None = None  # what the regression answers, where it has a share
 
     def means(self) -> Float[Tensor, "batch maps"]:
         """The mean of each map over the true frames and all bands."""
@@ -186,6 +187,8 @@ class Cnn14(nn.Module):
 
     text_mean: Tensor  # what embeddings are standardised by
     text_deviation: Tensor
+    regression_weight: Tensor  # (outputs, 2 x mels)
+    regression_bias: Tensor
 
     def __init__(
         self,
@@ -199,6 +202,7 @@ class Cnn14(nn.Module):
         mechanism: str = "shift",
         text_dropout: float = 0.0,
         standardised: bool = True,
+        regression: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
         """Initial weights: Xavier-uniform but for PROJ, zero biases, batch normalisation 1 and 0.
@@ -210,8 +214,10 @@ class Cnn14(nn.Module):
         layers; "zero", so that the network starts as CNN14 itself. `mechanism` is how the text changes the maps, a name
         of conditioning.KINDS. In training, `text_dropout` is the chance of an utterance that its text is replaced by
         the mean embedding; a model that learns so takes an embedding of NaN for a text that is not known. Embeddings
-        are `standardised` by what `measure_text` has seen, once it has. Raises ValueError for fewer than 32 `mels`, a
-        stage that is none, a size below 1, and another `projection` or `mechanism`.
+        are `standardised` by what `measure_text` has seen, once it has. In evaluation, a share `regression` of each
+        output is that of a regression on `spectral_shape`, which `set_regression` gives; training is without it. Raises
+        ValueError for fewer than 32 `mels`, a stage that is none, a size below 1, a share beyond 0 to 1, and another
+        `projection` or `mechanism`.
         """
         super().__init__()
         stages = tuple(text_stages)
@@ -226,6 +232,8 @@ class Cnn14(nn.Module):
                 f"outputs {outputs}, width {width} and text_width {text_width} must be at least 1, dropout {dropout} "
                 f"and text_dropout {text_dropout} in [0, 1)"
             )
+        if not 0 <= regression <= 1:
+            raise ValueError(f"regression is {regression}; expected its share of the answer, 0 to 1")
         if projection not in PROJECTIONS:
             raise ValueError(f"projection is '{projection}'; known: {', '.join(PROJECTIONS)}")
         if mechanism not in KINDS:
@@ -233,6 +241,7 @@ class Cnn14(nn.Module):
         self.text_stages, self.text_width, self.mels = stages, text_width, mels
         self.mechanism, self.text_dropout, self.standardised = mechanism, text_dropout, standardised
         self.width, self.layout = width, "auto"  # see TrainingSettings.layout
+        self.regression = regression
         maps = [1, *(width * 2**k for k in range(STAGES))]
         with torch.device("meta"):  # without the weights that PyTorch would draw from the global generator
             self.bn0 = nn.BatchNorm1d(mels)
@@ -252,6 +261,9 @@ class Cnn14(nn.Module):
         if stages:
             self.register_buffer("text_mean", torch.zeros(text_width))
             self.register_buffer("text_deviation", torch.ones(text_width))
+        if regression:
+            self.register_buffer("regression_weight", torch.zeros(outputs, 2 * mels))
+            self.register_buffer("regression_bias", torch.zeros(outputs))
 
     def projection(self, stage: int | str) -> Shift:
         """What turns the text into a change of the maps of `stage`. Raises KeyError for a stage without text."""
@@ -266,6 +278,11 @@ class Cnn14(nn.Module):
         deviation = embeddings.std(0, correction=0)
         self.text_mean.copy_(embeddings.mean(0))
         self.text_deviation.copy_(deviation.masked_fill(deviation < 1e-6, 1.0))
+
+    def set_regression(self, weight: Float[Tensor, "outputs shape"], bias: Float[Tensor, " outputs"]) -> None:
+        """Take `weight` and `bias` of the regression that has a share in the answer."""
+        self.regression_weight.copy_(weight)
+        self.regression_bias.copy_(bias)
 
     def forward(
         self,
@@ -294,18 +311,23 @@ class Cnn14(nn.Module):
         if padded and frames.device != logmel.device:
             frames = frames.to(logmel.device, non_blocking=True)
         speech = _speech(frames, logmel.shape[1]) if padded else None  # (batch, frames)
+        answers = None
+        if self.regression and not self.training:
+            shape = spectral_shape(logmel, frames, speech)
+            answers = torch.addmm(self.regression_bias, shape, self.regression_weight.T)
         x = self._normalise(logmel, speech)
         x = x.unsqueeze(-1).permute(0, 3, 1, 2) if self._channels_last(x.device) else x.unsqueeze(1)
-        return Maps(x, frames, None if speech is None else speech[:, None, :, None].to(x.dtype))
+        return Maps(x, frames, None if speech is None else speech[:, None, :, None].to(x.dtype), answers)
 
     def advance(self, stage: int, maps: Maps, entry: Entry | None = None) -> Maps:
         """`maps` after the block of `stage`: width * 2**(stage - 1) of them, with what the text does to them."""
-        x, frames, speech = maps
+        x, frames, speech, answers = maps
         pooled = speech
         if speech is not None and stage < STAGES:
             frames = frames // 2
             pooled = _speech(frames, x.shape[2] // 2)[:, None, :, None].to(x.dtype)
-        return Maps(self.get_submodule(f"conv_block{stage}")(x, speech, pooled, entry), frames, pooled)
+        x = self.get_submodule(f"conv_block{stage}")(x, speech, pooled, entry)
+        return Maps(x, frames, pooled, answers)
 
     def condition(self, stage: int, maps: Maps, text: Float[Tensor, "batch text_width"]) -> Maps:
         """What `advance` would have given with `text`, as `known` gives it, of the `maps` that it gave without."""
@@ -321,7 +343,10 @@ class Cnn14(nn.Module):
             masked = x.masked_fill(maps.speech[:, :, :, 0] == 0, -torch.inf)
             x = masked.amax(2) + x.sum(2) / maps.frames[:, None]
         embedding = F.relu(self.fc1(x))
-        return Output(self.output(embedding), embedding)
+        logits = self.output(embedding)
+        if maps.regression is not None:
+            logits = (1 - self.regression) * logits.float() + self.regression * maps.regression
+        return Output(logits, embedding)
 
     def _check(self, logmel: Tensor, frames: Tensor, text: Tensor | None) -> bool:
         """Whether any of the input is padding. Raises ValueError where the input does not fit."""
@@ -417,6 +442,25 @@ def _conditioned(x: Tensor, text: Entry) -> Tensor:
     return x + shift
 
 
+def spectral_shape(
+    logmel: Float[Tensor, "batch frames mels"],
+    frames: Int[Tensor, " batch"],
+    speech: Bool[Tensor, "batch frames"] | None,
+) -> Float[Tensor, "batch shape"]:
+    """Mean over time of each mel band, less the mean of all bands, and each one's standard deviation [dB].
+
+    A gain changes nothing of it. `speech` are the true frames, `frames` how many there are of each; None: all.
+    """
+    if speech is None:
+        deviation, mean = torch.std_mean(logmel, 1, correction=0)
+    else:
+        count = frames[:, None]
+        mean = logmel.masked_fill(~speech[:, :, None], 0.0).sum(1) / count
+        apart = (logmel - mean[:, None]).masked_fill(~speech[:, :, None], 0.0)
+        deviation = (apart.square().sum(1) / count).sqrt()
+    return torch.cat([mean - mean.mean(1, keepdim=True), deviation], 1)
+
+
 def _speech(frames: Tensor, longest: int | torch.SymInt) -> Tensor:
     """Whether each of `longest` frames is one of the utterance's: (batch,) -> (batch, longest)."""
     return torch.arange(longest, device=frames.device) < frames[:, None]
@@ -450,4 +494,5 @@ def arguments(experiment: Any, source: Any) -> dict[str, Any]:
         "mechanism": experiment.network.mechanism,
         "text_dropout": experiment.network.text_dropout,
         "standardised": experiment.text.standardised,
+        "regression": experiment.network.regression,
     }

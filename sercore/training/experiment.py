@@ -445,6 +445,8 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
         if source.embeddings is not None and isinstance(model, Cnn14):
             used = source.embeddings.positions(train.utterances["utterance"])
             model.measure_text(torch.from_numpy(source.embeddings.array[used]))
+        if isinstance(model, Cnn14) and model.regression:
+            model.set_regression(*baseline.of_spectral_shape(source, split.train))
     history = []
     for epoch in _train(experiment, model, train, development, state):
         history.append({"fold": split.name, **epoch._asdict()})

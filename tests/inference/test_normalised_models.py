@@ -28,7 +28,7 @@ def run(embedded, tmp_path_factory):
         corpus="iemocap",
         corpora={"iemocap": embedded["iemocap"]},
         folds=[LEFT_OUT],
-        network={"width": 2, "normalisation": {"over": "speaker"}},
+        network={"width": 2, "normalisation": {"over": "speaker"}, "regression": 0.5},
         training={
             "epochs": 2,
             "batch": 8,
@@ -127,8 +127,9 @@ def test_the_command_names_the_speaker(run, speech, capsys):
 
 
 def test_settings_card_and_inputs_say_how_it_is_normalised_and_augmented(run, tmp_path):
-    folder = export.export(run, tmp_path / "exported")
+    folder = export.export(run, tmp_path / "exported", onnx=True)  # which is compared with PyTorch's answers
     content = files.read_json(folder / "settings.json")
+    assert content["network"]["regression"] == 0.5
     assert content["network"]["normalisation"] == {"over": "speaker", "of": "channel"}
     assert content["made"]["settings"]["training"]["augmentation"]["gain_decibels"] == 6
     trained = artifact.read(folder)
@@ -138,6 +139,7 @@ def test_settings_card_and_inputs_say_how_it_is_normalised_and_augmented(run, tm
     assert "with who talks: `predict(files, speakers=[...])`" in text
     assert "Unlabelled test recordings are used: log-mels are normalised over all recordings of each speaker" in text
     assert "augmented (gain_decibels 6.0); " in text
+    assert "**Regression**: 50% of each answer is that of a linear regression on the mean and the deviation" in text
     assert export._normalised(trained) == (
         ", normalised before: the mean of the frames of all recordings of its speaker, in each band brought to -40 dB, "
         "digital silence (-100 dB) left as it is"

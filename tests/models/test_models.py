@@ -14,7 +14,7 @@ from torch import nn
 
 from sercore import models, registry
 from sercore.models.checkpoint import build, save
-from sercore.models.cnn14 import Cnn14, initialise
+from sercore.models.cnn14 import Cnn14, initialise, spectral_shape
 from sercore.models.published import load_published
 from sercore.models.text import TextModel
 from sercore.settings import PROJECTIONS
@@ -152,6 +152,35 @@ def test_padding_does_not_change_the_answer(width, mels, padding):
             torch.testing.assert_close(together.logits[i], alone.logits[0], rtol=1e-5, atol=1e-5)
             if i:
                 torch.testing.assert_close(tight.logits[i - 1], alone.logits[0], rtol=1e-5, atol=1e-5)
+
+
+def test_a_regression_has_its_share_in_evaluation_alone_and_hears_no_level():
+    model = lived_in(Cnn14(3, width=2, mels=32, regression=0.25, generator=generator()))
+    plain = Cnn14(3, width=2, mels=32, generator=generator())
+    plain.load_state_dict(model.state_dict(), strict=False)
+    weight, bias = torch.randn(3, 64, generator=generator()), torch.randn(3, generator=generator())
+    model.set_regression(weight, bias)
+    parts = [speech(length, 32, seed) for seed, length in enumerate(LENGTHS)]
+    batch = torch.full((len(parts), 128, 32), 1e3)
+    for row, part in zip(batch, parts, strict=True):
+        row[: part.shape[1]] = part[0]
+    with torch.inference_mode():
+        alone, together = plain.eval()(batch, torch.tensor(LENGTHS)), model.eval()(batch, torch.tensor(LENGTHS))
+        for i, part in enumerate(parts):
+            mean, deviation = part[0].mean(0), part[0].std(0, correction=0)
+            answer = weight @ torch.cat([mean - mean.mean(), deviation]) + bias
+            torch.testing.assert_close(together.logits[i], 0.75 * alone.logits[i] + 0.25 * answer, rtol=1e-4, atol=1e-4)
+            unpadded = model(part, torch.tensor([part.shape[1]])).logits[0]
+            torch.testing.assert_close(together.logits[i], unpadded, rtol=1e-4, atol=1e-4)
+            louder = spectral_shape(part + 9, torch.tensor([part.shape[1]]), None)
+            torch.testing.assert_close(louder, spectral_shape(part, torch.tensor([part.shape[1]]), None))
+    torch.testing.assert_close(together.embedding, alone.embedding)
+    state = torch.get_rng_state()
+    trained = model.train()(batch, torch.tensor(LENGTHS)).logits
+    torch.set_rng_state(state)
+    torch.testing.assert_close(trained, plain.train()(batch, torch.tensor(LENGTHS)).logits)
+    with pytest.raises(ValueError, match=r"regression is 1.5; expected its share of the answer, 0 to 1"):
+        Cnn14(3, regression=1.5)
 
 
 def test_padding_has_no_gradient_and_no_part_in_the_first_statistics():

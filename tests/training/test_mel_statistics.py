@@ -58,12 +58,12 @@ def define(corpus, tmp_path):
     return _define
 
 
-def by_hand(source, names, minus=None):
-    """Means and deviations of mel bands, less `minus` of each utterance."""
+def by_hand(source, names, minus=None, level=True):
+    """Means and deviations of mel bands, less `minus` of each utterance, and without their `level`."""
     frames, found = source.frames, []
     for place in frames.positions(names):
         logmel = frames.rows(place).astype("float64") - (0 if minus is None else minus(frames.utterances[place]))
-        found.append(np.concatenate([logmel.mean(0), logmel.std(0)]))
+        found.append(np.concatenate([logmel.mean(0) - (0 if level else logmel.mean()), logmel.std(0)]))
     return np.array(found)
 
 
@@ -122,6 +122,69 @@ def test_the_baseline_sees_what_the_run_s_normalisation_leaves(define):
     np.testing.assert_allclose(found("speaker"), less, atol=1e-3)
     np.testing.assert_allclose(found("utterance", "level")[:, :32].mean(1), -40, atol=1e-3)
     np.testing.assert_allclose(found("utterance"), plain, rtol=1e-5)  # there all means would be the same
+
+
+def shape(source, names):
+    return by_hand(source, names, level=False)
+
+
+def test_a_regression_alone_answers_as_scikit_learn_does_whatever_the_level(define):
+    """Two classes, of which it has one weight vector; the network has no share."""
+    run, predictions = run_of(define, network={"width": 2, "regression": 1.0})
+    data = experiment.load(run)
+    source, (split, _) = data["mine"], experiment.folds(run, data)
+    train, asked = standardised(shape(source, split.train), shape(source, split.test))
+    labels = source.rows.set_index("utterance")["emotion"]
+    expected = LogisticRegression(max_iter=5000).fit(train, labels[list(split.train)]).predict_proba(asked)
+    own = predictions[(predictions["fold"] == split.name) & (predictions["partition"] == TEST)].set_index("utterance")
+    np.testing.assert_allclose(own.loc[list(split.test), ["p_angry", "p_sad"]], expected, atol=1e-4)
+    assert len(np.unique(expected.round(3), axis=0)) > 1
+
+
+def test_the_regression_has_weights_for_each_of_several_classes(define):
+    source = experiment.load(define())["mine"]
+    names = list(source.rows["utterance"])
+    labels = [f"{emotion}{name[-1]}" for emotion, name in zip(source.rows["emotion"], names, strict=True)]
+    several = replace(
+        source, rows=source.rows.assign(emotion=labels), classes={label: (label,) for label in sorted(set(labels))}
+    )
+    weight, bias = baseline.of_spectral_shape(several, names)
+    assert weight.shape == (6, 64)
+    train = shape(source, names)
+    logits = train @ weight.double().numpy().T + bias.double().numpy()
+    odds = np.exp(logits - logits.max(1, keepdims=True))
+    codes = [sorted(set(labels)).index(label) for label in labels]
+    expected = LogisticRegression(max_iter=5000).fit(standardised(train, train)[0], codes)
+    np.testing.assert_allclose(
+        odds / odds.sum(1, keepdims=True), expected.predict_proba(standardised(train, train)[0]), atol=1e-3
+    )
+
+
+def test_half_a_regression_is_the_mean_with_what_the_network_answers_to_ratings(define, tmp_path):
+    """Training is the same with and without it; the epoch is the only one."""
+    found = {}
+    for share in (0.0, 0.5, 1.0):
+        network, folder = {"width": 2, "regression": share}, str(tmp_path / str(share))
+        found[share] = run_of(define, section="multitask", network=network, folder=folder)[1]
+    half = (found[0.0]["prediction"] + found[1.0]["prediction"]) / 2
+    np.testing.assert_allclose(found[0.5]["prediction"], half, rtol=1e-4, atol=1e-4)
+    assert (found[0.0]["prediction"] - found[1.0]["prediction"]).abs().max() > 0.1
+    run = define("multitask")
+    data = experiment.load(run)
+    source, (split, _) = data["mine"], experiment.folds(run, data)
+    train, asked = standardised(shape(source, split.train), shape(source, split.test))
+    truth = source.rows.set_index("utterance").loc[list(split.train), "arousal"]
+    own = found[1.0][(found[1.0]["target"] == "arousal") & (found[1.0]["partition"] == TEST)]
+    own = own[own["fold"] == split.name].set_index("utterance").loc[list(split.test), "prediction"]
+    np.testing.assert_allclose(own, Ridge().fit(train, truth).predict(asked), rtol=1e-3)
+
+
+def test_the_regression_is_of_models_that_take_log_mels(define):
+    with pytest.raises(ValueError, match=r"bert takes no network.regression, which is of log-mels: cnn14, sfcnn14"):
+        define(model="bert", network={"regression": 0.5})
+    source = replace(experiment.load(define())["mine"], model="bert", tokens=None)
+    with pytest.raises((TypeError, ValueError), match=r"'bert' takes no log-mels|tokens"):
+        baseline.of_spectral_shape(source, list(source.rows["utterance"]))
 
 
 def run_of(define, **changes):

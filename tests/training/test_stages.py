@@ -98,6 +98,15 @@ def test_the_answers_are_those_of_a_pass_for_each_intervention(mechanism, which)
         assert opening == pytest.approx(float(fused.openings(own)[stage].mean()))
 
 
+def test_a_regression_has_its_share_in_every_answer():
+    plain, data = model(), dataset()
+    shared = model(regression=0.25)
+    shared.load_state_dict(plain.state_dict(), strict=False)
+    shared.set_regression(torch.zeros(3, 64), torch.tensor([1.0, 2.0, 3.0]))
+    own, other = (stages.intervene(each, data).logits for each in (plain, shared))
+    np.testing.assert_allclose(other, 0.75 * own + 0.25 * np.array([1, 2, 3]), rtol=1e-5, atol=1e-6)
+
+
 def test_a_block_runs_once_for_all_that_was_told_the_same_before_it(monkeypatch):
     fused, data = model((1, 2, 3, 4, 5, 6)), dataset()
     seen = dict.fromkeys(range(1, 7), 0)
