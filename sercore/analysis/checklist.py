@@ -47,6 +47,7 @@ LICENCES = {
     "all-minilm-l6-v2": "Apache 2.0 (its model card)",
     "aisfx": "CC BY 4.0 (Ma and Lerch, ISMIR 2022)",
     "bert-base-uncased": "Apache 2.0 (its model card)",
+    "Cnn14_16k_mAP=0.438.pth": "CC BY 4.0 (PANNs; Zenodo record 3987831)",
 }
 """Text encoder or pretrained weights -> licence."""
 SYNTHESISED = "synthesised by the project with espeak-ng (GPL 3, run and not distributed); the sentences are MIT"

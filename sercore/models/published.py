@@ -74,7 +74,9 @@ def load_published(model: Cnn14, name: str | Path) -> None:
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"{path} is no checkpoint that PyTorch can read safely: {reason}") from error
-    trunk = [name for name in model.state_dict() if not name.startswith(("project.", "output.", "text_", "regression_"))]
+    trunk = [
+        name for name in model.state_dict() if not name.startswith(("project.", "output.", "text_", "regression_"))
+    ]
     if _is_aisfx(content):
         weights, trunk = _aisfx_blocks(content), [name for name in trunk if name.startswith(AISFX_BLOCKS)]
     elif isinstance(content, dict) and isinstance(content.get("model"), dict):

@@ -196,6 +196,8 @@ def test_licences_are_known_or_missing(recorded, tmp_path):
     assert answers(study)["B2"].missing == ""
     path = tmp_path / "own.yaml"
     text = study.path.read_text(encoding="utf-8").replace("text: {}", "text: {encoder: someone/else}")
+    network = "width: 8, pretrained: /a/Cnn14_16k_mAP=0.438.pth, regression: 0.5"
+    text = text.replace("network: {width: 8}", f"network: {{{network}}}")
     path.write_text(
         text.replace("iemocap: {root: nowhere/iemocap}", "iemocap: {root: x, reader: table}"), encoding="utf-8"
     )
@@ -205,7 +207,9 @@ def test_licences_are_known_or_missing(recorded, tmp_path):
         "IEMOCAP": "not known",
         "MSP-Podcast": checklist.registry.CORPORA["msp-podcast"].licence,
         "someone/else": "not known",
+        "Cnn14_16k_mAP=0.438.pth": "CC BY 4.0 (PANNs; Zenodo record 3987831)",
     }
+    assert ", 50% by a regression on the bands" in other._preprocessing()
     real = {item.code: item for item in other.items(NO_SCORES)}
     assert real["B2"].missing == "the licence of IEMOCAP, someone/else: where it was obtained"
     assert "their texts" in real["B3"].missing

@@ -1,6 +1,7 @@
 """All browsers on one page, as `make browse` serves it: the studies, the tabs, narrow and wide, light and dark."""
 
 import time
+from itertools import pairwise
 
 import made_up
 import nbformat
@@ -15,6 +16,8 @@ from sercore.widgets import app as browsers
 
 pytestmark = pytest.mark.browser
 PHONE, DESK, WIDE = 390, 1400, 1920  # [px]
+LABELS = """() => [...document.querySelectorAll(".sercore-points .x-axis .tick text")]
+  .map(text => text.getBoundingClientRect()).filter(box => box.width).map(box => [box.left, box.right])"""
 SERIOUS = ("serious", "critical")
 SECONDS_TO_PAINT = 3.0
 
@@ -111,6 +114,10 @@ def test_every_tab_fits_is_readable_and_has_labels(chromium, address, width, sch
             page.locator(".sercore-cell").locator("visible=true").nth(2).click()
             page.locator(".sercore-rows").locator("visible=true").first.wait_for()
             page.wait_for_timeout(500)
+        if name == "residuals":
+            labels = page.evaluate(LABELS)
+            assert len(labels) > 2
+            assert all(left > before for (_, before), (left, _) in pairwise(labels)), "labels of the axis overlap"
         if name == "confusions":
             page.get_by_role("button", name="all errors").click()
             page.locator(".sercore-rows [role=grid]").first.focus()

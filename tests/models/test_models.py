@@ -379,7 +379,7 @@ def test_the_published_checkpoint_loads(tmp_path, pickler, zipped):
     assert (b"cnumpy.core.multiarray\n_reconstruct" in (tmp_path / "Cnn14_16k.pth").read_bytes()) == (
         pickler is OLD_PICKLE
     )
-    model = Cnn14(3, (6,), text_width=5, width=4, generator=generator())
+    model = Cnn14(3, (6,), text_width=5, width=4, regression=0.5, generator=generator())
     before = {name: value.clone() for name, value in model.state_dict().items()}
     load_published(model, tmp_path / "Cnn14_16k.pth")
     after = model.state_dict()
