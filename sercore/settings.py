@@ -153,7 +153,7 @@ class NetworkSettings:
     )
     regression: Share = _setting(
         0.0,
-        "share of each answer that a regression on the mean and the deviation of the mel bands has, whatever the level",
+        "share that a regression on each mel band's mean, without the overall level, and deviation has in the logits",
     )
     kept: Literal["whole", "difference", "half"] = _setting(
         "whole",
@@ -562,9 +562,9 @@ def by_size(size: Size) -> dict[str, dict[str, Any]]:
 
     - normalisation: each speaker's mean of every band goes (Busso et al. 2013), where there are on average OF_A_SPEAKER
       utterances of each; else each utterance's level
-    - regression: below FEW utterances, half of each answer on categories is that of a regression on the mean and the
-      deviation of the mel bands, whatever the level, as late fusion takes halves: with so few it errs elsewhere than a
-      network does
+    - regression: below FEW utterances the logits of categories are the mean of the network's and of a regression's on
+      the mean, without the overall level, and the deviation of each mel band: of so few utterances it learns as much
+      as a network, and other things
     - augmentation: gain; changes of vocal tract (Jaitly and Hinton 2013) and of rate (Ko et al. 2015), half as wide
       where there are FEW_VOICES speakers or more; of categories mixup (Zhang et al. 2018), which CNN14 was first
       trained with (Kong et al. 2020); from FEW utterances on also SpecAugment (Park et al. 2019): under it a small

@@ -230,13 +230,13 @@ class Evidence:
             spec = registry.MODELS.get(str(run.parameters.get("model")))
             if spec is not None and spec.uses_audio:
                 front = settings.of_run(run.parameters, "features")
-                network = settings.of_run(run.parameters, "network")
+                network = settings.of_run(run.parameters, "network", captions.size_of(run))
                 normalised = f", mean removed: {network.normalisation}" if network.normalisation else ""
-                normalised += f", {network.regression:.0%} by a regression on the bands" if network.regression else ""
+                beside = f"; a regression on them has a share of {network.regression:.0%}" if network.regression else ""
                 kind = (
                     "16-bit waveform"
                     if spec.features == "waveform"
-                    else f"log-mels in {front.mels} bands, {front.window} samples every {front.hop}{normalised}"
+                    else f"log-mels in {front.mels} bands, {front.window} samples every {front.hop}{normalised}{beside}"
                 )
                 features.add(f"mono, {front.sample_rate} Hz, {kind}")
             if spec is not None and spec.uses_text:

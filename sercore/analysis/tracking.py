@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from sercore import files, settings
+from sercore.analysis.captions import size_of
 from sercore.analysis.results import scores
 from sercore.registry import MODELS
 from sercore.study import progress
@@ -125,7 +126,8 @@ def _settled(run: Run) -> dict[str, Any]:
     """The parameters of `run`, with the defaults of all settings."""
     if run.parameters.get("model") not in MODELS:
         return run.parameters
-    return run.parameters | {kind: asdict(settings.of_run(run.parameters, kind)) for kind in settings.SETTINGS}
+    size = size_of(run)
+    return run.parameters | {kind: asdict(settings.of_run(run.parameters, kind, size)) for kind in settings.SETTINGS}
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:

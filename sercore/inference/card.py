@@ -168,8 +168,9 @@ def _use(trained: Trained, onnx: Mapping[str, Any] | None) -> str:
         paragraphs.append(_normalised(trained.normalisation))
     if trained.network.regression:
         paragraphs.append(
-            f"**Regression**: {trained.network.regression:.0%} of each answer is that of a linear regression on the "
-            "mean and the deviation of the mel bands, whatever the level; the rest is the network's."
+            "**Regression**: the logits (of ratings the ratings) are averaged with those of a linear regression on "
+            "each mel band's mean, less the mean of all bands, and deviation, which has a share of "
+            f"{trained.network.regression:.0%}; the rest is the network's."
         )
     if trained.uses_text:
         use = "the mean of the token vectors of its last layer" if trained.uses_audio else "only its tokeniser is used"

@@ -215,9 +215,9 @@ class Cnn14(nn.Module):
         of conditioning.KINDS. In training, `text_dropout` is the chance of an utterance that its text is replaced by
         the mean embedding; a model that learns so takes an embedding of NaN for a text that is not known. Embeddings
         are `standardised` by what `measure_text` has seen, once it has. In evaluation, a share `regression` of each
-        output is that of a regression on `spectral_shape`, which `set_regression` gives; training is without it. Raises
-        ValueError for fewer than 32 `mels`, a stage that is none, a size below 1, a share beyond 0 to 1, and another
-        `projection` or `mechanism`.
+        logit or rating is that of a regression on `spectral_shape`, which `set_regression` gives; training has none.
+        Raises ValueError for fewer than 32 `mels`, a stage that is none, a size below 1, a share beyond 0 to 1, and
+        another `projection` or `mechanism`.
         """
         super().__init__()
         stages = tuple(text_stages)
@@ -313,8 +313,8 @@ class Cnn14(nn.Module):
         speech = _speech(frames, logmel.shape[1]) if padded else None  # (batch, frames)
         answers = None
         if self.regression and not self.training:
-            shape = spectral_shape(logmel, frames, speech)
-            answers = torch.addmm(self.regression_bias, shape, self.regression_weight.T)
+            shape = spectral_shape(logmel, frames, speech)[:, None]  # (batch, 1, 2 x mels)
+            answers = (shape * self.regression_weight).sum(2) + self.regression_bias  # no product that autocast rounds
         x = self._normalise(logmel, speech)
         x = x.unsqueeze(-1).permute(0, 3, 1, 2) if self._channels_last(x.device) else x.unsqueeze(1)
         return Maps(x, frames, None if speech is None else speech[:, None, :, None].to(x.dtype), answers)
@@ -449,7 +449,8 @@ def spectral_shape(
 ) -> Float[Tensor, "batch shape"]:
     """Mean over time of each mel band, less the mean of all bands, and each one's standard deviation [dB].
 
-    A gain changes nothing of it. `speech` are the true frames, `frames` how many there are of each; None: all.
+    A gain changes nothing of it, but where there is digital silence. `speech` are the true frames, `frames` how many
+    there are of each; None: all.
     """
     if speech is None:
         deviation, mean = torch.std_mean(logmel, 1, correction=0)

@@ -4,32 +4,39 @@ It learns from the training utterances of a split in seconds, and says what the 
 without any network. Categories: multinomial logistic regression, with half the squared weights as a penalty beside the
 summed cross-entropy. Dimensions: ridge regression, with the squared weights beside the summed squared error. Both take
 standardised features; to both every training utterance counts the same.
+
+Where such a regression has a share in the model itself (`network: {regression: ...}`), that one is what it must beat:
+`of_shape`, without the level, and with as much weight on rare classes as the network is trained with.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from sercore.datasets import normalisation
-from sercore.datasets.batches import SpeechDataset
 from sercore.datasets.source import CATEGORIES, Source
 from sercore.features.packed import Frames
-from sercore.models.cnn14 import spectral_shape
 from sercore.settings import NormalisationSettings
-from sercore.training import loop
-
-if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline
 
 STEPS = 5_000  # of the solver, at most
-BATCH = 32  # utterances
+LEAST = 0.01  # standard deviation of a feature over utterances, below which it counts as constant [dB]
 AS_RECORDED = NormalisationSettings(over="utterance", of="channel")  # which would leave no mean to go by
 
 
-def answers(source: Source, frames: Frames, train: Sequence[str], asked: Sequence[str]) -> np.ndarray:
+class Regression(NamedTuple):
+    """A fitted regression: logits of the classes, or ratings, are products with `weight`, plus `bias`."""
+
+    weight: np.ndarray  # (outputs, 2 x mels) float64
+    bias: np.ndarray  # (outputs,)
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """(utterances, 2 x mels) -> (utterances, outputs)."""
+        return features @ self.weight.T + self.bias
+
+
+def answers(source: Source, frames: Frames, train: Sequence[str], asked: Sequence[str], shape: bool) -> np.ndarray:
     """What the baseline, trained on the utterances `train`, answers for those of `asked`.
 
     Args:
@@ -37,56 +44,43 @@ def answers(source: Source, frames: Frames, train: Sequence[str], asked: Sequenc
         frames: The log-mels of its utterances.
         train: Utterances of every class of the source.
         asked: Utterances.
+        shape: Whether it is the regression that has a share in the run's own model, see `of_shape`.
 
     Returns:
-        (asked, classes) logarithms of probabilities, or (asked, dimensions) ratings, in the order of the source.
+        (asked, classes) logits, or (asked, dimensions) ratings, in the order of the source.
     """
-    fitted = _fitted(statistics(source, frames, train), source, train)
-    features = statistics(source, frames, asked)
-    if source.targets == CATEGORIES:
-        return fitted.predict_log_proba(features)
-    return fitted.predict(features).reshape(len(features), -1)  # of one dimension it has no axis
+    if shape:
+        return of_shape(source, frames, train)(statistics(source, frames, asked, level=False))
+    return fitted(source, statistics(source, frames, train), train)(statistics(source, frames, asked))
 
 
-def _fitted(features: np.ndarray, source: Source, train: Sequence[str]) -> "Pipeline":
-    """The regression of the targets of the utterances `train` on their `features`."""
+def of_shape(source: Source, frames: Frames, train: Sequence[str]) -> Regression:
+    """The regression on the spectral shape of the utterances `train`, see cnn14.spectral_shape; classes weigh alike."""
+    return fitted(source, statistics(source, frames, train, level=False), train, balanced=True)
+
+
+def fitted(source: Source, features: np.ndarray, train: Sequence[str], balanced: bool = False) -> Regression:
+    """The regression of the targets of the utterances `train` on their `features`; `balanced`: classes weigh alike."""
     from sklearn.linear_model import LogisticRegression, Ridge  # a second, which most runs do not need
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    model = LogisticRegression(max_iter=STEPS) if source.targets == CATEGORIES else Ridge()
-    return make_pipeline(StandardScaler(), model).fit(features, source.dataset(train).target.numpy())
-
-
-def of_spectral_shape(source: Source, train: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """The same regression on what cnn14.spectral_shape says of the utterances `train`: its weights and its biases.
-
-    (outputs, 2 x mels) and (outputs,): products with it are the logits of the classes, or ratings.
-    """
-    dataset = source.dataset(train)
-    if not isinstance(dataset, SpeechDataset):
-        raise TypeError(f"'{source.model}' takes no log-mels, which the regression is on")
-    rows, shapes = [], []
-    for batch in dataset.batches(BATCH, None):
-        logmel, frames, _ = cast(tuple[Tensor, ...], batch.inputs)
-        rows.append(batch.rows)
-        shapes.append(spectral_shape(logmel, frames, torch.arange(logmel.shape[1]) < frames[:, None]))
-    features = loop.in_order(dataset, rows, shapes)
-    scaler, model = (step for _, step in _fitted(features, source, train).steps)
-    weight, bias = np.atleast_2d(model.coef_) / scaler.scale_, np.atleast_1d(model.intercept_)
-    bias = bias - weight @ scaler.mean_
-    if source.targets == CATEGORIES and len(weight) == 1:  # of two classes scikit-learn has the second's logit alone
-        weight, bias = np.stack([0 * weight[0], weight[0]]), np.stack([0 * bias[0], bias[0]])
-    return torch.from_numpy(weight).float(), torch.from_numpy(bias).float()
+    categories, weights = source.targets == CATEGORIES, "balanced" if balanced else None
+    model = LogisticRegression(max_iter=STEPS, class_weight=weights) if categories else Ridge()
+    mean, deviation = features.mean(0), features.std(0)
+    scale = np.where(deviation < LEAST, np.inf, deviation)
+    model.fit((features - mean) / scale, source.dataset(train).target.numpy())
+    weight, bias = np.atleast_2d(model.coef_) / scale, np.atleast_1d(model.intercept_)
+    if categories and len(weight) == 1:  # of two classes scikit-learn has the second's logit alone
+        weight, bias = np.concatenate([0 * weight, weight]), np.concatenate([0 * bias, bias])
+    return Regression(weight, bias - weight @ mean)
 
 
-def statistics(source: Source, frames: Frames, utterances: Sequence[str]) -> np.ndarray:
+def statistics(source: Source, frames: Frames, utterances: Sequence[str], level: bool = True) -> np.ndarray:
     """Mean and standard deviation over time of each mel band of `utterances`: (utterances, 2 x mels) float64 [dB].
 
     Of the log-mels as the source normalises them; but as they were recorded where that is the channel over the
-    utterance, since then all means would be the same.
+    utterance, since then all means would be the same. Without `level` the mean of all bands is taken off the means.
     """
-    of = source.normalisation if source.normalisation != AS_RECORDED else None
+    of = source.normalisation if source.normalisation != AS_RECORDED or not level else None
     rows = source.rows.set_index("utterance", drop=False).loc[list(utterances)]
     offsets = None if of is None else normalisation.offsets(frames, source.corpus.utterances, rows, of)
     found = []
@@ -94,5 +88,6 @@ def statistics(source: Source, frames: Frames, utterances: Sequence[str]) -> np.
         logmel = torch.tensor(frames.rows(place), dtype=torch.float32)
         if offsets is not None:
             logmel = normalisation.moved(logmel, torch.from_numpy(offsets[number]))
-        found.append(torch.cat(torch.std_mean(logmel.double(), 0, correction=0)[::-1]))
+        deviation, mean = torch.std_mean(logmel.double(), 0, correction=0)
+        found.append(torch.cat([mean if level else mean - mean.mean(), deviation]))
     return torch.stack(found).numpy()

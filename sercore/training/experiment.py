@@ -49,6 +49,7 @@ from sercore.datasets import sounds
 from sercore.datasets.batches import Dataset
 from sercore.datasets.source import BY_HAND, CACHE, CATEGORIES, EMBEDDED_CORPORA, Source, read, with_targets
 from sercore.features import cache
+from sercore.features.packed import Frames
 from sercore.models import checkpoint, published
 from sercore.models.cnn14 import Cnn14
 from sercore.settings import FeatureSettings, NetworkSettings, TextSettings, TrainingSettings
@@ -446,7 +447,8 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
             used = source.embeddings.positions(train.utterances["utterance"])
             model.measure_text(torch.from_numpy(source.embeddings.array[used]))
         if isinstance(model, Cnn14) and model.regression:
-            model.set_regression(*baseline.of_spectral_shape(source, split.train))
+            share = baseline.of_shape(source, _frames(experiment, source), split.train)
+            model.set_regression(torch.from_numpy(share.weight), torch.from_numpy(share.bias))
     history = []
     for epoch in _train(experiment, model, train, development, state):
         history.append({"fold": split.name, **epoch._asdict()})
@@ -649,12 +651,12 @@ def mel_statistics(experiment: Experiment, data: Mapping[str, Source], with_deve
     model is called schema.MEL_STATISTICS. Log-mels that the run's own model does not take are computed into the cache.
     """
     source = data[experiment.corpus]
-    frames = source.frames or cache.log_mels(source.corpus, experiment.features, experiment.cache)
+    frames, shape = _frames(experiment, source), experiment.network.regression > 0
     parts = []
     for split in folds(experiment, data):
         asked = {"test": split.test} if with_development else {"development": split.development, "test": split.test}
         train = split.train + (split.development if with_development else ())
-        logits = baseline.answers(source, frames, train, [name for part in asked.values() for name in part])
+        logits = baseline.answers(source, frames, train, [name for part in asked.values() for name in part], shape)
         for partition, part in asked.items():
             shared = keys(
                 experiment,
@@ -670,6 +672,11 @@ def mel_statistics(experiment: Experiment, data: Mapping[str, Source], with_deve
                 )
             )
     return pd.concat(parts, ignore_index=True)
+
+
+def _frames(experiment: Experiment, source: Source) -> Frames:
+    """The log-mels of the source's utterances, whatever its model takes."""
+    return source.frames or cache.log_mels(source.corpus, experiment.features, experiment.cache)
 
 
 def _origin(experiment: Experiment, data: Mapping[str, Source]) -> dict[str, Any]:

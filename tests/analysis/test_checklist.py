@@ -209,7 +209,7 @@ def test_licences_are_known_or_missing(recorded, tmp_path):
         "someone/else": "not known",
         "Cnn14_16k_mAP=0.438.pth": "CC BY 4.0 (PANNs; Zenodo record 3987831)",
     }
-    assert ", 50% by a regression on the bands" in other._preprocessing()
+    assert "; a regression on them has a share of 50%" in other._preprocessing()
     real = {item.code: item for item in other.items(NO_SCORES)}
     assert real["B2"].missing == "the licence of IEMOCAP, someone/else: where it was obtained"
     assert "their texts" in real["B3"].missing

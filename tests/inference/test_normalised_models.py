@@ -139,7 +139,10 @@ def test_settings_card_and_inputs_say_how_it_is_normalised_and_augmented(run, tm
     assert "with who talks: `predict(files, speakers=[...])`" in text
     assert "Unlabelled test recordings are used: log-mels are normalised over all recordings of each speaker" in text
     assert "augmented (gain_decibels 6.0); " in text
-    assert "**Regression**: 50% of each answer is that of a linear regression on the mean and the deviation" in text
+    assert (
+        "**Regression**: the logits (of ratings the ratings) are averaged with those of a linear regression on each mel"
+        in text
+    )
     assert export._normalised(trained) == (
         ", normalised before: the mean of the frames of all recordings of its speaker, in each band brought to -40 dB, "
         "digital silence (-100 dB) left as it is"

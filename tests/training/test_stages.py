@@ -12,6 +12,7 @@ from sercore import files
 from sercore.datasets.batches import SpeechDataset
 from sercore.features.packed import Embeddings, Frames
 from sercore.models import Cnn14
+from sercore.models.cnn14 import spectral_shape
 from sercore.settings import MECHANISMS
 from sercore.training import experiment, loop, stages, transcript_shift
 
@@ -102,9 +103,16 @@ def test_a_regression_has_its_share_in_every_answer():
     plain, data = model(), dataset()
     shared = model(regression=0.25)
     shared.load_state_dict(plain.state_dict(), strict=False)
-    shared.set_regression(torch.zeros(3, 64), torch.tensor([1.0, 2.0, 3.0]))
+    weight, bias = torch.randn(3, 64, generator=generator(1)), torch.tensor([1.0, 2.0, 3.0])
+    shared.set_regression(weight, bias)
+    whole = next(iter(data.batches(COUNT, None)))
+    logmel, frames, _ = whole.inputs
+    answers = torch.empty(COUNT, 3)
+    answers[whole.rows] = (
+        spectral_shape(logmel, frames, torch.arange(logmel.shape[1]) < frames[:, None]) @ weight.T + bias
+    )
     own, other = (stages.intervene(each, data).logits for each in (plain, shared))
-    np.testing.assert_allclose(other, 0.75 * own + 0.25 * np.array([1, 2, 3]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(other, 0.75 * own + 0.25 * answers.numpy(), rtol=1e-4, atol=1e-4)
 
 
 def test_a_block_runs_once_for_all_that_was_told_the_same_before_it(monkeypatch):
