@@ -188,6 +188,20 @@ def test_a_last_epoch_that_is_kept_was_not_selected(tmp_path):
     assert f" Of {1 + len(others)} runs the last epoch is kept; no test score" in answers(study)["C2"].answer
 
 
+def test_what_a_recipe_chose_is_said_of_the_preprocessing(tmp_path):
+    path = write(tmp_path).path
+    text = (
+        path.read_text(encoding="utf-8").replace("{epochs: 3}", "{recipe: by_size}").replace("[bert, cnn14,", "[cnn14,")
+    )
+    path.write_text(text, encoding="utf-8")
+    study = config.load(path)
+    chose = {"recipe": {"name": "by_size", "size": {"utterances": 300, "speakers": 9, "classes": 4}, "chose": {}}}
+    for run in study.runs:
+        files.write_record(run.folder / files.PROVENANCE, chose)
+    known = checklist.Evidence(study, None)._preprocessing()
+    assert ", mean removed: channel over the speaker; a regression on them has a share of 50%" in known
+
+
 def test_licences_are_known_or_missing(recorded, tmp_path):
     study, evidence = recorded, checklist.Evidence(recorded, None)
     rows = evidence.artefacts.numbers.set_index("what was used")["licence"]

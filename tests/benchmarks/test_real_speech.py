@@ -139,6 +139,7 @@ def test_the_recipe_is_compared_with_the_same_models_without_and_with_mel_statis
     assert "EMO-DB, 36 utterances of 3 actors, leave one speaker out, seeds 0, 1, 2" in table
     assert f"| mel statistics, as recorded | {same} |  |  |  |" in table
     assert "| mel statistics, as the recipe normalises |" in table
+    assert "\n| the recipe's regression alone |" in table
     assert f"| CNN14, recipe | {same} | {none} | {none} |" in table
     worse = "75.0 (75.0 to 75.0)"
     assert f"| text at 1, 2, 3, 4, 5, 6, without | {worse} |  | -25.0 (-25.0 to -25.0) |" in table

@@ -1,6 +1,7 @@
 """The regression on mel statistics beside a run: scikit-learn's own answer, of the run's split and normalisation."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from sercore import files, schema
 from sercore.analysis import baseline as beside
-from sercore.analysis import captions
+from sercore.analysis import captions, tracking
 from sercore.settings import NormalisationSettings, Size
 from sercore.study import verify
 from sercore.training import baseline, experiment
@@ -252,6 +253,13 @@ def test_a_recipe_chooses_by_the_training_utterances_and_is_written_into_the_run
     assert not list(verify._settings(record, record["parameters"]))
     record["settings"]["training"]["batch"] = 7
     assert list(verify._settings(record, record["parameters"])) == [("training.batch was 7, now 16", verify.INPUT)]
+    for name in ("regression", "mechanism"):  # as if there had been neither; the latter is what it is without a recipe
+        del record["settings"]["network"][name]
+    changes = dict(verify._settings(record, record["parameters"]))
+    assert changes["network.regression was not set then, now 0.5"] == verify.INPUT
+    assert len(changes) == 2
+    logged = tracking._settled(SimpleNamespace(parameters=record["parameters"], folder=run.folder))
+    assert (logged["network"]["regression"], logged["training"]["kept_epoch"]) == (0.5, "last")
 
 
 def test_a_corpus_whose_speakers_are_not_known_is_not_normalised_by_speaker(define, corpus, tmp_path):
