@@ -564,7 +564,7 @@ def by_size(size: Size) -> dict[str, dict[str, Any]]:
       utterances of each; else each utterance's level
     - regression: below FEW utterances the logits of categories are the mean of the network's and of a regression's on
       the mean, without the overall level, and the deviation of each mel band: of so few utterances it learns as much
-      as a network, and other things
+      as a network, and other things; of recordings unlike all of these the network answers alone
     - augmentation: gain; changes of vocal tract (Jaitly and Hinton 2013) and of rate (Ko et al. 2015), half as wide
       where there are FEW_VOICES speakers or more; of categories mixup (Zhang et al. 2018), which CNN14 was first
       trained with (Kong et al. 2020); from FEW utterances on also SpecAugment (Park et al. 2019): under it a small

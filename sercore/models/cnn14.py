@@ -113,7 +113,7 @@ class Maps(NamedTuple):
     x: Float[Tensor, "batch maps frames bands"]
     frames: Int[Tensor, " batch"]  # true ones of each
     speech: Float[Tensor, "batch 1 frames 1"] | None  # which those are, 0 or 1; None: all
-    regression: Float[Tensor, "batch outputs"] | None = None  # what the regression answers, where it has a share
+    shape: Float[Tensor, "batch shape"] | None = None  # of the spectrum, where a regression on it has a share
 
     def means(self) -> Float[Tensor, "batch maps"]:
         """The mean of each map over the true frames and all bands."""
@@ -187,8 +187,11 @@ class Cnn14(nn.Module):
 
     text_mean: Tensor  # what embeddings are standardised by
     text_deviation: Tensor
+    regression_center: Tensor  # what the spectral shape is standardised by, (2 x mels,)
+    regression_scale: Tensor
     regression_weight: Tensor  # (outputs, 2 x mels)
     regression_bias: Tensor
+    regression_reach: Tensor  # how far from the center it has been in training
 
     def __init__(
         self,
@@ -215,7 +218,8 @@ class Cnn14(nn.Module):
         of conditioning.KINDS. In training, `text_dropout` is the chance of an utterance that its text is replaced by
         the mean embedding; a model that learns so takes an embedding of NaN for a text that is not known. Embeddings
         are `standardised` by what `measure_text` has seen, once it has. In evaluation, a share `regression` of each
-        logit or rating is that of a regression on `spectral_shape`, which `set_regression` gives; training has none.
+        logit or rating is that of a regression on `spectral_shape`, which `set_regression` gives; but of what is unlike
+        all that the regression was fitted to, as through another microphone, nothing. Training has no share of it.
         Raises ValueError for fewer than 32 `mels`, a stage that is none, a size below 1, a share beyond 0 to 1, and
         another `projection` or `mechanism`.
         """
@@ -262,8 +266,11 @@ class Cnn14(nn.Module):
             self.register_buffer("text_mean", torch.zeros(text_width))
             self.register_buffer("text_deviation", torch.ones(text_width))
         if regression:
+            self.register_buffer("regression_center", torch.zeros(2 * mels))
+            self.register_buffer("regression_scale", torch.ones(2 * mels))
             self.register_buffer("regression_weight", torch.zeros(outputs, 2 * mels))
             self.register_buffer("regression_bias", torch.zeros(outputs))
+            self.register_buffer("regression_reach", torch.tensor(torch.inf))
 
     def projection(self, stage: int | str) -> Shift:
         """What turns the text into a change of the maps of `stage`. Raises KeyError for a stage without text."""
@@ -279,10 +286,18 @@ class Cnn14(nn.Module):
         self.text_mean.copy_(embeddings.mean(0))
         self.text_deviation.copy_(deviation.masked_fill(deviation < 1e-6, 1.0))
 
-    def set_regression(self, weight: Float[Tensor, "outputs shape"], bias: Float[Tensor, " outputs"]) -> None:
-        """Take `weight` and `bias` of the regression that has a share in the answer."""
-        self.regression_weight.copy_(weight)
-        self.regression_bias.copy_(bias)
+    def set_regression(self, center: Tensor, scale: Tensor, weight: Tensor, bias: Tensor, reach: Tensor) -> None:
+        """Take the parts of the regression that has a share in the answer, a training.baseline.Regression."""
+        for name, value in (("center", center), ("scale", scale), ("weight", weight), ("bias", bias), ("reach", reach)):
+            self.get_buffer(f"regression_{name}").copy_(value)
+
+    def _with_regression(self, logits: Tensor, shape: Float[Tensor, "batch shape"]) -> Tensor:
+        """`logits` (batch, outputs), averaged with those of the regression where `shape` is within its reach."""
+        standard = (shape - self.regression_center) / self.regression_scale
+        answers = (standard[:, None] * self.regression_weight).sum(2) + self.regression_bias  # autocast rounds products
+        near = standard.square().mean(1, keepdim=True).sqrt() <= self.regression_reach
+        share = self.regression * near.float()
+        return (1 - share) * logits.float() + share * answers
 
     def forward(
         self,
@@ -311,23 +326,20 @@ class Cnn14(nn.Module):
         if padded and frames.device != logmel.device:
             frames = frames.to(logmel.device, non_blocking=True)
         speech = _speech(frames, logmel.shape[1]) if padded else None  # (batch, frames)
-        answers = None
-        if self.regression and not self.training:
-            shape = spectral_shape(logmel, frames, speech)[:, None]  # (batch, 1, 2 x mels)
-            answers = (shape * self.regression_weight).sum(2) + self.regression_bias  # no product that autocast rounds
+        shape = spectral_shape(logmel, frames, speech) if self.regression and not self.training else None
         x = self._normalise(logmel, speech)
         x = x.unsqueeze(-1).permute(0, 3, 1, 2) if self._channels_last(x.device) else x.unsqueeze(1)
-        return Maps(x, frames, None if speech is None else speech[:, None, :, None].to(x.dtype), answers)
+        return Maps(x, frames, None if speech is None else speech[:, None, :, None].to(x.dtype), shape)
 
     def advance(self, stage: int, maps: Maps, entry: Entry | None = None) -> Maps:
         """`maps` after the block of `stage`: width * 2**(stage - 1) of them, with what the text does to them."""
-        x, frames, speech, answers = maps
+        x, frames, speech, shape = maps
         pooled = speech
         if speech is not None and stage < STAGES:
             frames = frames // 2
             pooled = _speech(frames, x.shape[2] // 2)[:, None, :, None].to(x.dtype)
         x = self.get_submodule(f"conv_block{stage}")(x, speech, pooled, entry)
-        return Maps(x, frames, pooled, answers)
+        return Maps(x, frames, pooled, shape)
 
     def condition(self, stage: int, maps: Maps, text: Float[Tensor, "batch text_width"]) -> Maps:
         """What `advance` would have given with `text`, as `known` gives it, of the `maps` that it gave without."""
@@ -344,9 +356,7 @@ class Cnn14(nn.Module):
             x = masked.amax(2) + x.sum(2) / maps.frames[:, None]
         embedding = F.relu(self.fc1(x))
         logits = self.output(embedding)
-        if maps.regression is not None:
-            logits = (1 - self.regression) * logits.float() + self.regression * maps.regression
-        return Output(logits, embedding)
+        return Output(logits if maps.shape is None else self._with_regression(logits, maps.shape), embedding)
 
     def _check(self, logmel: Tensor, frames: Tensor, text: Tensor | None) -> bool:
         """Whether any of the input is padding. Raises ValueError where the input does not fit."""

@@ -26,14 +26,17 @@ AS_RECORDED = NormalisationSettings(over="utterance", of="channel")  # which wou
 
 
 class Regression(NamedTuple):
-    """A fitted regression: logits of the classes, or ratings, are products with `weight`, plus `bias`."""
+    """A fitted regression: logits of the classes, or ratings, follow from standardised features; float64."""
 
-    weight: np.ndarray  # (outputs, 2 x mels) float64
+    center: np.ndarray  # what features are standardised by, (2 x mels,)
+    scale: np.ndarray  # infinite for one that is constant
+    weight: np.ndarray  # (outputs, 2 x mels)
     bias: np.ndarray  # (outputs,)
+    reach: np.ndarray  # the farthest training utterance from the center, root of the mean square of its features
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """(utterances, 2 x mels) -> (utterances, outputs)."""
-        return features @ self.weight.T + self.bias
+        return (features - self.center) / self.scale @ self.weight.T + self.bias
 
 
 def answers(source: Source, frames: Frames, train: Sequence[str], asked: Sequence[str], shape: bool) -> np.ndarray:
@@ -65,13 +68,14 @@ def fitted(source: Source, features: np.ndarray, train: Sequence[str], balanced:
 
     categories, weights = source.targets == CATEGORIES, "balanced" if balanced else None
     model = LogisticRegression(max_iter=STEPS, class_weight=weights) if categories else Ridge()
-    mean, deviation = features.mean(0), features.std(0)
+    center, deviation = features.mean(0), features.std(0)
     scale = np.where(deviation < LEAST, np.inf, deviation)
-    model.fit((features - mean) / scale, source.dataset(train).target.numpy())
-    weight, bias = np.atleast_2d(model.coef_) / scale, np.atleast_1d(model.intercept_)
+    standard = (features - center) / scale
+    model.fit(standard, source.dataset(train).target.numpy())
+    weight, bias = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
     if categories and len(weight) == 1:  # of two classes scikit-learn has the second's logit alone
         weight, bias = np.concatenate([0 * weight, weight]), np.concatenate([0 * bias, bias])
-    return Regression(weight, bias - weight @ mean)
+    return Regression(center, scale, weight, bias, np.sqrt((standard**2).mean(1)).max())
 
 
 def statistics(source: Source, frames: Frames, utterances: Sequence[str], level: bool = True) -> np.ndarray:

@@ -447,8 +447,8 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
             used = source.embeddings.positions(train.utterances["utterance"])
             model.measure_text(torch.from_numpy(source.embeddings.array[used]))
         if isinstance(model, Cnn14) and model.regression:
-            share = baseline.of_shape(source, _frames(experiment, source), split.train)
-            model.set_regression(torch.from_numpy(share.weight), torch.from_numpy(share.bias))
+            fitted = baseline.of_shape(source, _frames(experiment, source), split.train)
+            model.set_regression(*map(torch.as_tensor, fitted))
     history = []
     for epoch in _train(experiment, model, train, development, state):
         history.append({"fold": split.name, **epoch._asdict()})

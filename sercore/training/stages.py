@@ -145,12 +145,12 @@ def _forked(maps: Maps, parents: list[int], size: int) -> Maps:
         parts = part.split(size)
         return torch.cat([parts[parent] for parent in parents])  # the layout in memory stays, as with no index
 
-    x, frames, speech, regression = maps
+    x, frames, speech, shape = maps
     return Maps(
         of_parents(x),
         of_parents(frames),
         None if speech is None else of_parents(speech),
-        None if regression is None else of_parents(regression),
+        None if shape is None else of_parents(shape),
     )
 
 
