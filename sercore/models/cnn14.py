@@ -189,9 +189,10 @@ class Cnn14(nn.Module):
     text_deviation: Tensor
     regression_center: Tensor  # what the spectral shape is standardised by, (2 x mels,)
     regression_scale: Tensor
+    regression_spread: Tensor  # from the center, beyond which a feature counts as that far
     regression_weight: Tensor  # (outputs, 2 x mels)
     regression_bias: Tensor
-    regression_reach: Tensor  # how far from the center it has been in training
+    regression_reach: Tensor  # how far from the center the whole shape has been in training
 
     def __init__(
         self,
@@ -268,6 +269,7 @@ class Cnn14(nn.Module):
         if regression:
             self.register_buffer("regression_center", torch.zeros(2 * mels))
             self.register_buffer("regression_scale", torch.ones(2 * mels))
+            self.register_buffer("regression_spread", torch.tensor(torch.inf))
             self.register_buffer("regression_weight", torch.zeros(outputs, 2 * mels))
             self.register_buffer("regression_bias", torch.zeros(outputs))
             self.register_buffer("regression_reach", torch.tensor(torch.inf))
@@ -286,15 +288,18 @@ class Cnn14(nn.Module):
         self.text_mean.copy_(embeddings.mean(0))
         self.text_deviation.copy_(deviation.masked_fill(deviation < 1e-6, 1.0))
 
-    def set_regression(self, center: Tensor, scale: Tensor, weight: Tensor, bias: Tensor, reach: Tensor) -> None:
-        """Take the parts of the regression that has a share in the answer, a training.baseline.Regression."""
-        for name, value in (("center", center), ("scale", scale), ("weight", weight), ("bias", bias), ("reach", reach)):
+    def set_regression(self, **parts: Tensor) -> None:
+        """Take the regression that has a share in the answer: the parts of a training.baseline.Regression."""
+        for name, value in parts.items():
             self.get_buffer(f"regression_{name}").copy_(value)
 
     def _with_regression(self, logits: Tensor, shape: Float[Tensor, "batch shape"]) -> Tensor:
         """`logits` (batch, outputs), averaged with those of the regression where `shape` is within its reach."""
         standard = (shape - self.regression_center) / self.regression_scale
-        answers = (standard[:, None] * self.regression_weight).sum(2) + self.regression_bias  # autocast rounds products
+        kept = standard.minimum(self.regression_spread).maximum(-self.regression_spread)
+        answers = (kept[:, None] * self.regression_weight).sum(
+            2
+        ) + self.regression_bias  # no product, which autocast would round
         near = standard.square().mean(1, keepdim=True).sqrt() <= self.regression_reach
         share = self.regression * near.float()
         return (1 - share) * logits.float() + share * answers

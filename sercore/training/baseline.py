@@ -22,6 +22,7 @@ from sercore.settings import NormalisationSettings
 
 STEPS = 5_000  # of the solver, at most
 LEAST = 0.01  # standard deviation of a feature over utterances, below which it counts as constant [dB]
+SPREAD = 2.0  # of a regression that has a share in a model: a few strange bands do not outweigh all others
 AS_RECORDED = NormalisationSettings(over="utterance", of="channel")  # which would leave no mean to go by
 
 
@@ -30,13 +31,15 @@ class Regression(NamedTuple):
 
     center: np.ndarray  # what features are standardised by, (2 x mels,)
     scale: np.ndarray  # infinite for one that is constant
+    spread: np.ndarray  # from 0, beyond which a standardised feature counts as that far; infinite: none does
     weight: np.ndarray  # (outputs, 2 x mels)
     bias: np.ndarray  # (outputs,)
     reach: np.ndarray  # the farthest training utterance from the center, root of the mean square of its features
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """(utterances, 2 x mels) -> (utterances, outputs)."""
-        return (features - self.center) / self.scale @ self.weight.T + self.bias
+        standard = (features - self.center) / self.scale
+        return standard.clip(-self.spread, self.spread) @ self.weight.T + self.bias
 
 
 def answers(source: Source, frames: Frames, train: Sequence[str], asked: Sequence[str], shape: bool) -> np.ndarray:
@@ -58,24 +61,28 @@ def answers(source: Source, frames: Frames, train: Sequence[str], asked: Sequenc
 
 
 def of_shape(source: Source, frames: Frames, train: Sequence[str]) -> Regression:
-    """The regression on the spectral shape of the utterances `train`, see cnn14.spectral_shape; classes weigh alike."""
-    return fitted(source, statistics(source, frames, train, level=False), train, balanced=True)
+    """The regression that has a share in a model: on the spectral shape of the utterances `train`, see cnn14."""
+    return fitted(source, statistics(source, frames, train, level=False), train, shared=True)
 
 
-def fitted(source: Source, features: np.ndarray, train: Sequence[str], balanced: bool = False) -> Regression:
-    """The regression of the targets of the utterances `train` on their `features`; `balanced`: classes weigh alike."""
+def fitted(source: Source, features: np.ndarray, train: Sequence[str], shared: bool = False) -> Regression:
+    """The regression of the targets of the utterances `train` on their `features`.
+
+    Where it is `shared` with a model, rare classes weigh as much as others, and features count within SPREAD.
+    """
     from sklearn.linear_model import LogisticRegression, Ridge  # a second, which most runs do not need
 
-    categories, weights = source.targets == CATEGORIES, "balanced" if balanced else None
+    categories, weights = source.targets == CATEGORIES, "balanced" if shared else None
     model = LogisticRegression(max_iter=STEPS, class_weight=weights) if categories else Ridge()
     center, deviation = features.mean(0), features.std(0)
     scale = np.where(deviation < LEAST, np.inf, deviation)
     standard = (features - center) / scale
-    model.fit(standard, source.dataset(train).target.numpy())
+    spread = np.array(SPREAD if shared else np.inf)
+    model.fit(standard.clip(-spread, spread), source.dataset(train).target.numpy())
     weight, bias = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
     if categories and len(weight) == 1:  # of two classes scikit-learn has the second's logit alone
         weight, bias = np.concatenate([0 * weight, weight]), np.concatenate([0 * bias, bias])
-    return Regression(center, scale, weight, bias, np.sqrt((standard**2).mean(1)).max())
+    return Regression(center, scale, spread, weight, bias, np.sqrt((standard**2).mean(1)).max())
 
 
 def statistics(source: Source, frames: Frames, utterances: Sequence[str], level: bool = True) -> np.ndarray:

@@ -448,7 +448,7 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
             model.measure_text(torch.from_numpy(source.embeddings.array[used]))
         if isinstance(model, Cnn14) and model.regression:
             fitted = baseline.of_shape(source, _frames(experiment, source), split.train)
-            model.set_regression(*map(torch.as_tensor, fitted))
+            model.set_regression(**{name: torch.as_tensor(part) for name, part in fitted._asdict().items()})
     history = []
     for epoch in _train(experiment, model, train, development, state):
         history.append({"fold": split.name, **epoch._asdict()})

@@ -161,7 +161,8 @@ def test_a_regression_has_its_share_in_evaluation_alone_and_hears_no_level():
     weight, bias = torch.randn(3, 64, generator=generator()), torch.randn(3, generator=generator())
     center, scale = torch.full((64,), 0.5), torch.full((64,), 2.0)
     scale[7] = torch.inf  # a constant feature
-    model.set_regression(center, scale, weight, bias, torch.tensor(1e3))
+    spread = torch.tensor(5.0)
+    model.set_regression(center=center, scale=scale, spread=spread, weight=weight, bias=bias)
     parts = [speech(length, 32, seed) for seed, length in enumerate(LENGTHS)]
     batch = torch.full((len(parts), 128, 32), 1e3)
     for row, part in zip(batch, parts, strict=True):
@@ -170,7 +171,9 @@ def test_a_regression_has_its_share_in_evaluation_alone_and_hears_no_level():
         alone, together = plain.eval()(batch, torch.tensor(LENGTHS)), model.eval()(batch, torch.tensor(LENGTHS))
         for i, part in enumerate(parts):
             mean, deviation = part[0].mean(0), part[0].std(0, correction=0)
-            answer = weight @ ((torch.cat([mean - mean.mean(), deviation]) - center) / scale) + bias
+            standard = (torch.cat([mean - mean.mean(), deviation]) - center) / scale
+            assert standard.abs().max() > spread
+            answer = weight @ standard.clamp(-spread, spread) + bias
             torch.testing.assert_close(together.logits[i], 0.75 * alone.logits[i] + 0.25 * answer, rtol=1e-4, atol=1e-4)
             unpadded = model(part, torch.tensor([part.shape[1]])).logits[0]
             torch.testing.assert_close(together.logits[i], unpadded, rtol=1e-4, atol=1e-4)
@@ -178,7 +181,7 @@ def test_a_regression_has_its_share_in_evaluation_alone_and_hears_no_level():
             torch.testing.assert_close(louder, spectral_shape(part, torch.tensor([part.shape[1]]), None))
         far = [spectral_shape(part, torch.tensor([part.shape[1]]), None)[0] for part in parts]
         far = torch.stack([((one - center) / scale).square().mean().sqrt() for one in far])
-        model.set_regression(center, scale, weight, bias, far.sort().values[1])  # of what is farther it says nothing
+        model.set_regression(reach=far.sort().values[1])  # of what is farther it says nothing
         some = model(batch, torch.tensor(LENGTHS)).logits
         near = far <= far.sort().values[1] + 1e-6
         assert 0 < near.sum() < len(parts)
