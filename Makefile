@@ -47,7 +47,7 @@ test-versions: $(UV)  ## the tests with the lowest versions that pyproject.toml 
 		$(RESOLVE) --no-header --python $$place --resolution $$versions --output-file $$place/requirements.txt; \
 		$(UV) pip sync --quiet --python $$place $$place/requirements.txt; \
 		$(UV) pip install --quiet --python $$place --no-deps --no-build-isolation --editable .; \
-		$$place/bin/pytest --numprocesses 2 --dist loadfile; \
+		$$place/bin/pytest --numprocesses 2 --dist loadfile -W default::DeprecationWarning; \
 	done
 
 lint: $(INSTALLED)
