@@ -29,8 +29,9 @@ def text(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fusion(embedded, text, tmp_path_factory):
-    """Categories by MFCNN14, of a corpus with official partitions."""
-    return train(tmp_path_factory.mktemp("fusion"), embedded, "categories", model="mfcnn14", text=text)
+    """Categories by MFCNN14, a quarter of whose logits a regression gives, of a corpus with official partitions."""
+    network = {"width": 2, "regression": 0.25}
+    return train(tmp_path_factory.mktemp("fusion"), embedded, "categories", model="mfcnn14", text=text, network=network)
 
 
 @pytest.fixture(scope="module")

@@ -127,7 +127,7 @@ def test_the_command_names_the_speaker(run, speech, capsys):
 
 
 def test_settings_card_and_inputs_say_how_it_is_normalised_and_augmented(run, tmp_path):
-    folder = export.export(run, tmp_path / "exported", onnx=True)  # which is compared with PyTorch's answers
+    folder = export.export(run, tmp_path / "exported")
     content = files.read_json(folder / "settings.json")
     assert content["network"]["regression"] == 0.5
     assert content["network"]["normalisation"] == {"over": "speaker", "of": "channel"}
