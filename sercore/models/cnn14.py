@@ -272,7 +272,7 @@ class Cnn14(nn.Module):
             self.register_buffer("regression_spread", torch.tensor(torch.inf))
             self.register_buffer("regression_weight", torch.zeros(outputs, 2 * mels))
             self.register_buffer("regression_bias", torch.zeros(outputs))
-            self.register_buffer("regression_reach", torch.tensor(torch.inf))
+            self.register_buffer("regression_reach", torch.tensor(-1.0))  # until it is set it has no share
 
     def projection(self, stage: int | str) -> Shift:
         """What turns the text into a change of the maps of `stage`. Raises KeyError for a stage without text."""
@@ -289,7 +289,10 @@ class Cnn14(nn.Module):
         self.text_deviation.copy_(deviation.masked_fill(deviation < 1e-6, 1.0))
 
     def set_regression(self, **parts: Tensor) -> None:
-        """Take the regression that has a share in the answer: the parts of a training.baseline.Regression."""
+        """Take the regression that has a share in the answer: parts of a training.baseline.Regression, by their names.
+
+        Raises AttributeError for another name, and for a model that was built without a share of it.
+        """
         for name, value in parts.items():
             self.get_buffer(f"regression_{name}").copy_(value)
 
@@ -297,12 +300,10 @@ class Cnn14(nn.Module):
         """`logits` (batch, outputs), averaged with those of the regression where `shape` is within its reach."""
         standard = (shape - self.regression_center) / self.regression_scale
         kept = standard.minimum(self.regression_spread).maximum(-self.regression_spread)
-        answers = (kept[:, None] * self.regression_weight).sum(
-            2
-        ) + self.regression_bias  # no product, which autocast would round
+        weighted = (kept[:, None] * self.regression_weight).sum(2)  # as a matrix product autocast would round it
         near = standard.square().mean(1, keepdim=True).sqrt() <= self.regression_reach
         share = self.regression * near.float()
-        return (1 - share) * logits.float() + share * answers
+        return (1 - share) * logits.float() + share * (weighted + self.regression_bias)
 
     def forward(
         self,
@@ -464,8 +465,8 @@ def spectral_shape(
 ) -> Float[Tensor, "batch shape"]:
     """Mean over time of each mel band, less the mean of all bands, and each one's standard deviation [dB].
 
-    A gain changes nothing of it, but where there is digital silence. `speech` are the true frames, `frames` how many
-    there are of each; None: all.
+    A gain changes nothing of it, but where there is digital silence. `logmel` in dB, `frames` the true length of each;
+    `speech` is whether a frame is a true one, None where all are.
     """
     if speech is None:
         deviation, mean = torch.std_mean(logmel, 1, correction=0)

@@ -101,10 +101,11 @@ def _settings(recorded: Mapping[str, Any], parameters: Mapping[str, Any]) -> Ite
                 yield f"{kind}.{name} was {value}, and is no setting now", INPUT
             elif now[name] != value:
                 yield f"{kind}.{name} was {value}, now {now[name]}", INPUT
-        usual = json.loads(json.dumps(asdict(settings.of_run({"model": parameters["model"]}, kind))))
-        for name in now.keys() - held.keys():  # settings that there were not then
-            if now[name] != usual[name]:
-                yield f"{kind}.{name} was not set then, now {now[name]}", INPUT
+        if new := [name for name in now if name not in held]:  # settings that there were not then
+            usual = json.loads(json.dumps(asdict(settings.of_run({"model": parameters["model"]}, kind))))
+            for name in new:
+                if now[name] != usual[name]:
+                    yield f"{kind}.{name} was not set then, now {now[name]}", INPUT
 
 
 def _corpora(study: Study, recorded: Mapping[str, Any], model: str, present: "_Present") -> Iterable[Change]:

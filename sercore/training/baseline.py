@@ -18,11 +18,12 @@ import torch
 from sercore.datasets import normalisation
 from sercore.datasets.source import CATEGORIES, Source
 from sercore.features.packed import Frames
+from sercore.models.cnn14 import spectral_shape
 from sercore.settings import NormalisationSettings
 
 STEPS = 5_000  # of the solver, at most
 LEAST = 0.01  # standard deviation of a feature over utterances, below which it counts as constant [dB]
-SPREAD = 2.0  # of a regression that has a share in a model: a few strange bands do not outweigh all others
+SPREAD = 2.0  # standard deviations that a feature counts as at most in a shared regression: no few bands outweigh all
 AS_RECORDED = NormalisationSettings(over="utterance", of="channel")  # which would leave no mean to go by
 
 
@@ -61,14 +62,15 @@ def answers(source: Source, frames: Frames, train: Sequence[str], asked: Sequenc
 
 
 def of_shape(source: Source, frames: Frames, train: Sequence[str]) -> Regression:
-    """The regression that has a share in a model: on the spectral shape of the utterances `train`, see cnn14."""
+    """The regression that has a share in a model, see `fitted`: on cnn14.spectral_shape of the utterances `train`."""
     return fitted(source, statistics(source, frames, train, level=False), train, shared=True)
 
 
 def fitted(source: Source, features: np.ndarray, train: Sequence[str], shared: bool = False) -> Regression:
-    """The regression of the targets of the utterances `train` on their `features`.
+    """The regression of the targets of the utterances `train` on their `features`, (utterances, 2 x mels) [dB].
 
     Where it is `shared` with a model, rare classes weigh as much as others, and features count within SPREAD.
+    ValueError, of scikit-learn, where all `train` are of one class.
     """
     from sklearn.linear_model import LogisticRegression, Ridge  # a second, which most runs do not need
 
@@ -99,6 +101,9 @@ def statistics(source: Source, frames: Frames, utterances: Sequence[str], level:
         logmel = torch.tensor(frames.rows(place), dtype=torch.float32)
         if offsets is not None:
             logmel = normalisation.moved(logmel, torch.from_numpy(offsets[number]))
-        deviation, mean = torch.std_mean(logmel.double(), 0, correction=0)
-        found.append(torch.cat([mean if level else mean - mean.mean(), deviation]))
+        logmel = logmel.double()
+        if level:
+            found.append(torch.cat(torch.std_mean(logmel, 0, correction=0)[::-1]))
+        else:
+            found.append(spectral_shape(logmel[None], torch.tensor([len(logmel)]), None)[0])
     return torch.stack(found).numpy()

@@ -163,6 +163,11 @@ def test_a_regression_has_its_share_in_evaluation_alone_and_hears_no_level():
     scale[7] = torch.inf  # a constant feature
     spread = torch.tensor(5.0)
     model.set_regression(center=center, scale=scale, spread=spread, weight=weight, bias=bias)
+    with torch.inference_mode():  # without a reach it is not fitted yet, and has no share
+        torch.testing.assert_close(
+            *(one.eval()(speech(64, 32), torch.tensor([64])).logits for one in (model, plain)), rtol=1e-5, atol=1e-5
+        )
+    model.set_regression(reach=torch.tensor(1e3))
     parts = [speech(length, 32, seed) for seed, length in enumerate(LENGTHS)]
     batch = torch.full((len(parts), 128, 32), 1e3)
     for row, part in zip(batch, parts, strict=True):

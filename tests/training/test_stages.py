@@ -104,7 +104,7 @@ def test_a_regression_has_its_share_in_every_answer():
     shared = model(regression=0.25)
     shared.load_state_dict(plain.state_dict(), strict=False)
     weight, bias = torch.randn(3, 64, generator=generator(1)), torch.tensor([1.0, 2.0, 3.0])
-    shared.set_regression(weight=weight, bias=bias)
+    shared.set_regression(weight=weight, bias=bias, reach=torch.tensor(torch.inf))
     whole = next(iter(data.batches(COUNT, None)))
     logmel, frames, _ = whole.inputs
     answers = torch.empty(COUNT, 3)
