@@ -48,7 +48,7 @@ test-versions: $(UV)  ## the tests with the lowest versions that pyproject.toml 
 		$(RESOLVE) --no-header --python $$place --resolution $$versions --output-file $$place/requirements.txt; \
 		$(UV) pip sync --quiet --python $$place $$place/requirements.txt; \
 		$(UV) pip install --quiet --python $$place --no-deps --no-build-isolation --editable .; \
-		case $$versions in highest) old= ;; *) old='-W default::DeprecationWarning' ;; esac; \
+		case $$versions in highest) old= ;; *) old='-W default::DeprecationWarning -W default::FutureWarning' ;; esac; \
 		$$place/bin/pytest --numprocesses 2 --dist loadfile $$old; \
 	done
 

@@ -153,7 +153,8 @@ class NetworkSettings:
     )
     regression: Share = _setting(
         0.0,
-        "share that a regression on each mel band's mean, without the overall level, and deviation has in the logits",
+        "share that a regression on mean, without the overall level, and deviation of the mel bands below 4 kHz has in "
+        "the logits",
     )
     kept: Literal["whole", "difference", "half"] = _setting(
         "whole",
@@ -563,8 +564,9 @@ def by_size(size: Size) -> dict[str, dict[str, Any]]:
     - normalisation: each speaker's mean of every band goes (Busso et al. 2013), where there are on average OF_A_SPEAKER
       utterances of each; else each utterance's level
     - regression: below FEW utterances the logits of categories are the mean of the network's and of a regression's on
-      the mean, without the overall level, and the deviation of each mel band: of so few utterances it learns as much
-      as a network, and other things; of recordings unlike all of these the network answers alone
+      the mean, without the overall level, and the deviation of each mel band that a telephone passes: of so few
+      utterances it learns as much as a network, and other things; of recordings unlike all of these the network
+      answers alone
     - augmentation: gain; changes of vocal tract (Jaitly and Hinton 2013) and of rate (Ko et al. 2015), half as wide
       where there are FEW_VOICES speakers or more; of categories mixup (Zhang et al. 2018), which CNN14 was first
       trained with (Kong et al. 2020); from FEW utterances on also SpecAugment (Park et al. 2019): under it a small

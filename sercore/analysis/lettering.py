@@ -49,7 +49,7 @@ OTHERS = (
 """Fonts of other scripts, of which those that are installed are tried in this order."""
 EXAMPLE = "Noto Sans CJK (Chinese, Japanese, Korean) or Noto Sans Devanagari"
 LONGEST = 16  # signs of a name beside an axis
-OF_MATPLOTLIB = r"Glyph \d+ .* missing from font"  # its warning of a letter
+OF_MATPLOTLIB = r"Glyph \d+ .* missing from font|Matplotlib currently does not support"  # its warnings of a letter
 _reported: set[str] = set()  # letters
 
 warnings.filterwarnings("ignore", message=OF_MATPLOTLIB)  # MissingLetters says it, and a notebook draws a figure again

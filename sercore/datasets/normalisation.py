@@ -1,8 +1,10 @@
 """Log-mels without the level or channel of their recording: their mean over time is brought to LEVEL.
 
 A gain adds one number of dB to all of a recording, a microphone or room one to each band. Both are in the mean over
-time of an utterance, of its speaker's recordings or of its corpus, so they go with it. Digital silence (FLOOR) is what
-no gain changes: it stays, and is in no mean. Features are cached as they were recorded, and this is done to batches.
+time of an utterance, of its speaker's recordings or of its corpus, so they go with it. A frame of digital silence,
+FLOOR in every band, is what no gain changes: it stays, and is in no mean. A band that is at FLOOR in a frame of sound,
+as those that no telephone passes, moves with the frame. Features are cached as they were recorded, and this is done to
+batches.
 
 Labels are not looked at, but means over a speaker or corpus are of all its recordings, those of test speakers as well.
 """
@@ -24,7 +26,7 @@ LEVEL = -40.0  # mean of normalised log-mels [dB]: about that of speech, which p
 class Sums(NamedTuple):
     """What means over time are made of, one row an utterance."""
 
-    total: np.ndarray  # (utterances, mels) float64 [dB], over the values that are no digital silence
+    total: np.ndarray  # (utterances, mels) float64 [dB], over the frames that are no digital silence
     values: np.ndarray  # (utterances, mels), how many these are
 
 
@@ -38,9 +40,9 @@ def sums(frames: Frames) -> Sums:
         held = Sums(np.zeros(shape), np.zeros(shape))
         for row in range(len(frames.start)):
             logmel = frames.rows(row)
-            sounds = logmel > FLOOR
-            held.total[row] = logmel.sum(0, where=sounds, dtype=np.float64)
-            held.values[row] = sounds.sum(0)
+            sounds = (logmel > FLOOR).any(1)
+            held.total[row] = logmel[sounds].sum(0, dtype=np.float64)
+            held.values[row] = sounds.sum()
         _SUMS[frames] = held
     return _SUMS[frames]
 
@@ -83,8 +85,9 @@ def groups(speakers: pd.Series, over: str) -> np.ndarray:
 
 
 def moved(logmel: Tensor, offset: Tensor) -> Tensor:
-    """`logmel` (batch, frames, mels) with `offset` [dB] added, never below FLOOR; digital silence stays what it is."""
-    return (logmel + offset).clamp_(min=FLOOR).masked_fill_(logmel <= FLOOR, FLOOR)
+    """`logmel` (..., frames, mels) with `offset` [dB] added, never below FLOOR; digital silence stays what it is."""
+    silent = (logmel <= FLOOR).all(-1, keepdim=True)
+    return (logmel + offset).clamp_(min=FLOOR).masked_fill_(silent, FLOOR)
 
 
 def described(settings: NormalisationSettings) -> str:

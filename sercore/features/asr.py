@@ -160,7 +160,9 @@ class _Ctc(_Transformers):
         chances = self._model(**self._features(waveform)).logits[0].log_softmax(-1)  # (frames, letters)
         best, letters = chances.max(-1)
         named = best[letters != self._tokens.pad_token_id]
-        text = str(self._tokens.decode(letters, skip_special_tokens=True))
+        said = letters.unique_consecutive()
+        said = said[said != self._tokens.pad_token_id]  # two letters alike that it was between stay two
+        text = str(self._tokens.decode(said, skip_special_tokens=True, group_tokens=False))
         return Transcription(" ".join(text.split()), _confidence(named if len(named) else best))
 
 

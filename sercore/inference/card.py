@@ -169,9 +169,9 @@ def _use(trained: Trained, onnx: Mapping[str, Any] | None) -> str:
     if trained.network.regression:
         paragraphs.append(
             "**Regression**: the logits (of ratings the ratings) are averaged with those of a linear regression on "
-            "each mel band's mean, less the mean of all bands, and deviation, which has a share of "
-            f"{trained.network.regression:.0%}; where these are farther from their mean than in all of training, as "
-            "through another microphone, the network answers alone."
+            "each mel band's mean, less the mean of all, and deviation, of the bands below 4 kHz, which has a share of "
+            f"{trained.network.regression:.0%}; where these are farther from their mean than in all of training, the "
+            "network answers alone."
         )
     if trained.uses_text:
         use = "the mean of the token vectors of its last layer" if trained.uses_audio else "only its tokeniser is used"

@@ -210,8 +210,8 @@ def _normalised(trained: Trained) -> str:
     if normalised is None:
         return ""
     return (
-        f", normalised before: {normalisation.described(normalised)} brought to {normalisation.LEVEL:g} dB, digital "
-        f"silence ({FLOOR:g} dB) left as it is"
+        f", normalised before: {normalisation.described(normalised)} brought to {normalisation.LEVEL:g} dB, frames "
+        f"of digital silence ({FLOOR:g} dB in all bands) left as they are"
     )
 
 

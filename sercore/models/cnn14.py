@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from sercore.features import audio
 from sercore.models.conditioning import KINDS, Entry, Gate, Shift
 from sercore.schema import first
 from sercore.settings import PROJECTIONS, stages_of
@@ -187,10 +188,10 @@ class Cnn14(nn.Module):
 
     text_mean: Tensor  # what embeddings are standardised by
     text_deviation: Tensor
-    regression_center: Tensor  # what the spectral shape is standardised by, (2 x mels,)
+    regression_center: Tensor  # what the spectral shape is standardised by, (2 x bands,)
     regression_scale: Tensor
     regression_spread: Tensor  # from the center, beyond which a feature counts as that far
-    regression_weight: Tensor  # (outputs, 2 x mels)
+    regression_weight: Tensor  # (outputs, 2 x bands)
     regression_bias: Tensor
     regression_reach: Tensor  # how far from the center the whole shape has been in training
 
@@ -207,6 +208,7 @@ class Cnn14(nn.Module):
         text_dropout: float = 0.0,
         standardised: bool = True,
         regression: float = 0.0,
+        regression_bands: int | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         """Initial weights: Xavier-uniform but for PROJ, zero biases, batch normalisation 1 and 0.
@@ -219,10 +221,10 @@ class Cnn14(nn.Module):
         of conditioning.KINDS. In training, `text_dropout` is the chance of an utterance that its text is replaced by
         the mean embedding; a model that learns so takes an embedding of NaN for a text that is not known. Embeddings
         are `standardised` by what `measure_text` has seen, once it has. In evaluation, a share `regression` of each
-        logit or rating is that of a regression on `spectral_shape`, which `set_regression` gives; but of what is unlike
-        all that the regression was fitted to, as through another microphone, nothing. Training has no share of it.
-        Raises ValueError for fewer than 32 `mels`, a stage that is none, a size below 1, a share beyond 0 to 1, and
-        another `projection` or `mechanism`.
+        logit or rating is that of a regression on `spectral_shape` of the lowest `regression_bands` (None: of all),
+        which `set_regression` gives; but of what is unlike all that it was fitted to, nothing. Training has no share
+        of it. Raises ValueError for fewer than 32 `mels`, a stage that is none, a size below 1, a share beyond 0
+        to 1, bands beyond 1 to `mels`, and another `projection` or `mechanism`.
         """
         super().__init__()
         stages = tuple(text_stages)
@@ -239,6 +241,9 @@ class Cnn14(nn.Module):
             )
         if not 0 <= regression <= 1:
             raise ValueError(f"regression is {regression}; expected its share of the answer, 0 to 1")
+        bands = mels if regression_bands is None else regression_bands
+        if not 1 <= bands <= mels:
+            raise ValueError(f"regression_bands is {bands}; expected 1 to {mels}, how many of the bands it reads")
         if projection not in PROJECTIONS:
             raise ValueError(f"projection is '{projection}'; known: {', '.join(PROJECTIONS)}")
         if mechanism not in KINDS:
@@ -246,7 +251,7 @@ class Cnn14(nn.Module):
         self.text_stages, self.text_width, self.mels = stages, text_width, mels
         self.mechanism, self.text_dropout, self.standardised = mechanism, text_dropout, standardised
         self.width, self.layout = width, "auto"  # see TrainingSettings.layout
-        self.regression = regression
+        self.regression, self.regression_bands = regression, bands
         maps = [1, *(width * 2**k for k in range(STAGES))]
         with torch.device("meta"):  # without the weights that PyTorch would draw from the global generator
             self.bn0 = nn.BatchNorm1d(mels)
@@ -267,10 +272,10 @@ class Cnn14(nn.Module):
             self.register_buffer("text_mean", torch.zeros(text_width))
             self.register_buffer("text_deviation", torch.ones(text_width))
         if regression:
-            self.register_buffer("regression_center", torch.zeros(2 * mels))
-            self.register_buffer("regression_scale", torch.ones(2 * mels))
+            self.register_buffer("regression_center", torch.zeros(2 * bands))
+            self.register_buffer("regression_scale", torch.ones(2 * bands))
             self.register_buffer("regression_spread", torch.tensor(torch.inf))
-            self.register_buffer("regression_weight", torch.zeros(outputs, 2 * mels))
+            self.register_buffer("regression_weight", torch.zeros(outputs, 2 * bands))
             self.register_buffer("regression_bias", torch.zeros(outputs))
             self.register_buffer("regression_reach", torch.tensor(-1.0))  # until it is set it has no share
 
@@ -332,7 +337,9 @@ class Cnn14(nn.Module):
         if padded and frames.device != logmel.device:
             frames = frames.to(logmel.device, non_blocking=True)
         speech = _speech(frames, logmel.shape[1]) if padded else None  # (batch, frames)
-        shape = spectral_shape(logmel, frames, speech) if self.regression and not self.training else None
+        shape = None
+        if self.regression and not self.training:
+            shape = spectral_shape(logmel[:, :, : self.regression_bands], frames, speech)
         x = self._normalise(logmel, speech)
         x = x.unsqueeze(-1).permute(0, 3, 1, 2) if self._channels_last(x.device) else x.unsqueeze(1)
         return Maps(x, frames, None if speech is None else speech[:, None, :, None].to(x.dtype), shape)
@@ -512,4 +519,5 @@ def arguments(experiment: Any, source: Any) -> dict[str, Any]:
         "text_dropout": experiment.network.text_dropout,
         "standardised": experiment.text.standardised,
         "regression": experiment.network.regression,
+        "regression_bands": audio.narrow(experiment.features),
     }

@@ -6,7 +6,8 @@ summed cross-entropy. Dimensions: ridge regression, with the squared weights bes
 standardised features; to both every training utterance counts the same.
 
 Where such a regression has a share in the model itself (`network: {regression: ...}`), that one is what it must beat:
-`of_shape`, without the level, and with as much weight on rare classes as the network is trained with.
+`of_shape`, without the level, of the bands that a telephone passes, and with as much weight on rare classes as the
+network is trained with.
 """
 
 from collections.abc import Sequence
@@ -30,20 +31,22 @@ AS_RECORDED = NormalisationSettings(over="utterance", of="channel")  # which wou
 class Regression(NamedTuple):
     """A fitted regression: logits of the classes, or ratings, follow from standardised features; float64."""
 
-    center: np.ndarray  # what features are standardised by, (2 x mels,)
+    center: np.ndarray  # what features are standardised by, (2 x bands,)
     scale: np.ndarray  # infinite for one that is constant
     spread: np.ndarray  # from 0, beyond which a standardised feature counts as that far; infinite: none does
-    weight: np.ndarray  # (outputs, 2 x mels)
+    weight: np.ndarray  # (outputs, 2 x bands)
     bias: np.ndarray  # (outputs,)
     reach: np.ndarray  # the farthest training utterance from the center, root of the mean square of its features
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """(utterances, 2 x mels) -> (utterances, outputs)."""
+        """(utterances, 2 x bands) -> (utterances, outputs)."""
         standard = (features - self.center) / self.scale
         return standard.clip(-self.spread, self.spread) @ self.weight.T + self.bias
 
 
-def answers(source: Source, frames: Frames, train: Sequence[str], asked: Sequence[str], shape: bool) -> np.ndarray:
+def answers(
+    source: Source, frames: Frames, train: Sequence[str], asked: Sequence[str], bands: int | None = None
+) -> np.ndarray:
     """What the baseline, trained on the utterances `train`, answers for those of `asked`.
 
     Args:
@@ -51,23 +54,23 @@ def answers(source: Source, frames: Frames, train: Sequence[str], asked: Sequenc
         frames: The log-mels of its utterances.
         train: Utterances of every class of the source.
         asked: Utterances.
-        shape: Whether it is the regression that has a share in the run's own model, see `of_shape`.
+        bands: Of how many a regression has a share in the run's own model, see `of_shape`; None: there is none.
 
     Returns:
         (asked, classes) logits, or (asked, dimensions) ratings, in the order of the source.
     """
-    if shape:
-        return of_shape(source, frames, train)(statistics(source, frames, asked, level=False))
+    if bands is not None:
+        return of_shape(source, frames, train, bands)(statistics(source, frames, asked, bands))
     return fitted(source, statistics(source, frames, train), train)(statistics(source, frames, asked))
 
 
-def of_shape(source: Source, frames: Frames, train: Sequence[str]) -> Regression:
-    """The regression that has a share in a model, see `fitted`: on cnn14.spectral_shape of the utterances `train`."""
-    return fitted(source, statistics(source, frames, train, level=False), train, shared=True)
+def of_shape(source: Source, frames: Frames, train: Sequence[str], bands: int) -> Regression:
+    """The regression that has a share in a model, see `fitted`: on cnn14.spectral_shape of the lowest `bands`."""
+    return fitted(source, statistics(source, frames, train, bands), train, shared=True)
 
 
 def fitted(source: Source, features: np.ndarray, train: Sequence[str], shared: bool = False) -> Regression:
-    """The regression of the targets of the utterances `train` on their `features`, (utterances, 2 x mels) [dB].
+    """The regression of the targets of the utterances `train` on their `features`, (utterances, 2 x bands) [dB].
 
     Where it is `shared` with a model, rare classes weigh as much as others, and features count within SPREAD.
     ValueError, of scikit-learn, where all `train` are of one class.
@@ -87,13 +90,13 @@ def fitted(source: Source, features: np.ndarray, train: Sequence[str], shared: b
     return Regression(center, scale, spread, weight, bias, np.sqrt((standard**2).mean(1)).max())
 
 
-def statistics(source: Source, frames: Frames, utterances: Sequence[str], level: bool = True) -> np.ndarray:
-    """Mean and standard deviation over time of each mel band of `utterances`: (utterances, 2 x mels) float64 [dB].
+def statistics(source: Source, frames: Frames, utterances: Sequence[str], bands: int | None = None) -> np.ndarray:
+    """Mean and standard deviation over time of each mel band of `utterances`: (utterances, 2 x bands) float64 [dB].
 
     Of the log-mels as the source normalises them; but as they were recorded where that is the channel over the
-    utterance, since then all means would be the same. Without `level` the mean of all bands is taken off the means.
+    utterance, since then all means would be the same. Given `bands`, the cnn14.spectral_shape of the lowest so many.
     """
-    of = source.normalisation if source.normalisation != AS_RECORDED or not level else None
+    of = source.normalisation if source.normalisation != AS_RECORDED or bands is not None else None
     rows = source.rows.set_index("utterance", drop=False).loc[list(utterances)]
     offsets = None if of is None else normalisation.offsets(frames, source.corpus.utterances, rows, of)
     found = []
@@ -102,8 +105,8 @@ def statistics(source: Source, frames: Frames, utterances: Sequence[str], level:
         if offsets is not None:
             logmel = normalisation.moved(logmel, torch.from_numpy(offsets[number]))
         logmel = logmel.double()
-        if level:
+        if bands is None:
             found.append(torch.cat(torch.std_mean(logmel, 0, correction=0)[::-1]))
         else:
-            found.append(spectral_shape(logmel[None], torch.tensor([len(logmel)]), None)[0])
+            found.append(spectral_shape(logmel[None, :, :bands], torch.tensor([len(logmel)]), None)[0])
     return torch.stack(found).numpy()

@@ -48,7 +48,7 @@ from sercore.corpora.corpus import located
 from sercore.datasets import sounds
 from sercore.datasets.batches import Dataset
 from sercore.datasets.source import BY_HAND, CACHE, CATEGORIES, EMBEDDED_CORPORA, Source, read, with_targets
-from sercore.features import cache
+from sercore.features import audio, cache
 from sercore.features.packed import Frames
 from sercore.models import checkpoint, published
 from sercore.models.cnn14 import Cnn14
@@ -447,7 +447,7 @@ def fit(experiment: Experiment, data: Mapping[str, Source], split: splits.Split)
             used = source.embeddings.positions(train.utterances["utterance"])
             model.measure_text(torch.from_numpy(source.embeddings.array[used]))
         if isinstance(model, Cnn14) and model.regression:
-            fitted = baseline.of_shape(source, _frames(experiment, source), split.train)
+            fitted = baseline.of_shape(source, _frames(experiment, source), split.train, model.regression_bands)
             model.set_regression(**{name: torch.as_tensor(part) for name, part in fitted._asdict().items()})
     history = []
     for epoch in _train(experiment, model, train, development, state):
@@ -651,12 +651,13 @@ def mel_statistics(experiment: Experiment, data: Mapping[str, Source], with_deve
     model is called schema.MEL_STATISTICS. Log-mels that the run's own model does not take are computed into the cache.
     """
     source = data[experiment.corpus]
-    frames, shape = _frames(experiment, source), experiment.network.regression > 0
+    frames = _frames(experiment, source)
+    bands = audio.narrow(experiment.features) if experiment.network.regression else None
     parts = []
     for split in folds(experiment, data):
         asked = {"test": split.test} if with_development else {"development": split.development, "test": split.test}
         train = split.train + (split.development if with_development else ())
-        logits = baseline.answers(source, frames, train, [name for part in asked.values() for name in part], shape)
+        logits = baseline.answers(source, frames, train, [name for part in asked.values() for name in part], bands)
         for partition, part in asked.items():
             shared = keys(
                 experiment,

@@ -24,7 +24,7 @@ def frames_of(gains=(0.0,) * 6, channel=0.0, seed=0):
     for number, gain in enumerate(gains):
         logmel = chance.normal(-45, 5, (32 + 4 * number, 4)) + gain + channel
         logmel[:3] = FLOOR  # digital silence, which no gain changes
-        rows.append(logmel.astype("float16"))
+        rows.append(logmel.clip(FLOOR).astype("float16"))
     count = np.array([len(part) for part in rows])
     ids = pd.Index([f"u{number}" for number in range(6)])
     return packed.Frames(np.concatenate(rows), np.cumsum(count) - count, count, ids, tuple(ids), "made-up")
@@ -82,6 +82,16 @@ def test_what_a_microphone_adds_to_all_of_them_goes_with_any_mean(over):
     assert all(np.allclose(same[name], other[name], atol=0.05) for name in same)
     same, other = normalised(plain, over, "level"), normalised(filtered, over, "level")
     assert not any(np.allclose(same[name], other[name], atol=1) for name in same)  # a level alone is not enough
+
+
+@pytest.mark.parametrize("over", OVERS)
+def test_a_band_that_a_microphone_cuts_off_to_the_floor_moves_with_the_frames_of_its_sound(over):
+    made = normalised(frames_of(channel=np.array([-54.0, 0.0, 0.0, -200.0])), over)
+    values = sounding([made[f"u{number}"] for number in range(6)])
+    assert values.mean(0) == pytest.approx([LEVEL] * 4, abs=0.01)
+    assert values[:, 0].min() > LEVEL - 10  # where its quiet half was below the floor
+    assert np.ptp(values[:, 3]) < 0.05  # nothing is left of the last band
+    assert all((part[:3] == FLOOR).all() for part in made.values())
 
 
 def test_means_are_of_all_recordings_of_the_corpus_and_not_of_the_dataset_alone():

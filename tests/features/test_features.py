@@ -113,6 +113,18 @@ def test_bands_without_a_frequency_are_refused():
         log_mel(torch.zeros(RATE), FeatureSettings(mels=256))
 
 
+@pytest.mark.parametrize(
+    ("settings", "bands"),
+    [({}, 50), ({"sample_rate": 8_000, "high": 4_000}, 64), ({"low": 4_500}, 64), ({"mels": 32}, 25)],
+)
+def test_narrow_bands_are_those_of_recordings_at_8_khz(settings, bands):
+    settings = FeatureSettings(**settings)
+    assert audio.narrow(settings) == bands
+    if settings == FeatureSettings():
+        tones = [torch.sin(2 * torch.pi * hz * torch.arange(16_000) / 16_000) for hz in (3_900, 4_150)]
+        assert [int(log_mel(tone)[20].argmax()) < bands for tone in tones] == [True, False]
+
+
 def test_channels_are_averaged(tmp_path):
     stereo = noise(8_000, channels=2)
     soundfile.write(tmp_path / "stereo.wav", stereo, RATE, subtype="FLOAT")

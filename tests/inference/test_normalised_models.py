@@ -145,7 +145,7 @@ def test_settings_card_and_inputs_say_how_it_is_normalised_and_augmented(run, tm
     )
     assert export._normalised(trained) == (
         ", normalised before: the mean of the frames of all recordings of its speaker, in each band brought to -40 dB, "
-        "digital silence (-100 dB) left as it is"
+        "frames of digital silence (-100 dB in all bands) left as they are"
     )
     plain = dataclasses.replace(trained, network=dataclasses.replace(trained.network, normalisation=None))
     assert export._normalised(plain) == ""

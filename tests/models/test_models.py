@@ -201,6 +201,21 @@ def test_a_regression_has_its_share_in_evaluation_alone_and_hears_no_level():
         Cnn14(3, regression=1.5)
 
 
+def test_a_regression_reads_its_lowest_bands_alone():
+    with pytest.raises(ValueError, match=r"regression_bands is 33; expected 1 to 32, how many of the bands it reads"):
+        Cnn14(3, mels=32, regression=1.0, regression_bands=33)
+    model = Cnn14(3, width=2, mels=32, regression=1.0, regression_bands=20, generator=generator()).eval()
+    weight = torch.randn(3, 40, generator=generator())
+    model.set_regression(weight=weight, reach=torch.tensor(torch.inf))
+    part, frames = speech(64, 32), torch.tensor([64])
+    narrow = part.clone()
+    narrow[:, :, 20:] = -100
+    with torch.inference_mode():
+        whole = model(part, frames).logits
+        torch.testing.assert_close(whole, spectral_shape(part[:, :, :20], frames, None) @ weight.T)
+        assert torch.equal(whole, model(narrow, frames).logits)
+
+
 def test_padding_has_no_gradient_and_no_part_in_the_first_statistics():
     model = Cnn14(3, width=4, mels=32, generator=generator())
     logmel = torch.cat([speech(64, seed=1), speech(64, seed=2)])
