@@ -35,8 +35,7 @@ def sections(study: Study) -> dict[str, tuple[Run, ...]]:
 def simulated(study: Study) -> bool | None:
     """Whether any result of the study is about synthesised speech; None while there is no result."""
     paths = [run.folder / files.PREDICTIONS for run in study.runs]
-    tables = (pq.read_table(path, columns=["simulated"], partitioning=None) for path in paths if path.exists())
-    columns = [table["simulated"] for table in tables]
+    columns = [pq.read_table(path, columns=["simulated"])["simulated"] for path in paths if path.exists()]
     return any(pc.any(column).as_py() for column in columns) if columns else None
 
 

@@ -416,7 +416,7 @@ def _read_run(run: config.Run) -> pa.Table:
     path = run.folder / files.PREDICTIONS
     files.check(path)
     text = [field.name for field in pq.read_schema(path) if _is_text(field.type)]
-    table = pq.read_table(path, read_dictionary=text, partitioning=None)  # a folder's name is no column
+    table = pq.read_table(path, read_dictionary=text)
     sections = set(table["section"].unique().to_pylist())
     if sections != {run.section}:
         raise ValueError(

@@ -17,13 +17,13 @@ from sercore.corpora.sound import AudioError, decode, parts
 from sercore.schema import first
 from sercore.settings import FeatureSettings
 
-__all__ = ["AudioError", "band_widths", "filters", "log_mel", "narrow", "read_audio", "resample", "stream"]
+__all__ = ["AudioError", "band_widths", "filters", "log_mel", "narrowband", "read_audio", "resample", "stream"]
 
 PAPER = FeatureSettings()
 LEAST_FRAMES = 32  # CNN14 halves time five times
 LEAST_POWER = 1e-10
 FLOOR = -100.0  # LEAST_POWER as a level: digital silence [dB]
-NARROW = 4_000  # what recordings at 8 kHz reach up to, a little above a telephone's 3,400 [Hz]
+NARROWBAND = 4_000  # what recordings at 8 kHz reach up to, a little above a telephone's 3,400 [Hz]
 STREAMED = 60  # of a recording that is read in parts, in each [s]
 OVERLAP = 1  # of their neighbours' sound that parts are resampled with [s]: more than any kernel reaches
 LARGEST_KERNEL = 1_000_000  # values of a resampling kernel: 4 MB; 11,025 -> 16,000 Hz has 282,240
@@ -126,10 +126,10 @@ def band_widths(settings: FeatureSettings = PAPER) -> Float[Tensor, " mels"]:
     return triangles.sum(0) / filters(settings).sum(0)
 
 
-def narrow(settings: FeatureSettings = PAPER) -> int:
-    """How many of the bands have their peak below NARROW: 50 of the paper's 64. Where none has, all count."""
+def narrowband(settings: FeatureSettings = PAPER) -> int:
+    """How many of the bands have their peak below NARROWBAND: 50 of the paper's 64. Where none has, all count."""
     peaks = filters(settings).argmax(0) * settings.sample_rate / settings.window
-    return int((peaks < NARROW).sum()) or settings.mels
+    return int((peaks < NARROWBAND).sum()) or settings.mels
 
 
 @lru_cache

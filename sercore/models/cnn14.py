@@ -519,5 +519,5 @@ def arguments(experiment: Any, source: Any) -> dict[str, Any]:
         "text_dropout": experiment.network.text_dropout,
         "standardised": experiment.text.standardised,
         "regression": experiment.network.regression,
-        "regression_bands": audio.narrow(experiment.features),
+        "regression_bands": audio.narrowband(experiment.features),
     }

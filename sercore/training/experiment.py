@@ -652,7 +652,7 @@ def mel_statistics(experiment: Experiment, data: Mapping[str, Source], with_deve
     """
     source = data[experiment.corpus]
     frames = _frames(experiment, source)
-    bands = audio.narrow(experiment.features) if experiment.network.regression else None
+    bands = audio.narrowband(experiment.features) if experiment.network.regression else None
     parts = []
     for split in folds(experiment, data):
         asked = {"test": split.test} if with_development else {"development": split.development, "test": split.test}

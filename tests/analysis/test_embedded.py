@@ -69,6 +69,7 @@ def test_umap_of_a_few_utterances_is_refused(tmp_path):
         made(tmp_path, np.eye(3)).plane(UMAP)
 
 
+@pytest.mark.long  # numba compiles for half a minute
 @pytest.mark.filterwarnings("ignore")
 def test_umap_keeps_groups_apart(tmp_path):
     pytest.importorskip("umap", reason="umap-learn is optional")

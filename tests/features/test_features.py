@@ -119,7 +119,7 @@ def test_bands_without_a_frequency_are_refused():
 )
 def test_narrow_bands_are_those_of_recordings_at_8_khz(settings, bands):
     settings = FeatureSettings(**settings)
-    assert audio.narrow(settings) == bands
+    assert audio.narrowband(settings) == bands
     if settings == FeatureSettings():
         tones = [torch.sin(2 * torch.pi * hz * torch.arange(16_000) / 16_000) for hz in (3_900, 4_150)]
         assert [int(log_mel(tone)[20].argmax()) < bands for tone in tones] == [True, False]

@@ -19,7 +19,7 @@ from sercore.training import baseline, experiment
 
 LEVEL = {"angry": 0.3, "sad": 0.02}
 MEL, DEVELOPMENT, TEST = schema.MEL_STATISTICS, "development", "test"
-BANDS = audio.narrow(FeatureSettings(mels=32))  # those that a regression with a share in the model reads
+BANDS = audio.narrowband(FeatureSettings(mels=32))  # those that a regression with a share in the model reads
 
 
 @pytest.fixture(scope="module")
