@@ -66,7 +66,8 @@ def save(model: nn.Module, settings: Mapping[str, Any], path: str | Path, kept: 
         base = _base(settings, path)
         state = _differing(state, base, kept)
         settings[BASE] = {"kept": kept, "digest": _digest(base)}
-    metadata = {SETTINGS: json.dumps({**settings, files.CHECKSUM: files.SEAL})}  # safetensors has no order of several
+    text = json.dumps({**settings, files.CHECKSUM: files.SEAL}, sort_keys=True)  # an architecture comes in any order
+    metadata = {SETTINGS: text}  # safetensors has no order of several
     with files.sealed(Path(path)) as temporary:
         save_file(state, temporary, metadata=metadata)
 
