@@ -35,7 +35,7 @@ test: $(INSTALLED) lint  ## every test that takes seconds
 test-long: $(INSTALLED)  ## the tests that take minutes
 	$(BIN)/pytest -m long
 
-test-browser: $(INSTALLED)  ## drives Chromium against JupyterLab and Voila, on the study that was run: 5 minutes
+test-browser: $(INSTALLED)  ## drives Chromium against JupyterLab and Voila, on the study that was run: 7 minutes
 	$(BIN)/pytest -m browser tests/browser
 
 # make test-versions VERSIONS=lowest-direct: one of the two; each takes 7 GB and as long as `make test`. Old packages may

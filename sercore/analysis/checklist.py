@@ -232,7 +232,8 @@ class Evidence:
                 front = settings.of_run(run.parameters, "features")
                 network = settings.of_run(run.parameters, "network", captions.size_of(run))
                 normalised = f", mean removed: {network.normalisation}" if network.normalisation else ""
-                beside = f"; a regression on them has a share of {network.regression:.0%}" if network.regression else ""
+                share = network.regression
+                beside = f"; a regression on those below 4 kHz has a share of {share:.0%}" if share else ""
                 kind = (
                     "16-bit waveform"
                     if spec.features == "waveform"

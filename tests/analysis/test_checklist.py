@@ -199,7 +199,7 @@ def test_what_a_recipe_chose_is_said_of_the_preprocessing(tmp_path):
     for run in study.runs:
         files.write_record(run.folder / files.PROVENANCE, chose)
     known = checklist.Evidence(study, None)._preprocessing()
-    assert ", mean removed: channel over the speaker; a regression on them has a share of 50%" in known
+    assert ", mean removed: channel over the speaker; a regression on those below 4 kHz has a share of 50%" in known
 
 
 def test_licences_are_known_or_missing(recorded, tmp_path):
@@ -223,7 +223,7 @@ def test_licences_are_known_or_missing(recorded, tmp_path):
         "someone/else": "not known",
         "Cnn14_16k_mAP=0.438.pth": "CC BY 4.0 (PANNs; Zenodo record 3987831)",
     }
-    assert "; a regression on them has a share of 50%" in other._preprocessing()
+    assert "; a regression on those below 4 kHz has a share of 50%" in other._preprocessing()
     real = {item.code: item for item in other.items(NO_SCORES)}
     assert real["B2"].missing == "the licence of IEMOCAP, someone/else: where it was obtained"
     assert "their texts" in real["B3"].missing

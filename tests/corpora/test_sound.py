@@ -140,7 +140,7 @@ def test_flac_that_promises_more_than_is_there_is_cut_off(tmp_path, promised):
 def test_compressed_audio_that_is_cut_off_is_refused(tmp_path):
     (tmp_path / "a.flac").write_bytes(flac(RATE)[:12_000])
     (tmp_path / "b.mp3").write_bytes(encoded(format="MP3")[:2_000])
-    with pytest.raises(AudioError, match=r"not an audio file that can be read|cut off"):  # libsndfile's own, or ours
+    with pytest.raises(AudioError, match="not an audio file that can be read"):
         decode(tmp_path / "a.flac")
     with pytest.raises(AudioError, match="cut off: the header promises 16000 samples"):
         decode(tmp_path / "b.mp3")
